@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * base/guarded.h - accesses to memory that may not be there.
+ *
+ * Guest memory and the arguments of a call belong to the client, which may
+ * unmap, protect or truncate them at any moment.  Each access below is one
+ * instruction with an entry in the fixup table: when it faults, the signal
+ * handler of guarded.c resumes at the entry's label and the call returns
+ * false.  On the path without a fault they cost what a plain access costs.
+ *
+ * Being assembler, they are invisible to the sanitizers, which is what guest
+ * memory needs: the guest's own data races are not ours.
+ *
+ * An access of 2, 4 or 8 bytes is a single one, as atomic as the host makes it.
+ */
+#ifndef BASE_GUARDED_H
+#define BASE_GUARDED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+
+/* Takes over SIGSEGV and SIGBUS, once; faults that are not ours go on to the
+ * program's own handler.  Any thread.  0 or -errno. */
+int guarded_install(void) MUST_CHECK;
+
+struct sigaction;
+/* What sigaction(2) means to the program for a signal that we have taken over:
+ * reads and replaces the action to which foreign faults are passed on.
+ * False if @sig is not one of ours (yet): ask the system then. */
+bool guarded_sigaction(int sig, const struct sigaction *new_action, struct sigaction *old_action);
+
+/* The label is resolved by asm goto; "1:" is the instruction that may fault. */
+#define GUARDED_FIXUP(label)                       \
+	".pushsection umbra_fixup, \"a\"\n"        \
+	".balign 4\n"                              \
+	".long 1b - .\n"                           \
+	".long %l[" #label "] - .\n"               \
+	".popsection\n"
+
+#define GUARDED_DEFINE_LOAD(bits, insn, reg)                                               \
+	static ALWAYS_INLINE bool guarded_load##bits(const void *from, uint##bits##_t *to) \
+	{                                                                                  \
+		uint##bits##_t value;                                                      \
+		asm goto("1: " insn " %[mem], %" reg "[value]\n" GUARDED_FIXUP(fault)      \
+			 : [value] "=r"(value)                                             \
+			 : [mem] "m"(*(const uint##bits##_t *)from)                        \
+			 : "memory"                                                        \
+			 : fault);                                                         \
+		*to = value;                                                               \
+		return true;                                                               \
+fault:                                                                                     \
+		return false;                                                              \
+	}
+
+#define GUARDED_DEFINE_STORE(bits, insn, reg)                                        \
+	static ALWAYS_INLINE bool guarded_store##bits(void *to, uint##bits##_t value) \
+	{                                                                            \
+		asm goto("1: " insn " %" reg "[value], %[mem]\n" GUARDED_FIXUP(fault) \
+			 :                                                           \
+			 : [value] "r"(value), [mem] "m"(*(uint##bits##_t *)to)      \
+			 : "memory"                                                  \
+			 : fault);                                                   \
+		return true;                                                         \
+fault:                                                                               \
+		return false;                                                        \
+	}
+
+/* *old becomes what was there; the exchange took place iff that equals what
+ * *old was.  (The flag itself cannot leave an asm goto in every compiler.) */
+#define GUARDED_DEFINE_CMPXCHG(bits, insn, reg)                                              \
+	static ALWAYS_INLINE bool guarded_cmpxchg##bits(void *at, uint##bits##_t *old,       \
+							uint##bits##_t value)                \
+	{                                                                                    \
+		uint##bits##_t seen = *old;                                                  \
+		asm goto("1: lock " insn " %" reg "[value], %[mem]\n" GUARDED_FIXUP(fault)   \
+			 : [seen] "+a"(seen)                                                 \
+			 : [value] "r"(value), [mem] "m"(*(uint##bits##_t *)at)              \
+			 : "memory", "cc"                                                    \
+			 : fault);                                                           \
+		*old = seen;                                                                 \
+		return true;                                                                 \
+fault:                                                                                       \
+		return false;                                                                \
+	}
+
+#define GUARDED_DEFINE_XCHG(name, bits, insn, reg)                                              \
+	static ALWAYS_INLINE bool guarded_##name##bits(void *at, uint##bits##_t *value)         \
+	{                                                                                       \
+		uint##bits##_t v = *value;                                                      \
+		asm goto("1: " insn " %" reg "[v], %[mem]\n" GUARDED_FIXUP(fault)               \
+			 : [v] "+r"(v)                                                          \
+			 : [mem] "m"(*(uint##bits##_t *)at)                                     \
+			 : "memory", "cc"                                                       \
+			 : fault);                                                              \
+		*value = v;                                                                     \
+		return true;                                                                    \
+fault:                                                                                          \
+		return false;                                                                   \
+	}
+
+GUARDED_DEFINE_LOAD(8, "movb", "b")
+GUARDED_DEFINE_LOAD(16, "movw", "w")
+GUARDED_DEFINE_LOAD(32, "movl", "k")
+GUARDED_DEFINE_LOAD(64, "movq", "q")
+GUARDED_DEFINE_STORE(8, "movb", "b")
+GUARDED_DEFINE_STORE(16, "movw", "w")
+GUARDED_DEFINE_STORE(32, "movl", "k")
+GUARDED_DEFINE_STORE(64, "movq", "q")
+GUARDED_DEFINE_CMPXCHG(8, "cmpxchgb", "b")
+GUARDED_DEFINE_CMPXCHG(16, "cmpxchgw", "w")
+GUARDED_DEFINE_CMPXCHG(32, "cmpxchgl", "k")
+GUARDED_DEFINE_CMPXCHG(64, "cmpxchgq", "q")
+/* *value becomes what was there; xadd stores the sum, xchg the value. */
+GUARDED_DEFINE_XCHG(xchg, 8, "xchgb", "b")
+GUARDED_DEFINE_XCHG(xchg, 16, "xchgw", "w")
+GUARDED_DEFINE_XCHG(xchg, 32, "xchgl", "k")
+GUARDED_DEFINE_XCHG(xchg, 64, "xchgq", "q")
+GUARDED_DEFINE_XCHG(xadd, 8, "lock xaddb", "b")
+GUARDED_DEFINE_XCHG(xadd, 16, "lock xaddw", "w")
+GUARDED_DEFINE_XCHG(xadd, 32, "lock xaddl", "k")
+GUARDED_DEFINE_XCHG(xadd, 64, "lock xaddq", "q")
+
+/* A write access that changes nothing, whatever others store meanwhile. */
+static ALWAYS_INLINE bool guarded_touch_write(void *at)
+{
+	asm goto("1: lock orb $0, %[mem]\n" GUARDED_FIXUP(fault)
+		 :
+		 : [mem] "m"(*(uint8_t *)at)
+		 : "memory", "cc"
+		 : fault);
+	return true;
+fault:
+	return false;
+}
+
+static ALWAYS_INLINE bool guarded_touch_read(const void *at)
+{
+	uint8_t ignored;
+
+	return guarded_load8(at, &ignored);
+}
+
+/* False if some byte could not be read or written; the bytes before it have
+ * been copied then. */
+static inline bool guarded_copy(void *to, const void *from, size_t bytes)
+{
+	asm goto("1: rep movsb\n" GUARDED_FIXUP(fault)
+		 : "+D"(to), "+S"(from), "+c"(bytes)
+		 :
+		 : "memory"
+		 : fault);
+	return true;
+fault:
+	return false;
+}
+
+#endif

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cpu/cpu.h - one x86-64 processor: its state and how to run it.
+ *
+ * All of it belongs to the thread that holds the vCPU; others reach it only
+ * through mmu.requests.
+ *
+ * The paging registers (CR0, CR3, CR4, EFER), PKRU, the privilege level and
+ * EFLAGS.AC live in mmu.paging, and nowhere else, as the MMU works by them.
+ */
+#ifndef CPU_CPU_H
+#define CPU_CPU_H
+
+#include "base/types.h"
+#include "mmu/vcpu.h"
+#include "mmu/x86.h"
+
+enum cpu_reg {
+	REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
+	REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15,
+	N_REGS,
+};
+
+enum cpu_seg { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, N_SEGS };
+
+/* A segment register with what its descriptor said. */
+struct segment {
+	uint64_t base;
+	uint32_t limit;		/* in bytes, granularity applied; last valid offset */
+	uint16_t selector;
+	uint8_t type;
+	uint8_t dpl;
+	bool present, s, l, db, g, avl;
+	bool unusable;
+};
+
+struct descriptor_table {
+	uint64_t base;
+	uint16_t limit;
+};
+
+#define X86_EFLAGS_CF (1u << 0)
+#define X86_EFLAGS_FIXED (1u << 1)
+#define X86_EFLAGS_PF (1u << 2)
+#define X86_EFLAGS_AF (1u << 4)
+#define X86_EFLAGS_ZF (1u << 6)
+#define X86_EFLAGS_SF (1u << 7)
+#define X86_EFLAGS_TF (1u << 8)
+#define X86_EFLAGS_IF (1u << 9)
+#define X86_EFLAGS_DF (1u << 10)
+#define X86_EFLAGS_OF (1u << 11)
+#define X86_EFLAGS_IOPL (3u << 12)
+#define X86_EFLAGS_NT (1u << 14)
+#define X86_EFLAGS_RF (1u << 16)
+#define X86_EFLAGS_VM (1u << 17)
+#define X86_EFLAGS_AC (1u << 18)
+#define X86_EFLAGS_VIF (1u << 19)
+#define X86_EFLAGS_VIP (1u << 20)
+#define X86_EFLAGS_ID (1u << 21)
+#define X86_EFLAGS_STATUS                                                            \
+	(X86_EFLAGS_CF | X86_EFLAGS_PF | X86_EFLAGS_AF | X86_EFLAGS_ZF | X86_EFLAGS_SF | \
+	 X86_EFLAGS_OF)
+
+/* Exception vectors. */
+enum {
+	EXC_DE = 0, EXC_DB = 1, EXC_NMI = 2, EXC_BP = 3, EXC_OF = 4, EXC_BR = 5, EXC_UD = 6,
+	EXC_NM = 7, EXC_DF = 8, EXC_TS = 10, EXC_NP = 11, EXC_SS = 12, EXC_GP = 13, EXC_PF = 14,
+	EXC_MF = 16, EXC_AC = 17, EXC_MC = 18, EXC_XM = 19,
+};
+
+/* Why cpu_run() has returned. */
+enum cpu_exit {
+	CPU_EXIT_POLL,		/* budget used up, or a request: look around, run on */
+	CPU_EXIT_IO,		/* cpu->io */
+	CPU_EXIT_MMIO,		/* cpu->mmio */
+	CPU_EXIT_HLT,
+	CPU_EXIT_SHUTDOWN,	/* triple fault */
+	CPU_EXIT_INTERNAL_ERROR, /* cpu->error */
+	CPU_EXIT_RING_FULL,	/* no page can be dirtied before the ring is reset */
+	CPU_EXIT_EFAULT,	/* guest memory that the client does not have */
+	CPU_EXIT_ENOMEM,
+};
+
+/*
+ * Port I/O.  RIP still points at the instruction; cpu_complete_io() finishes it,
+ * unless RIP has been changed meanwhile.
+ */
+struct cpu_io {
+	bool pending;		/* an exit was made and is not yet completed */
+	bool in;
+	bool string;		/* INS, OUTS */
+	uint8_t size;		/* 1, 2 or 4 bytes */
+	uint16_t port;
+	uint32_t count;		/* > 1 only for string forms */
+	uint64_t linear_rip;	/* where the instruction was */
+};
+#define CPU_IO_BYTES PAGE_SIZE
+
+/*
+ * Memory-mapped I/O.  A write has been committed with its instruction when the
+ * exit is made.  A read starts its instruction again when the data is there:
+ * fragments that have been read are kept until the instruction is done.
+ */
+#define CPU_MMIO_FRAGMENTS 8
+struct cpu_mmio {
+	bool pending;
+	bool write;
+	uint8_t bytes;		/* 1 to 8 */
+	gpa_t gpa;
+	uint8_t data[8];
+	unsigned int n_done;	/* read fragments that wait for the instruction */
+	unsigned int n_used;	/* of these, given to it in this attempt */
+	uint64_t rip;		/* of the instruction that they belong to */
+	struct {
+		gpa_t gpa;
+		uint8_t bytes;
+		uint8_t data[8];
+	} done[CPU_MMIO_FRAGMENTS];
+};
+
+/* What KVM_EXIT_INTERNAL_ERROR says. */
+struct cpu_error {
+	uint8_t n_bytes;
+	uint8_t bytes[15];	/* of the instruction at RIP, as far as it could be read */
+};
+
+/* An event to be delivered through the IDT before the next instruction. */
+struct cpu_event {
+	bool pending;
+	bool software;		/* INT n, INT3, INTO: the DPL of the gate counts */
+	bool has_error;
+	uint8_t vector;
+	uint32_t error_code;
+};
+
+union xmm {
+	uint8_t u8[16];
+	uint16_t u16[8];
+	uint32_t u32[4];
+	uint64_t u64[2];
+} __attribute__((aligned(16)));
+
+struct cpuid_entry {
+	uint32_t leaf, subleaf;
+	bool has_subleafs;
+	uint32_t eax, ebx, ecx, edx;
+};
+
+struct block_cache;
+struct op;
+
+struct cpu {
+	struct mmu_vcpu mmu;
+
+	/* The slots behind the registers are for addressing: one that is always
+	 * zero, and the address at which the block being run begins. */
+	uint64_t r[N_REGS + 2] CACHE_ALIGNED;
+	uint64_t rip;
+	/* The status flags as the last instruction left them: cpu/flags.h. */
+	uint32_t cc_op;
+	uint32_t rflags;	/* all others; the status flags only if cc_op says so */
+	uint64_t cc_dst, cc_src;
+	int64_t budget;		/* instructions until CPU_EXIT_POLL */
+	bool stop;		/* leave the block after this instruction */
+	enum cpu_exit exit;	/* why, once stopped */
+	struct segment segs[N_SEGS];
+	struct block_cache *blocks;
+
+	union xmm xmm[16];
+	uint32_t mxcsr;
+	uint16_t fcw;
+
+	struct descriptor_table gdt, idt;
+	uint64_t cr2, cr8;
+	uint64_t dr[4], dr6, dr7;
+	struct cpu_event event;
+	bool interrupt_shadow;	/* after STI, MOV SS, POP SS */
+	bool halted;
+
+	/* Model-specific registers: cpu/msr.h. */
+	uint64_t star, lstar, cstar, sfmask, kernel_gs_base;
+	uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
+	uint64_t tsc_aux, tsc_offset, tsc_adjust;
+	uint64_t apic_base, pat, misc_enable, platform_info, mtrr_def_type;
+	bool platform_info_readable; /* by the guest: KVM_CAP_MSR_PLATFORM_INFO */
+
+	/* The client's: replaced as a whole by KVM_SET_CPUID2. */
+	struct cpuid_entry *cpuid;
+	unsigned int n_cpuid;
+
+	struct cpu_io io;
+	uint8_t *io_data;	/* (c) CPU_IO_BYTES, shared with the client */
+	struct cpu_mmio mmio;
+	struct cpu_error error;
+};
+
+/*
+ * A processor after reset (SDM 3A 9.1.1): real mode at f000:fff0.  @cpu is
+ * zeroed memory aligned to the cache line; cpu->mmu is initialised by the caller
+ * before and destroyed after.  0 or -ENOMEM.
+ */
+int cpu_init(struct cpu *cpu, uint8_t *io_data) MUST_CHECK;
+void cpu_destroy(struct cpu *cpu);
+/* Registers as after INIT/reset, TLB empty; MSRs and CPUID as @cpu_init leaves them. */
+void cpu_reset(struct cpu *cpu);
+
+/*
+ * Runs the guest for about @budget instructions, or until something is for the
+ * caller.  Enters and leaves guest mode; no lock may be held.  Returns outside
+ * guest mode with all state in *cpu, at the boundary of an instruction.
+ */
+enum cpu_exit cpu_run(struct cpu *cpu, int64_t budget);
+
+/* The client has answered an exit: call before cpu_run() when the field's
+ * .pending is set.  @data: what the device gave, for a read. */
+void cpu_complete_io(struct cpu *cpu);
+void cpu_complete_mmio(struct cpu *cpu, const uint8_t data[8]);
+
+/* EFLAGS in full; setting takes every bit as it is. */
+uint64_t cpu_get_rflags(struct cpu *cpu);
+void cpu_set_rflags(struct cpu *cpu, uint64_t rflags);
+
+/*
+ * The client has changed segs, paging, efer or rflags: brings in step what is
+ * derived from them (privilege, AC, TLB).  MODEL_SREGS_FLUSH.
+ */
+void cpu_state_changed(struct cpu *cpu);
+
+/* Reads the page-directory-pointer registers at CR3 (PAE paging); false if a
+ * reserved bit is set or they cannot be read, and nothing has changed. */
+bool cpu_load_pdptrs(struct cpu *cpu, uint64_t cr3);
+
+/* Loads @bytes of code or data at a linear address for the outside (error
+ * reports); stops at what cannot be read.  Returns how many bytes. */
+unsigned int cpu_peek(struct cpu *cpu, uint64_t linear, uint8_t *to, unsigned int bytes);
+
+
+static inline bool cpu_is_long_mode(const struct cpu *cpu)
+{
+	return cpu->mmu.paging.efer & X86_EFER_LMA;
+}
+
+static inline bool cpu_is_64bit(const struct cpu *cpu)
+{
+	return cpu_is_long_mode(cpu) && cpu->segs[SEG_CS].l;
+}
+
+#endif

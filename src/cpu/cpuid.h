@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cpu/cpuid.h - what the guest is told the processor can do.
+ */
+#ifndef CPU_CPUID_H
+#define CPU_CPUID_H
+
+#include "cpu/cpu.h"
+
+/* The entries that this processor supports, for KVM_GET_SUPPORTED_CPUID: host
+ * vendor and address width, and only features that work.  Returns how many;
+ * never more than @max are written. */
+unsigned int cpuid_supported(struct cpuid_entry *entries, unsigned int max);
+
+/* The CPUID instruction: the client's table, and what follows the state of the
+ * processor (OSXSAVE, APIC, OSPKE).  A leaf that is not there answers as the
+ * vendor's processors do. */
+void cpuid_execute(struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
+
+/* Features of the client's table that other parts ask for. */
+enum cpuid_feature {
+	FEATURE_NX, FEATURE_LM, FEATURE_1G_PAGES, FEATURE_RDTSCP, FEATURE_PCID, FEATURE_PGE,
+	FEATURE_PSE, FEATURE_PAE, FEATURE_FSGSBASE, FEATURE_SMEP, FEATURE_SMAP, FEATURE_PKU,
+	FEATURE_UMIP, FEATURE_LA57, FEATURE_INVPCID, FEATURE_RDPID, FEATURE_SYSCALL, FEATURE_MCE,
+	FEATURE_DE, FEATURE_FXSR, FEATURE_XSAVE, FEATURE_TSC_ADJUST,
+};
+bool cpuid_has(const struct cpu *cpu, enum cpuid_feature feature);
+/* MAXPHYADDR; 36 if the table does not say. */
+uint8_t cpuid_maxphyaddr(const struct cpu *cpu);
+
+/* CR4 bits that are reserved under the client's table. */
+uint64_t cpuid_cr4_reserved(const struct cpu *cpu);
+uint64_t cpuid_efer_reserved(const struct cpu *cpu);
+
+#endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cpu/msr.h - model-specific registers.
+ */
+#ifndef CPU_MSR_H
+#define CPU_MSR_H
+
+#include "cpu/cpu.h"
+
+/* Who asks: the guest is refused what its CPUID does not have, the client's
+ * KVM_SET_MSRS may restore what it saved. */
+enum msr_access { MSR_BY_GUEST, MSR_BY_CLIENT };
+
+/* False: there is no such register, or the value is not allowed (#GP). */
+bool msr_read(struct cpu *cpu, uint32_t index, uint64_t *value, enum msr_access who);
+bool msr_write(struct cpu *cpu, uint32_t index, uint64_t value, enum msr_access who);
+
+/* KVM_GET_MSR_INDEX_LIST and KVM_GET_MSR_FEATURE_INDEX_LIST. */
+extern const uint32_t msr_list[];
+extern const unsigned int n_msr_list;
+extern const uint32_t msr_feature_list[];
+extern const unsigned int n_msr_feature_list;
+bool msr_feature(uint32_t index, uint64_t *value);
+
+#endif

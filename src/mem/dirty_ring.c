@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+#include "mem/dirty_ring.h"
+
+#include "base/bug.h"
+#include "sync/rule.h"
+
+void dirty_ring_init(struct dirty_ring *ring, void *entries, uint32_t bytes)
+{
+	ring->entries = entries;
+	ring->size = bytes / (uint32_t)sizeof(*ring->entries);
+}
+
+/* The shared fields, each by one access. */
+static void store32(__u32 *field, uint32_t v)
+{
+	__atomic_store_n(field, v, __ATOMIC_RELAXED);
+}
+
+void dirty_ring_push(struct dirty_ring *ring, uint32_t slot_id, uint64_t page)
+{
+	uint32_t at = atomic32_load_relaxed(&ring->pushed);
+	struct kvm_dirty_gfn *entry = &ring->entries[at & (ring->size - 1)];
+
+	bug_on(at - atomic32_load_relaxed(&ring->reset) >= ring->size);
+	store32(&entry->slot, slot_id);
+	__atomic_store_n(&entry->offset, page, __ATOMIC_RELAXED);
+	/* The client reads the entry after it has seen the flag. */
+	if (rule(RING_PUBLISH))
+		__atomic_store_n(&entry->flags, KVM_DIRTY_GFN_F_DIRTY, __ATOMIC_RELEASE);
+	atomic32_store_relaxed(&ring->pushed, at + 1);
+}
+
+/* Consecutive entries often name neighbours: they are protected together. */
+struct reset_batch {
+	uint32_t slot_id;
+	uint64_t offset;
+	uint64_t mask;		/* bit n: page offset + n; bit 0 is set unless empty */
+};
+
+static void protect_batch(struct slots *s, const struct reset_batch *b) REQUIRES(s->lock)
+{
+	struct memslot *slot = slots_by_id(s, b->slot_id);
+	uint64_t mask = b->mask;
+
+	if (!mask || !slot)
+		return;
+	/*
+	 * RING_DISTRUST: the numbers are the client's.  Comparing what is left
+	 * of the slot with the offset cannot wrap, adding to the offset could.
+	 */
+	if (!rule(RING_DISTRUST) || b->offset >= slot->npages)
+		return;
+	if (slot->npages - b->offset < 64)
+		mask &= (1ull << (slot->npages - b->offset)) - 1;
+	s->ops->write_protect_pages(s->ops_ctx, slot, b->offset, mask);
+}
+
+static bool batch_takes(const struct reset_batch *b, uint32_t slot_id, uint64_t offset)
+{
+	return b->mask && slot_id == b->slot_id && offset >= b->offset && offset - b->offset < 64;
+}
+
+uint32_t dirty_ring_reset(struct slots *s, struct dirty_ring *ring)
+{
+	struct reset_batch batch = { 0 };
+	uint32_t taken = 0;
+
+	/* At most one round: a fast client could feed us for ever. */
+	for (; taken < ring->size; taken++) {
+		uint32_t at = atomic32_load_relaxed(&ring->reset);
+		struct kvm_dirty_gfn *entry = &ring->entries[at & (ring->size - 1)];
+		uint32_t slot_id;
+		uint64_t offset;
+
+		/* The client can mark more than we pushed. */
+		if (at == atomic32_load_acquire(&ring->pushed))
+			break;
+		if (!(__atomic_load_n(&entry->flags, __ATOMIC_ACQUIRE) & KVM_DIRTY_GFN_F_RESET))
+			break;
+		slot_id = __atomic_load_n(&entry->slot, __ATOMIC_RELAXED);
+		offset = __atomic_load_n(&entry->offset, __ATOMIC_RELAXED);
+		__atomic_store_n(&entry->flags, 0, __ATOMIC_RELEASE);
+		atomic32_store_release(&ring->reset, at + 1);
+
+		if (!batch_takes(&batch, slot_id, offset)) {
+			protect_batch(s, &batch);
+			batch = (struct reset_batch){ .slot_id = slot_id, .offset = offset };
+		}
+		batch.mask |= 1ull << (offset - batch.offset);
+	}
+	protect_batch(s, &batch);
+	atomic64_owner_add(s->n_harvested, taken);
+	return taken;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mem/host.h - where guest memory comes from.
+ *
+ * The MMU sees host memory only through this table; it never assumes which
+ * implementation is behind it.  In the other direction the implementation (or
+ * who stands for it) tells the MMU of pages that go away by mmu/notifier.h.
+ */
+#ifndef MEM_HOST_H
+#define MEM_HOST_H
+
+#include "base/types.h"
+
+struct host_page {
+	pfn_t pfn;
+	bool writable;	/* may be mapped for writing */
+	int level;	/* the whole large page around it may be mapped */
+};
+
+struct host_memory_ops {
+	/*
+	 * Brings in the page at @hva for reading or writing.  May block for as
+	 * long as somebody else in the process needs to provide the page:
+	 * call it outside guest mode, with no lock held and in no RCU section.
+	 * No level above @max_level is asked for or returned.
+	 *
+	 * Return: 0, or -EFAULT if there is no such page or it must not be
+	 * accessed in this way.
+	 */
+	int (*resolve)(void *ctx, hva_t hva, bool write, int max_level, struct host_page *page);
+};
+
+struct host_memory {
+	const struct host_memory_ops *ops;
+	void *ctx;
+};
+
+static inline int host_resolve(const struct host_memory *host, hva_t hva, bool write,
+			       int max_level, struct host_page *page)
+{
+	return host->ops->resolve(host->ctx, hva, write, max_level, page);
+}
+
+/* A pointer by which this process reaches the bytes at offset 0 of @pfn. */
+static inline void *host_pointer(pfn_t pfn)
+{
+	return (void *)(uintptr_t)(pfn << PAGE_SHIFT);
+}
+
+#endif

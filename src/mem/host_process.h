@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mem/host_process.h - guest memory that is the client's own mapping.
+ *
+ * pfn is the host virtual page: the host's MMU stands behind ours and keeps it
+ * right whatever the client does to its mappings.
+ */
+#ifndef MEM_HOST_PROCESS_H
+#define MEM_HOST_PROCESS_H
+
+#include "mem/host.h"
+
+struct host_process {
+	int pagemap_fd;	/* (c) /proc/self/pagemap, or -1 */
+};
+
+/* Never fails: without a usable pagemap every page is 4 KiB. */
+struct host_memory host_process_init(struct host_process *h);
+void host_process_destroy(struct host_process *h);
+
+#endif

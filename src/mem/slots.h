@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mem/slots.h - the set of memory slots of a VM and its changes.
+ *
+ * Readers: an RCU section, slots_current(), then any lookup.  What they find is
+ * valid until the section ends.  Writers hold slots_lock throughout.
+ *
+ * The generation counts the changes.  An MMIO translation carries it and is not
+ * believed under any other (mmu/mmio.h).  Its top bit says that an update is in
+ * progress.  Read it before the set: what is derived from a set must not carry a
+ * newer generation (GEN_FROM_SAME_SNAPSHOT).
+ */
+#ifndef MEM_SLOTS_H
+#define MEM_SLOTS_H
+
+#include "mem/alloc.h"
+#include "mem/memslot.h"
+#include "mem/slot_tree.h"
+#include "sync/atomic.h"
+#include "sync/lock.h"
+#include "sync/rcu.h"
+
+#define SLOTS_MAX_IDS 32764u
+#define SLOTS_MAX_PAGES ((1ull << 31) - 1)
+#define GENERATION_IN_PROGRESS (1ull << 63)
+
+/* One version of the set, constant. */
+struct slot_set {
+	uint64_t version;		/* never used twice in a VM */
+	const struct slot_node *by_gfn, *by_hva;
+};
+
+/*
+ * What a change of slots needs from above.  All are called under slots_lock
+ * and no other lock.
+ */
+struct slots_ops {
+	/* Drops every translation of @slot and flushes.  Readers see the slot
+	 * as invalid and make no new one. */
+	void (*zap)(void *ctx, const struct memslot *slot);
+	/* Protects for logging: every page from @first_level up, or those of
+	 * 64 pages from @offset that @mask names. */
+	void (*write_protect)(void *ctx, const struct memslot *slot, int first_level);
+	void (*write_protect_pages)(void *ctx, const struct memslot *slot, uint64_t offset,
+				    uint64_t mask);
+	/* Every TLB forgets what has been protected. */
+	void (*flush)(void *ctx);
+	/* The generation about to be published repeats in its truncated form. */
+	bool (*generation_wraps)(uint64_t generation);
+	void (*zap_mmio)(void *ctx);
+};
+
+struct slots {
+	struct mutex lock;		/* (c) "slots_lock", rank RANK_SLOTS */
+	struct atomic_ptr current;	/* (a) struct slot_set, replaced under lock */
+	struct atomic64 generation;	/* (a) written under lock */
+	struct memslot *by_id[SLOTS_MAX_IDS]; /* [lock] */
+	uint64_t n_pages;		/* [lock] of all slots */
+	uint64_t last_version;		/* [lock] of sets and slots */
+	uint64_t max_gfn;		/* (c) highest frame a slot may have */
+
+	bool dirty_ring;		/* [lock] logged slots have no bitmap */
+	bool manual_protect;		/* [lock] GET does not protect, CLEAR does */
+	bool initially_set;		/* [lock] a fresh log says all pages are dirty */
+	struct atomic64 *n_harvested;	/* (c) where to count; never NULL */
+	struct atomic64 *n_updates;	/* (c) likewise */
+
+	struct mutex mn_lock;		/* (c) rank RANK_MN */
+	unsigned int mn_active;		/* [mn_lock] open invalidations */
+	struct atomic32 mn_closed;	/* (a) raised when mn_active falls to 0 */
+
+	struct alloc *alloc;		/* (c) */
+	const struct slots_ops *ops;	/* (c) */
+	void *ops_ctx;			/* (c) */
+};
+
+/* 0 or -ENOMEM.  The counters may be those of the VM's statistics. */
+int slots_init(struct slots *s, struct alloc *alloc, uint64_t max_gfn, struct atomic64 *n_harvested,
+	       struct atomic64 *n_updates) MUST_CHECK;
+void slots_set_ops(struct slots *s, const struct slots_ops *ops, void *ctx);
+/* No reader is left. */
+void slots_destroy(struct slots *s);
+
+static inline const struct slot_set *slots_current(const struct slots *s)
+{
+	return atomic_ptr_load_acquire(&s->current);
+}
+
+static inline const struct memslot *slot_set_find(const struct slot_set *set, gfn_t gfn)
+{
+	return slot_tree_find(set->by_gfn, gfn);
+}
+
+/* A reader's memory of where it last was. */
+struct slot_hint {
+	uint64_t version;		/* of the set */
+	const struct memslot *slot;
+};
+
+static inline const struct memslot *slot_set_find_hinted(const struct slot_set *set, gfn_t gfn,
+							 struct slot_hint *hint)
+{
+	if (hint->version == set->version && hint->slot &&
+	    gfn - hint->slot->base_gfn < hint->slot->npages)
+		return hint->slot;
+	hint->version = set->version;
+	hint->slot = slot_set_find(set, gfn);
+	return hint->slot;
+}
+
+/**
+ * slots_set_region - create, move, re-flag or delete one memory slot.
+ * @region: as for KVM_SET_USER_MEMORY_REGION.
+ *
+ * Context: no lock held.  Waits for readers and for open invalidations.
+ * Return:  0, or
+ *          -EINVAL  misaligned, wrapping or too large; unknown flag or id;
+ *                   deletion of what is not there; change of size, host address
+ *                   or read-only flag
+ *          -EEXIST  guest frames overlap another slot's
+ *          -ENOMEM  the slots are as they were
+ * Source:  api.rst, KVM_SET_USER_MEMORY_REGION; errnos as Linux 6.1 gives them.
+ */
+int slots_set_region(struct slots *s, const struct kvm_userspace_memory_region *region) MUST_CHECK;
+
+/* [slots_lock] NULL if there is no such slot. */
+static inline struct memslot *slots_by_id(struct slots *s, uint32_t id) REQUIRES(s->lock)
+{
+	return id < SLOTS_MAX_IDS ? s->by_id[id] : NULL;
+}
+
+/*
+ * An invalidation of host memory is open from begin to end; the slots are not
+ * swapped meanwhile.  Never blocks on slots_lock.
+ */
+void slots_invalidate_begin(struct slots *s);
+void slots_invalidate_end(struct slots *s);
+
+#endif

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+#include "mmu/fault.h"
+
+#include "base/trace.h"
+#include "mem/dirty_log.h"
+#include "mmu/mmio.h"
+#include "mmu/notifier.h"
+#include "sync/rcu.h"
+#include "sync/thread.h"
+
+/* One fault, from the address to its end. */
+struct fault {
+	/* what is asked */
+	gpa_t gpa;
+	gfn_t gfn;
+	bool write;
+	/* what its slot says; a copy, as the slot may go away while we wait */
+	uint64_t slot_version;
+	hva_t hva;
+	uint32_t slot_flags;
+	int max_level;
+	/* what must not have changed at the end */
+	uint64_t seq;
+	uint64_t generation;
+};
+
+static bool ring_is_full(const struct mmu_vcpu *v, const struct memslot *slot)
+{
+	return rule(RING_SOFT_LIMIT) && memslot_is_logged(slot) && !slot->dirty &&
+	       v->ring.entries && dirty_ring_is_full(&v->ring);
+}
+
+/*
+ * SET_BIT_ORDER_VCPU: after the translation became writable.  Were it before, a
+ * harvest between the two would take the mark and find nothing to protect.
+ */
+static void mark_dirty(struct mmu_vcpu *v, const struct memslot *slot, gfn_t gfn)
+{
+	if (!memslot_is_logged(slot) || !rule(SET_BIT_ORDER_VCPU))
+		return;
+	if (slot->dirty)
+		dirty_log_mark(slot, gfn);
+	else if (v->ring.entries)
+		dirty_ring_push(&v->ring, slot->id, gfn - slot->base_gfn);
+	vcpu_count(v, pages_dirtied);
+}
+
+/*
+ * A write to a page that is only protected for logging: W is given back without
+ * the lock and without asking the host.  Right only because the tables are
+ * direct: the entry's frame cannot have become another's (FAST_PF_ONLY_DIRECT).
+ */
+static bool fix_fast(struct mmu_vcpu *v, const struct fault *f, enum fault_verdict *verdict)
+{
+	const struct memslot *slot;
+	struct tdp_entry e;
+	spte_t new;
+	bool fixed = false;
+
+	if (!f->write)
+		return false;
+
+	rcu_read_begin();
+	slot = slot_set_find_hinted(slots_current(v->mmu->slots), f->gfn, &v->slot_hint);
+	e = tdp_lookup(v->mmu, f->gfn);
+	if (!slot || (rule(FAST_PF_REJECTS_MMIO) && !spte_is_leaf(e.spte)) ||
+	    spte_is_writable(e.spte) || !(e.spte.raw & SPTE_MMUW))
+		goto out;
+	/* A large page is split first: one bit of the log stands for 4 KiB. */
+	if (memslot_is_logged(slot) && e.level > LEVEL_4K && rule(NO_HUGE_WRITABLE_WHEN_LOGGING))
+		goto out;
+	if (ring_is_full(v, slot)) {
+		*verdict = FAULT_RING_FULL;
+		fixed = true;
+		goto out;
+	}
+	new.raw = e.spte.raw | SPTE_W;
+	if (sptep_cmpxchg(e.slot, &e.spte, new)) {
+		trace_fast_page_fault(v->index, f->gpa, e.spte.raw, new.raw);
+		mark_dirty(v, slot, f->gfn);
+		vcpu_count(v, pf_fast);
+		*verdict = FAULT_FIXED;
+		fixed = true;
+	}
+out:
+	rcu_read_end();
+	return fixed;
+}
+
+/* Is there memory, and where?  RCU section inside. */
+static enum fault_verdict find_memory(struct mmu_vcpu *v, struct fault *f)
+{
+	const struct memslot *slot;
+	enum fault_verdict verdict = FAULT_FIXED;
+
+	/* Before the slots: see mem/slots.h. */
+	f->generation = mmio_generation(v->mmu);
+
+	rcu_read_begin();
+	slot = slot_set_find_hinted(slots_current(v->mmu->slots), f->gfn, &v->slot_hint);
+	if (!slot) {
+		verdict = FAULT_MMIO;
+	} else if (slot->flags & MEMSLOT_INVALID) {
+		/* About to be moved or deleted: neither memory nor MMIO yet. */
+		verdict = FAULT_RETRY;
+	} else if (f->write && (slot->flags & KVM_MEM_READONLY)) {
+		verdict = FAULT_MMIO;
+		f->generation = GENERATION_IN_PROGRESS; /* reads are not MMIO */
+	} else {
+		f->slot_version = slot->version;
+		f->slot_flags = slot->flags;
+		f->hva = memslot_gfn_to_hva(slot, f->gfn);
+		f->max_level = LEVEL_4K;
+		if (!memslot_is_logged(slot) || !rule(NO_HUGE_WRITABLE_WHEN_LOGGING))
+			f->max_level = MIN(memslot_max_level(slot, f->gfn),
+					   tdp_max_level(v->mmu, f->gfn));
+	}
+	rcu_read_end();
+	return verdict;
+}
+
+static enum fault_verdict remember_mmio(struct mmu_vcpu *v, const struct fault *f)
+{
+	if (mmio_in_flux(f->generation) && rule(GEN_FROM_SAME_SNAPSHOT))
+		return FAULT_MMIO;
+	rwlock_rdlock(&v->mmu->lock);
+	rcu_read_begin();
+	tdp_map_mmio(v->mmu, f->gfn, f->generation);
+	rcu_read_end();
+	rwlock_rdunlock(&v->mmu->lock);
+	vcpu_count(v, pf_mmio);
+	return FAULT_MMIO;
+}
+
+/* The host has no such page; was it the right page to ask for? */
+static enum fault_verdict host_has_none(struct mmu_vcpu *v, const struct fault *f)
+{
+	const struct memslot *slot;
+	bool current;
+
+	rcu_read_begin();
+	slot = slot_set_find(slots_current(v->mmu->slots), f->gfn);
+	current = slot && slot->version == f->slot_version;
+	rcu_read_end();
+	if (!current)
+		return FAULT_RETRY;
+	vcpu_count(v, pf_host_fault);
+	return FAULT_HOST;
+}
+
+static enum fault_verdict install(struct mmu_vcpu *v, const struct fault *f,
+				  const struct host_page *page)
+{
+	struct mmu *m = v->mmu;
+	uint64_t bytes = level_pages(page->level) << PAGE_SHIFT;
+	hva_t start = ALIGN_DOWN(f->hva, bytes);
+	enum fault_verdict verdict = FAULT_RETRY;
+	const struct memslot *slot;
+
+	rwlock_rdlock(&m->lock);
+	rcu_read_begin();
+	slot = slot_set_find_hinted(slots_current(m->slots), f->gfn, &v->slot_hint);
+	if (rule(STALE_ROOT_RETRY) && (!slot || slot->version != f->slot_version))
+		goto out;
+	if (rule(RETRY_UNDER_LOCK) && mmu_invalidate_retry(m, f->seq, start, start + bytes))
+		goto out;
+	if (f->write && ring_is_full(v, slot)) {
+		verdict = FAULT_RING_FULL;
+		goto out;
+	}
+	verdict = tdp_map(m, f->gfn, page, f->write, f->write || !memslot_is_logged(slot));
+	if (f->write && verdict == FAULT_FIXED)
+		mark_dirty(v, slot, f->gfn);
+out:
+	rcu_read_end();
+	rwlock_rdunlock(&m->lock);
+	return verdict;
+}
+
+static enum fault_verdict fix(struct mmu_vcpu *v, struct fault *f)
+{
+	enum fault_verdict verdict;
+	struct host_page page;
+
+	if (fix_fast(v, f, &verdict))
+		return verdict;
+
+	if (rule(SEQ_BEFORE_PFN))
+		f->seq = atomic64_load_acquire(&v->mmu->invalidate_seq);
+	verdict = find_memory(v, f);
+	if (verdict == FAULT_MMIO)
+		return remember_mmio(v, f);
+	if (verdict != FAULT_FIXED)
+		return verdict;
+
+	/*
+	 * The host page is waited for here, outside guest mode and without a
+	 * lock: who has to provide it may need to flush us or to unmap.
+	 */
+	lock_assert_none();
+	if (host_resolve(&v->mmu->host, f->hva, f->write, f->max_level, &page))
+		return host_has_none(v, f);
+	if (!rule(SEQ_BEFORE_PFN))
+		f->seq = atomic64_load_acquire(&v->mmu->invalidate_seq);
+	if (f->slot_flags & KVM_MEM_READONLY)
+		page.writable = false;
+	return install(v, f, &page);
+}
+
+enum fault_verdict mmu_fault(struct mmu_vcpu *v, gpa_t gpa, bool write)
+{
+	struct fault f = { .gpa = gpa, .gfn = gpa >> PAGE_SHIFT, .write = write };
+	enum fault_verdict verdict;
+
+	trace_page_fault(v->index, gpa, write);
+	vcpu_count(v, pf_taken);
+	verdict = fix(v, &f);
+	if (verdict == FAULT_FIXED)
+		vcpu_count(v, pf_fixed);
+	else if (verdict == FAULT_SPURIOUS)
+		vcpu_count(v, pf_spurious);
+	else if (verdict == FAULT_RETRY) {
+		vcpu_count(v, pf_retry);
+		/* Whom we raced with may need this processor to get on. */
+		thread_yield();
+	}
+	return verdict;
+}
+
+void mmu_host_fault(struct mmu_vcpu *v, hva_t hva)
+{
+	struct invalidation inv;
+	hva_t start = hva & PAGE_MASK;
+
+	mmu_invalidate_begin(v->mmu, start, start + PAGE_SIZE, &inv);
+	mmu_invalidate_end(&inv);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mmu/mmio.h - "there is no memory here", remembered under a generation.
+ *
+ * A change of the slots makes every such memory void by one increment, however
+ * many there are.  In tables the generation is truncated: before it repeats,
+ * all of them are dropped (GEN_WRAP_ZAPS).
+ */
+#ifndef MMU_MMIO_H
+#define MMU_MMIO_H
+
+#include "mmu/mmu.h"
+
+/* A generation under which nothing may be cached or believed. */
+static inline bool mmio_in_flux(uint64_t generation)
+{
+	return generation & GENERATION_IN_PROGRESS;
+}
+
+static inline uint64_t mmio_generation(const struct mmu *m)
+{
+	return atomic64_load_acquire(&m->slots->generation);
+}
+
+/* Is this MMIO entry of a table still true? */
+static inline bool mmio_spte_is_current(const struct mmu *m, spte_t spte)
+{
+	uint64_t now = mmio_generation(m);
+
+	return !mmio_in_flux(now) && spte_mmio_generation(spte) == (now & MMIO_GENERATION_MASK);
+}
+
+/* The vCPU's own cache, by gva: page walks for MMIO are not repeated. */
+bool mmio_cache_find(const struct mmu_vcpu *v, gva_t gva, enum access access, gpa_t *gpa);
+void mmio_cache_add(struct mmu_vcpu *v, gva_t gva, enum access access, gpa_t gpa,
+		    uint64_t generation);
+
+#endif

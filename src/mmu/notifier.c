@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+#include "mmu/notifier.h"
+
+#include "base/trace.h"
+#include "mmu/flush.h"
+#include "mmu/tdp.h"
+
+struct unmap {
+	struct mmu *mmu;
+	hva_t start, end;
+	bool overlaps;
+	uint64_t n_zapped;
+};
+
+static void note_overlap(void *ctx, struct memslot *slot UNUSED)
+{
+	((struct unmap *)ctx)->overlaps = true;
+}
+
+static void unmap_slot(void *ctx, struct memslot *slot) NO_THREAD_SAFETY
+{
+	struct unmap *u = ctx;
+	hva_t start = MAX(u->start, slot->hva), end = MIN(u->end, memslot_hva_end(slot));
+	gfn_t first = slot->base_gfn + ((start - slot->hva) >> PAGE_SHIFT);
+	gfn_t last = slot->base_gfn + ((end - 1 - slot->hva) >> PAGE_SHIFT);
+
+	u->n_zapped += tdp_zap_leafs(u->mmu, first, last + 1);
+}
+
+/* WINDOW_UNION: the hull of all that are open; it shrinks only to nothing. */
+static void open_window(struct mmu *m, hva_t start, hva_t end) REQUIRES(m->lock)
+{
+	if (m->invalidate_count++ == 0 || !rule(WINDOW_UNION)) {
+		m->invalidate_start = start;
+		m->invalidate_end = end;
+		return;
+	}
+	m->invalidate_start = MIN(m->invalidate_start, start);
+	m->invalidate_end = MAX(m->invalidate_end, end);
+}
+
+void mmu_invalidate_begin(struct mmu *m, hva_t start, hva_t end, struct invalidation *inv)
+{
+	struct unmap u = { .mmu = m, .start = start, .end = end };
+	const struct slot_set *set;
+
+	mmu_count(m, mmu_notifier_invalidations);
+	slots_invalidate_begin(m->slots);
+	/* No RCU section: the slots stay as they are until the end. */
+	set = slots_current(m->slots);
+	slot_tree_visit_hva(set->by_hva, start, end, note_overlap, &u);
+	*inv = (struct invalidation){ .mmu = m, .overlaps = u.overlaps };
+	if (!u.overlaps)
+		return;
+	mmu_count(m, mmu_notifier_overlaps);
+	trace_unmap_hva_range(start, end);
+
+	/*
+	 * COUNT_INC_THEN_ZAP_SAME_CS: a fault that has resolved the page
+	 * already finds the count raised, or its translation is dropped here.
+	 */
+	rwlock_wrlock(&m->lock);
+	if (rule(COUNT_INC_THEN_ZAP_SAME_CS))
+		open_window(m, start, end);
+	slot_tree_visit_hva(set->by_hva, start, end, unmap_slot, &u);
+	if (u.n_zapped)
+		flush_owe(m);
+	rwlock_wrunlock(&m->lock);
+
+	/*
+	 * Also if nothing was mapped: somebody else may have dropped a
+	 * translation of these pages and not have flushed yet.
+	 */
+	if ((u.n_zapped || rule(NO_SPTE_IMPLIES_NO_TLB)) && rule(FLUSH_BEFORE_FREE))
+		flush_settle(m);
+}
+
+void mmu_invalidate_end(struct invalidation *inv)
+{
+	struct mmu *m = inv->mmu;
+
+	if (inv->overlaps) {
+		rwlock_wrlock(&m->lock);
+		/* A fault that sees the count gone must see the sequence moved. */
+		if (rule(SEQ_INC_BEFORE_COUNT_DEC))
+			atomic64_store_release(&m->invalidate_seq,
+					       atomic64_load_relaxed(&m->invalidate_seq) + 1);
+		bug_on(!m->invalidate_count);
+		m->invalidate_count--;
+		rwlock_wrunlock(&m->lock);
+	}
+	slots_invalidate_end(m->slots);
+}
+
+bool mmu_invalidate_retry(const struct mmu *m, uint64_t seq, hva_t start, hva_t end)
+{
+	if (m->invalidate_count && start < m->invalidate_end && end > m->invalidate_start)
+		return true;
+	return atomic64_load_acquire(&m->invalidate_seq) != seq;
+}

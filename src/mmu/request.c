@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+#include "mmu/request.h"
+
+#include "mmu/mmu.h"
+#include "mmu/tlb.h"
+
+/* About as long as a few blocks take; a vCPU that needs longer is not running. */
+#define SPINS 256
+
+void request_service_mmu(struct mmu_vcpu *v)
+{
+	bool flush = request_take(v, REQUEST_TLB_FLUSH);
+
+	if (flush && rule(CLEAR_BEFORE_SERVICE)) {
+		tlb_flush_all(v);
+		vcpu_count(v, requests);
+	}
+}
+
+/* The one place that waits for a vCPU. */
+void request_wait_left_guest(struct mmu_vcpu *v)
+{
+	uint32_t seq = atomic32_load_acquire(&v->guest_seq);
+
+	if (!(seq & 1) || !rule(WAIT_MEANS_LEFT_GUEST))
+		return;
+	mmu_count(v->mmu, remote_tlb_flush_waits);
+	for (int i = 0; i < SPINS; i++) {
+		if (atomic32_load_acquire(&v->guest_seq) != seq)
+			return;
+		cpu_relax();
+	}
+	/* Its thread is not on a processor.  Give it ours. */
+	atomic32_fetch_add(&v->waiters, 1);
+	while (atomic32_load_acquire(&v->guest_seq) == seq)
+		wait_on(&v->guest_seq, seq);
+	atomic32_fetch_add(&v->waiters, (uint32_t)-1);
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mmu/vcpu.h - what the MMU keeps for each vCPU: TLB, paging state, requests.
+ *
+ * Embedded in the processor's own state.  All of it belongs to the vCPU's
+ * thread, but for the words marked (a), which others read or write.
+ */
+#ifndef MMU_VCPU_H
+#define MMU_VCPU_H
+
+#include "base/types.h"
+#include "mem/dirty_ring.h"
+#include "mem/slots.h"
+#include "sync/atomic.h"
+
+struct mmu;
+struct table;
+
+enum vcpu_stat {
+#define VM_STAT(name, kind, text)
+#define VCPU_STAT(name, kind, text) VCPU_STAT_##name,
+#include "base/stats.def"
+#undef VM_STAT
+#undef VCPU_STAT
+	N_VCPU_STATS,
+};
+
+/* Kinds of access; the bits of a page fault's error code follow from them. */
+enum access {
+	ACCESS_READ,
+	ACCESS_WRITE,
+	ACCESS_EXEC,
+};
+
+/* Bits of a page fault's error code.  SDM 3A 4.7. */
+#define PFERR_PRESENT (1u << 0)
+#define PFERR_WRITE (1u << 1)
+#define PFERR_USER (1u << 2)
+#define PFERR_RSVD (1u << 3)
+#define PFERR_FETCH (1u << 4)
+#define PFERR_PK (1u << 5)
+
+/*
+ * One entry of the software TLB.  A tag is the page's gva in the upper bits and
+ * the context in the lower twelve (see below); an access of a kind hits if its
+ * own tag, made in the same way, equals the one here.  The host address is then
+ * gva + addend.
+ *
+ * A write tag is there only if the guest allows the write, the guest's entry has
+ * its dirty bit and ours is writable and dirty: a write hit owes nothing.
+ */
+struct tlb_entry {
+	uint64_t read, write, exec;
+	uint64_t addend;
+};
+
+#define TLB_BITS 10
+#define TLB_ENTRIES (1u << TLB_BITS)
+/* Guest tables by gpa: the same entries, context without privilege. */
+#define GPA_TLB_ENTRIES 64u
+
+/*
+ * The context: which privilege an entry was made for, and since which flush.
+ * To empty the TLB is to take the next flush number; the memory is wiped only
+ * when the numbers have run out.  Number 0 is never used: a zeroed entry never
+ * hits.
+ */
+enum tlb_privilege {
+	TLB_SUPERVISOR,		/* CPL 0-2; with SMAP: user pages refused */
+	TLB_SUPERVISOR_AC,	/* with SMAP and EFLAGS.AC: user pages allowed */
+	TLB_USER,		/* CPL 3 */
+	TLB_GPA,		/* guest physical addresses */
+};
+#define TLB_FLUSH_SHIFT 2
+#define TLB_FLUSH_MAX (PAGE_OFFSET_MASK >> TLB_FLUSH_SHIFT)
+
+/* The paging registers as the processor has them. */
+struct paging {
+	uint64_t cr0, cr3, cr4, efer;
+	uint64_t pdptr[4];	/* PAE: the page-directory-pointer registers */
+	uint32_t pkru;
+	uint8_t cpl;
+	bool ac;		/* EFLAGS.AC */
+	uint8_t maxphyaddr;	/* of the guest's CPUID */
+	bool has_1g_pages;	/* of the guest's CPUID */
+};
+
+/* Requests: bits of mmu_vcpu.requests.  mmu/request.h. */
+enum {
+	REQUEST_TLB_FLUSH = 1u << 0,
+	/* Not the MMU's: leave the guest and look at what has changed. */
+	REQUEST_KICK = 1u << 8,
+};
+#define REQUESTS_OF_MMU (REQUEST_TLB_FLUSH)
+
+struct mmio_cache_entry {
+	uint64_t tag;		/* as in the TLB; 0: nothing */
+	uint64_t generation;	/* in full: it never repeats */
+	gpa_t gpa;		/* of the page */
+	enum access access;	/* to read does not imply to write */
+};
+#define MMIO_CACHE_ENTRIES 4u
+
+struct mmu_vcpu {
+	/* The hit path: on lines that only the owner touches. */
+	uint64_t tlb_context;		/* flush number and privilege */
+	struct tlb_entry *tlb;		/* (c) TLB_ENTRIES */
+	struct atomic32 requests;	/* (a) */
+
+	struct atomic32 guest_seq CACHE_ALIGNED; /* (a) odd: in guest mode */
+	struct atomic32 waiters;	/* (a) somebody sleeps on guest_seq */
+
+	struct mmu *mmu CACHE_ALIGNED;	/* (c) */
+	unsigned int index;		/* (c) in mmu->vcpus */
+	struct paging paging;
+	uint64_t tlb_flush_number;
+	struct tlb_entry *gpa_tlb;	/* (c) GPA_TLB_ENTRIES, behind the TLB */
+	bool tlb_has_large;		/* an entry was made from a page over 4 KiB */
+	struct mmio_cache_entry mmio_cache[MMIO_CACHE_ENTRIES];
+	unsigned int mmio_cache_next;
+	struct slot_hint slot_hint;
+	uint32_t guest_entries;		/* changes whenever guest mode was left */
+	struct dirty_ring ring;
+
+	struct atomic64 stats[N_VCPU_STATS]; /* (a) written by the owner only */
+};
+
+static ALWAYS_INLINE void vcpu_count_n(struct mmu_vcpu *v, enum vcpu_stat stat, uint64_t n)
+{
+	atomic64_owner_add(&v->stats[stat], n);
+}
+
+#define vcpu_count(v, name) vcpu_count_n(v, VCPU_STAT_##name, 1)
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mmu/walk.h - the guest's page tables, as the processor walks them.
+ *
+ * All formats: 32-bit (4-byte entries, 4 MiB pages, PSE-36), PAE, 4 and 5 levels;
+ * with NX, CR0.WP, SMEP, SMAP and protection keys.  SDM 3A chapter 4.
+ */
+#ifndef MMU_WALK_H
+#define MMU_WALK_H
+
+#include "mmu/mmu.h"
+
+enum walk_verdict {
+	WALK_OK,
+	WALK_FAULT,	/* the guest's fault: walk.error_code */
+	WALK_MISS,	/* our tables lack walk.missing: fault it in, walk again */
+	WALK_RACED,	/* others keep changing the entries */
+};
+
+struct walk {
+	/* what is asked */
+	gva_t gva;
+	enum access access;
+	bool leave_entries_alone;	/* do not set A and D: the tables are read-only */
+	/* what comes out of it */
+	gpa_t gpa;
+	uint32_t error_code;
+	bool writable;		/* a write is allowed, and the entry is dirty */
+	bool large;		/* the page is larger than 4 KiB */
+	gpa_t missing;
+	bool missing_write;	/* it is an entry's A or D bit that must be set */
+	void *absent;		/* not NULL: translated, but the host has no page there */
+};
+
+/* In guest mode; the privilege is that of v->paging. */
+enum walk_verdict walk_guest(struct mmu_vcpu *v, struct walk *w);
+
+/* Where the guest's physical page is, if our tables translate it for this access:
+ * NULL if they do not.  In guest mode.  Sets A, and D for a write. */
+void *walk_gpa(struct mmu_vcpu *v, gpa_t gpa, bool write);
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* sync/clock.h - the host's clocks.  Not for mem/ and mmu/, which use none. */
+#ifndef SYNC_CLOCK_H
+#define SYNC_CLOCK_H
+
+#include <stdint.h>
+#include <time.h>
+
+static inline uint64_t clock_tsc(void)
+{
+	return __builtin_ia32_rdtsc();
+}
+
+static inline uint64_t clock_monotonic_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+#endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+#include "sync/lock.h"
+
+#include "base/bug.h"
+#include "base/log.h"
+
+void mutex_init(struct mutex *m, enum lock_rank rank)
+{
+	bug_on(pthread_mutex_init(&m->native, NULL));
+	m->rank = rank;
+}
+
+void mutex_destroy(struct mutex *m)
+{
+	pthread_mutex_destroy(&m->native);
+}
+
+void rwlock_init(struct rwlock *l, enum lock_rank rank)
+{
+	pthread_rwlockattr_t attr;
+
+	/* Faults take it for read in a stream: a writer must get its turn. */
+	bug_on(pthread_rwlockattr_init(&attr));
+	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	bug_on(pthread_rwlock_init(&l->native, &attr));
+	pthread_rwlockattr_destroy(&attr);
+	l->rank = rank;
+}
+
+void rwlock_destroy(struct rwlock *l)
+{
+	pthread_rwlock_destroy(&l->native);
+}
+
+#ifdef UMBRA_DEBUG_CHECKS
+
+#define MAX_HELD 16
+
+static __thread enum lock_rank held[MAX_HELD];
+static __thread int n_held;
+
+void lock_rank_push(enum lock_rank rank)
+{
+	bug_on(n_held == MAX_HELD);
+	if (n_held && held[n_held - 1] >= rank) {
+		log_emit(LOG_CRIT, "lock of rank %d taken under one of rank %d", rank,
+			 held[n_held - 1]);
+		bug_on(held[n_held - 1] >= rank);
+	}
+	held[n_held++] = rank;
+}
+
+void lock_rank_pop(enum lock_rank rank)
+{
+	bug_on(!n_held);
+	bug_on(held[n_held - 1] != rank);
+	n_held--;
+}
+
+void lock_assert_none(void)
+{
+	bug_on(n_held);
+}
+
+#endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+#include "sync/rcu.h"
+
+#include <urcu-bp.h>
+
+#include "sync/thread.h"
+
+__thread bool rcu_thread_known __attribute__((tls_model("initial-exec")));
+
+/*
+ * liburcu 0.13 does not tell ThreadSanitizer what a grace period orders: all
+ * that a read section did comes before what follows the wait for it.
+ */
+#ifdef BUILT_WITH_TSAN
+void __tsan_acquire(void *addr);
+void __tsan_release(void *addr);
+static char grace_period;
+#define readers_done() __tsan_acquire(&grace_period)
+#define reader_done() __tsan_release(&grace_period)
+#else
+#define readers_done() ((void)0)
+#define reader_done() ((void)0)
+#endif
+
+void rcu_register_self(void)
+{
+	/* liburcu may map memory here: those calls are not the program's. */
+	bool was = thread_enter_library();
+
+	urcu_bp_register_thread();
+	thread_leave_library(was);
+	rcu_thread_known = true;
+}
+
+void rcu_native_read_lock(void)
+{
+	urcu_bp_read_lock();
+}
+
+void rcu_native_read_unlock(void)
+{
+	reader_done();
+	urcu_bp_read_unlock();
+}
+
+void rcu_synchronize(void)
+{
+	urcu_bp_synchronize_rcu();
+	readers_done();
+}
+
+void rcu_before_fork(void)
+{
+	urcu_bp_before_fork();
+}
+
+void rcu_after_fork_parent(void)
+{
+	urcu_bp_after_fork_parent();
+}
+
+void rcu_after_fork_child(void)
+{
+	urcu_bp_after_fork_child();
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sync/rcu.h - read-copy-update: liburcu's "bulletproof" flavour.
+ *
+ * That flavour, because the threads are the client's: they come without a word,
+ * end without a word, and may fork.  A thread is registered on its first read
+ * section.  Sections nest and must not block.
+ */
+#ifndef SYNC_RCU_H
+#define SYNC_RCU_H
+
+#include <stdbool.h>
+
+#include "base/compiler.h"
+#include "sync/atomic.h"
+
+extern __thread bool rcu_thread_known __attribute__((tls_model("initial-exec")));
+
+void rcu_register_self(void);
+void rcu_native_read_lock(void);
+void rcu_native_read_unlock(void);
+/* Waits until every read section that began before the call has ended.  Not
+ * inside a read section. */
+void rcu_synchronize(void);
+
+/* To be called around fork(2): prepare, then one of the two. */
+void rcu_before_fork(void);
+void rcu_after_fork_parent(void);
+void rcu_after_fork_child(void);
+
+static inline void rcu_read_begin(void)
+{
+	if (unlikely(!rcu_thread_known))
+		rcu_register_self();
+	rcu_native_read_lock();
+}
+
+static inline void rcu_read_end(void)
+{
+	rcu_native_read_unlock();
+}
+
+#endif

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sync/thread.h - what we keep about the client's threads.
+ *
+ * A thread is "in the library" while it runs our code or a library's on our
+ * behalf: libc calls made then are ours and are not interposed.  Between
+ * thread_hold_signals() and thread_release_signals() no handler of the program
+ * runs on the thread: a call into us is to the program what a system call is,
+ * and our locks are never held by code that the program's handlers interrupt.
+ */
+#ifndef SYNC_THREAD_H
+#define SYNC_THREAD_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/compiler.h"
+
+extern __thread bool thread_is_in_library __attribute__((tls_model("initial-exec")));
+
+/* Returns what thread_leave_library() wants back. */
+static inline bool thread_enter_library(void)
+{
+	bool was = thread_is_in_library;
+
+	thread_is_in_library = true;
+	return was;
+}
+
+static inline void thread_leave_library(bool was)
+{
+	thread_is_in_library = was;
+}
+
+/* The kernel's own signal set: one bit a signal, signal 1 in bit 0. */
+typedef uint64_t thread_sigmask_t;
+
+/* Blocks every signal except those that a fault of the thread itself raises. */
+thread_sigmask_t thread_hold_signals(void);
+void thread_release_signals(thread_sigmask_t saved);
+/* The signals that wait for this thread or its process. */
+thread_sigmask_t thread_pending_signals(void);
+
+void thread_yield(void);
+
+#endif

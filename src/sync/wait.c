@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+#include "sync/wait.h"
+
+#include <limits.h>
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+void wait_on(struct atomic32 *word, uint32_t value)
+{
+	syscall(SYS_futex, &word->v, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+}
+
+void wait_wake_all(struct atomic32 *word)
+{
+	syscall(SYS_futex, &word->v, FUTEX_WAKE_PRIVATE, INT_MAX, NULL, NULL, 0);
+}
