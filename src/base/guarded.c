@@ -10,10 +10,10 @@
 #include "base/guarded.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
-#include <string.h>
+#include <sys/syscall.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 #include "base/bug.h"
 
@@ -34,7 +34,19 @@ struct taken_signal {
 };
 
 static struct taken_signal taken[] = { { .sig = SIGSEGV }, { .sig = SIGBUS } };
-static pthread_mutex_t taken_lock = PTHREAD_MUTEX_INITIALIZER;
+static char taken_lock;
+
+/* Below the layer of locks; held for a few instructions. */
+static void lock(void)
+{
+	while (__atomic_test_and_set(&taken_lock, __ATOMIC_ACQUIRE))
+		;
+}
+
+static void unlock(void)
+{
+	__atomic_clear(&taken_lock, __ATOMIC_RELEASE);
+}
 
 static struct taken_signal *find_taken(int sig)
 {
@@ -58,12 +70,17 @@ static uintptr_t find_fixup(uintptr_t pc)
 	return 0;
 }
 
-static void die_of(int sig)
+/*
+ * The kernel's default action, past any interposed sigaction(2).  A fault meets
+ * it when its instruction runs again; a signal that was sent is sent again.
+ */
+static void die_of(int sig, const siginfo_t *info)
 {
-	struct sigaction dfl = { .sa_handler = SIG_DFL };
+	static const uint64_t default_action[4];
 
-	/* The faulting instruction runs again and meets the default action. */
-	sigaction(sig, &dfl, NULL);
+	syscall(SYS_rt_sigaction, sig, default_action, NULL, sizeof(uint64_t));
+	if (info->si_code <= 0)
+		syscall(SYS_tgkill, getpid(), (pid_t)syscall(SYS_gettid), sig);
 }
 
 static void pass_on(struct taken_signal *t, siginfo_t *info, void *context)
@@ -71,9 +88,10 @@ static void pass_on(struct taken_signal *t, siginfo_t *info, void *context)
 	struct sigaction action = t->program;
 	sigset_t mask, saved;
 
-	if (!(action.sa_flags & SA_SIGINFO) &&
-	    (action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN)) {
-		die_of(t->sig);
+	/* Whatever SA_SIGINFO says.  Only what was sent can be ignored. */
+	if (action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN) {
+		if (action.sa_handler == SIG_DFL || info->si_code > 0)
+			die_of(t->sig, info);
 		return;
 	}
 	if (action.sa_flags & SA_RESETHAND)
@@ -82,12 +100,12 @@ static void pass_on(struct taken_signal *t, siginfo_t *info, void *context)
 	mask = action.sa_mask;
 	if (!(action.sa_flags & SA_NODEFER))
 		sigaddset(&mask, t->sig);
-	pthread_sigmask(SIG_BLOCK, &mask, &saved);
+	sigprocmask(SIG_BLOCK, &mask, &saved);
 	if (action.sa_flags & SA_SIGINFO)
 		action.sa_sigaction(t->sig, info, context);
 	else
 		action.sa_handler(t->sig);
-	pthread_sigmask(SIG_SETMASK, &saved, NULL);
+	sigprocmask(SIG_SETMASK, &saved, NULL);
 }
 
 static void on_fault(int sig, siginfo_t *info, void *context)
@@ -112,7 +130,7 @@ int guarded_install(void)
 	int err = 0;
 
 	sigemptyset(&action.sa_mask);
-	pthread_mutex_lock(&taken_lock);
+	lock();
 	for (size_t i = 0; i < ARRAY_SIZE(taken) && !err; i++) {
 		if (taken[i].taken)
 			continue;
@@ -121,7 +139,7 @@ int guarded_install(void)
 		else
 			taken[i].taken = true;
 	}
-	pthread_mutex_unlock(&taken_lock);
+	unlock();
 	return err;
 }
 
@@ -134,7 +152,7 @@ bool guarded_sigaction(int sig, const struct sigaction *new_action, struct sigac
 	if (!t)
 		return false;
 
-	pthread_mutex_lock(&taken_lock);
+	lock();
 	if (t->taken) {
 		ours = true;
 		old = t->program;
@@ -143,6 +161,6 @@ bool guarded_sigaction(int sig, const struct sigaction *new_action, struct sigac
 		if (old_action)
 			*old_action = old;
 	}
-	pthread_mutex_unlock(&taken_lock);
+	unlock();
 	return ours;
 }

@@ -40,31 +40,45 @@ bool guarded_sigaction(int sig, const struct sigaction *new_action, struct sigac
 	".long %l[" #label "] - .\n"               \
 	".popsection\n"
 
+/*
+ * Two faults of gcc before 12.4 with an asm goto that has outputs.  It is dropped
+ * if nobody uses them, unless it is said to be volatile (PR 98619).  And what
+ * fetches the outputs is put on both ways out, after what belongs to the code
+ * beyond, whose variables it overwrites (PR 113921): so both ways begin with a
+ * statement of their own, that costs nothing.
+ */
+#define GUARDED_ASM(...)                        \
+	do {                                    \
+		asm volatile goto(__VA_ARGS__); \
+		asm volatile("");               \
+	} while (0)
+#define GUARDED_LABEL(label) label : asm volatile("")
+
 #define GUARDED_DEFINE_LOAD(bits, insn, reg)                                               \
 	static ALWAYS_INLINE bool guarded_load##bits(const void *from, uint##bits##_t *to) \
 	{                                                                                  \
 		uint##bits##_t value;                                                      \
-		asm goto("1: " insn " %[mem], %" reg "[value]\n" GUARDED_FIXUP(fault)      \
+		GUARDED_ASM("1: " insn " %[mem], %" reg "[value]\n" GUARDED_FIXUP(fault)   \
 			 : [value] "=r"(value)                                             \
 			 : [mem] "m"(*(const uint##bits##_t *)from)                        \
 			 : "memory"                                                        \
 			 : fault);                                                         \
 		*to = value;                                                               \
 		return true;                                                               \
-fault:                                                                                     \
+GUARDED_LABEL(fault);                                                                      \
 		return false;                                                              \
 	}
 
 #define GUARDED_DEFINE_STORE(bits, insn, reg)                                        \
 	static ALWAYS_INLINE bool guarded_store##bits(void *to, uint##bits##_t value) \
 	{                                                                            \
-		asm goto("1: " insn " %" reg "[value], %[mem]\n" GUARDED_FIXUP(fault) \
+		GUARDED_ASM("1: " insn " %" reg "[value], %[mem]\n" GUARDED_FIXUP(fault) \
 			 :                                                           \
 			 : [value] "r"(value), [mem] "m"(*(uint##bits##_t *)to)      \
 			 : "memory"                                                  \
 			 : fault);                                                   \
 		return true;                                                         \
-fault:                                                                               \
+GUARDED_LABEL(fault);                                                                \
 		return false;                                                        \
 	}
 
@@ -75,14 +89,14 @@ fault:                                                                          
 							uint##bits##_t value)                \
 	{                                                                                    \
 		uint##bits##_t seen = *old;                                                  \
-		asm goto("1: lock " insn " %" reg "[value], %[mem]\n" GUARDED_FIXUP(fault)   \
+		GUARDED_ASM("1: lock " insn " %" reg "[value], %[mem]\n" GUARDED_FIXUP(fault) \
 			 : [seen] "+a"(seen)                                                 \
 			 : [value] "r"(value), [mem] "m"(*(uint##bits##_t *)at)              \
 			 : "memory", "cc"                                                    \
 			 : fault);                                                           \
 		*old = seen;                                                                 \
 		return true;                                                                 \
-fault:                                                                                       \
+GUARDED_LABEL(fault);                                                                        \
 		return false;                                                                \
 	}
 
@@ -90,14 +104,14 @@ fault:                                                                          
 	static ALWAYS_INLINE bool guarded_##name##bits(void *at, uint##bits##_t *value)         \
 	{                                                                                       \
 		uint##bits##_t v = *value;                                                      \
-		asm goto("1: " insn " %" reg "[v], %[mem]\n" GUARDED_FIXUP(fault)               \
+		GUARDED_ASM("1: " insn " %" reg "[v], %[mem]\n" GUARDED_FIXUP(fault)            \
 			 : [v] "+r"(v)                                                          \
 			 : [mem] "m"(*(uint##bits##_t *)at)                                     \
 			 : "memory", "cc"                                                       \
 			 : fault);                                                              \
 		*value = v;                                                                     \
 		return true;                                                                    \
-fault:                                                                                          \
+GUARDED_LABEL(fault);                                                                           \
 		return false;                                                                   \
 	}
 
@@ -126,13 +140,13 @@ GUARDED_DEFINE_XCHG(xadd, 64, "lock xaddq", "q")
 /* A write access that changes nothing, whatever others store meanwhile. */
 static ALWAYS_INLINE bool guarded_touch_write(void *at)
 {
-	asm goto("1: lock orb $0, %[mem]\n" GUARDED_FIXUP(fault)
+	GUARDED_ASM("1: lock orb $0, %[mem]\n" GUARDED_FIXUP(fault)
 		 :
 		 : [mem] "m"(*(uint8_t *)at)
 		 : "memory", "cc"
 		 : fault);
 	return true;
-fault:
+GUARDED_LABEL(fault);
 	return false;
 }
 
@@ -147,13 +161,13 @@ static ALWAYS_INLINE bool guarded_touch_read(const void *at)
  * been copied then. */
 static inline bool guarded_copy(void *to, const void *from, size_t bytes)
 {
-	asm goto("1: rep movsb\n" GUARDED_FIXUP(fault)
+	GUARDED_ASM("1: rep movsb\n" GUARDED_FIXUP(fault)
 		 : "+D"(to), "+S"(from), "+c"(bytes)
 		 :
 		 : "memory"
 		 : fault);
 	return true;
-fault:
+GUARDED_LABEL(fault);
 	return false;
 }
 

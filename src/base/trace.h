@@ -13,7 +13,8 @@
 #define trace_page_fault(vcpu, gpa, access) DTRACE_PROBE3(umbra, page_fault, vcpu, gpa, access)
 #define trace_fast_page_fault(vcpu, gpa, old, new) \
 	DTRACE_PROBE4(umbra, fast_page_fault, vcpu, gpa, old, new)
-#define trace_mark_mmio_spte(gfn, access, gen) DTRACE_PROBE3(umbra, mark_mmio_spte, gfn, access, gen)
+#define trace_mark_mmio_spte(gfn, access, gen) \
+	DTRACE_PROBE3(umbra, mark_mmio_spte, gfn, access, gen)
 #define trace_spte_changed(gfn, level, old, new) \
 	DTRACE_PROBE4(umbra, spte_changed, gfn, level, old, new)
 #define trace_unmap_hva_range(start, end) DTRACE_PROBE2(umbra, unmap_hva_range, start, end)

@@ -15,10 +15,13 @@
 #include "mmu/vcpu.h"
 #include "mmu/x86.h"
 
+/* Not REG_*: <ucontext.h> has those. */
 enum cpu_reg {
-	REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI,
-	REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15,
-	N_REGS,
+	GPR_RAX, GPR_RCX, GPR_RDX, GPR_RBX, GPR_RSP, GPR_RBP, GPR_RSI, GPR_RDI,
+	GPR_R8, GPR_R9, GPR_R10, GPR_R11, GPR_R12, GPR_R13, GPR_R14, GPR_R15,
+	N_GPRS,
+	/* Pseudo registers, for addressing: see struct cpu. */
+	GPR_ZERO = N_GPRS, GPR_BLOCK, GPR_EA, N_ALL_GPRS,
 };
 
 enum cpu_seg { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR, N_SEGS };
@@ -61,6 +64,8 @@ struct descriptor_table {
 	(X86_EFLAGS_CF | X86_EFLAGS_PF | X86_EFLAGS_AF | X86_EFLAGS_ZF | X86_EFLAGS_SF | \
 	 X86_EFLAGS_OF)
 
+#define DR6_BS (1u << 14)
+
 /* Exception vectors. */
 enum {
 	EXC_DE = 0, EXC_DB = 1, EXC_NMI = 2, EXC_BP = 3, EXC_OF = 4, EXC_BR = 5, EXC_UD = 6,
@@ -93,6 +98,12 @@ struct cpu_io {
 	uint16_t port;
 	uint32_t count;		/* > 1 only for string forms */
 	uint64_t linear_rip;	/* where the instruction was */
+	/* The processor's own. */
+	uint8_t length;		/* of the instruction */
+	uint8_t address_bytes;	/* of its address and counter */
+	bool rep;
+	uint32_t n_ready;	/* INS: elements in io_data that wait for the guest's memory */
+	uint32_t n_stored;	/* of these, stored so far */
 };
 #define CPU_IO_BYTES PAGE_SIZE
 
@@ -108,6 +119,7 @@ struct cpu_mmio {
 	uint8_t bytes;		/* 1 to 8 */
 	gpa_t gpa;
 	uint8_t data[8];
+	bool of_event;		/* it is an event's delivery that reads, not an instruction */
 	unsigned int n_done;	/* read fragments that wait for the instruction */
 	unsigned int n_used;	/* of these, given to it in this attempt */
 	uint64_t rip;		/* of the instruction that they belong to */
@@ -116,12 +128,20 @@ struct cpu_mmio {
 		uint8_t bytes;
 		uint8_t data[8];
 	} done[CPU_MMIO_FRAGMENTS];
+	/* Fragments of a write that wait for their exit: one exit each, in order. */
+	unsigned int n_writes, next_write;
+	struct {
+		gpa_t gpa;
+		uint8_t bytes;
+		uint8_t data[8];
+	} writes[CPU_MMIO_FRAGMENTS];
 };
 
 /* What KVM_EXIT_INTERNAL_ERROR says. */
 struct cpu_error {
 	uint8_t n_bytes;
 	uint8_t bytes[15];	/* of the instruction at RIP, as far as it could be read */
+	const char *what;	/* for the log; NULL: nothing to say */
 };
 
 /* An event to be delivered through the IDT before the next instruction. */
@@ -130,6 +150,7 @@ struct cpu_event {
 	bool software;		/* INT n, INT3, INTO: the DPL of the gate counts */
 	bool has_error;
 	uint8_t vector;
+	uint8_t length;		/* of a software one's instruction: RIP + length is pushed */
 	uint32_t error_code;
 };
 
@@ -146,6 +167,9 @@ struct cpuid_entry {
 	uint32_t eax, ebx, ecx, edx;
 };
 
+#define N_FIXED_MTRRS 11
+#define N_VARIABLE_MTRRS 8
+
 struct block_cache;
 struct op;
 
@@ -153,27 +177,40 @@ struct cpu {
 	struct mmu_vcpu mmu;
 
 	/* The slots behind the registers are for addressing: one that is always
-	 * zero, and the address at which the block being run begins. */
-	uint64_t r[N_REGS + 2] CACHE_ALIGNED;
+	 * zero, the address at which the block being run begins, and a linear
+	 * address that was worked out by an op of its own. */
+	uint64_t r[N_ALL_GPRS] CACHE_ALIGNED;
 	uint64_t rip;
 	/* The status flags as the last instruction left them: cpu/flags.h. */
 	uint32_t cc_op;
 	uint32_t rflags;	/* all others; the status flags only if cc_op says so */
-	uint64_t cc_dst, cc_src;
+	uint64_t cc_dst;
 	int64_t budget;		/* instructions until CPU_EXIT_POLL */
+	uint64_t cc_src;	/* not next to cc_dst, or they are stored as a vector */
+	int64_t surcharge;	/* what the budget was charged beside instructions */
 	bool stop;		/* leave the block after this instruction */
-	enum cpu_exit exit;	/* why, once stopped */
+	bool leaving;		/* and then cpu_run(), for the reason in exit */
+	bool abandoned;		/* the last op was not completed */
+	enum cpu_exit exit;
+	/* Derived from segs and mmu.paging: cpu/mode.h. */
+	uint32_t mode;		/* what the meaning of code depends on */
+	uint64_t ea_mask;	/* the width of linear addresses and of (E)IP */
+	uint64_t cs_base;	/* what is added to RIP */
 	struct segment segs[N_SEGS];
 	struct block_cache *blocks;
 
 	union xmm xmm[16];
 	uint32_t mxcsr;
+	bool fp_live;		/* MXCSR is in the host's register: cpu/fp.h */
+	uint32_t host_mxcsr;	/* what was there before */
+	uint32_t mxcsr_mask;	/* (c) bits that the host has */
 	uint16_t fcw;
 
 	struct descriptor_table gdt, idt;
 	uint64_t cr2, cr8;
 	uint64_t dr[4], dr6, dr7;
 	struct cpu_event event;
+	struct cpu_event fault;	/* what the instruction under way has raised */
 	bool interrupt_shadow;	/* after STI, MOV SS, POP SS */
 	bool halted;
 
@@ -182,6 +219,8 @@ struct cpu {
 	uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
 	uint64_t tsc_aux, tsc_offset, tsc_adjust;
 	uint64_t apic_base, pat, misc_enable, platform_info, mtrr_def_type;
+	uint64_t mtrr_fixed[N_FIXED_MTRRS], mtrr_variable[2 * N_VARIABLE_MTRRS];
+	uint64_t mcg_status, hwcr, microcode;
 	bool platform_info_readable; /* by the guest: KVM_CAP_MSR_PLATFORM_INFO */
 
 	/* The client's: replaced as a whole by KVM_SET_CPUID2. */
@@ -203,6 +242,11 @@ int cpu_init(struct cpu *cpu, uint8_t *io_data) MUST_CHECK;
 void cpu_destroy(struct cpu *cpu);
 /* Registers as after INIT/reset, TLB empty; MSRs and CPUID as @cpu_init leaves them. */
 void cpu_reset(struct cpu *cpu);
+
+/*
+ * The client has replaced cpu->cpuid: takes over what is derived from it.
+ */
+void cpu_cpuid_changed(struct cpu *cpu);
 
 /*
  * Runs the guest for about @budget instructions, or until something is for the
@@ -233,7 +277,6 @@ bool cpu_load_pdptrs(struct cpu *cpu, uint64_t cr3);
 /* Loads @bytes of code or data at a linear address for the outside (error
  * reports); stops at what cannot be read.  Returns how many bytes. */
 unsigned int cpu_peek(struct cpu *cpu, uint64_t linear, uint8_t *to, unsigned int bytes);
-
 
 static inline bool cpu_is_long_mode(const struct cpu *cpu)
 {

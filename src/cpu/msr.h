@@ -11,6 +11,13 @@
  * KVM_SET_MSRS may restore what it saved. */
 enum msr_access { MSR_BY_GUEST, MSR_BY_CLIENT };
 
+#define APIC_BASE_BSP (1ull << 8)
+#define APIC_BASE_X2APIC (1ull << 10)
+#define APIC_BASE_ENABLED (1ull << 11)
+
+/* The values after reset; the TSC and APIC_BASE stay. */
+void msr_reset(struct cpu *cpu);
+
 /* False: there is no such register, or the value is not allowed (#GP). */
 bool msr_read(struct cpu *cpu, uint32_t index, uint64_t *value, enum msr_access who);
 bool msr_write(struct cpu *cpu, uint32_t index, uint64_t value, enum msr_access who);

@@ -40,34 +40,29 @@ static uint64_t take_bits(struct atomic64 *word, uint64_t wanted)
 	return taken;
 }
 
-static void harvest_word(struct slots *s, const struct memslot *slot, uint64_t i, uint64_t taken)
-	REQUIRES(s->lock)
-{
-	s->ops->write_protect_pages(s->ops_ctx, slot, i * 64, taken);
-	atomic64_owner_add(s->n_harvested, (uint64_t)__builtin_popcountll(taken));
-}
-
 static int harvest(struct slots *s, const struct memslot *slot, void *bitmap) REQUIRES(s->lock)
 {
 	struct dirty_bitmap *d = slot->dirty;
-	bool any = false;
+	uint64_t n = 0;
 
 	for (size_t i = 0; i < d->n_words; i++) {
 		d->harvest[i] = take_bits(&d->words[i], ~0ull);
 		if (!d->harvest[i])
 			continue;
-		any = true;
-		harvest_word(s, slot, i, d->harvest[i]);
+		n += (uint64_t)__builtin_popcountll(d->harvest[i]);
+		s->ops->write_protect_pages(s->ops_ctx, slot, i * 64, d->harvest[i]);
 	}
 	/*
 	 * FLUSH_BY_SOFTWARE_STATE: the bits decide, not the translations: one
 	 * may be read-only already with a writable TLB entry still behind it.
 	 */
-	if (any && rule(LOGGING_FLUSH_MAY_TRAIL) && rule(FLUSH_BY_SOFTWARE_STATE))
+	if (n && rule(LOGGING_FLUSH_MAY_TRAIL) && rule(FLUSH_BY_SOFTWARE_STATE))
 		s->ops->flush(s->ops_ctx);
 
-	if (guarded_copy(bitmap, d->harvest, d->n_words * sizeof(*d->harvest)))
+	if (guarded_copy(bitmap, d->harvest, d->n_words * sizeof(*d->harvest))) {
+		atomic64_owner_add(s->n_harvested, n);
 		return 0;
+	}
 	for (size_t i = 0; i < d->n_words; i++)
 		if (d->harvest[i])
 			atomic64_fetch_or(&d->words[i], d->harvest[i]);
@@ -101,7 +96,7 @@ static int clear(struct slots *s, const struct memslot *slot, uint64_t first_pag
 {
 	struct dirty_bitmap *d = slot->dirty;
 	uint64_t first_word = first_page / 64, n_words = (num_pages + 63) / 64;
-	bool any = false;
+	uint64_t n = 0;
 
 	if (!guarded_copy(d->harvest, bitmap, n_words * sizeof(*d->harvest)))
 		return -EFAULT;
@@ -113,11 +108,12 @@ static int clear(struct slots *s, const struct memslot *slot, uint64_t first_pag
 
 		if (!taken)
 			continue;
-		any = true;
-		harvest_word(s, slot, first_word + i, taken);
+		n += (uint64_t)__builtin_popcountll(taken);
+		s->ops->write_protect_pages(s->ops_ctx, slot, (first_word + i) * 64, taken);
 	}
-	if (any && rule(LOGGING_FLUSH_MAY_TRAIL))
+	if (n && rule(LOGGING_FLUSH_MAY_TRAIL))
 		s->ops->flush(s->ops_ctx);
+	atomic64_owner_add(s->n_harvested, n);
 	return 0;
 }
 

@@ -10,23 +10,17 @@ void dirty_ring_init(struct dirty_ring *ring, void *entries, uint32_t bytes)
 	ring->size = bytes / (uint32_t)sizeof(*ring->entries);
 }
 
-/* The shared fields, each by one access. */
-static void store32(__u32 *field, uint32_t v)
-{
-	__atomic_store_n(field, v, __ATOMIC_RELAXED);
-}
-
 void dirty_ring_push(struct dirty_ring *ring, uint32_t slot_id, uint64_t page)
 {
 	uint32_t at = atomic32_load_relaxed(&ring->pushed);
 	struct kvm_dirty_gfn *entry = &ring->entries[at & (ring->size - 1)];
 
 	bug_on(at - atomic32_load_relaxed(&ring->reset) >= ring->size);
-	store32(&entry->slot, slot_id);
-	__atomic_store_n(&entry->offset, page, __ATOMIC_RELAXED);
+	shared32_store_relaxed(&entry->slot, slot_id);
+	shared64_store_relaxed(&entry->offset, page);
 	/* The client reads the entry after it has seen the flag. */
 	if (rule(RING_PUBLISH))
-		__atomic_store_n(&entry->flags, KVM_DIRTY_GFN_F_DIRTY, __ATOMIC_RELEASE);
+		shared32_store_release(&entry->flags, KVM_DIRTY_GFN_F_DIRTY);
 	atomic32_store_relaxed(&ring->pushed, at + 1);
 }
 
@@ -75,11 +69,11 @@ uint32_t dirty_ring_reset(struct slots *s, struct dirty_ring *ring)
 		/* The client can mark more than we pushed. */
 		if (at == atomic32_load_acquire(&ring->pushed))
 			break;
-		if (!(__atomic_load_n(&entry->flags, __ATOMIC_ACQUIRE) & KVM_DIRTY_GFN_F_RESET))
+		if (!(shared32_load_acquire(&entry->flags) & KVM_DIRTY_GFN_F_RESET))
 			break;
-		slot_id = __atomic_load_n(&entry->slot, __ATOMIC_RELAXED);
-		offset = __atomic_load_n(&entry->offset, __ATOMIC_RELAXED);
-		__atomic_store_n(&entry->flags, 0, __ATOMIC_RELEASE);
+		slot_id = shared32_load_relaxed(&entry->slot);
+		offset = shared64_load_relaxed(&entry->offset);
+		shared32_store_release(&entry->flags, 0);
 		atomic32_store_release(&ring->reset, at + 1);
 
 		if (!batch_takes(&batch, slot_id, offset)) {

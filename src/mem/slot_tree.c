@@ -270,7 +270,9 @@ void slot_tree_free(struct alloc *a, const struct slot_node *root)
 	alloc_free(a, (struct slot_node *)root, sizeof(*root));
 }
 
-bool slot_tree_is_valid(enum slot_order order, const struct slot_node *root)
+/* All of it lies between @after and @before, either of which may be NULL. */
+static bool is_valid_between(enum slot_order order, const struct slot_node *root,
+			     const struct memslot *after, const struct memslot *before)
 {
 	struct slot_node copy;
 
@@ -281,7 +283,13 @@ bool slot_tree_is_valid(enum slot_order order, const struct slot_node *root)
 	return copy.height == root->height && copy.max_end == root->max_end &&
 	       height(root->left) - height(root->right) <= 1 &&
 	       height(root->right) - height(root->left) <= 1 &&
-	       (!root->left || goes_before(order, root->left->slot, root->slot)) &&
-	       (!root->right || goes_before(order, root->slot, root->right->slot)) &&
-	       slot_tree_is_valid(order, root->left) && slot_tree_is_valid(order, root->right);
+	       (!after || goes_before(order, after, root->slot)) &&
+	       (!before || goes_before(order, root->slot, before)) &&
+	       is_valid_between(order, root->left, after, root->slot) &&
+	       is_valid_between(order, root->right, root->slot, before);
+}
+
+bool slot_tree_is_valid(enum slot_order order, const struct slot_node *root)
+{
+	return is_valid_between(order, root, NULL, NULL);
 }

@@ -446,10 +446,10 @@ static int set_region_locked(struct slots *s, const struct kvm_userspace_memory_
 		return -EINVAL;
 	}
 	if (!old || wanted.base_gfn != old->base_gfn) {
-		if (wanted.base_gfn + wanted.npages - 1 > s->max_gfn)
-			return -EINVAL;
 		if (overlaps_another(s, old, &wanted))
 			return -EEXIST;
+		if (wanted.base_gfn + wanted.npages - 1 > s->max_gfn)
+			return -EINVAL;
 	}
 
 	err = choose_bitmap(s, old, &wanted);

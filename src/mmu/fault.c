@@ -24,10 +24,11 @@ struct fault {
 	uint64_t generation;
 };
 
+/* A ring goes before a bitmap, which a slot may have from before there were rings. */
 static bool ring_is_full(const struct mmu_vcpu *v, const struct memslot *slot)
 {
-	return rule(RING_SOFT_LIMIT) && memslot_is_logged(slot) && !slot->dirty &&
-	       v->ring.entries && dirty_ring_is_full(&v->ring);
+	return rule(RING_SOFT_LIMIT) && memslot_is_logged(slot) && v->ring.entries &&
+	       dirty_ring_is_full(&v->ring);
 }
 
 /*
@@ -38,10 +39,10 @@ static void mark_dirty(struct mmu_vcpu *v, const struct memslot *slot, gfn_t gfn
 {
 	if (!memslot_is_logged(slot) || !rule(SET_BIT_ORDER_VCPU))
 		return;
-	if (slot->dirty)
-		dirty_log_mark(slot, gfn);
-	else if (v->ring.entries)
+	if (v->ring.entries)
 		dirty_ring_push(&v->ring, slot->id, gfn - slot->base_gfn);
+	else if (slot->dirty)
+		dirty_log_mark(slot, gfn);
 	vcpu_count(v, pages_dirtied);
 }
 
@@ -125,23 +126,35 @@ static enum fault_verdict remember_mmio(struct mmu_vcpu *v, const struct fault *
 		return FAULT_MMIO;
 	rwlock_rdlock(&v->mmu->lock);
 	rcu_read_begin();
-	tdp_map_mmio(v->mmu, f->gfn, f->generation);
+	/*
+	 * Only if it is still true.  Not that an older generation would be
+	 * believed; but it comes round, and who drops MMIO before that does it
+	 * once, under the lock; and the tables here may be about to go.
+	 */
+	if (mmio_generation(v->mmu) == f->generation || !rule(GEN_FROM_SAME_SNAPSHOT))
+		tdp_map_mmio(v->mmu, f->gfn, f->generation);
 	rcu_read_end();
 	rwlock_rdunlock(&v->mmu->lock);
 	vcpu_count(v, pf_mmio);
 	return FAULT_MMIO;
 }
 
-/* The host has no such page; was it the right page to ask for? */
+/*
+ * The host has no such page; was it the right page, and the right time, to ask?
+ * While the memory is being exchanged there may be none for a moment.
+ */
 static enum fault_verdict host_has_none(struct mmu_vcpu *v, const struct fault *f)
 {
 	const struct memslot *slot;
 	bool current;
 
+	rwlock_rdlock(&v->mmu->lock);
 	rcu_read_begin();
 	slot = slot_set_find(slots_current(v->mmu->slots), f->gfn);
-	current = slot && slot->version == f->slot_version;
+	current = slot && slot->version == f->slot_version &&
+		  !mmu_invalidate_retry(v->mmu, f->seq, f->hva, f->hva + PAGE_SIZE);
 	rcu_read_end();
+	rwlock_rdunlock(&v->mmu->lock);
 	if (!current)
 		return FAULT_RETRY;
 	vcpu_count(v, pf_host_fault);
@@ -181,6 +194,7 @@ static enum fault_verdict fix(struct mmu_vcpu *v, struct fault *f)
 {
 	enum fault_verdict verdict;
 	struct host_page page;
+	int err;
 
 	if (fix_fast(v, f, &verdict))
 		return verdict;
@@ -197,11 +211,12 @@ static enum fault_verdict fix(struct mmu_vcpu *v, struct fault *f)
 	 * The host page is waited for here, outside guest mode and without a
 	 * lock: who has to provide it may need to flush us or to unmap.
 	 */
-	lock_assert_none();
-	if (host_resolve(&v->mmu->host, f->hva, f->write, f->max_level, &page))
-		return host_has_none(v, f);
+	lock_assert_none_from(RANK_SLOTS);
+	err = host_resolve(&v->mmu->host, f->hva, f->write, f->max_level, &page);
 	if (!rule(SEQ_BEFORE_PFN))
 		f->seq = atomic64_load_acquire(&v->mmu->invalidate_seq);
+	if (err)
+		return host_has_none(v, f);
 	if (f->slot_flags & KVM_MEM_READONLY)
 		page.writable = false;
 	return install(v, f, &page);

@@ -60,6 +60,8 @@ static const struct slots_ops slots_ops = {
 
 int mmu_init(struct mmu *m, struct alloc *alloc, struct slots *slots, struct host_memory host)
 {
+	if (!m->stats)
+		m->stats = m->own_stats;
 	m->alloc = alloc;
 	m->slots = slots;
 	m->host = host;
@@ -87,6 +89,8 @@ int mmu_vcpu_init(struct mmu_vcpu *v, struct mmu *m)
 
 	if (index == MMU_MAX_VCPUS)
 		return -EINVAL;
+	if (!v->stats)
+		v->stats = v->own_stats;
 	v->mmu = m;
 	v->index = index;
 	err = tlb_init(v);

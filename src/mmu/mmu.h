@@ -52,11 +52,16 @@ struct mmu {
 	struct atomic64 owed;		/* (a) */
 	struct atomic64 paid;		/* (a) written under flush_lock */
 	struct mutex flush_lock;	/* (c) rank RANK_FLUSH */
+	struct atomic32 flush_round;	/* (a) 1: one is under way; written under flush_lock */
+	struct atomic32 flush_parked;	/* (a) vCPUs that sleep until it is over */
 
 	struct atomic_ptr vcpus[MMU_MAX_VCPUS]; /* (a) struct mmu_vcpu; only added to */
 	struct atomic32 n_vcpus;	/* (a) */
 
-	struct atomic64 stats[N_VM_STATS]; /* (a) */
+	/* (c) N_VM_STATS counters; set it before mmu_init(), or leave it NULL to
+	 * count in own_stats. */
+	struct atomic64 *stats;
+	struct atomic64 own_stats[N_VM_STATS];
 };
 
 static inline void mmu_count_n(struct mmu *m, enum vm_stat stat, uint64_t n)

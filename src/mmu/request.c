@@ -7,6 +7,19 @@
 /* About as long as a few blocks take; a vCPU that needs longer is not running. */
 #define SPINS 256
 
+/* Mostly a matter of a moment.  If not, somebody else needs this processor. */
+static void wait_for_end_of_round(struct mmu *m)
+{
+	for (int i = 0; i < SPINS; i++) {
+		if (!atomic32_load_acquire(&m->flush_round))
+			return;
+		cpu_relax();
+	}
+	atomic32_fetch_add(&m->flush_parked, 1);
+	wait_on(&m->flush_round, 1);
+	atomic32_fetch_add(&m->flush_parked, (uint32_t)-1);
+}
+
 void request_service_mmu(struct mmu_vcpu *v)
 {
 	bool flush = request_take(v, REQUEST_TLB_FLUSH);
@@ -14,6 +27,8 @@ void request_service_mmu(struct mmu_vcpu *v)
 	if (flush && rule(CLEAR_BEFORE_SERVICE)) {
 		tlb_flush_all(v);
 		vcpu_count(v, requests);
+		if (atomic32_load_acquire(&v->mmu->flush_round))
+			wait_for_end_of_round(v->mmu);
 	}
 }
 

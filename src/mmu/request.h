@@ -14,6 +14,11 @@
  * One of the two sees the other (DEKKER_ENTRY).  In guest mode the vCPU looks at
  * its requests again at the end of every block.  It never blocks there and holds
  * no lock, so that a sender waits for no more than a block.
+ *
+ * Unless the host has taken the processor from the vCPU's thread.  Then the sender
+ * sleeps, and every vCPU that has done its part waits outside the guest until the
+ * round is over: only threads that it still waits for are left to run, and the host
+ * gives each of them a processor at once instead of after the others' time slices.
  */
 #ifndef MMU_REQUEST_H
 #define MMU_REQUEST_H

@@ -14,6 +14,8 @@
 #include "mmu/mmu.h"
 
 #define TDP_ROOT_LEVEL LEVEL_256T
+/* Of guest physical addresses; a higher one is not to be looked up. */
+#define TDP_ADDRESS_BITS (PAGE_SHIFT + TDP_ROOT_LEVEL * LEVEL_BITS)
 
 /* The lowest entry for @gfn that there is: a leaf, or what stands in its place.
  * Guest mode or RCU section. */

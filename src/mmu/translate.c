@@ -48,22 +48,36 @@ void mmu_access_faulted(struct mmu_vcpu *v, const void *host)
 	guest_enter(v);
 }
 
+/* The page and flush number of a tag: what all tags of an entry agree on. */
+static uint64_t tag_page(uint64_t tag)
+{
+	return tag & ~(uint64_t)TLB_PRIVILEGE_MASK;
+}
+
+/*
+ * An entry may hold a page for several privileges, one for each kind of access.
+ * What was code for one of them is code; it stays so until a write, which is
+ * told of it: a read does not open the page for writing on the quiet.
+ */
 static void fill(struct mmu_vcpu *v, const struct walk *w, void *host, bool writable,
 		 struct mmu_result *result)
 {
 	struct tlb_entry *e = tlb_entry_of(v, w->gva);
-	uint64_t tag = tlb_tag(v, w->gva, 1);
+	uint64_t tag = tlb_tag(v, w->gva, 1), page = tag_page(tag);
 	uint64_t addend = (uintptr_t)host - w->gva;
+	bool is_code;
 
-	if (e->addend != addend || (e->read != tag && e->write != tag && e->exec != tag))
+	if (e->addend != addend || (tag_page(e->read) != page && tag_page(e->write) != page &&
+				    tag_page(e->exec) != page))
 		*e = (struct tlb_entry){ .addend = addend };
-	result->was_code = w->access == ACCESS_WRITE && e->exec == tag;
+	is_code = e->exec;
+	result->was_code = w->access == ACCESS_WRITE && is_code;
 	if (w->access == ACCESS_EXEC) {
 		e->exec = tag;
 		e->write = 0;
 	} else {
 		e->read = tag;
-		if (writable) {
+		if (w->access == ACCESS_WRITE || (writable && !is_code)) {
 			e->write = tag;
 			e->exec = 0;
 		}
@@ -85,7 +99,7 @@ static enum mmu_verdict walk_missed(struct mmu_vcpu *v, struct walk *w)
 	/* In a read-only slot A and D are not kept; otherwise there is no table. */
 	if (!w->missing_write)
 		return MMU_BAD_TABLES;
-	w->leave_entries_alone = true;
+	w->read_only[w->missing_step] = walk_read_only_mark(w->missing);
 	return MMU_OK;
 }
 
@@ -102,6 +116,7 @@ enum mmu_verdict mmu_translate_gpa(struct mmu_vcpu *v, gpa_t gpa, bool write,
 	enum mmu_verdict verdict;
 
 	result->gpa = gpa;
+	result->was_code = false;
 	for (int i = 0; i < MAX_FAULTS; i++) {
 		result->host = walk_gpa(v, gpa, write);
 		if (result->host)

@@ -71,6 +71,7 @@ enum tlb_privilege {
 	TLB_USER,		/* CPL 3 */
 	TLB_GPA,		/* guest physical addresses */
 };
+#define TLB_PRIVILEGE_MASK 3u
 #define TLB_FLUSH_SHIFT 2
 #define TLB_FLUSH_MAX (PAGE_OFFSET_MASK >> TLB_FLUSH_SHIFT)
 
@@ -122,7 +123,10 @@ struct mmu_vcpu {
 	uint32_t guest_entries;		/* changes whenever guest mode was left */
 	struct dirty_ring ring;
 
-	struct atomic64 stats[N_VCPU_STATS]; /* (a) written by the owner only */
+	/* (c) N_VCPU_STATS counters, written by the owner only; set it before
+	 * mmu_vcpu_init(), or leave it NULL to count in own_stats. */
+	struct atomic64 *stats;
+	struct atomic64 own_stats[N_VCPU_STATS];
 };
 
 static ALWAYS_INLINE void vcpu_count_n(struct mmu_vcpu *v, enum vcpu_stat stat, uint64_t n)

@@ -12,7 +12,6 @@
 #include "mmu/tdp.h"
 #include "mmu/x86.h"
 
-#define MAX_LEVELS 5
 /* Walks in a row that may find their entries changed by others. */
 #define MAX_RACES 64
 
@@ -72,7 +71,7 @@ static uint64_t reserved_bits(const struct paging *p, const struct format *f, in
 	if (f == &format_32) {
 		/* PSE-36: bits 13-20 are address bits 32-39 as far as there are any. */
 		return is_large(p, f, level, entry) ?
-			       bit_range(MAX(13, (int)p->maxphyaddr - 32 + 13), 21) : 0;
+			       bit_range(MAX(13, MIN((int)p->maxphyaddr, 40) - 32 + 13), 21) : 0;
 	}
 	if (!(p->efer & X86_EFER_NX))
 		bits |= GPTE_NX;
@@ -108,6 +107,9 @@ static bool tdp_pointer(struct mmu_vcpu *v, gpa_t gpa, bool write, uint64_t *hva
 {
 	uint64_t need = SPTE_A | (write ? SPTE_D : 0);
 
+	/* The tables know no address bits above: it would be taken for another. */
+	if (gpa >> TDP_ADDRESS_BITS)
+		return false;
 	for (;;) {
 		struct tdp_entry e = tdp_lookup(v->mmu, gpa >> PAGE_SHIFT);
 		spte_t new = { e.spte.raw | need };
@@ -148,7 +150,7 @@ static enum walk_verdict read_entry(struct mmu_vcpu *v, struct walk *w, const st
 				    struct step *step)
 {
 	void *at = walk_gpa(v, step->gpa, false);
-	uint32_t narrow;
+	uint32_t narrow = 0;
 	bool ok;
 
 	if (!at)
@@ -236,6 +238,11 @@ absent:
 	return NOT_MAPPED;
 }
 
+static bool is_read_only(const struct walk *w, int i, const struct step *step)
+{
+	return w->read_only[i] == walk_read_only_mark(step->gpa);
+}
+
 /* A in every entry used; D in the leaf for a write. */
 static enum update set_accessed_dirty(struct mmu_vcpu *v, struct walk *w, const struct format *f,
 				      struct step *steps, int n)
@@ -246,6 +253,9 @@ static enum update set_accessed_dirty(struct mmu_vcpu *v, struct walk *w, const 
 
 		if (i == n - 1 && w->access == ACCESS_WRITE)
 			bits |= GPTE_D;
+		if (is_read_only(w, i, &steps[i]))
+			continue;
+		w->missing_step = i;
 		u = set_entry_bits(v, w, f, &steps[i], bits);
 		if (u != UPDATED)
 			return u;
@@ -259,8 +269,9 @@ static enum walk_verdict walk_once(struct mmu_vcpu *v, struct walk *w, bool *rac
 	const struct paging *p = &v->paging;
 	const struct format *f = format_of(p);
 	struct rights r = { .user = true, .write = true };
-	struct step steps[MAX_LEVELS];
+	struct step steps[WALK_MAX_STEPS];
 	gpa_t table = address_bits(p, p->cr3);
+	enum update update;
 	uint64_t entry;
 	int level, n = 0;
 
@@ -300,23 +311,21 @@ static enum walk_verdict walk_once(struct mmu_vcpu *v, struct walk *w, bool *rac
 	}
 	r.key = (entry >> GPTE_PKEY_SHIFT) & 15;
 
-	if (!rights_allow(p, &r, w->access))
-		return guest_fault(v, w, PFERR_PRESENT);
+	/* The flag says what the key said, whether or not others refuse as well. */
 	if (!key_allows(p, &r, w->access))
 		return guest_fault(v, w, PFERR_PRESENT | PFERR_PK);
+	if (!rights_allow(p, &r, w->access))
+		return guest_fault(v, w, PFERR_PRESENT);
 
-	if (!w->leave_entries_alone) {
-		enum update u = set_accessed_dirty(v, w, f, steps, n);
-
-		if (u == NOT_MAPPED)
-			return WALK_MISS;
-		*raced = u == RACED;
-	}
+	update = set_accessed_dirty(v, w, f, steps, n);
+	if (update == NOT_MAPPED)
+		return WALK_MISS;
+	*raced = update == RACED;
 	w->gpa = leaf_address(p, f, level, steps[n - 1].entry, w->gva);
 	w->large = level > 1;
 	w->writable = rights_allow(p, &r, ACCESS_WRITE) && key_allows(p, &r, ACCESS_WRITE) &&
-		      (w->leave_entries_alone ? w->access == ACCESS_WRITE :
-						!!(steps[n - 1].entry & GPTE_D));
+		      ((steps[n - 1].entry & GPTE_D) ||
+		       (w->access == ACCESS_WRITE && is_read_only(w, n - 1, &steps[n - 1])));
 	return WALK_OK;
 }
 

@@ -17,11 +17,15 @@ enum walk_verdict {
 	WALK_RACED,	/* others keep changing the entries */
 };
 
+#define WALK_MAX_STEPS 5
+
 struct walk {
 	/* what is asked */
 	gva_t gva;
 	enum access access;
-	bool leave_entries_alone;	/* do not set A and D: the tables are read-only */
+	/* Marks of entries, by step from the root, that are in read-only memory:
+	 * there A and D are not set. */
+	gpa_t read_only[WALK_MAX_STEPS];
 	/* what comes out of it */
 	gpa_t gpa;
 	uint32_t error_code;
@@ -29,8 +33,15 @@ struct walk {
 	bool large;		/* the page is larger than 4 KiB */
 	gpa_t missing;
 	bool missing_write;	/* it is an entry's A or D bit that must be set */
+	int missing_step;	/* and this the entry's number */
 	void *absent;		/* not NULL: translated, but the host has no page there */
 };
+
+/* Never 0: entries are aligned. */
+static inline gpa_t walk_read_only_mark(gpa_t entry)
+{
+	return entry | 1;
+}
 
 /* In guest mode; the privilege is that of v->paging. */
 enum walk_verdict walk_guest(struct mmu_vcpu *v, struct walk *w);

@@ -83,6 +83,46 @@ static inline void atomic64_raise(struct atomic64 *a, uint64_t v)
 		;
 }
 
+/*
+ * Words of structures that are not ours to declare (struct kvm_run, the entries of
+ * a dirty ring): the other side is the client, at any moment.  One access each.
+ */
+static ALWAYS_INLINE uint32_t shared32_load_relaxed(const uint32_t *p)
+{
+	return __atomic_load_n(p, __ATOMIC_RELAXED);
+}
+
+static ALWAYS_INLINE uint32_t shared32_load_acquire(const uint32_t *p)
+{
+	return __atomic_load_n(p, __ATOMIC_ACQUIRE);
+}
+
+static ALWAYS_INLINE void shared32_store_relaxed(uint32_t *p, uint32_t v)
+{
+	__atomic_store_n(p, v, __ATOMIC_RELAXED);
+}
+
+static ALWAYS_INLINE void shared32_store_release(uint32_t *p, uint32_t v)
+{
+	__atomic_store_n(p, v, __ATOMIC_RELEASE);
+}
+
+/* The kernel's headers spell 64 bits otherwise than the C library's. */
+static ALWAYS_INLINE uint64_t shared64_load_relaxed(const void *p)
+{
+	return __atomic_load_n((const uint64_t *)p, __ATOMIC_RELAXED);
+}
+
+static ALWAYS_INLINE void shared64_store_relaxed(void *p, uint64_t v)
+{
+	__atomic_store_n((uint64_t *)p, v, __ATOMIC_RELAXED);
+}
+
+static ALWAYS_INLINE uint8_t shared8_load_relaxed(const uint8_t *p)
+{
+	return __atomic_load_n(p, __ATOMIC_RELAXED);
+}
+
 /* Full barrier.  A locked instruction on the stack is cheaper than mfence. */
 static ALWAYS_INLINE void smp_mb(void)
 {

@@ -57,9 +57,9 @@ void lock_rank_pop(enum lock_rank rank)
 	n_held--;
 }
 
-void lock_assert_none(void)
+void lock_assert_none_from(enum lock_rank rank)
 {
-	bug_on(n_held);
+	bug_on(n_held && held[n_held - 1] >= rank);
 }
 
 #endif

@@ -44,8 +44,9 @@ void rwlock_destroy(struct rwlock *l);
 #ifdef UMBRA_DEBUG_CHECKS
 void lock_rank_push(enum lock_rank rank);
 void lock_rank_pop(enum lock_rank rank);
-/* No lock may be held: the caller is about to wait or to run the guest. */
-void lock_assert_none(void);
+/* No lock of this rank or a higher one may be held: the caller is about to wait
+ * for somebody who may need them. */
+void lock_assert_none_from(enum lock_rank rank);
 #else
 static inline void lock_rank_push(enum lock_rank rank UNUSED)
 {
@@ -53,7 +54,7 @@ static inline void lock_rank_push(enum lock_rank rank UNUSED)
 static inline void lock_rank_pop(enum lock_rank rank UNUSED)
 {
 }
-static inline void lock_assert_none(void)
+static inline void lock_assert_none_from(enum lock_rank rank UNUSED)
 {
 }
 #endif

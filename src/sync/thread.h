@@ -11,7 +11,6 @@
 #ifndef SYNC_THREAD_H
 #define SYNC_THREAD_H
 
-#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -39,9 +38,23 @@ typedef uint64_t thread_sigmask_t;
 /* Blocks every signal except those that a fault of the thread itself raises. */
 thread_sigmask_t thread_hold_signals(void);
 void thread_release_signals(thread_sigmask_t saved);
-/* The signals that wait for this thread or its process. */
-thread_sigmask_t thread_pending_signals(void);
+/*
+ * Does a signal wait, other than those of @blocked, that would interrupt a system
+ * call?  One that is ignored waits too while it is blocked, but would not.
+ */
+bool thread_signal_waits(thread_sigmask_t blocked);
+/* Sleeps until one does.  It stays blocked and is not consumed. */
+void thread_sleep_until_signal(thread_sigmask_t blocked);
 
 void thread_yield(void);
+
+/* Around fork(2), in the order of pthread_atfork(3), after RCU's own.  0 or -errno. */
+int thread_at_fork(void (*in_child)(void)) MUST_CHECK;
+
+/* Runs @init in the first of all calls with this @once; the others wait for it. */
+struct thread_once {
+	int native;
+};
+void thread_run_once(struct thread_once *once, void (*init)(void));
 
 #endif

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cpu/block.c - finding, making and forgetting blocks.
+ *
+ * Memory comes in chunks that grow with use.  When the cap is reached all blocks
+ * are dropped at once: there is no order in which a single one could go.
+ */
+#include "cpu/block.h"
+
+#include <string.h>
+
+#include "cpu/access.h"
+#include "cpu/decode.h"
+#include "cpu/raise.h"
+#include "mmu/mmu.h"
+#include "mmu/request.h"
+#include "mmu/translate.h"
+
+#define CACHE_MAX_BYTES (8u << 20)
+#define CHUNK_MIN_BYTES (32u << 10)
+#define CHUNK_MAX_BYTES (256u << 10)
+#define MAX_INSTRUCTION_BYTES 15u
+
+struct chunk {
+	struct chunk *next;
+	size_t bytes, used;
+	uint8_t data[];
+};
+
+static struct alloc *allocator(struct cpu *cpu)
+{
+	return cpu->mmu.mmu->alloc;
+}
+
+static void drop_blocks(struct cpu *cpu)
+{
+	struct block_cache *c = cpu->blocks;
+	struct chunk *next;
+
+	for (; c->chunks; c->chunks = next) {
+		next = c->chunks->next;
+		alloc_free(allocator(cpu), c->chunks, sizeof(*c->chunks) + c->chunks->bytes);
+	}
+	memset(c->bucket, 0, sizeof(c->bucket));
+	c->bytes = 0;
+}
+
+void block_cache_destroy(struct cpu *cpu)
+{
+	struct block_cache *c = cpu->blocks;
+
+	if (!c)
+		return;
+	drop_blocks(cpu);
+	alloc_free(allocator(cpu), c->decoders, sizeof(*c->decoders));
+	alloc_free(allocator(cpu), c->scratch, sizeof(*c->scratch));
+	alloc_free(allocator(cpu), c, sizeof(*c));
+	cpu->blocks = NULL;
+}
+
+static bool create_cache(struct cpu *cpu)
+{
+	struct block_cache *c = alloc_zeroed(allocator(cpu), sizeof(*c));
+
+	if (!c)
+		return false;
+	cpu->blocks = c;
+	c->decoders = alloc_zeroed(allocator(cpu), sizeof(*c->decoders));
+	c->scratch = alloc_zeroed(allocator(cpu), sizeof(*c->scratch));
+	if (!c->decoders || !c->scratch) {
+		block_cache_destroy(cpu);
+		return false;
+	}
+	decode_init(c->decoders);
+	return true;
+}
+
+static bool add_chunk(struct cpu *cpu)
+{
+	struct block_cache *c = cpu->blocks;
+	size_t bytes = MIN(MAX(c->bytes, CHUNK_MIN_BYTES), CHUNK_MAX_BYTES);
+	struct chunk *chunk;
+
+	if (c->bytes + bytes > CACHE_MAX_BYTES) {
+		drop_blocks(cpu);
+		bytes = CHUNK_MIN_BYTES;
+	}
+	chunk = alloc_zeroed(allocator(cpu), sizeof(*chunk) + bytes);
+	if (!chunk)
+		return false;
+	chunk->bytes = bytes;
+	chunk->next = c->chunks;
+	c->chunks = chunk;
+	c->bytes += bytes;
+	return true;
+}
+
+/* The largest block there can be. */
+#define BLOCK_BYTES_MAX                                                                \
+	(sizeof(struct block) + BLOCK_MAX_BYTES + BLOCK_MAX_OPS * sizeof(struct op) + CACHE_LINE)
+
+static bool has_room(const struct cpu *cpu)
+{
+	const struct chunk *chunk = cpu->blocks ? cpu->blocks->chunks : NULL;
+
+	return chunk && chunk->bytes - chunk->used >= BLOCK_BYTES_MAX;
+}
+
+/* Memory is asked for outside guest mode: that may take its time.  What was
+ * translated before is void then. */
+static bool make_room(struct cpu *cpu)
+{
+	bool ok;
+
+	guest_leave(&cpu->mmu);
+	ok = (cpu->blocks || create_cache(cpu)) && add_chunk(cpu);
+	guest_enter(&cpu->mmu);
+	return ok || raise_exit(cpu, CPU_EXIT_ENOMEM);
+}
+
+static void *take(struct cpu *cpu, size_t bytes)
+{
+	struct chunk *chunk = cpu->blocks->chunks;
+	uint8_t *p = (uint8_t *)ALIGN_UP((uintptr_t)chunk->data + chunk->used, CACHE_LINE);
+
+	chunk->used = (size_t)(p - chunk->data) + bytes;
+	return p;
+}
+
+/* What is compared behind the whole words must not reach out of the page. */
+static void set_tail(struct block *b, const uint8_t *code)
+{
+	unsigned int left = b->bytes % 8;
+	uint8_t window[8] = { 0 };
+	unsigned int at = 0;
+
+	if (!left)
+		return;
+	if (b->bytes >= 8) {
+		b->tail_at = (int16_t)(b->bytes - 8);
+		memcpy(window, code + b->tail_at, 8);
+		b->tail_mask = ~0ull;
+	} else {
+		if (((uintptr_t)b->host & PAGE_OFFSET_MASK) > PAGE_SIZE - 8)
+			at = 8 - left;
+		b->tail_at = (int16_t)-(int)at;
+		memcpy(window + at, code, left);
+		b->tail_mask = (~0ull >> (64 - 8 * left)) << (8 * at);
+	}
+	memcpy(&b->tail, window, 8);
+}
+
+static struct block *make_block(struct cpu *cpu, const uint8_t *host, uint32_t mode,
+				const uint8_t *code, const struct decoded_block *d)
+{
+	size_t code_bytes = ALIGN_UP(d->bytes, 8u), ops_bytes = d->n_ops * sizeof(struct op);
+	struct block *b = take(cpu, sizeof(*b) + code_bytes + ops_bytes);
+	struct block **bucket = &cpu->blocks->bucket[block_bucket(host)];
+	struct op *ops;
+
+	memset(b, 0, sizeof(*b));
+	b->host = host;
+	b->mode = mode;
+	b->bytes = (uint16_t)d->bytes;
+	b->n_words = (uint16_t)(d->bytes / 8);
+	b->n_instructions = (uint8_t)d->n_instructions;
+	b->n_accesses = (uint8_t)d->n_accesses;
+	memcpy(b->code, code, d->bytes);
+	set_tail(b, code);
+	ops = (struct op *)((uint8_t *)b->code + code_bytes);
+	memcpy(ops, d->ops, ops_bytes);
+	b->ops = ops;
+	b->next = *bucket;
+	*bucket = b;
+	vcpu_count(&cpu->mmu, blocks_decoded);
+	return b;
+}
+
+static void unlink_block(struct cpu *cpu, const struct block *b)
+{
+	struct block **at = &cpu->blocks->bucket[block_bucket(b->host)];
+
+	while (*at != b)
+		at = &(*at)->next;
+	*at = b->next;
+}
+
+/* Found blocks go to the front, where the quick search looks. */
+static struct block *search(struct cpu *cpu, const uint8_t *host, uint32_t mode)
+{
+	struct block **bucket, *b;
+
+	if (!cpu->blocks)
+		return NULL;
+	bucket = &cpu->blocks->bucket[block_bucket(host)];
+	for (b = *bucket; b; b = b->next)
+		if (b->host == host && b->mode == mode)
+			break;
+	if (b && b != *bucket) {
+		unlink_block(cpu, b);
+		b->next = *bucket;
+		*bucket = b;
+	}
+	return b;
+}
+
+static const uint8_t *translate_code(struct cpu *cpu, gva_t gva)
+{
+	const uint8_t *host = tlb_exec(&cpu->mmu, gva);
+	enum mmu_verdict verdict;
+	struct mmu_result r;
+
+	if (host)
+		return host;
+	verdict = mmu_translate(&cpu->mmu, gva, ACCESS_EXEC, &r);
+	if (verdict == MMU_OK)
+		return r.host;
+	if (verdict == MMU_MMIO)
+		raise_unimplemented(cpu, "code in memory-mapped I/O");
+	else
+		mem_raise_verdict(cpu, verdict, gva, r.error_code);
+	return NULL;
+}
+
+/* Copies code; on a fault the translation is forgotten. */
+static bool copy_code(struct cpu *cpu, uint8_t *to, const uint8_t *host, unsigned int bytes)
+{
+	return guarded_copy(to, host, bytes) || mem_lost(cpu, host, bytes);
+}
+
+/* An instruction that begins in one page and may end in the next. */
+static const struct block *find_crossing(struct cpu *cpu, gva_t gva, uint32_t mode)
+{
+	unsigned int first = (unsigned int)(PAGE_SIZE - (gva & PAGE_OFFSET_MASK));
+	gva_t next = (gva + first) & cpu->ea_mask;
+	struct decoded_block *d = cpu->blocks->scratch;
+	uint32_t entries = cpu->mmu.guest_entries;
+	const uint8_t *host, *host2;
+	uint8_t code[2 * 16];
+	struct block *b;
+
+	host2 = translate_code(cpu, next);
+	if (!host2)
+		return NULL;
+	host = translate_code(cpu, gva);
+	if (!host || cpu->mmu.guest_entries != entries)
+		return NULL;
+	if (!copy_code(cpu, code, host, first) ||
+	    !copy_code(cpu, code + first, host2, MAX_INSTRUCTION_BYTES))
+		return NULL;
+	mode |= BLOCK_CROSSES;
+	b = search(cpu, host, mode);
+	if (b && !memcmp(b->code, code, b->bytes))
+		return b;
+	if (b)
+		unlink_block(cpu, b);
+	decode_block(cpu->blocks->decoders, mode | MODE_SINGLE, code, first + MAX_INSTRUCTION_BYTES,
+		     d);
+	return make_block(cpu, host, mode, code, d);
+}
+
+static const struct block *decode_at(struct cpu *cpu, gva_t gva, const uint8_t *host,
+				     uint32_t mode)
+{
+	unsigned int in_page = (unsigned int)(PAGE_SIZE - (gva & PAGE_OFFSET_MASK));
+	unsigned int available = MIN(in_page, BLOCK_MAX_BYTES);
+	struct decoded_block *d = cpu->blocks->scratch;
+	uint8_t code[BLOCK_MAX_BYTES];
+
+	if (!copy_code(cpu, code, host, available))
+		return NULL;
+	decode_block(cpu->blocks->decoders, mode, code, available, d);
+	if (d->needs_more)
+		return find_crossing(cpu, gva, mode);
+	return make_block(cpu, host, mode, code, d);
+}
+
+/* A block that would run over the limit of its segment is cut to one instruction,
+ * and if that does too it faults. */
+static const struct block *check_limit(struct cpu *cpu, const struct block *b)
+{
+	uint32_t limit = cpu->segs[SEG_CS].limit;
+
+	if (mode_is_64bit(cpu) || cpu->rip + b->bytes - 1 <= limit)
+		return b;
+	if (!(b->mode & (MODE_SINGLE | BLOCK_CROSSES)))
+		return block_find(cpu, MODE_SINGLE);
+	raise_gp(cpu, 0);
+	return NULL;
+}
+
+const struct block *block_find(struct cpu *cpu, uint32_t single)
+{
+	uint32_t mode = cpu->mode | single;
+	gva_t gva = (cpu->cs_base + cpu->rip) & cpu->ea_mask;
+	const struct block *b;
+	const uint8_t *host;
+
+	if (mode_is_64bit(cpu) ? !is_canonical(cpu, gva) :
+				 cpu->rip > cpu->segs[SEG_CS].limit) {
+		raise_gp(cpu, 0);
+		return NULL;
+	}
+	if (!has_room(cpu) && !make_room(cpu))
+		return NULL;
+	host = translate_code(cpu, gva);
+	if (!host)
+		return NULL;
+	if ((gva & PAGE_OFFSET_MASK) > PAGE_SIZE - MAX_INSTRUCTION_BYTES &&
+	    search(cpu, host, mode | BLOCK_CROSSES)) {
+		b = find_crossing(cpu, gva, mode);
+		return b ? check_limit(cpu, b) : NULL;
+	}
+	b = search(cpu, host, mode);
+	if (b && !block_is_current(b, host)) {
+		unlink_block(cpu, b);
+		b = NULL;
+	}
+	if (!b)
+		b = decode_at(cpu, gva, host, mode);
+	return b ? check_limit(cpu, b) : NULL;
+}

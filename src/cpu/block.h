@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cpu/block.h - decoded code, kept by host address and mode.
+ *
+ * A block verifies itself: it carries the bytes that it was made from, and they
+ * are compared with guest memory on every entry.  So nobody need tell us that
+ * code has changed.
+ *
+ * A block lies within a page, except that one instruction may cross into the
+ * next and is then a block of its own.
+ */
+#ifndef CPU_BLOCK_H
+#define CPU_BLOCK_H
+
+#include "base/guarded.h"
+#include "cpu/mode.h"
+#include "cpu/op.h"
+#include "mmu/tlb.h"
+
+struct block {
+	const uint8_t *host;		/* of the first byte */
+	uint32_t mode;			/* MODE_*, and BLOCK_CROSSES */
+	uint16_t n_words;		/* whole ones in code[] */
+	int16_t tail_at;		/* where to compare what is left, and how */
+	uint64_t tail_mask, tail;	/* mask 0: nothing is left */
+	struct block *next;		/* of the same bucket */
+	const struct op *ops;
+	uint16_t bytes;
+	uint8_t n_instructions, n_accesses;
+	uint64_t code[];		/* then the ops */
+};
+
+/* In the key of a block that crosses pages: the quick search never finds it. */
+#define BLOCK_CROSSES (1u << 31)
+
+#define BLOCK_BUCKETS 8192u
+
+struct decoders;
+struct block_cache {
+	struct block *bucket[BLOCK_BUCKETS];
+	struct chunk *chunks;
+	size_t bytes;			/* of all chunks */
+	struct decoders *decoders;
+	struct decoded_block *scratch;
+};
+
+static ALWAYS_INLINE unsigned int block_bucket(const uint8_t *host)
+{
+	uintptr_t h = (uintptr_t)host;
+
+	return (h ^ h >> 13) & (BLOCK_BUCKETS - 1);
+}
+
+/* Do the bytes at @host still say what the block was made from?  False also if
+ * they cannot be read. */
+static ALWAYS_INLINE bool block_is_current(const struct block *b, const uint8_t *host)
+{
+	uint64_t seen;
+
+	for (unsigned int i = 0; i < b->n_words; i++)
+		if (!guarded_load64(host + 8 * (size_t)i, &seen) || seen != b->code[i])
+			return false;
+	if (!b->tail_mask)
+		return true;
+	return guarded_load64(host + b->tail_at, &seen) && (seen & b->tail_mask) == b->tail;
+}
+
+/*
+ * The block at RIP, for code without limits that has been run before.  NULL:
+ * block_find() knows more.
+ */
+static ALWAYS_INLINE const struct block *block_find_quick(const struct cpu *cpu)
+{
+	const uint8_t *host;
+	const struct block *b;
+
+	if (unlikely(!(cpu->mode & MODE_FLAT)))
+		return NULL;
+	host = tlb_exec(&cpu->mmu, cpu->rip);
+	if (unlikely(!host) || unlikely(!cpu->blocks))
+		return NULL;
+	b = cpu->blocks->bucket[block_bucket(host)];
+	if (unlikely(!b) || unlikely(b->host != host) || unlikely(b->mode != cpu->mode) ||
+	    unlikely(!block_is_current(b, host)))
+		return NULL;
+	return b;
+}
+
+/*
+ * The block at RIP, decoded if need be.  @single: MODE_SINGLE, or 0.  NULL: a
+ * fault or an exit has been raised, or guest mode was left and it is to be tried
+ * again.
+ */
+const struct block *block_find(struct cpu *cpu, uint32_t single);
+
+/* Everything is forgotten. */
+void block_cache_destroy(struct cpu *cpu);
+
+#endif

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cpu/control.h - rules of the control registers that others need too.
+ */
+#ifndef CPU_CONTROL_H
+#define CPU_CONTROL_H
+
+#include "cpu/mode.h"
+
+/* In themselves, whatever they are now: also for KVM_SET_SREGS. */
+bool control_cr0_is_valid(uint64_t cr0);
+bool control_cr4_is_valid(const struct cpu *cpu, uint64_t cr4);
+
+/* As WRMSR does; false: #GP. */
+bool control_write_efer(struct cpu *cpu, uint64_t value);
+
+/* Forgets a wish to leave cpu_run(), outside of it. */
+void control_clear_exit(struct cpu *cpu);
+
+#endif

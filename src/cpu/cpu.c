@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+/* cpu/cpu.c - a processor's life, and its state as others see it. */
+#include "cpu/cpu.h"
+
+#include <string.h>
+
+#include "base/guarded.h"
+#include "cpu/block.h"
+#include "cpu/control.h"
+#include "cpu/cpuid.h"
+#include "cpu/flags.h"
+#include "cpu/fp.h"
+#include "cpu/mmio.h"
+#include "cpu/msr.h"
+#include "mmu/mmu.h"
+#include "mmu/request.h"
+#include "mmu/translate.h"
+#include "sync/clock.h"
+
+#define RESET_CR0 (X86_CR0_CD | X86_CR0_NW | X86_CR0_ET)
+#define RESET_RIP 0xfff0
+#define RESET_FCW 0x37f
+#define RESET_DR6 0xffff0ff0
+#define RESET_DR7 0x400
+
+static struct segment reset_segment(uint8_t type, bool s)
+{
+	return (struct segment){ .limit = 0xffff, .type = type, .s = s, .present = true };
+}
+
+static void reset_segments(struct cpu *cpu)
+{
+	for (unsigned int i = SEG_ES; i <= SEG_GS; i++)
+		cpu->segs[i] = reset_segment(3, true);
+	cpu->segs[SEG_CS] = reset_segment(0xb, true);
+	cpu->segs[SEG_CS].selector = 0xf000;
+	cpu->segs[SEG_CS].base = 0xffff0000;
+	cpu->segs[SEG_LDTR] = reset_segment(2, false);
+	cpu->segs[SEG_TR] = reset_segment(0xb, false);
+	cpu->gdt = (struct descriptor_table){ .limit = 0xffff };
+	cpu->idt = (struct descriptor_table){ .limit = 0xffff };
+}
+
+static void reset_paging(struct cpu *cpu)
+{
+	struct paging *p = &cpu->mmu.paging;
+
+	p->cr0 = RESET_CR0;
+	p->cr3 = p->cr4 = p->efer = 0;
+	p->pkru = 0;
+	memset(p->pdptr, 0, sizeof(p->pdptr));
+}
+
+void cpu_reset(struct cpu *cpu)
+{
+	uint32_t out[4];
+
+	memset(cpu->r, 0, sizeof(cpu->r));
+	memset(cpu->xmm, 0, sizeof(cpu->xmm));
+	cpuid_execute(cpu, 1, 0, out);
+	cpu->r[GPR_RDX] = out[0] ? out[0] : 0x600;
+	cpu->rip = RESET_RIP;
+	cpu->mxcsr = MXCSR_RESET;
+	cpu->fcw = RESET_FCW;
+	cpu->cr2 = cpu->cr8 = 0;
+	memset(cpu->dr, 0, sizeof(cpu->dr));
+	cpu->dr6 = RESET_DR6;
+	cpu->dr7 = RESET_DR7;
+	cpu->event.pending = false;
+	cpu->fault.pending = false;
+	cpu->interrupt_shadow = false;
+	cpu->halted = false;
+	cpu->io.pending = false;
+	cpu->io.n_ready = 0;
+	cpu->mmio.pending = false;
+	mmio_drop_writes(cpu);
+	mmio_end_instruction(cpu);
+	reset_segments(cpu);
+	reset_paging(cpu);
+	msr_reset(cpu);
+	cpu_set_rflags(cpu, X86_EFLAGS_FIXED);
+	cpu_state_changed(cpu);
+}
+
+int cpu_init(struct cpu *cpu, uint8_t *io_data)
+{
+	cpu->io_data = io_data;
+	cpu->platform_info_readable = true;
+	cpu->apic_base = 0xfee00000 | APIC_BASE_ENABLED;
+	cpu->tsc_offset = -clock_tsc();
+	cpu->mxcsr_mask = fp_mxcsr_mask();
+	cpu_reset(cpu);
+	return 0;
+}
+
+void cpu_destroy(struct cpu *cpu)
+{
+	block_cache_destroy(cpu);
+}
+
+uint64_t cpu_get_rflags(struct cpu *cpu)
+{
+	uint64_t flags = (cpu->rflags & ~X86_EFLAGS_STATUS) | cc_status(cpu) | X86_EFLAGS_FIXED;
+
+	return cpu->mmu.paging.ac ? flags | X86_EFLAGS_AC : flags;
+}
+
+void cpu_set_rflags(struct cpu *cpu, uint64_t rflags)
+{
+	cpu->rflags = (uint32_t)rflags & ~X86_EFLAGS_AC;
+	cpu->cc_op = CC_OP(CC_FLAGS, 0);
+	mode_set_ac(cpu, rflags & X86_EFLAGS_AC);
+}
+
+void cpu_cpuid_changed(struct cpu *cpu)
+{
+	cpu->mmu.paging.maxphyaddr = cpuid_maxphyaddr(cpu);
+	cpu->mmu.paging.has_1g_pages = cpuid_has(cpu, FEATURE_1G_PAGES);
+	mmu_paging_changed(&cpu->mmu);
+}
+
+void cpu_state_changed(struct cpu *cpu)
+{
+	/* In protected mode the stack segment tells the privilege. */
+	mode_set_cpl(cpu, cpu->mmu.paging.cr0 & X86_CR0_PE ? cpu->segs[SEG_SS].dpl : 0);
+	mode_update(cpu);
+	cpu_cpuid_changed(cpu);
+}
+
+unsigned int cpu_peek(struct cpu *cpu, uint64_t linear, uint8_t *to, unsigned int bytes)
+{
+	struct implicit_access saved;
+	struct mmu_result r;
+	unsigned int done = 0, n;
+
+	memset(to, 0, bytes);
+	guest_enter(&cpu->mmu);
+	saved = mode_begin_implicit(cpu);
+	while (done < bytes) {
+		n = MIN(bytes - done, (unsigned int)(PAGE_SIZE - (linear & PAGE_OFFSET_MASK)));
+		if ((cpu_is_long_mode(cpu) && !is_canonical(cpu, linear)) ||
+		    mmu_translate(&cpu->mmu, linear, ACCESS_READ, &r) != MMU_OK ||
+		    !guarded_copy(to + done, r.host, n))
+			break;
+		done += n;
+		linear += n;
+	}
+	mode_end_implicit(cpu, saved);
+	guest_leave(&cpu->mmu);
+	return done;
+}

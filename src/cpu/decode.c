@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: MIT */
+#include "cpu/decode.h"
+
+#include <string.h>
+
+#include "cpu/address.h"
+#include "cpu/mode.h"
+
+/* What insn.def says of a mnemonic. */
+#define ENDS (1u << 0)		/* the block ends behind it */
+#define SSE (1u << 1)		/* needs SSE to be enabled */
+#define OWN_EA (1u << 2)	/* its handler works out addresses itself */
+#define NO_EA (1u << 3)		/* does not access its memory operand */
+#define WIDTH (1u << 4)		/* op->size is the operand width, not the operand's size */
+
+/* Places in the tables of cpu/sse.c, which has them in the order of sse.def. */
+#define SSE_NONE(...)
+#define SSE_INT(mnemonic, name) PLACE_##name,
+#define SSE_SHIFT SSE_NONE
+#define SSE_FP SSE_NONE
+#define SSE_COMPARE SSE_NONE
+#define SSE_FLAGS SSE_NONE
+#define SSE_FROM_GPR SSE_NONE
+#define SSE_TO_GPR SSE_NONE
+enum {
+#include "cpu/sse.def"
+};
+#undef SSE_INT
+#undef SSE_SHIFT
+#define SSE_INT SSE_NONE
+#define SSE_SHIFT(mnemonic, name) PLACE_##name,
+enum {
+#include "cpu/sse.def"
+};
+#undef SSE_SHIFT
+#undef SSE_FP
+#define SSE_SHIFT SSE_NONE
+#define SSE_FP(mnemonic, name, bytes) PLACE_##name,
+enum {
+#include "cpu/sse.def"
+};
+#undef SSE_INT
+#undef SSE_SHIFT
+#undef SSE_FP
+#undef SSE_COMPARE
+#undef SSE_FLAGS
+#undef SSE_FROM_GPR
+#undef SSE_TO_GPR
+enum { FROM_cvtsi2ss, FROM_cvtsi2sd };
+
+struct rule {
+	op_fn fn;
+	pick_fn pick;
+	uint16_t arg;
+	uint16_t flags;
+};
+
+static const struct rule rules[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
+#define INSN(mnemonic, handler, how) \
+	[ZYDIS_MNEMONIC_##mnemonic] = { .fn = op_##handler, .flags = how },
+#define PICK(mnemonic, picker, which, how) \
+	[ZYDIS_MNEMONIC_##mnemonic] = { .pick = pick_##picker, .arg = which, .flags = how },
+#include "cpu/insn.def"
+#undef INSN
+#undef PICK
+};
+
+void decode_init(struct decoders *d)
+{
+	static const struct {
+		ZydisMachineMode mode;
+		ZydisStackWidth stack;
+	} modes[] = {
+		{ ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64 },
+		{ ZYDIS_MACHINE_MODE_LONG_COMPAT_32, ZYDIS_STACK_WIDTH_32 },
+		{ ZYDIS_MACHINE_MODE_LONG_COMPAT_16, ZYDIS_STACK_WIDTH_16 },
+		{ ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32 },
+		{ ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_STACK_WIDTH_16 },
+		{ ZYDIS_MACHINE_MODE_REAL_16, ZYDIS_STACK_WIDTH_16 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+		ZydisDecoder *z = &d->zydis[modes[i].mode];
+
+		ZydisDecoderInit(z, modes[i].mode, modes[i].stack);
+		/* Their encodings are NOPs where they are not offered. */
+		ZydisDecoderEnableMode(z, ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
+		ZydisDecoderEnableMode(z, ZYDIS_DECODER_MODE_CET, ZYAN_FALSE);
+		ZydisDecoderEnableMode(z, ZYDIS_DECODER_MODE_CLDEMOTE, ZYAN_FALSE);
+	}
+}
+
+static ZydisMachineMode machine_mode(uint32_t mode)
+{
+	bool is_long = mode & MODE_LONG;
+
+	switch (mode & MODE_CODE_MASK) {
+	case MODE_CODE_64:
+		return ZYDIS_MACHINE_MODE_LONG_64;
+	case MODE_CODE_32:
+		return is_long ? ZYDIS_MACHINE_MODE_LONG_COMPAT_32 : ZYDIS_MACHINE_MODE_LEGACY_32;
+	default:
+		if (mode & MODE_REAL)
+			return ZYDIS_MACHINE_MODE_REAL_16;
+		return is_long ? ZYDIS_MACHINE_MODE_LONG_COMPAT_16 : ZYDIS_MACHINE_MODE_LEGACY_16;
+	}
+}
+
+uint8_t decode_reg(ZydisRegister reg)
+{
+	ZyanI8 id = ZydisRegisterGetId(reg);
+
+	switch (ZydisRegisterGetClass(reg)) {
+	case ZYDIS_REGCLASS_GPR8:
+		/* AL to BL, AH to BH, SPL to DIL, R8B and on. */
+		if (id < 4)
+			return (uint8_t)GPR_AT(id);
+		return (uint8_t)(id < 8 ? GPR_AT(id - 4) + 1 : GPR_AT(id - 4));
+	case ZYDIS_REGCLASS_GPR16:
+	case ZYDIS_REGCLASS_GPR32:
+	case ZYDIS_REGCLASS_GPR64:
+		return (uint8_t)GPR_AT(id);
+	default:
+		return id < 0 ? 0 : (uint8_t)id;
+	}
+}
+
+enum cpu_seg decode_segment(ZydisRegister reg)
+{
+	return reg == ZYDIS_REGISTER_NONE ? SEG_DS : (enum cpu_seg)ZydisRegisterGetId(reg);
+}
+
+static uint8_t address_reg(ZydisRegister reg)
+{
+	switch (reg) {
+	case ZYDIS_REGISTER_NONE:
+		return GPR_ZERO;
+	case ZYDIS_REGISTER_RIP:
+	case ZYDIS_REGISTER_EIP:
+	case ZYDIS_REGISTER_IP:
+		return GPR_BLOCK;
+	default:
+		return (uint8_t)ZydisRegisterGetId(reg);
+	}
+}
+
+/* The displacement, made relative to the block where the base is RIP. */
+static int64_t displacement(const struct op *op, const ZydisDecodedOperandMem *m)
+{
+	int64_t disp = m->disp.value;
+
+	if (op->base == GPR_BLOCK)
+		disp += op->offset + op->length;
+	if (op->address_bytes == 4)
+		disp = (int32_t)disp;
+	return disp;
+}
+
+/* Can op_ea() address this operand? */
+static bool is_quick(const struct insn *insn, const struct op *op, int64_t disp)
+{
+	unsigned int native = insn->mode & MODE_CODE_64 ? 8 : 4;
+
+	if (!(insn->mode & MODE_FLAT) || op->address_bytes != native || disp != (int32_t)disp)
+		return false;
+	return op->seg != SEG_FS && op->seg != SEG_GS && (native == 8 || op->seg != SEG_CS);
+}
+
+static unsigned int access_bytes(const ZydisDecodedOperand *o)
+{
+	return MAX(o->size / 8u, 1u);
+}
+
+/* Puts an op before @op that works out the address; @op uses what it leaves. */
+static void emit_address(struct decoded_block *b, struct op *op, const ZydisDecodedOperand *o,
+			 int64_t disp)
+{
+	struct op *a = &b->ops[b->n_ops++];
+
+	*a = *op;
+	a->fn = op_address;
+	a->imm = disp;
+	a->disp = (int32_t)access_bytes(o);
+	a->flags = (uint8_t)((op->flags & OP_LONG) |
+			     (o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE ? OP_WRITES : 0));
+	op->base = GPR_EA;
+	op->index = GPR_ZERO;
+	op->scale = 0;
+	op->disp = 0;
+}
+
+/* False: the handler would have to address what it cannot. */
+static bool fill_memory(struct decoded_block *b, const struct insn *insn, struct op *op,
+			const ZydisDecodedOperand *o, const struct rule *rule)
+{
+	const ZydisDecodedOperandMem *m = &o->mem;
+	int64_t disp;
+
+	op->base = address_reg(m->base);
+	op->index = address_reg(m->index);
+	op->scale = m->scale > 1 ? (uint8_t)__builtin_ctz(m->scale) : 0;
+	op->seg = (uint8_t)decode_segment(m->segment);
+	disp = displacement(op, m);
+	op->disp = (int32_t)disp;
+
+	if (rule->flags & NO_EA) {
+		op->imm = disp;
+		return true;
+	}
+	if (rule->flags & OWN_EA)
+		return disp == (int32_t)disp;
+	if (is_quick(insn, op, disp))
+		return true;
+	/* POP moves the stack pointer before it uses it. */
+	if (insn->info.mnemonic == ZYDIS_MNEMONIC_POP && op->base == GPR_RSP)
+		disp += op->size;
+	emit_address(b, op, o, disp);
+	return true;
+}
+
+static uint64_t immediate(const struct op *op, const ZydisDecodedOperand *o)
+{
+	uint64_t v = o->imm.value.u;
+
+	return o->imm.is_relative ? v + op->offset + op->length : v;
+}
+
+static bool fill_operands(struct decoded_block *b, const struct insn *insn, struct op *op,
+			  const struct rule *rule)
+{
+	for (unsigned int i = 0; i < insn->info.operand_count_visible; i++) {
+		const ZydisDecodedOperand *o = &insn->operands[i];
+
+		switch (o->type) {
+		case ZYDIS_OPERAND_TYPE_REGISTER:
+			if (i == 0)
+				op->dst = decode_reg(o->reg.value);
+			else if (i == 1)
+				op->src = decode_reg(o->reg.value);
+			break;
+		case ZYDIS_OPERAND_TYPE_IMMEDIATE:
+			op->imm = (int64_t)immediate(op, o);
+			if (i == 1)
+				op->flags |= OP_IMM_SRC;
+			break;
+		case ZYDIS_OPERAND_TYPE_POINTER:
+			op->imm = (int64_t)((uint64_t)o->ptr.segment << 32 | o->ptr.offset);
+			break;
+		case ZYDIS_OPERAND_TYPE_MEMORY:
+			op->flags |= i == 0 ? OP_MEM_DST : OP_MEM_SRC;
+			if (!fill_memory(b, insn, op, o, rule))
+				return false;
+			break;
+		default:
+			break;
+		}
+	}
+	return true;
+}
+
+static void fill_prefixes(const struct insn *insn, struct op *op)
+{
+	ZydisInstructionAttributes a = insn->info.attributes;
+
+	if (a & ZYDIS_ATTRIB_HAS_LOCK)
+		op->flags |= OP_LOCK;
+	if (a & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE))
+		op->flags |= OP_REP;
+	if (a & ZYDIS_ATTRIB_HAS_REPNE)
+		op->flags |= OP_REPNE;
+	if (decode_is_64bit(insn))
+		op->flags |= OP_LONG;
+}
+
+static uint8_t operand_bytes(const struct insn *insn, const struct rule *rule)
+{
+	bool has_size = decode_is_reg(insn, 0) || decode_is_mem(insn, 0);
+
+	if ((rule->flags & WIDTH) || !insn->info.operand_count_visible || !has_size)
+		return (uint8_t)(insn->info.operand_width / 8);
+	return (uint8_t)(insn->operands[0].size / 8);
+}
+
+/* The segment of memory that is not written in the instruction. */
+static void fill_hidden_segment(const struct insn *insn, struct op *op)
+{
+	for (unsigned int i = insn->info.operand_count_visible; i < insn->info.operand_count; i++)
+		if (decode_is_mem(insn, i))
+			op->seg = (uint8_t)decode_segment(insn->operands[i].mem.segment);
+}
+
+static unsigned int count_accesses(const struct insn *insn)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < insn->info.operand_count; i++)
+		n += decode_is_mem(insn, i) &&
+		     insn->operands[i].mem.type == ZYDIS_MEMOP_TYPE_MEM;
+	return n;
+}
+
+static bool is_vector_encoding(const struct insn *insn)
+{
+	return insn->info.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY &&
+	       insn->info.encoding != ZYDIS_INSTRUCTION_ENCODING_3DNOW;
+}
+
+static op_fn unimplemented(const struct insn *insn, struct op *op)
+{
+	op->imm = (int64_t)(uintptr_t)ZydisMnemonicGetString(insn->info.mnemonic);
+	return op_unimplemented;
+}
+
+static op_fn choose(struct decoded_block *b, const struct insn *insn, struct op *op,
+		    const struct rule *rule)
+{
+	op_fn fn;
+
+	/* They need CR4.OSXSAVE, which cannot be set. */
+	if (is_vector_encoding(insn))
+		return op_not_offered;
+	if ((rule->flags & SSE) && (insn->mode & (MODE_SSE_UD | MODE_SSE_NM)))
+		return insn->mode & MODE_SSE_UD ? op_undefined : op_device_not_available;
+	if ((!rule->fn && !rule->pick) || !fill_operands(b, insn, op, rule))
+		return unimplemented(insn, op);
+	fn = rule->fn ? rule->fn : rule->pick(insn, op, rule->arg);
+	return fn ? fn : unimplemented(insn, op);
+}
+
+/* Returns whether the block ends behind this instruction. */
+static bool emit(struct decoded_block *b, const struct insn *insn)
+{
+	const struct rule *rule = &rules[insn->info.mnemonic];
+	struct op op = {
+		.base = GPR_ZERO,
+		.index = GPR_ZERO,
+		.seg = SEG_DS,
+		.length = insn->info.length & 15,
+		.address_bytes = (insn->info.address_width / 8) & 15,
+		.offset = (uint16_t)b->bytes,
+		.ordinal = (uint8_t)b->n_instructions,
+	};
+
+	op.size = operand_bytes(insn, rule);
+	fill_prefixes(insn, &op);
+	fill_hidden_segment(insn, &op);
+	op.fn = choose(b, insn, &op, rule);
+
+	b->ops[b->n_ops++] = op;
+	b->n_instructions++;
+	b->n_accesses += count_accesses(insn);
+	b->bytes += insn->info.length;
+	return (rule->flags & ENDS) || op.fn == op_undefined || op.fn == op_unimplemented ||
+	       op.fn == op_not_offered || op.fn == op_device_not_available;
+}
+
+/* What Zydis refuses: the bytes that it has looked at, at most. */
+static void emit_invalid(struct decoded_block *b, ZyanStatus status, unsigned int available)
+{
+	b->ops[b->n_ops++] = (struct op){
+		.fn = status == ZYDIS_STATUS_INSTRUCTION_TOO_LONG ? op_too_long : op_undefined,
+		.base = GPR_ZERO,
+		.index = GPR_ZERO,
+		.length = 1,
+	};
+	b->n_instructions = 1;
+	b->bytes = MIN(available, 15u);
+}
+
+static void emit_end(struct decoded_block *b)
+{
+	b->ops[b->n_ops++] = (struct op){
+		.fn = op_block_end,
+		.offset = (uint16_t)b->bytes,
+		.ordinal = (uint8_t)b->n_instructions,
+	};
+}
+
+void decode_block(const struct decoders *d, uint32_t mode, const uint8_t *code,
+		  unsigned int available, struct decoded_block *b)
+{
+	const ZydisDecoder *z = &d->zydis[machine_mode(mode)];
+	unsigned int max = mode & MODE_SINGLE ? 1 : BLOCK_MAX_INSTRUCTIONS;
+	struct insn insn = { .mode = mode };
+	ZyanStatus status;
+
+	b->n_ops = b->n_instructions = b->n_accesses = b->bytes = 0;
+	b->needs_more = false;
+	while (b->n_instructions < max) {
+		status = ZydisDecoderDecodeFull(z, code + b->bytes, available - b->bytes,
+						&insn.info, insn.operands);
+		if (ZYAN_FAILED(status)) {
+			if (b->n_instructions)
+				break;
+			b->needs_more = status == ZYDIS_STATUS_NO_MORE_DATA;
+			if (!b->needs_more)
+				emit_invalid(b, status, available);
+			return;
+		}
+		if (emit(b, &insn))
+			return;
+	}
+	emit_end(b);
+}

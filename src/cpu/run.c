@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cpu/run.c - the loop that runs the guest.
+ *
+ * Blocks follow each other without anything between them but a look at the
+ * budget, the requests and cpu->stop.  Whatever else there is to do sets stop
+ * and is done by the outer loop: events, exits, and single instructions where
+ * something has to happen behind one.
+ */
+#include "base/log.h"
+#include "cpu/block.h"
+#include "cpu/event.h"
+#include "cpu/fp.h"
+#include "cpu/mmio.h"
+#include "cpu/raise.h"
+#include "mmu/request.h"
+
+/* Every access of a block that was run to its end has hit the TLB, more or less:
+ * the last block stands for the others. */
+static void sample_hits(struct cpu *cpu, const struct block *b, int64_t instructions)
+{
+	vcpu_count_n(&cpu->mmu, VCPU_STAT_tlb_hits_sampled,
+		     (uint64_t)instructions * b->n_accesses / b->n_instructions);
+}
+
+static void run_blocks(struct cpu *cpu)
+{
+	int64_t before = cpu->budget;
+	const struct block *b;
+
+	do {
+		b = block_find_quick(cpu);
+		if (unlikely(!b)) {
+			b = block_find(cpu, 0);
+			if (!b) {
+				event_take_fault(cpu);
+				return;
+			}
+		}
+		cpu->r[GPR_BLOCK] = cpu->rip;
+		b->ops->fn(cpu, b->ops);
+	} while (likely(!cpu->stop) && likely(cpu->budget > 0) && !request_pending(&cpu->mmu));
+	sample_hits(cpu, b, before - cpu->budget);
+}
+
+/* One instruction, and what follows it: the end of the interrupt shadow, the
+ * trap of single-stepping, the end of its MMIO. */
+static void run_single(struct cpu *cpu)
+{
+	bool shadow = cpu->interrupt_shadow, trap = cpu->rflags & X86_EFLAGS_TF;
+	const struct block *b = block_find(cpu, MODE_SINGLE);
+
+	if (!b) {
+		event_take_fault(cpu);
+		return;
+	}
+	cpu->interrupt_shadow = false;
+	cpu->abandoned = false;
+	cpu->r[GPR_BLOCK] = cpu->rip;
+	b->ops->fn(cpu, b->ops);
+	if (cpu->abandoned) {
+		cpu->interrupt_shadow = shadow;
+		if (cpu->event.pending)
+			mmio_end_instruction(cpu);
+		return;
+	}
+	mmio_end_instruction(cpu);
+	if (trap && !cpu->event.pending) {
+		cpu->dr6 |= DR6_BS;
+		cpu->event = (struct cpu_event){ .pending = true, .vector = EXC_DB };
+	}
+}
+
+/* What others want of us, and the client's share. */
+static bool must_leave(struct cpu *cpu)
+{
+	if (cpu->leaving)
+		return true;
+	if (mmio_has_writes(cpu)) {
+		mmio_next_write(cpu);
+		raise_exit(cpu, CPU_EXIT_MMIO);
+		return true;
+	}
+	if (request_pending(&cpu->mmu)) {
+		if (atomic32_load_relaxed(&cpu->mmu.requests) & ~(uint32_t)REQUESTS_OF_MMU) {
+			raise_exit(cpu, CPU_EXIT_POLL);
+			return true;
+		}
+		guest_leave(&cpu->mmu);
+		guest_enter(&cpu->mmu);
+	}
+	if (cpu->budget <= 0)
+		raise_exit(cpu, CPU_EXIT_POLL);
+	return cpu->leaving;
+}
+
+static void report(struct cpu *cpu)
+{
+	struct cpu_error *e = &cpu->error;
+	const uint8_t *b = e->bytes;
+
+	e->n_bytes = (uint8_t)cpu_peek(cpu, cpu->cs_base + cpu->rip, e->bytes, sizeof(e->bytes));
+	log_emit(LOG_WARNING,
+		 "not implemented: %s at rip %#llx, bytes %02x %02x %02x %02x %02x %02x %02x %02x",
+		 e->what ? e->what : "page tables outside of memory", (unsigned long long)cpu->rip,
+		 b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]);
+	e->what = NULL;
+}
+
+static void run_next(struct cpu *cpu)
+{
+	/* An event whose delivery had begun may have been taken back. */
+	if (cpu->mmio.of_event && !cpu->event.pending) {
+		cpu->mmio.of_event = false;
+		mmio_end_instruction(cpu);
+	}
+	/* What has been read from a device is not read again: its instruction is
+	 * finished before an interrupt that the client has injected meanwhile. */
+	if (cpu->mmio.n_done && !cpu->mmio.of_event)
+		run_single(cpu);
+	else if (cpu->event.pending)
+		event_deliver(cpu);
+	else if (cpu->interrupt_shadow || (cpu->rflags & X86_EFLAGS_TF))
+		run_single(cpu);
+	else
+		run_blocks(cpu);
+}
+
+enum cpu_exit cpu_run(struct cpu *cpu, int64_t budget)
+{
+	cpu->budget = budget;
+	cpu->surcharge = 0;
+	cpu->halted = false;
+	cpu->leaving = false;
+	cpu->fault.pending = false;
+	if (cpu->rflags & X86_EFLAGS_VM)
+		raise_unimplemented(cpu, "virtual-8086 mode");
+
+	guest_enter(&cpu->mmu);
+	while (!must_leave(cpu)) {
+		cpu->stop = false;
+		/* A guest that only faults must not keep us. */
+		cpu->budget--;
+		cpu->surcharge++;
+		mmio_begin_instruction(cpu);
+		run_next(cpu);
+	}
+	fp_retire(cpu);
+	guest_leave(&cpu->mmu);
+
+	vcpu_count_n(&cpu->mmu, VCPU_STAT_instructions,
+		     (uint64_t)(budget - cpu->budget - cpu->surcharge));
+	if (cpu->exit == CPU_EXIT_MMIO && !cpu->mmio.write)
+		cpu->mmio.rip = cpu->rip;
+	if (cpu->exit == CPU_EXIT_INTERNAL_ERROR)
+		report(cpu);
+	return cpu->exit;
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * kvm/call.c - the table of commands, and how a call gets to its handler.
+ *
+ * A command is looked up by its full 32 bits together with the kind of its
+ * descriptor: the same number means different things on different ones, and the
+ * bits above 32 may be a sign extension.
+ */
+#include "kvm/call.h"
+
+#include <linux/ioctl.h>
+#include <umbra/umbra.h>
+
+#include "base/guarded.h"
+#include "kvm/process.h"
+#include "sync/thread.h"
+
+const struct command commands[] = {
+	{ KVM_GET_API_VERSION, FILE_SYSTEM, LOCK_NONE, call_get_api_version },
+	{ KVM_CREATE_VM, FILE_SYSTEM, LOCK_NONE, call_create_vm },
+	{ KVM_CHECK_EXTENSION, FILE_SYSTEM | FILE_VM, LOCK_NONE, call_check_extension },
+	{ KVM_GET_VCPU_MMAP_SIZE, FILE_SYSTEM, LOCK_NONE, call_get_vcpu_mmap_size },
+	{ KVM_GET_SUPPORTED_CPUID, FILE_SYSTEM, LOCK_NONE, call_get_supported_cpuid },
+	{ KVM_GET_MSR_INDEX_LIST, FILE_SYSTEM, LOCK_NONE, call_get_msr_index_list },
+	{ KVM_GET_MSR_FEATURE_INDEX_LIST, FILE_SYSTEM, LOCK_NONE, call_get_msr_feature_index_list },
+	{ KVM_GET_MSRS, FILE_SYSTEM, LOCK_NONE, call_get_feature_msrs },
+
+	{ KVM_CREATE_VCPU, FILE_VM, LOCK_VM, call_create_vcpu },
+	{ KVM_SET_USER_MEMORY_REGION, FILE_VM, LOCK_NONE, call_set_user_memory_region },
+	{ KVM_GET_DIRTY_LOG, FILE_VM, LOCK_NONE, call_get_dirty_log },
+	{ KVM_CLEAR_DIRTY_LOG, FILE_VM, LOCK_NONE, call_clear_dirty_log },
+	{ KVM_RESET_DIRTY_RINGS, FILE_VM, LOCK_NONE, call_reset_dirty_rings },
+	{ KVM_SET_TSS_ADDR, FILE_VM, LOCK_VM, call_set_tss_addr },
+	{ KVM_SET_IDENTITY_MAP_ADDR, FILE_VM, LOCK_VM, call_set_identity_map_addr },
+	{ KVM_SET_NR_MMU_PAGES, FILE_VM, LOCK_VM, call_set_nr_mmu_pages },
+	{ KVM_GET_NR_MMU_PAGES, FILE_VM, LOCK_VM, call_get_nr_mmu_pages },
+	{ KVM_CREATE_IRQCHIP, FILE_VM, LOCK_VM, call_create_irqchip },
+	{ KVM_ENABLE_CAP, FILE_VM, LOCK_VM, call_vm_enable_cap },
+	{ KVM_GET_STATS_FD, FILE_VM | FILE_VCPU, LOCK_NONE, call_get_stats_fd },
+
+	{ KVM_RUN, FILE_VCPU, LOCK_VCPU, call_run },
+	{ KVM_GET_REGS, FILE_VCPU, LOCK_VCPU, call_get_regs },
+	{ KVM_SET_REGS, FILE_VCPU, LOCK_VCPU, call_set_regs },
+	{ KVM_GET_SREGS, FILE_VCPU, LOCK_VCPU, call_get_sregs },
+	{ KVM_SET_SREGS, FILE_VCPU, LOCK_VCPU, call_set_sregs },
+	{ KVM_GET_FPU, FILE_VCPU, LOCK_VCPU, call_get_fpu },
+	{ KVM_SET_FPU, FILE_VCPU, LOCK_VCPU, call_set_fpu },
+	{ KVM_GET_DEBUGREGS, FILE_VCPU, LOCK_VCPU, call_get_debugregs },
+	{ KVM_SET_DEBUGREGS, FILE_VCPU, LOCK_VCPU, call_set_debugregs },
+	{ KVM_GET_VCPU_EVENTS, FILE_VCPU, LOCK_VCPU, call_get_vcpu_events },
+	{ KVM_SET_VCPU_EVENTS, FILE_VCPU, LOCK_VCPU, call_set_vcpu_events },
+	{ KVM_GET_MP_STATE, FILE_VCPU, LOCK_VCPU, call_get_mp_state },
+	{ KVM_SET_MP_STATE, FILE_VCPU, LOCK_VCPU, call_set_mp_state },
+	{ KVM_GET_CPUID2, FILE_VCPU, LOCK_VCPU, call_get_cpuid2 },
+	{ KVM_SET_CPUID2, FILE_VCPU, LOCK_VCPU, call_set_cpuid2 },
+	{ KVM_GET_MSRS, FILE_VCPU, LOCK_VCPU, call_get_msrs },
+	{ KVM_SET_MSRS, FILE_VCPU, LOCK_VCPU, call_set_msrs },
+	{ KVM_SET_SIGNAL_MASK, FILE_VCPU, LOCK_VCPU, call_set_signal_mask },
+	{ KVM_HAS_DEVICE_ATTR, FILE_VCPU, LOCK_VCPU, call_has_device_attr },
+	{ KVM_GET_DEVICE_ATTR, FILE_VCPU, LOCK_VCPU, call_get_device_attr },
+	{ KVM_SET_DEVICE_ATTR, FILE_VCPU, LOCK_VCPU, call_set_device_attr },
+};
+const unsigned int n_commands = ARRAY_SIZE(commands);
+
+long copy_from_client(void *to, uintptr_t from, size_t bytes)
+{
+	return guarded_copy(to, (const void *)from, bytes) ? 0 : -EFAULT;
+}
+
+long copy_to_client(uintptr_t to, const void *from, size_t bytes)
+{
+	return guarded_copy((void *)to, from, bytes) ? 0 : -EFAULT;
+}
+
+static const struct command *find_command(uint32_t request, enum file_kind kind)
+{
+	for (unsigned int i = 0; i < n_commands; i++)
+		if (commands[i].request == request && (commands[i].kinds & kind))
+			return &commands[i];
+	return NULL;
+}
+
+static long handle_locked(const struct command *cmd, struct call *c) NO_THREAD_SAFETY
+{
+	struct mutex *lock = cmd->lock == LOCK_VM   ? &c->vm->lock :
+			     cmd->lock == LOCK_VCPU ? &c->vcpu->lock :
+						      NULL;
+	long result;
+
+	if (lock)
+		mutex_lock(lock);
+	result = cmd->handler(c);
+	if (lock)
+		mutex_unlock(lock);
+	return result;
+}
+
+static long dispatch(const struct file *file, struct call *c)
+{
+	const struct command *cmd = find_command(c->request, file->kind);
+	size_t bytes = _IOC_SIZE(c->request);
+	uint8_t data[CALL_DATA_MAX] __attribute__((aligned(16)));
+	long result;
+
+	if (file->vm && file->vm->process != process_number())
+		return -EIO;
+	if (!cmd)
+		return file->kind == FILE_VM ? -ENOTTY : -EINVAL;
+
+	bug_on(bytes > sizeof(data));
+	c->data = data;
+	/* A null signal mask is not a bad address but "none". */
+	if (c->request == KVM_SET_SIGNAL_MASK && !c->arg)
+		c->data = NULL;
+	else if (_IOC_DIR(c->request) & _IOC_WRITE) {
+		result = copy_from_client(data, c->arg, bytes);
+		if (result)
+			return result;
+	}
+	result = handle_locked(cmd, c);
+	if (result >= 0 && (_IOC_DIR(c->request) & _IOC_READ) &&
+	    copy_to_client(c->arg, data, bytes))
+		return -EFAULT;
+	return result;
+}
+
+long umbra_ioctl(int fd, unsigned long request, uintptr_t arg)
+{
+	struct file *file = file_get(fd);
+	struct call c = { .request = (uint32_t)request, .fd = fd, .arg = arg };
+	bool was;
+	long result;
+
+	if (!file)
+		return -EBADF;
+	c.vm = file->vm;
+	c.vcpu = file->vcpu;
+
+	c.caller_mask = thread_hold_signals();
+	was = thread_enter_library();
+	result = dispatch(file, &c);
+	file_put(file);
+	thread_leave_library(was);
+	thread_release_signals(c.caller_mask);
+	return result;
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * kvm/call.h - one ioctl on its way, and the table that knows them all.
+ *
+ * Fixed-size arguments are copied in before the handler runs and, if the command
+ * is one that reads, copied out after it has succeeded; handlers of commands with
+ * a variable tail copy that themselves, from arg.
+ */
+#ifndef KVM_CALL_H
+#define KVM_CALL_H
+
+#include "kvm/file.h"
+#include "kvm/vm.h"
+
+struct call {
+	uint32_t request;
+	int fd;
+	uintptr_t arg;			/* a value or the client's address */
+	void *data;			/* our copy of the fixed part */
+	struct vm *vm;			/* of VM and vCPU descriptors */
+	struct vcpu *vcpu;		/* of vCPU descriptors */
+	thread_sigmask_t caller_mask;	/* the signals blocked before the call */
+};
+
+enum call_lock {
+	LOCK_NONE,
+	LOCK_VM,
+	LOCK_VCPU,
+};
+
+typedef long (*call_fn)(struct call *c);
+
+struct command {
+	uint32_t request;
+	unsigned int kinds;	/* FILE_*: of which descriptors */
+	enum call_lock lock;	/* held around the handler */
+	call_fn handler;
+};
+
+extern const struct command commands[];
+extern const unsigned int n_commands;
+
+/* Largest fixed part of any command. */
+#define CALL_DATA_MAX 512
+
+/* The handlers, by file. */
+/* kvm/system.c */
+long call_get_api_version(struct call *c);
+long call_create_vm(struct call *c);
+long call_check_extension(struct call *c);
+long call_get_vcpu_mmap_size(struct call *c);
+long call_get_supported_cpuid(struct call *c);
+long call_get_msr_index_list(struct call *c);
+long call_get_msr_feature_index_list(struct call *c);
+long call_get_feature_msrs(struct call *c);
+/* kvm/vm_calls.c */
+long call_create_vcpu(struct call *c);
+long call_set_user_memory_region(struct call *c);
+long call_get_dirty_log(struct call *c);
+long call_clear_dirty_log(struct call *c);
+long call_reset_dirty_rings(struct call *c);
+long call_set_tss_addr(struct call *c);
+long call_set_identity_map_addr(struct call *c);
+long call_set_nr_mmu_pages(struct call *c);
+long call_get_nr_mmu_pages(struct call *c);
+long call_create_irqchip(struct call *c);
+long call_vm_enable_cap(struct call *c);
+long call_get_stats_fd(struct call *c);
+/* kvm/vcpu_calls.c */
+long call_run(struct call *c);
+long call_get_mp_state(struct call *c);
+long call_set_mp_state(struct call *c);
+long call_get_cpuid2(struct call *c);
+long call_set_cpuid2(struct call *c);
+long call_get_msrs(struct call *c);
+long call_set_msrs(struct call *c);
+long call_set_signal_mask(struct call *c);
+long call_has_device_attr(struct call *c);
+long call_get_device_attr(struct call *c);
+long call_set_device_attr(struct call *c);
+/* kvm/regs.c */
+long call_get_regs(struct call *c);
+long call_set_regs(struct call *c);
+long call_get_sregs(struct call *c);
+long call_set_sregs(struct call *c);
+long call_get_fpu(struct call *c);
+long call_set_fpu(struct call *c);
+long call_get_debugregs(struct call *c);
+long call_set_debugregs(struct call *c);
+long call_get_vcpu_events(struct call *c);
+long call_set_vcpu_events(struct call *c);
+
+/* kvm/caps.c: what KVM_CHECK_EXTENSION answers; 0: no. */
+int capability(uint64_t number);
+
+/* Copies of client memory: 0 or -EFAULT. */
+long copy_from_client(void *to, uintptr_t from, size_t bytes) MUST_CHECK;
+long copy_to_client(uintptr_t to, const void *from, size_t bytes) MUST_CHECK;
+
+#endif

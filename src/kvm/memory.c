@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * kvm/memory.c - changes of the process's own mappings, in step with its VMs.
+ *
+ * The kernel tells KVM of them by MMU notifiers.  Here the call itself comes by:
+ * the range is withdrawn from every VM, the system call made, the range released.
+ */
+#include <stdarg.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <umbra/umbra.h>
+#include <unistd.h>
+
+#include "kvm/process.h"
+
+/* A system call with up to six arguments, and its result. */
+struct change {
+	long number, args[6], result;
+};
+
+static void make_call(void *ctx)
+{
+	struct change *c = ctx;
+
+	c->result = syscall(c->number, c->args[0], c->args[1], c->args[2], c->args[3], c->args[4],
+			    c->args[5]);
+}
+
+static long change_range(struct change *c, const void *addr, size_t length)
+{
+	hva_t start = (uintptr_t)addr & PAGE_MASK;
+	hva_t end = ALIGN_UP((uintptr_t)addr + length, PAGE_SIZE);
+
+	/* The system refuses such a call, without touching anything. */
+	if (end <= start)
+		make_call(c);
+	else
+		process_invalidate(start, end, make_call, c);
+	return c->result;
+}
+
+int umbra_munmap(void *addr, size_t length)
+{
+	struct change c = { .number = SYS_munmap, .args = { (long)addr, (long)length } };
+
+	return (int)change_range(&c, addr, length);
+}
+
+int umbra_mprotect(void *addr, size_t length, int prot)
+{
+	struct change c = { .number = SYS_mprotect, .args = { (long)addr, (long)length, prot } };
+
+	return (int)change_range(&c, addr, length);
+}
+
+/* Advice that only concerns how soon pages come and go changes none of them. */
+static bool advice_changes_pages(int advice)
+{
+	switch (advice) {
+	case MADV_NORMAL:
+	case MADV_RANDOM:
+	case MADV_SEQUENTIAL:
+	case MADV_WILLNEED:
+	case MADV_DONTFORK:
+	case MADV_DOFORK:
+	case MADV_HUGEPAGE:
+	case MADV_NOHUGEPAGE:
+	case MADV_DONTDUMP:
+	case MADV_DODUMP:
+		return false;
+	}
+	return true;
+}
+
+int umbra_madvise(void *addr, size_t length, int advice)
+{
+	struct change c = { .number = SYS_madvise, .args = { (long)addr, (long)length, advice } };
+
+	if (!advice_changes_pages(advice)) {
+		make_call(&c);
+		return (int)c.result;
+	}
+	return (int)change_range(&c, addr, length);
+}
+
+void *umbra_mmap_memory(void *addr, size_t length, int prot, int flags, int fd, off_t offset)
+{
+	struct change c = {
+		.number = SYS_mmap,
+		.args = { (long)addr, (long)length, prot, flags, fd, (long)offset },
+	};
+
+	/* Without MAP_FIXED nothing is there that could be replaced. */
+	if (!(flags & MAP_FIXED)) {
+		make_call(&c);
+		return (void *)c.result;
+	}
+	return (void *)change_range(&c, addr, length);
+}
+
+struct fixed_remap {
+	struct change call;
+	hva_t old_start, old_end;
+};
+
+static void remap_old(void *ctx)
+{
+	struct fixed_remap *r = ctx;
+
+	process_invalidate(r->old_start, r->old_end, make_call, &r->call);
+}
+
+void *umbra_mremap(void *addr, size_t old_length, size_t new_length, int flags, void *new_addr)
+{
+	struct fixed_remap r = {
+		.call.number = SYS_mremap,
+		.call.args = { (long)addr, (long)old_length, (long)new_length, flags,
+			       (long)new_addr },
+		.old_start = (uintptr_t)addr & PAGE_MASK,
+		.old_end = ALIGN_UP((uintptr_t)addr + old_length, PAGE_SIZE),
+	};
+
+	if (!(flags & MREMAP_FIXED))
+		return (void *)change_range(&r.call, addr, old_length);
+	/* Two ranges: one vanishes, the other is replaced. */
+	hva_t start = (uintptr_t)new_addr & PAGE_MASK;
+
+	process_invalidate(start, ALIGN_UP((uintptr_t)new_addr + new_length, PAGE_SIZE), remap_old,
+			   &r);
+	return (void *)r.call.result;
+}
+
+void umbra_changing(void *addr, size_t length, void (*change)(void *ctx), void *ctx)
+{
+	process_invalidate((uintptr_t)addr & PAGE_MASK,
+			   ALIGN_UP((uintptr_t)addr + length, PAGE_SIZE), change, ctx);
+}

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * kvm/run.c - KVM_RUN.
+ *
+ * The run page is the client's memory as much as ours: what we read of it is read
+ * once.  Signals are blocked throughout (kvm/call.c); every POLL_INSTRUCTIONS we
+ * ask whether one waits that the client wants to hear of.
+ */
+#include <string.h>
+
+#include "kvm/regs.h"
+#include "kvm/vm.h"
+#include "mmu/request.h"
+
+/* Some tens of microseconds: how late a signal may be noticed. */
+#define POLL_INSTRUCTIONS 16384
+
+static long interrupted(struct vcpu *vcpu)
+{
+	vcpu->run->exit_reason = KVM_EXIT_INTR;
+	vcpu_count(&vcpu->cpu.mmu, signal_exits);
+	return -EINTR;
+}
+
+static int sync_regs_in(struct vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+	uint64_t valid = shared64_load_relaxed(&run->kvm_valid_regs);
+	uint64_t dirty = shared64_load_relaxed(&run->kvm_dirty_regs);
+	struct kvm_sync_regs s;
+	int err = 0;
+
+	if ((valid | dirty) & ~(uint64_t)KVM_SYNC_X86_VALID_FIELDS)
+		return -EINVAL;
+	if (!dirty)
+		return 0;
+	s = run->s.regs;
+	if (dirty & KVM_SYNC_X86_REGS)
+		regs_set(&vcpu->cpu, &s.regs);
+	if (dirty & KVM_SYNC_X86_SREGS)
+		err = sregs_set(&vcpu->cpu, &s.sregs);
+	if (!err && (dirty & KVM_SYNC_X86_EVENTS))
+		err = events_set(&vcpu->cpu, &s.events);
+	if (!err)
+		run->kvm_dirty_regs = 0;
+	return err;
+}
+
+static void sync_regs_out(struct vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+	uint64_t valid = shared64_load_relaxed(&run->kvm_valid_regs);
+
+	if (valid & KVM_SYNC_X86_REGS)
+		regs_get(&vcpu->cpu, &run->s.regs.regs);
+	if (valid & KVM_SYNC_X86_SREGS)
+		sregs_get(&vcpu->cpu, &run->s.regs.sregs);
+	if (valid & KVM_SYNC_X86_EVENTS)
+		events_get(&vcpu->cpu, &run->s.regs.events);
+}
+
+/* What the client has answered to the last exit. */
+static void complete_exit(struct vcpu *vcpu)
+{
+	struct cpu *cpu = &vcpu->cpu;
+	uint8_t data[8];
+
+	if (cpu->io.pending)
+		cpu_complete_io(cpu);
+	if (cpu->mmio.pending) {
+		memcpy(data, vcpu->run->mmio.data, sizeof(data));
+		cpu_complete_mmio(cpu, data);
+	}
+}
+
+static long exit_io(struct vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+	const struct cpu_io *io = &vcpu->cpu.io;
+
+	run->exit_reason = KVM_EXIT_IO;
+	run->io.direction = io->in ? KVM_EXIT_IO_IN : KVM_EXIT_IO_OUT;
+	run->io.size = io->size;
+	run->io.port = io->port;
+	run->io.count = io->count;
+	run->io.data_offset = PIO_PAGE << PAGE_SHIFT;
+	vcpu_count(&vcpu->cpu.mmu, io_exits);
+	return 0;
+}
+
+static long exit_mmio(struct vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+	const struct cpu_mmio *mmio = &vcpu->cpu.mmio;
+
+	run->exit_reason = KVM_EXIT_MMIO;
+	run->mmio.phys_addr = mmio->gpa;
+	run->mmio.len = mmio->bytes;
+	run->mmio.is_write = mmio->write;
+	if (mmio->write)
+		memcpy(run->mmio.data, mmio->data, sizeof(run->mmio.data));
+	vcpu_count(&vcpu->cpu.mmu, mmio_exits);
+	return 0;
+}
+
+static long exit_internal_error(struct vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+	const struct cpu_error *error = &vcpu->cpu.error;
+
+	run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
+	run->emulation_failure.suberror = KVM_INTERNAL_ERROR_EMULATION;
+	/* In words of 64 bits: the flags; the size and bytes of the instruction. */
+	run->emulation_failure.ndata = error->n_bytes ? 3 : 1;
+	run->emulation_failure.flags =
+		error->n_bytes ? KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES : 0;
+	run->emulation_failure.insn_size = error->n_bytes;
+	memcpy(run->emulation_failure.insn_bytes, error->bytes, sizeof(error->bytes));
+	vcpu_count(&vcpu->cpu.mmu, internal_error_exits);
+	return 0;
+}
+
+static long exit_ring_full(struct vcpu *vcpu)
+{
+	vcpu->run->exit_reason = KVM_EXIT_DIRTY_RING_FULL;
+	vcpu_count(&vcpu->cpu.mmu, dirty_ring_exits);
+	return 0;
+}
+
+/* With an interrupt controller in the kernel HLT waits there, else it exits. */
+static bool halt_waits(struct vcpu *vcpu)
+{
+	vcpu_count(&vcpu->cpu.mmu, halt_exits);
+	if (!vcpu->vm->irqchip) {
+		vcpu->run->exit_reason = KVM_EXIT_HLT;
+		return false;
+	}
+	vcpu->mp_state = KVM_MP_STATE_HALTED;
+	return true;
+}
+
+static long run_guest(struct vcpu *vcpu, thread_sigmask_t blocked)
+{
+	struct mmu_vcpu *mmu = &vcpu->cpu.mmu;
+
+	for (;;) {
+		if (vcpu->mp_state == KVM_MP_STATE_HALTED) {
+			thread_sleep_until_signal(blocked);
+			return interrupted(vcpu);
+		}
+		if (mmu->ring.entries && dirty_ring_is_full(&mmu->ring))
+			return exit_ring_full(vcpu);
+		request_take(mmu, REQUEST_KICK);
+
+		switch (cpu_run(&vcpu->cpu, POLL_INSTRUCTIONS)) {
+		case CPU_EXIT_POLL:
+			if (thread_signal_waits(blocked))
+				return interrupted(vcpu);
+			break;
+		case CPU_EXIT_IO:
+			return exit_io(vcpu);
+		case CPU_EXIT_MMIO:
+			return exit_mmio(vcpu);
+		case CPU_EXIT_HLT:
+			if (!halt_waits(vcpu))
+				return 0;
+			break;
+		case CPU_EXIT_SHUTDOWN:
+			vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
+			vcpu_count(mmu, shutdown_exits);
+			return 0;
+		case CPU_EXIT_INTERNAL_ERROR:
+			return exit_internal_error(vcpu);
+		case CPU_EXIT_RING_FULL:
+			return exit_ring_full(vcpu);
+		case CPU_EXIT_EFAULT:
+			vcpu_count(mmu, efault_exits);
+			return -EFAULT;
+		case CPU_EXIT_ENOMEM:
+			return -ENOMEM;
+		}
+	}
+}
+
+static long run_locked(struct vcpu *vcpu, thread_sigmask_t blocked)
+{
+	struct kvm_run *run = vcpu->run;
+	bool immediate_exit = shared8_load_relaxed(&run->immediate_exit);
+	uint64_t cr8;
+	int err;
+
+	if (vcpu->mp_state == KVM_MP_STATE_UNINITIALIZED) {
+		if (immediate_exit)
+			return -EINTR;
+		/* For the interrupt that starts it, of which there are none yet. */
+		thread_sleep_until_signal(blocked);
+		return interrupted(vcpu);
+	}
+	err = sync_regs_in(vcpu);
+	if (err)
+		return err;
+	if (!vcpu->vm->irqchip) {
+		cr8 = shared64_load_relaxed(&run->cr8);
+		if (cr8 > 15)
+			return -EINVAL;
+		vcpu->cpu.cr8 = cr8;
+	}
+	complete_exit(vcpu);
+	/* The reason of the last exit stays: the client may be reading it. */
+	if (immediate_exit)
+		return -EINTR;
+	/* A mask for the vCPU alone lets signals in that wait outside. */
+	if (vcpu->sigmask_set && thread_signal_waits(blocked))
+		return interrupted(vcpu);
+
+	run->exit_reason = KVM_EXIT_UNKNOWN;
+	vcpu->has_run = true;
+	vcpu->cpu.platform_info_readable =
+		!atomic32_load_relaxed(&vcpu->vm->hide_platform_info);
+	return run_guest(vcpu, blocked);
+}
+
+long vcpu_run(struct vcpu *vcpu, thread_sigmask_t caller)
+{
+	struct cpu *cpu = &vcpu->cpu;
+	struct kvm_run *run = vcpu->run;
+	long result;
+
+	run->flags = 0;
+	result = run_locked(vcpu, vcpu->sigmask_set ? vcpu->sigmask : caller);
+	sync_regs_out(vcpu);
+	run->if_flag = !!(cpu->rflags & X86_EFLAGS_IF);
+	run->cr8 = cpu->cr8;
+	run->apic_base = cpu->apic_base;
+	run->ready_for_interrupt_injection = 0;
+	vcpu_count(&cpu->mmu, exits);
+	return result;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * kvm/shared.h - the memory file behind a VM's or vCPU's descriptor.
+ *
+ * It begins with the object's statistics in the binary format of
+ * KVM_GET_STATS_FD, counters included: a second, read-only opening of the same
+ * file is the statistics descriptor, always up to date.  What the client maps of
+ * a vCPU lies behind them.
+ */
+#ifndef KVM_SHARED_H
+#define KVM_SHARED_H
+
+#include "base/types.h"
+
+struct shared {
+	int fd;			/* until it is given to the client */
+	uint8_t *map;
+	size_t bytes;
+};
+
+/* A file of @bytes that nobody can shrink.  0 or -errno. */
+int shared_create(struct shared *s, const char *name, size_t bytes) MUST_CHECK;
+/* Unmaps it; closes the descriptor if the client has not got it. */
+void shared_destroy(struct shared *s);
+
+/* A second, read-only descriptor of the file behind @fd.  fd or -errno. */
+int shared_open_again(int fd);
+
+#endif

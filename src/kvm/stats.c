@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+#include "kvm/stats.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "kvm/process.h"
+
+#define COUNT KVM_STATS_TYPE_CUMULATIVE
+#define GAUGE KVM_STATS_TYPE_INSTANT
+#define NAME_BYTES 48
+
+struct description {
+	const char *name;
+	uint32_t type;
+};
+
+static const struct description vm_stats[] = {
+#define VM_STAT(name, kind, text) { #name, kind },
+#define VCPU_STAT(name, kind, text)
+#include "base/stats.def"
+#undef VM_STAT
+#undef VCPU_STAT
+};
+
+static const struct description vcpu_stats[] = {
+#define VM_STAT(name, kind, text)
+#define VCPU_STAT(name, kind, text) { #name, kind },
+#include "base/stats.def"
+#undef VM_STAT
+#undef VCPU_STAT
+};
+
+/* A description in the file: struct kvm_stats_desc and the name behind it. */
+#define DESC_BYTES (sizeof(struct kvm_stats_desc) + NAME_BYTES)
+
+static size_t file_bytes(size_t n)
+{
+	size_t bytes = sizeof(struct kvm_stats_header) + NAME_BYTES +
+		       n * (DESC_BYTES + sizeof(uint64_t));
+
+	return ALIGN_UP(bytes, PAGE_SIZE);
+}
+
+size_t stats_vm_bytes(void)
+{
+	return file_bytes(ARRAY_SIZE(vm_stats));
+}
+
+size_t stats_vcpu_bytes(void)
+{
+	return file_bytes(ARRAY_SIZE(vcpu_stats));
+}
+
+static struct atomic64 *describe(uint8_t *file, const char *id, const struct description *stats,
+				 uint32_t n)
+{
+	struct kvm_stats_header header = {
+		.name_size = NAME_BYTES,
+		.num_desc = n,
+		.id_offset = sizeof(header),
+		.desc_offset = sizeof(header) + NAME_BYTES,
+	};
+
+	header.data_offset = header.desc_offset + n * (uint32_t)DESC_BYTES;
+	memcpy(file, &header, sizeof(header));
+	snprintf((char *)file + header.id_offset, NAME_BYTES, "%s", id);
+	for (uint32_t i = 0; i < n; i++) {
+		const struct kvm_stats_desc d = {
+			.flags = stats[i].type | KVM_STATS_UNIT_NONE | KVM_STATS_BASE_POW10,
+			.size = 1,
+			.offset = i * (uint32_t)sizeof(uint64_t),
+		};
+		uint8_t *at = file + header.desc_offset + i * DESC_BYTES;
+
+		memcpy(at, &d, sizeof(d));
+		snprintf((char *)at + sizeof(d), NAME_BYTES, "%s", stats[i].name);
+	}
+	return (struct atomic64 *)(file + header.data_offset);
+}
+
+_Static_assert((sizeof(struct kvm_stats_header) + NAME_BYTES) % 8 == 0 &&
+		       DESC_BYTES % 8 == 0,
+	       "the counters are aligned");
+
+struct atomic64 *stats_describe_vm(uint8_t *file, const char *id)
+{
+	return describe(file, id, vm_stats, ARRAY_SIZE(vm_stats));
+}
+
+struct atomic64 *stats_describe_vcpu(uint8_t *file, const char *id)
+{
+	return describe(file, id, vcpu_stats, ARRAY_SIZE(vcpu_stats));
+}
+
+/* Everything that was ever counted in this process. */
+struct totals {
+	uint64_t vms, vcpus;
+	uint64_t vm[ARRAY_SIZE(vm_stats)], vcpu[ARRAY_SIZE(vcpu_stats)];
+};
+
+static struct totals kept; /* of VMs that are no more: under the process lock */
+
+static void add(struct totals *t, const struct vm *vm)
+{
+	unsigned int n = atomic32_load_acquire(&vm->mmu.n_vcpus);
+
+	t->vms++;
+	t->vcpus += n;
+	for (size_t i = 0; i < ARRAY_SIZE(vm_stats); i++)
+		t->vm[i] += atomic64_load_relaxed(&vm->mmu.stats[i]);
+	for (unsigned int v = 0; v < n; v++) {
+		const struct mmu_vcpu *vcpu = atomic_ptr_load_relaxed(&vm->mmu.vcpus[v]);
+
+		for (size_t i = 0; i < ARRAY_SIZE(vcpu_stats); i++)
+			t->vcpu[i] += atomic64_load_relaxed(&vcpu->stats[i]);
+	}
+}
+
+static void add_all(void *ctx, struct cds_list_head *vms)
+{
+	struct totals *sum = ctx;
+	struct vm *vm;
+
+	*sum = kept;
+	cds_list_for_each_entry(vm, vms, node)
+		add(sum, vm);
+}
+
+void stats_keep(const struct vm *vm)
+{
+	add(&kept, vm);
+}
+
+void stats_forget(void)
+{
+	kept = (struct totals){ 0 };
+}
+
+bool stats_any(void)
+{
+	struct totals sum = { 0 };
+
+	process_with_vms(add_all, &sum);
+	return sum.vms;
+}
+
+static void print_group(FILE *out, const char *name, const struct description *stats,
+			const uint64_t *values, size_t n)
+{
+	fprintf(out, "  \"%s\": {\n", name);
+	for (size_t i = 0; i < n; i++)
+		fprintf(out, "    \"%s\": %llu%s\n", stats[i].name, (unsigned long long)values[i],
+			i + 1 < n ? "," : "");
+	fprintf(out, "  }");
+}
+
+int stats_write_json(int fd)
+{
+	struct totals sum = { 0 };
+	int copy = dup(fd);
+	FILE *out = copy < 0 ? NULL : fdopen(copy, "w");
+
+	if (!out) {
+		int err = -errno;
+
+		if (copy >= 0)
+			close(copy);
+		return err;
+	}
+	process_with_vms(add_all, &sum);
+	fprintf(out, "{\n  \"vms\": %llu,\n  \"vcpus\": %llu,\n", (unsigned long long)sum.vms,
+		(unsigned long long)sum.vcpus);
+	print_group(out, "vm", vm_stats, sum.vm, ARRAY_SIZE(vm_stats));
+	fprintf(out, ",\n");
+	print_group(out, "vcpu", vcpu_stats, sum.vcpu, ARRAY_SIZE(vcpu_stats));
+	fprintf(out, "\n}\n");
+	return fclose(out) ? -errno : 0;
+}

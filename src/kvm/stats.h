@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * kvm/stats.h - the counters, in binary for KVM_GET_STATS_FD and as JSON.
+ */
+#ifndef KVM_STATS_H
+#define KVM_STATS_H
+
+#include "kvm/vm.h"
+
+/* How much of the shared file they take: whole pages. */
+size_t stats_vm_bytes(void);
+size_t stats_vcpu_bytes(void);
+
+/* Writes the descriptions at the start of the file; returns the counters. */
+struct atomic64 *stats_describe_vm(uint8_t *file, const char *id);
+struct atomic64 *stats_describe_vcpu(uint8_t *file, const char *id);
+
+/* Sums over VMs that are no more. */
+void stats_keep(const struct vm *vm);
+/* The child of a fork begins anew. */
+void stats_forget(void);
+/* Has this process had any VM? */
+bool stats_any(void);
+
+/* As JSON, with those of the VMs that there are. */
+int stats_write_json(int fd);
+
+#endif

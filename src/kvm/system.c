@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+/* kvm/system.c - calls on the system's descriptor. */
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <umbra/umbra.h>
+#include <unistd.h>
+
+#include "base/guarded.h"
+#include "base/log.h"
+#include "cpu/cpuid.h"
+#include "cpu/msr.h"
+#include "kvm/call.h"
+#include "kvm/process.h"
+#include "kvm/stats.h"
+
+#define MAX_CPUID_ENTRIES 256u
+#define MAX_IO_MSRS 256u
+
+int umbra_set_mmu(int mode)
+{
+	return mode == UMBRA_MMU_TDP ? 0 : -EINVAL;
+}
+
+void umbra_set_log(void (*sink)(int level, const char *line), int level)
+{
+	log_set_sink(sink, level);
+}
+
+int umbra_sigaction(int sig, const struct sigaction *new_action, struct sigaction *old_action)
+{
+	if (guarded_sigaction(sig, new_action, old_action))
+		return 0;
+	return sigaction(sig, new_action, old_action);
+}
+
+int umbra_stats_write(int fd)
+{
+	return stats_write_json(fd);
+}
+
+int umbra_open(int flags)
+{
+	bool was = thread_enter_library();
+	int err = process_init(), fd = -1;
+	struct file *file;
+
+	/* Like /dev/kvm a character device, that is good for nothing else. */
+	if (!err) {
+		fd = open("/dev/null", (flags & (O_ACCMODE | O_CLOEXEC | O_NONBLOCK)));
+		err = fd < 0 ? -errno : file_prepare(&file, fd, FILE_SYSTEM, NULL, NULL);
+	}
+	if (!err)
+		file_attach(fd, file);
+	else if (fd >= 0)
+		close(fd);
+	thread_leave_library(was);
+	return err ? err : fd;
+}
+
+bool umbra_owns(int fd)
+{
+	return file_is_ours(fd);
+}
+
+int umbra_close(int fd)
+{
+	thread_sigmask_t saved = thread_hold_signals();
+	bool was = thread_enter_library();
+	int err = -EBADF;
+
+	if (file_is_ours(fd)) {
+		/* The number first becomes nobody's, then free for others. */
+		if (!process_is_borrowed())
+			file_remove(fd);
+		err = close(fd) ? -errno : 0;
+	}
+	thread_leave_library(was);
+	thread_release_signals(saved);
+	return err;
+}
+
+void umbra_dup(int old_fd, int new_fd)
+{
+	bool was = thread_enter_library();
+
+	if ((file_is_ours(old_fd) || file_is_ours(new_fd)) && !process_is_borrowed())
+		file_dup(old_fd, new_fd);
+	thread_leave_library(was);
+}
+
+void umbra_forget(unsigned int first, unsigned int last)
+{
+	bool was = thread_enter_library();
+
+	if (!process_is_borrowed())
+		file_remove_range(first, last);
+	thread_leave_library(was);
+}
+
+void *umbra_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset, int *err)
+{
+	struct file *file = file_get(fd);
+	uint64_t first = (uint64_t)offset >> PAGE_SHIFT;
+	uint64_t last = first + (ALIGN_UP(length, PAGE_SIZE) >> PAGE_SHIFT) - 1;
+	void *result = MAP_FAILED;
+	bool was;
+
+	*err = ENODEV;
+	if (!file)
+		return MAP_FAILED;
+	was = thread_enter_library();
+	if (file->kind == FILE_VCPU) {
+		/* Ring entries must be the client's and ours at once. */
+		bool in_ring = last >= RING_PAGE &&
+			       first < RING_PAGE + (file->vm->ring_bytes >> PAGE_SHIFT);
+
+		*err = EINVAL;
+		if (!in_ring || (!(prot & PROT_EXEC) && (flags & MAP_SHARED))) {
+			result = mmap(addr, length, prot, flags, fd,
+				      offset + (off_t)stats_vcpu_bytes());
+			*err = errno;
+		}
+	}
+	thread_leave_library(was);
+	file_put(file);
+	return result;
+}
+
+long call_get_api_version(struct call *c)
+{
+	return c->arg ? -EINVAL : KVM_API_VERSION;
+}
+
+long call_create_vm(struct call *c)
+{
+	struct file *file;
+	struct vm *vm;
+	int err, fd;
+
+	if (c->arg)
+		return -EINVAL;
+	err = vm_create(&vm);
+	if (err)
+		return err;
+	fd = vm->shared.fd;
+	err = file_prepare(&file, fd, FILE_VM, vm, NULL);
+	if (err) {
+		vm_put(vm);
+		return err;
+	}
+	vm->shared.fd = -1;
+	file_attach(fd, file);
+	return fd;
+}
+
+long call_check_extension(struct call *c)
+{
+	return capability(c->arg);
+}
+
+long call_get_vcpu_mmap_size(struct call *c)
+{
+	return c->arg ? -EINVAL : (long)(VCPU_PAGES << PAGE_SHIFT);
+}
+
+static struct kvm_cpuid_entry2 to_client(const struct cpuid_entry *e)
+{
+	return (struct kvm_cpuid_entry2){
+		.function = e->leaf,
+		.index = e->subleaf,
+		.flags = e->has_subleafs ? KVM_CPUID_FLAG_SIGNIFCANT_INDEX : 0,
+		.eax = e->eax,
+		.ebx = e->ebx,
+		.ecx = e->ecx,
+		.edx = e->edx,
+	};
+}
+
+long call_get_supported_cpuid(struct call *c)
+{
+	struct kvm_cpuid2 *head = c->data;
+	struct cpuid_entry entries[MAX_CPUID_ENTRIES];
+	unsigned int n = cpuid_supported(entries, MAX_CPUID_ENTRIES);
+
+	if (head->nent < n)
+		return -E2BIG;
+	for (unsigned int i = 0; i < n; i++) {
+		struct kvm_cpuid_entry2 e = to_client(&entries[i]);
+
+		if (copy_to_client(c->arg + sizeof(*head) + i * sizeof(e), &e, sizeof(e)))
+			return -EFAULT;
+	}
+	head->nent = n;
+	return 0;
+}
+
+/* Both lists: the client asks with too small a number first. */
+static long give_list(struct call *c, const uint32_t *list, uint32_t n)
+{
+	struct kvm_msr_list *head = c->data;
+	uint32_t room = head->nmsrs;
+
+	head->nmsrs = n;
+	if (room < n)
+		return copy_to_client(c->arg, head, sizeof(*head)) ? -EFAULT : -E2BIG;
+	return copy_to_client(c->arg + sizeof(*head), list, n * sizeof(*list));
+}
+
+long call_get_msr_index_list(struct call *c)
+{
+	return give_list(c, msr_list, n_msr_list);
+}
+
+long call_get_msr_feature_index_list(struct call *c)
+{
+	return give_list(c, msr_feature_list, n_msr_feature_list);
+}
+
+/* Up to the first that there is not; returns how many. */
+long call_get_feature_msrs(struct call *c)
+{
+	struct kvm_msrs *head = c->data;
+
+	if (head->nmsrs >= MAX_IO_MSRS)
+		return -E2BIG;
+	for (uint32_t i = 0; i < head->nmsrs; i++) {
+		uintptr_t at = c->arg + sizeof(*head) + i * sizeof(struct kvm_msr_entry);
+		struct kvm_msr_entry e;
+		uint64_t value;
+
+		if (copy_from_client(&e, at, sizeof(e)))
+			return -EFAULT;
+		if (!msr_feature(e.index, &value))
+			return i;
+		e.data = value;
+		if (copy_to_client(at, &e, sizeof(e)))
+			return -EFAULT;
+	}
+	return head->nmsrs;
+}

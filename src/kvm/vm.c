@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/* kvm/vm.c - life of VMs and vCPUs. */
+#include "kvm/vm.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "cpu/cpuid.h"
+#include "kvm/process.h"
+#include "kvm/stats.h"
+
+#define APIC_BASE_BSP (1u << 8)	/* the bootstrap processor: id 0 */
+
+static uint64_t max_gfn(void)
+{
+	struct cpuid_entry entries[128];
+	unsigned int n = cpuid_supported(entries, ARRAY_SIZE(entries));
+
+	for (unsigned int i = 0; i < n; i++)
+		if (entries[i].leaf == 0x80000008)
+			return (1ull << ((entries[i].eax & 0xff) - PAGE_SHIFT)) - 1;
+	return (1ull << (36 - PAGE_SHIFT)) - 1;
+}
+
+int vm_create(struct vm **created)
+{
+	struct vm *vm = calloc(1, sizeof(*vm));
+	char id[32];
+	int err;
+
+	if (!vm)
+		return -ENOMEM;
+	err = shared_create(&vm->shared, "kvm-vm", stats_vm_bytes());
+	if (err)
+		goto free_vm;
+	snprintf(id, sizeof(id), "kvm-%d", getpid());
+	vm->mmu.stats = stats_describe_vm(vm->shared.map, id);
+
+	alloc_init(&vm->alloc);
+	err = slots_init(&vm->slots, &vm->alloc, max_gfn(),
+			 &vm->mmu.stats[VM_STAT_dirty_pages_harvested],
+			 &vm->mmu.stats[VM_STAT_slot_updates]);
+	if (err)
+		goto destroy_shared;
+	err = mmu_init(&vm->mmu, &vm->alloc, &vm->slots, host_process_init(&vm->host));
+	if (err)
+		goto destroy_slots;
+	mutex_init(&vm->lock, RANK_VM);
+	atomic32_store_relaxed(&vm->refs, 1);
+	process_add_vm(vm);
+	*created = vm;
+	return 0;
+
+destroy_slots:
+	host_process_destroy(&vm->host);
+	slots_destroy(&vm->slots);
+destroy_shared:
+	shared_destroy(&vm->shared);
+free_vm:
+	free(vm);
+	return err;
+}
+
+void vm_get(struct vm *vm)
+{
+	atomic32_fetch_add(&vm->refs, 1);
+}
+
+static void destroy(struct vm *vm)
+{
+	process_remove_vm(vm);
+	for (unsigned int i = 0; i < vm->n_vcpus; i++)
+		vcpu_destroy(vm->vcpus[i]);
+	mmu_destroy(&vm->mmu);
+	host_process_destroy(&vm->host);
+	slots_destroy(&vm->slots);
+	bug_on(atomic64_load_relaxed(&vm->alloc.bytes));
+	mutex_destroy(&vm->lock);
+	shared_destroy(&vm->shared);
+	free(vm);
+}
+
+void vm_put(struct vm *vm)
+{
+	if (atomic32_fetch_add(&vm->refs, (uint32_t)-1) != 1)
+		return;
+	/* In a forked child it is a copy, whose locks others may have held. */
+	if (vm->process == process_number())
+		destroy(vm);
+}
+
+static size_t vcpu_file_bytes(const struct vm *vm)
+{
+	return stats_vcpu_bytes() + (RING_PAGE << PAGE_SHIFT) + vm->ring_bytes;
+}
+
+int vcpu_create(struct vm *vm, uint32_t id, struct vcpu **created)
+{
+	struct vcpu *vcpu = aligned_alloc(CACHE_LINE, ALIGN_UP(sizeof(*vcpu), (size_t)CACHE_LINE));
+	uint8_t *pages;
+	char name[48];
+	int err;
+
+	if (!vcpu)
+		return -ENOMEM;
+	*vcpu = (struct vcpu){ .vm = vm, .id = id };
+	err = shared_create(&vcpu->shared, "kvm-vcpu", vcpu_file_bytes(vm));
+	if (err)
+		goto free_vcpu;
+	snprintf(name, sizeof(name), "kvm-%d/vcpu-%u", getpid(), id);
+	vcpu->cpu.mmu.stats = stats_describe_vcpu(vcpu->shared.map, name);
+	pages = vcpu->shared.map + stats_vcpu_bytes();
+	vcpu->run = (struct kvm_run *)(pages + (RUN_PAGE << PAGE_SHIFT));
+	if (vm->ring_bytes)
+		dirty_ring_init(&vcpu->cpu.mmu.ring, pages + (RING_PAGE << PAGE_SHIFT),
+				vm->ring_bytes);
+
+	err = mmu_vcpu_init(&vcpu->cpu.mmu, &vm->mmu);
+	if (err)
+		goto destroy_shared;
+	err = cpu_init(&vcpu->cpu, pages + (PIO_PAGE << PAGE_SHIFT));
+	if (err)
+		goto destroy_mmu;
+
+	mutex_init(&vcpu->lock, RANK_VCPU);
+	if (id == 0)
+		vcpu->cpu.apic_base |= APIC_BASE_BSP;
+	vcpu->mp_state = vm->irqchip && id != 0 ? KVM_MP_STATE_UNINITIALIZED :
+						  KVM_MP_STATE_RUNNABLE;
+	*created = vcpu;
+	return 0;
+
+destroy_mmu:
+	mmu_vcpu_destroy(&vcpu->cpu.mmu);
+destroy_shared:
+	shared_destroy(&vcpu->shared);
+free_vcpu:
+	free(vcpu);
+	return err;
+}
+
+void vcpu_add(struct vm *vm, struct vcpu *vcpu)
+{
+	vm->vcpus[vm->n_vcpus++] = vcpu;
+}
+
+void vcpu_destroy(struct vcpu *vcpu)
+{
+	cpu_destroy(&vcpu->cpu);
+	free(vcpu->cpu.cpuid);
+	mmu_vcpu_destroy(&vcpu->cpu.mmu);
+	mutex_destroy(&vcpu->lock);
+	shared_destroy(&vcpu->shared);
+	free(vcpu);
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * kvm/vm.h - a VM and its vCPUs, as the API knows them.
+ */
+#ifndef KVM_VM_H
+#define KVM_VM_H
+
+#include "base/list.h"
+#include "cpu/cpu.h"
+#include "kvm/shared.h"
+#include "mem/alloc.h"
+#include "mem/host_process.h"
+#include "mem/slots.h"
+#include "mmu/mmu.h"
+#include "sync/thread.h"
+
+#define VM_MAX_VCPU_IDS 4096u
+#define RING_MAX_ENTRIES 65536u
+
+/* Pages of a vCPU's shared file, behind its statistics. */
+#define VCPU_PAGES 3u		/* what KVM_GET_VCPU_MMAP_SIZE says */
+#define RUN_PAGE 0u		/* struct kvm_run */
+#define PIO_PAGE 1u		/* KVM_PIO_PAGE_OFFSET */
+#define RING_PAGE 64u		/* KVM_DIRTY_LOG_PAGE_OFFSET */
+
+/* (c) constant after creation  (a) atomic  [v] vm->lock */
+struct vm {
+	struct atomic32 refs;		/* (a) descriptors and vCPUs' descriptors */
+	struct cds_list_head node;	/* of the process: kvm/process.c */
+	unsigned int process;		/* (c) which process it belongs to */
+
+	struct mutex lock;		/* (c) rank RANK_VM */
+	struct alloc alloc;
+	struct slots slots;
+	struct host_process host;
+	struct mmu mmu;
+	struct shared shared;		/* (c) statistics */
+
+	struct vcpu *vcpus[MMU_MAX_VCPUS]; /* [v] in the order of creation */
+	unsigned int n_vcpus;		/* [v] */
+	uint32_t max_vcpu_id;		/* [v] 0: not set; ids are below it */
+	uint32_t ring_bytes;		/* [v] 0: logged slots have bitmaps */
+	bool irqchip;			/* [v] */
+	uint64_t nr_mmu_pages;		/* [v] as the client has set it */
+	uint64_t identity_map_addr;	/* [v] */
+	struct atomic32 ring_enabled;	/* (a) ring_bytes != 0 */
+	struct atomic32 hide_platform_info; /* (a) KVM_CAP_MSR_PLATFORM_INFO off */
+};
+
+struct vcpu {
+	struct cpu cpu;
+	struct vm *vm;			/* (c) */
+	uint32_t id;			/* (c) */
+	struct mutex lock;		/* (c) rank RANK_VCPU: one call at a time */
+	struct shared shared;		/* (c) statistics, run page, ring */
+	struct kvm_run *run;		/* (c) shared with the client: read once */
+	bool has_run;
+	uint32_t mp_state;
+	struct kvm_fpu x87;		/* what the processor does not have yet */
+	bool sigmask_set;		/* KVM_SET_SIGNAL_MASK */
+	thread_sigmask_t sigmask;
+};
+
+/* 0 or -errno; the caller has the only reference. */
+int vm_create(struct vm **created) MUST_CHECK;
+void vm_get(struct vm *vm);
+/* The last one destroys it and its vCPUs. */
+void vm_put(struct vm *vm);
+
+/* 0 or -errno.  It becomes the VM's by vcpu_add(); before that it may be destroyed. */
+int vcpu_create(struct vm *vm, uint32_t id, struct vcpu **created) MUST_CHECK REQUIRES(vm->lock);
+void vcpu_add(struct vm *vm, struct vcpu *vcpu) REQUIRES(vm->lock);
+void vcpu_destroy(struct vcpu *vcpu);
+
+/* KVM_RUN: kvm/run.c.  vcpu->lock held; @caller: the signals blocked outside. */
+long vcpu_run(struct vcpu *vcpu, thread_sigmask_t caller);
+
+#endif

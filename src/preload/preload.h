@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+/* preload/preload.h - how the preloaded library begins and ends. */
+#ifndef PRELOAD_PRELOAD_H
+#define PRELOAD_PRELOAD_H
+
+#include <stdbool.h>
+
+/* Our own code calls, or the process is on its way out: not the program's doing. */
+bool preload_is_off(void);
+
+#endif

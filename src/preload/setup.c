@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * preload/setup.c - what `umbra run` says to the library it preloads:
+ *
+ *	UMBRA_MMU=tdp|shadow   UMBRA_LOG=LEVEL   UMBRA_STATS=FILE ("-": stderr)
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <umbra/umbra.h>
+#include <unistd.h>
+
+#include "base/compiler.h"
+#include "kvm/stats.h"
+#include "preload/preload.h"
+#include "sync/thread.h"
+
+static bool exiting;
+
+bool preload_is_off(void)
+{
+	return thread_is_in_library || __atomic_load_n(&exiting, __ATOMIC_RELAXED);
+}
+
+/* One write a line, so that lines of different threads do not mix. */
+static void log_to_stderr(int level UNUSED, const char *line)
+{
+	char text[600] = "umbra: ";
+	size_t n;
+
+	strncat(text, line, sizeof(text) - 16);
+	strcat(text, "\n");
+	n = strlen(text);
+	if (write(STDERR_FILENO, text, n) != (ssize_t)n)
+		return;
+}
+
+__attribute__((constructor)) static void begin(void)
+{
+	const char *level = getenv("UMBRA_LOG");
+
+	if (level)
+		umbra_set_log(log_to_stderr, atoi(level));
+}
+
+__attribute__((destructor)) static void end(void)
+{
+	const char *file = getenv("UMBRA_STATS");
+	int fd;
+
+	thread_enter_library();
+	if (file && stats_any()) {
+		if (strcmp(file, "-") == 0)
+			fd = dup(STDERR_FILENO);
+		else
+			fd = open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+		if (fd >= 0) {
+			umbra_stats_write(fd);
+			close(fd);
+		}
+	}
+	/* Libraries below us are about to end: their calls are not the program's. */
+	__atomic_store_n(&exiting, true, __ATOMIC_RELAXED);
+}

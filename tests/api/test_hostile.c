@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tests/api/test_hostile.c - guests that mean ill: page tables that point where they
+ * should not.  Every run ends in an exit or an errno, and nothing else happens.
+ */
+#include "tests/api/api_vm.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NOWHERE 0x3f000000ull
+#define PRESENT_WRITABLE 3ull
+
+static struct api_vm vm;
+
+static int set_up(void **state)
+{
+	(void)state;
+	api_vm_create(&vm);
+	api_load_guest(&vm, load);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	api_vm_destroy(&vm);
+	return 0;
+}
+
+static uint64_t *table(uint64_t gpa)
+{
+	return (uint64_t *)(vm.memory + gpa);
+}
+
+static void load_from(uint64_t gva)
+{
+	struct kvm_regs regs;
+
+	api_vcpu_reset(&vm.vcpu);
+	regs = api_regs(&vm.vcpu);
+	regs.rdi = gva;
+	api_set_regs(&vm.vcpu, &regs);
+}
+
+/* A second mapping at 512 GiB, so that the code's own stays whole. */
+#define OTHER_GVA (1ull << 39)
+
+static void tables_outside_memory_are_an_internal_error(void **state)
+{
+	(void)state;
+	table(API_TABLES)[1] = NOWHERE | PRESENT_WRITABLE;
+	load_from(OTHER_GVA);
+	assert_int_equal(api_run(&vm.vcpu), 0);
+	assert_int_equal(vm.vcpu.run->exit_reason, KVM_EXIT_INTERNAL_ERROR);
+	assert_int_equal(vm.vcpu.run->internal.suberror, KVM_INTERNAL_ERROR_EMULATION);
+	assert_int_equal(api_regs(&vm.vcpu).rip, API_CODE);
+}
+
+static void a_root_outside_memory_is_an_internal_error(void **state)
+{
+	struct kvm_sregs sregs;
+
+	(void)state;
+	load_from(0);
+	assert_int_equal(umbra_get_sregs(vm.vcpu.fd, &sregs), 0);
+	sregs.cr3 = NOWHERE;
+	assert_int_equal(umbra_set_sregs(vm.vcpu.fd, &sregs), 0);
+	assert_int_equal(api_run(&vm.vcpu), 0);
+	assert_int_equal(vm.vcpu.run->exit_reason, KVM_EXIT_INTERNAL_ERROR);
+}
+
+/* The table maps itself at every level: the guest reads its own entry. */
+static void a_table_that_points_at_itself_is_read_as_memory(void **state)
+{
+	(void)state;
+	table(API_TABLES)[1] = API_TABLES | PRESENT_WRITABLE;
+	/* Index 1 at every level. */
+	load_from(1ull << 39 | 1ull << 30 | 1ull << 21 | 1ull << 12 | 8);
+	assert_int_equal(api_run(&vm.vcpu), 0);
+	assert_int_equal(vm.vcpu.run->exit_reason, KVM_EXIT_HLT);
+	/* The entry itself, with its accessed bit set by the walk. */
+	assert_int_equal(api_regs(&vm.vcpu).rax & ~0x60ull, API_TABLES | PRESENT_WRITABLE);
+}
+
+/* No IDT: the page fault, with its reserved bit, ends in a triple fault. */
+static void reserved_bits_fault(void **state)
+{
+	const uint64_t reserved[] = { 1ull << 51, 1ull << 63, 1ull << 7 };
+
+	(void)state;
+	for (unsigned int i = 0; i < 3; i++) {
+		struct kvm_sregs sregs;
+
+		table(API_TABLES)[1] = (API_TABLES + 0x1000) | PRESENT_WRITABLE | reserved[i];
+		load_from(OTHER_GVA + API_DATA);
+		assert_int_equal(api_run(&vm.vcpu), 0);
+		assert_int_equal(vm.vcpu.run->exit_reason, KVM_EXIT_SHUTDOWN);
+		assert_int_equal(umbra_get_sregs(vm.vcpu.fd, &sregs), 0);
+		assert_int_equal(sregs.cr2, OTHER_GVA + API_DATA);
+	}
+}
+
+static void an_address_that_is_not_canonical_faults(void **state)
+{
+	(void)state;
+	load_from(1ull << 47);
+	assert_int_equal(api_run(&vm.vcpu), 0);
+	assert_int_equal(vm.vcpu.run->exit_reason, KVM_EXIT_SHUTDOWN);
+}
+
+static void code_outside_memory_is_an_internal_error(void **state)
+{
+	struct kvm_regs regs;
+
+	(void)state;
+	load_from(0);
+	regs = api_regs(&vm.vcpu);
+	regs.rip = NOWHERE;
+	api_set_regs(&vm.vcpu, &regs);
+	assert_int_equal(api_run(&vm.vcpu), 0);
+	assert_int_equal(vm.vcpu.run->exit_reason, KVM_EXIT_INTERNAL_ERROR);
+	assert_int_equal(api_regs(&vm.vcpu).rip, NOWHERE);
+}
+
+/* The slot with the page tables goes away under a guest that has run on them. */
+static void page_tables_whose_slot_is_deleted_are_an_internal_error(void **state)
+{
+	(void)state;
+	load_from(API_DATA);
+	assert_int_equal(api_run(&vm.vcpu), 0);
+	assert_int_equal(vm.vcpu.run->exit_reason, KVM_EXIT_HLT);
+	assert_int_equal(api_set_region(&vm, 0, 0, 0, 0, NULL), 0);
+	load_from(API_DATA);
+	assert_int_equal(api_run(&vm.vcpu), 0);
+	assert_int_equal(vm.vcpu.run->exit_reason, KVM_EXIT_INTERNAL_ERROR);
+}
+
+/* Tables, registers and code full of noise, from a seed: whatever comes of it, KVM_RUN
+ * returns, and memory outside the slot is as it was. */
+static void noise_does_no_harm(void **state)
+{
+	const unsigned int rounds = 3000;
+	uint64_t guard[512];
+
+	(void)state;
+	memset(guard, 0xa5, sizeof(guard));
+	for (unsigned int round = 0; round < rounds; round++) {
+		struct kvm_regs regs;
+
+		srand(round);
+		for (unsigned int i = 0; i < 64; i++)
+			table(API_TABLES + 0x1000 * (rand() % 3u))[rand() % 512] =
+				((uint64_t)rand() << 33 ^ (uint64_t)rand() << 12) | (rand() & 0xfff);
+		for (unsigned int i = 0; i < 256; i++)
+			vm.memory[API_CODE + i] = (uint8_t)rand();
+		api_vcpu_reset(&vm.vcpu);
+		regs = api_regs(&vm.vcpu);
+		regs.rax = (uint64_t)rand() << 20;
+		regs.rcx = (uint64_t)rand();
+		regs.rdi = (uint64_t)rand() << (rand() % 32);
+		regs.rsi = (uint64_t)rand() << (rand() % 32);
+		regs.rsp = (uint64_t)rand() << (rand() % 32);
+		api_set_regs(&vm.vcpu, &regs);
+		for (unsigned int exits = 0; exits < 20; exits++) {
+			/* A loop that never exits is left by the alarm clock of the
+			 * client; here it is not let in twice. */
+			vm.vcpu.run->immediate_exit = exits > 10;
+			if (umbra_run(vm.vcpu.fd, 0) || vm.vcpu.run->exit_reason == KVM_EXIT_SHUTDOWN)
+				break;
+		}
+		vm.vcpu.run->immediate_exit = 0;
+		memset(table(API_TABLES), 0, 0x3000);
+		api_vm_destroy(&vm);
+		api_vm_create(&vm);
+	}
+	for (unsigned int i = 0; i < 512; i++)
+		assert_int_equal(guard[i], 0xa5a5a5a5a5a5a5a5);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(tables_outside_memory_are_an_internal_error),
+		TEST(a_root_outside_memory_is_an_internal_error),
+		TEST(a_table_that_points_at_itself_is_read_as_memory),
+		TEST(reserved_bits_fault),
+		TEST(an_address_that_is_not_canonical_faults),
+		TEST(code_outside_memory_is_an_internal_error),
+		TEST(page_tables_whose_slot_is_deleted_are_an_internal_error),
+		TEST(noise_does_no_harm),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

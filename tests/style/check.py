@@ -1,0 +1,195 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Holds the project to what DESIGN and docs/HACKING.md promise.
+
+    check.py source ROOT             files: licence, layers, doors, rules, shape
+    check.py objects LIBRARY.a       mem/ and mmu/: no global state, one door to memory
+    check.py exports LIBRARY.so LIST dynamic symbols are those of the list
+"""
+import pathlib
+import re
+import subprocess
+import sys
+
+# Which folder of src/ may include which.  Calls go down only.
+LAYERS = {
+    'base': {'base'},
+    'sync': {'base', 'sync'},
+    'mem': {'base', 'sync', 'mem'},
+    'mmu': {'base', 'sync', 'mem', 'mmu'},
+    'cpu': {'base', 'sync', 'mmu', 'cpu'},
+    'kvm': {'base', 'sync', 'mem', 'mmu', 'cpu', 'kvm', 'umbra'},
+    'preload': {'base', 'sync', 'kvm', 'preload', 'umbra'},
+    'tool': {'tool', 'umbra'},
+}
+# Names that only one folder may use, and who else is allowed: the command is a
+# client like any other.
+DOORS = [
+    (r'\bpthread_\w+', {'sync', 'tool'}),
+    (r'\burcu_\w+|<urcu(?!/list\.h)', {'sync'}),
+    (r'<stdatomic\.h>|\b__atomic_\w+|\b__sync_\w+', {'base', 'sync', 'preload'}),
+    (r'\bSYS_futex\b|\bmembarrier\b', {'sync'}),
+    (r'\bclock_gettime\b|\bgettimeofday\b|\b__builtin_ia32_rdtsc', {'sync', 'tool'}),
+    (r'<Zydis', {'cpu'}),
+    (r'"/dev/kvm"', {'preload', 'tool'}),
+]
+MAX_LINES = 1200
+MAX_COLUMNS = 100
+TAB = 8
+SOURCE_ENDINGS = {'.c', '.h', '.S', '.def', '.py', '.sh', '.build', '.txt', '.ld'}
+
+failures = []
+
+
+def fail(where, what):
+    failures.append(f'{where}: {what}')
+
+
+def project_files(root):
+    listed = subprocess.run(['git', '-C', root, 'ls-files', '-co', '--exclude-standard'],
+                            capture_output=True, text=True, check=False)
+    if listed.returncode == 0:
+        names = listed.stdout.split('\n')
+        return [root / name for name in names if name and (root / name).is_file()]
+    return [p for p in root.rglob('*') if p.is_file() and 'build' not in p.parts[len(root.parts)]]
+
+
+def check_shape(root, path, text):
+    name = path.relative_to(root)
+    lines = text.split('\n')
+    if 'SPDX-License-Identifier: MIT' not in '\n'.join(lines[:3]) and path.name != 'exports.txt' \
+            and path.name != 'meson_options.txt':
+        fail(name, 'no SPDX line at its head')
+    if len(lines) > MAX_LINES:
+        fail(name, f'{len(lines)} lines: is it two ideas?')
+    for number, line in enumerate(lines, 1):
+        if line != line.rstrip():
+            fail(f'{name}:{number}', 'blanks at the end')
+        if len(line.expandtabs(TAB)) > MAX_COLUMNS:
+            fail(f'{name}:{number}', f'more than {MAX_COLUMNS} columns')
+        if re.search(r'\b(TODO|FIXME|XXX)\b', line) and path != pathlib.Path(__file__).resolve():
+            fail(f'{name}:{number}', 'left open')
+    if path.suffix in {'.c', '.h'} and re.search(r'^ {8,}(?!\*)\S', text, re.M):
+        fail(name, 'indented by blanks')
+
+
+def check_layers(root, path, text):
+    name = path.relative_to(root)
+    if name.parts[0] != 'src' or len(name.parts) < 3:
+        return
+    folder = name.parts[1]
+    if name.parts[1:3] == ('tool', 'guest'):
+        return
+    for include in re.findall(r'^#include [<"]([a-z]+)/', text, re.M):
+        if include in LAYERS.keys() | {'umbra'} and include not in LAYERS[folder]:
+            fail(name, f'{folder}/ may not include {include}/')
+    for pattern, allowed in DOORS:
+        found = re.search(pattern, re.sub(r'/\*.*?\*/|//[^\n]*', '', text, flags=re.S))
+        if found and folder not in allowed:
+            fail(name, f'{found.group(0)} belongs behind a door: {sorted(allowed)}')
+    if re.search(r'^\w[\w \t*]*\bkvm_\w+\(.*\)\s*\n\{', text, re.M):
+        fail(name, 'defines a kvm_ name: clients that we are preloaded into have those')
+
+
+def check_rules(root):
+    """Each rule has one sentence in rules.def and in docs/coherence.md, and a mark."""
+    listing = (root / 'src/base/rules.def').read_text()
+    rules = {name: ''.join(re.findall(r'"([^"]*)"', text))
+             for name, text in re.findall(r'^RULE\((\w+),(.*?)\)$', listing, re.M | re.S)}
+    code = '\n'.join(p.read_text() for folder in ('mem', 'mmu', 'cpu', 'kvm')
+                     for p in (root / 'src' / folder).glob('*.[ch]'))
+    header = (root / 'src/mmu/request.h').read_text()
+    marked = set(re.findall(r'\brule\((\w+)\)', code + header))
+    named = set(re.findall(r'\b[A-Z][A-Z0-9]+(?:_[A-Z0-9]+)+\b', code))
+    for rule in marked - rules.keys():
+        fail('src/base/rules.def', f'{rule} is marked in the code but not listed')
+    for rule in rules.keys() - marked - named:
+        fail('src/base/rules.def', f'{rule} is not marked anywhere in the code')
+    doc = root / 'docs/coherence.md'
+    text = re.sub(r'\s+', ' ', doc.read_text()) if doc.exists() else ''
+    for rule, sentence in rules.items():
+        if rule not in text or sentence not in text:
+            fail('docs/coherence.md', f'{rule} is missing, or its sentence differs')
+
+
+def check_man_pages(root):
+    """Every option of --help is in the man page, and the other way round."""
+    for command, source, page in (('umbra-run', 'src/tool/run.c', 'man/umbra-run.1'),
+                                  ('umbra', 'src/tool/main.c', 'man/umbra.1')):
+        path = root / page
+        if not path.exists():
+            fail(page, f'no man page for {command}')
+            continue
+        options = set(re.findall(r'--[a-z]+', re.search(r'help\[\] =(.*?);', (root / source)
+                                                        .read_text(), re.S).group(1)))
+        text = path.read_text().replace('\\-', '-')
+        described = set(re.findall(r'^\.It Fl Fl ?([a-z]+)', text, re.M))
+        for option in options - {f'--{d}' for d in described}:
+            fail(page, f'{option} is not described')
+        for option in {f'--{d}' for d in described} - options:
+            fail(page, f'{option} is described but not offered')
+
+
+def check_source(root):
+    for path in project_files(root):
+        if path.suffix not in SOURCE_ENDINGS and path.name not in {'Makefile', 'meson.build'}:
+            continue
+        text = path.read_text()
+        check_shape(root, path, text)
+        check_layers(root, path, text)
+    check_rules(root)
+    check_man_pages(root)
+
+
+def nm(*args):
+    return subprocess.run(['nm', *args], capture_output=True, text=True, check=True).stdout
+
+
+def check_objects(library):
+    forbidden = {'malloc', 'calloc', 'realloc', 'free', 'mmap', 'munmap', 'printf', 'fprintf',
+                 'rand', 'random', 'time', 'clock_gettime'}
+    # The allocator is the door; the process host memory makes system calls only.
+    exempt = {'mem_alloc.c.o': {'malloc', 'calloc', 'free'}}
+    current = ''
+    for line in nm('--format=sysv', library).split('\n'):
+        header = re.match(r'Symbols from .*\[(.*)\]:', line)
+        if header:
+            current = header.group(1)
+        if not re.match(r'(src_)?(mem|mmu)_', current.replace('/', '_')):
+            continue
+        fields = [field.strip() for field in line.split('|')]
+        if len(fields) == 7 and re.match(r'\.(data|bss)(?!\.rel\.ro)', fields[6]) and \
+                fields[3] == 'OBJECT':
+            fail(current, f'global state: {fields[0]}')
+        if len(fields) == 7 and fields[2] == 'U' and \
+                fields[0] in forbidden - exempt.get(current.replace('src_', ''), set()):
+            fail(current, f'calls {fields[0]}() past the one door')
+
+
+def check_exports(library, listing):
+    exported = {line.split()[-1].split('@')[0]
+                for line in nm('-D', '--defined-only', library).split('\n') if line}
+    listed = set(pathlib.Path(listing).read_text().split())
+    for name in sorted(exported - listed):
+        fail(library, f'exports {name}, which is not on the list')
+    for name in sorted(listed - exported):
+        fail(library, f'does not export {name}')
+
+
+def main():
+    what, *args = sys.argv[1:]
+    if what == 'source':
+        check_source(pathlib.Path(args[0]).resolve())
+    elif what == 'objects':
+        check_objects(args[0])
+    elif what == 'exports':
+        check_exports(args[0], args[1])
+    else:
+        sys.exit(__doc__)
+    for failure in failures:
+        print(failure)
+    sys.exit(1 if failures else 0)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: MIT */
+#include "vm_fixture.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/guarded.h"
+#include "sync/wait.h"
+
+/*
+ * cmocka calls it around every test to take over SIGSEGV and SIGBUS, which are
+ * base/guarded.c's.  This one stands before libc's and leaves all as it is.
+ */
+__attribute__((visibility("default"))) sighandler_t signal(int sig UNUSED, sighandler_t handler UNUSED)
+{
+	return SIG_DFL;
+}
+
+/* --- random runs ------------------------------------------------------- */
+
+void run_begin(struct run *r, uint64_t seed)
+{
+	*r = (struct run){ .seed = seed, .state = seed };
+}
+
+/* splitmix64 */
+uint64_t run_next(struct run *r)
+{
+	uint64_t z = r->state += 0x9e3779b97f4a7c15ull;
+
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
+	return z ^ (z >> 31);
+}
+
+uint64_t run_below(struct run *r, uint64_t n)
+{
+	return run_next(r) % n;
+}
+
+bool run_chance(struct run *r, unsigned int percent)
+{
+	return run_below(r, 100) < percent;
+}
+
+/* --- threads ----------------------------------------------------------- */
+
+static struct atomic32 n_failures;
+
+void note_failure_unless(bool ok, const char *what, int line)
+{
+	if (ok)
+		return;
+	if (!atomic32_fetch_add(&n_failures, 1))
+		fprintf(stderr, "in a thread, line %d: not so: %s\n", line, what);
+}
+
+void assert_no_thread_failed(void)
+{
+	assert_int_equal(atomic32_xchg(&n_failures, 0), 0);
+}
+
+void thread_start(pthread_t *t, void *(*fn)(void *), void *arg)
+{
+	assert_int_equal(pthread_create(t, NULL, fn, arg), 0);
+}
+
+void thread_end(pthread_t t)
+{
+	assert_int_equal(pthread_join(t, NULL), 0);
+}
+
+/* --- hooks ------------------------------------------------------------- */
+
+struct hook {
+	struct atomic_ptr fn;
+	struct atomic_ptr ctx;
+	struct atomic64 count;
+};
+
+static struct hook hooks[N_HOOKS];
+static struct atomic_ptr watched;
+static struct atomic64 n_watched;
+
+typedef void (*hook_fn)(void *ctx);
+
+void hook_once(enum hook_point point, void (*fn)(void *ctx), void *ctx)
+{
+	atomic_ptr_store_relaxed(&hooks[point].ctx, ctx);
+	atomic_ptr_store_release(&hooks[point].fn, (void *)(uintptr_t)fn);
+}
+
+void hook_clear(enum hook_point point)
+{
+	atomic_ptr_store_release(&hooks[point].fn, NULL);
+}
+
+uint64_t hook_count(enum hook_point point)
+{
+	return atomic64_load_relaxed(&hooks[point].count);
+}
+
+static void come_to(enum hook_point point)
+{
+	struct hook *h = &hooks[point];
+	hook_fn fn;
+
+	atomic64_fetch_add(&h->count, 1);
+	if (!atomic_ptr_load_relaxed(&h->fn))
+		return;
+	fn = (hook_fn)(uintptr_t)atomic_ptr_xchg(&h->fn, NULL);
+	if (fn)
+		fn(atomic_ptr_load_relaxed(&h->ctx));
+}
+
+void watch_mutex(const struct mutex *m)
+{
+	atomic64_store_relaxed(&n_watched, 0);
+	atomic_ptr_store_release(&watched, (void *)(uintptr_t)m);
+}
+
+uint64_t watched_locks(void)
+{
+	return atomic64_load_relaxed(&n_watched);
+}
+
+int __real_pthread_rwlock_rdlock(pthread_rwlock_t *lock);
+int __wrap_pthread_rwlock_rdlock(pthread_rwlock_t *lock);
+int __real_pthread_rwlock_wrlock(pthread_rwlock_t *lock);
+int __wrap_pthread_rwlock_wrlock(pthread_rwlock_t *lock);
+int __real_pthread_mutex_lock(pthread_mutex_t *lock);
+int __wrap_pthread_mutex_lock(pthread_mutex_t *lock);
+void __real_wait_on(struct atomic32 *word, uint32_t value);
+void __wrap_wait_on(struct atomic32 *word, uint32_t value);
+void __real_rcu_synchronize(void);
+void __wrap_rcu_synchronize(void);
+
+/* A lock counts as held from before it is waited for; not in a hook. */
+static void come_to_lock(enum hook_point point, enum lock_rank rank)
+{
+	lock_rank_pop(rank);
+	come_to(point);
+	lock_rank_push(rank);
+}
+
+int __wrap_pthread_rwlock_rdlock(pthread_rwlock_t *lock)
+{
+	come_to_lock(HOOK_RDLOCK, RANK_MMU);
+	return __real_pthread_rwlock_rdlock(lock);
+}
+
+int __wrap_pthread_rwlock_wrlock(pthread_rwlock_t *lock)
+{
+	come_to_lock(HOOK_WRLOCK, RANK_MMU);
+	return __real_pthread_rwlock_wrlock(lock);
+}
+
+int __wrap_pthread_mutex_lock(pthread_mutex_t *lock)
+{
+	const struct mutex *m = atomic_ptr_load_relaxed(&watched);
+
+	if (m && &m->native == lock) {
+		atomic64_fetch_add(&n_watched, 1);
+		come_to_lock(HOOK_WATCHED, m->rank);
+	}
+	return __real_pthread_mutex_lock(lock);
+}
+
+void __wrap_wait_on(struct atomic32 *word, uint32_t value)
+{
+	come_to(HOOK_WAIT);
+	__real_wait_on(word, value);
+}
+
+void __wrap_rcu_synchronize(void)
+{
+	come_to(HOOK_SYNCHRONIZE);
+	__real_rcu_synchronize();
+}
+
+/* --- slots alone ------------------------------------------------------- */
+
+static void record(struct recorder *r, struct event e)
+{
+	e.generation = atomic64_load_relaxed(&r->slots.generation);
+	if (r->n_events < MAX_EVENTS)
+		r->events[r->n_events++] = e;
+	if (r->on_event)
+		r->on_event(r, &e);
+}
+
+static void record_zap(void *ctx, const struct memslot *slot)
+{
+	record(ctx, (struct event){ .kind = EV_ZAP, .slot = slot->id, .flags = slot->flags });
+}
+
+static void record_protect(void *ctx, const struct memslot *slot, int first_level)
+{
+	record(ctx, (struct event){ .kind = EV_PROTECT, .slot = slot->id, .flags = slot->flags,
+				    .a = (uint64_t)first_level });
+}
+
+static void record_protect_pages(void *ctx, const struct memslot *slot, uint64_t offset,
+				 uint64_t mask)
+{
+	record(ctx, (struct event){ .kind = EV_PROTECT_PAGES, .slot = slot->id,
+				    .flags = slot->flags, .a = offset, .b = mask });
+}
+
+static void record_flush(void *ctx)
+{
+	record(ctx, (struct event){ .kind = EV_FLUSH });
+}
+
+static void record_zap_mmio(void *ctx)
+{
+	record(ctx, (struct event){ .kind = EV_ZAP_MMIO });
+}
+
+/* So that it does happen: every eighth. */
+static bool wraps_at_eight(uint64_t generation)
+{
+	return (generation & 7) == 0;
+}
+
+static const struct slots_ops recording_ops = {
+	.zap = record_zap,
+	.write_protect = record_protect,
+	.write_protect_pages = record_protect_pages,
+	.flush = record_flush,
+	.generation_wraps = wraps_at_eight,
+	.zap_mmio = record_zap_mmio,
+};
+
+struct recorder *recorder_make(void)
+{
+	struct recorder *r = calloc(1, sizeof(*r));
+
+	assert_non_null(r);
+	assert_int_equal(guarded_install(), 0);
+	alloc_init(&r->alloc);
+	assert_int_equal(slots_init(&r->slots, &r->alloc, TEST_MAX_GFN, &r->n_harvested,
+				    &r->n_updates), 0);
+	slots_set_ops(&r->slots, &recording_ops, r);
+	return r;
+}
+
+void recorder_free(struct recorder *r)
+{
+	slots_destroy(&r->slots);
+	assert_int_equal(atomic64_load_relaxed(&r->alloc.bytes), 0);
+	free(r);
+}
+
+int set_slot(struct slots *s, uint32_t id, gpa_t gpa, uint64_t pages, hva_t hva, uint32_t flags)
+{
+	struct kvm_userspace_memory_region region = {
+		.slot = id,
+		.flags = flags,
+		.guest_phys_addr = gpa,
+		.memory_size = pages << PAGE_SHIFT,
+		.userspace_addr = hva,
+	};
+
+	return slots_set_region(s, &region);
+}
+
+int slot_at(struct slots *s, gpa_t gpa)
+{
+	const struct memslot *slot;
+	int id;
+
+	rcu_read_begin();
+	slot = slot_set_find(slots_current(s), gpa >> PAGE_SHIFT);
+	id = slot ? slot->id : -1;
+	rcu_read_end();
+	return id;
+}
+
+/* --- a machine --------------------------------------------------------- */
+
+static int sim_resolve(void *ctx, hva_t hva, bool write, int max_level, struct host_page *page)
+{
+	struct sim_host *sim = ctx;
+
+	sim->n_resolved++;
+	if (sim->on_resolve)
+		sim->on_resolve(sim->ctx, hva, write);
+	if (sim->refuse)
+		return -EFAULT;
+	*page = (struct host_page){
+		.pfn = hva >> PAGE_SHIFT,
+		.writable = write || sim->eager,
+		.level = MIN(sim->level, max_level),
+	};
+	return 0;
+}
+
+static const struct host_memory_ops sim_ops = { .resolve = sim_resolve };
+
+static uint8_t *map_aligned(uint64_t bytes, uint64_t alignment)
+{
+	uint8_t *at = mmap(NULL, bytes + alignment, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	uint8_t *start, *end;
+
+	assert_true(at != MAP_FAILED);
+	start = (uint8_t *)ALIGN_UP((uintptr_t)at, alignment);
+	end = start + bytes;
+	if (start > at)
+		munmap(at, (size_t)(start - at));
+	munmap(end, (size_t)(at + bytes + alignment - end));
+	/* What page the host has must not depend on its mood. */
+	madvise(start, bytes, MADV_NOHUGEPAGE);
+	return start;
+}
+
+static void make_vcpus(struct test_vm *vm, unsigned int n)
+{
+	vm->vcpu = aligned_alloc(CACHE_LINE, n * sizeof(*vm->vcpu));
+	assert_non_null(vm->vcpu);
+	memset(vm->vcpu, 0, n * sizeof(*vm->vcpu));
+	vm->n_vcpus = n;
+	for (unsigned int i = 0; i < n; i++) {
+		vm->vcpu[i].paging.maxphyaddr = 48;
+		vm->vcpu[i].paging.has_1g_pages = true;
+		assert_int_equal(mmu_vcpu_init(&vm->vcpu[i], &vm->mmu), 0);
+	}
+}
+
+static struct test_vm *make(unsigned int n_vcpus, uint64_t n_pages, bool simulate)
+{
+	struct test_vm *vm = aligned_alloc(CACHE_LINE, ALIGN_UP(sizeof(*vm), (size_t)CACHE_LINE));
+	uint64_t alignment = n_pages >= level_pages(LEVEL_1G) ? level_pages(LEVEL_1G) :
+								level_pages(LEVEL_2M);
+	struct host_memory host;
+
+	assert_non_null(vm);
+	memset(vm, 0, sizeof(*vm));
+	assert_int_equal(guarded_install(), 0);
+	vm->n_pages = n_pages;
+	vm->memory = map_aligned(n_pages << PAGE_SHIFT, alignment << PAGE_SHIFT);
+	vm->sim.level = LEVEL_4K;
+	alloc_init(&vm->alloc);
+	assert_int_equal(slots_init(&vm->slots, &vm->alloc, TEST_MAX_GFN,
+				    &vm->mmu.own_stats[VM_STAT_dirty_pages_harvested],
+				    &vm->mmu.own_stats[VM_STAT_slot_updates]), 0);
+	host = host_process_init(&vm->process);
+	if (simulate)
+		host = (struct host_memory){ .ops = &sim_ops, .ctx = &vm->sim };
+	assert_int_equal(mmu_init(&vm->mmu, &vm->alloc, &vm->slots, host), 0);
+	make_vcpus(vm, n_vcpus);
+	return vm;
+}
+
+struct test_vm *vm_make(unsigned int n_vcpus, uint64_t n_pages)
+{
+	return make(n_vcpus, n_pages, false);
+}
+
+struct test_vm *vm_make_sim(unsigned int n_vcpus, uint64_t n_pages)
+{
+	return make(n_vcpus, n_pages, true);
+}
+
+void vm_free(struct test_vm *vm)
+{
+	for (unsigned int i = 0; i < vm->n_vcpus; i++) {
+		free(vm->vcpu[i].ring.entries);
+		mmu_vcpu_destroy(&vm->vcpu[i]);
+	}
+	mmu_destroy(&vm->mmu);
+	slots_destroy(&vm->slots);
+	host_process_destroy(&vm->process);
+	assert_int_equal(atomic64_load_relaxed(&vm->alloc.bytes), 0);
+	munmap(vm->memory, vm->n_pages << PAGE_SHIFT);
+	free(vm->vcpu);
+	free(vm);
+}
+
+void vm_slot(struct test_vm *vm, uint32_t id, gpa_t gpa, uint64_t first, uint64_t pages,
+	     uint32_t flags)
+{
+	hva_t hva = (uintptr_t)vm->memory + (first << PAGE_SHIFT);
+
+	assert_int_equal(set_slot(&vm->slots, id, gpa, pages, hva, flags), 0);
+}
+
+uint64_t vm_stat(const struct test_vm *vm, enum vm_stat stat)
+{
+	return atomic64_load_relaxed(&vm->mmu.stats[stat]);
+}
+
+uint64_t vcpu_stat(const struct mmu_vcpu *v, enum vcpu_stat stat)
+{
+	return atomic64_load_relaxed(&v->stats[stat]);
+}
+
+void vm_use_rings(struct test_vm *vm, uint32_t entries)
+{
+	uint32_t bytes = entries * (uint32_t)sizeof(struct kvm_dirty_gfn);
+
+	vm->slots.dirty_ring = true;
+	for (unsigned int i = 0; i < vm->n_vcpus; i++) {
+		void *ring = calloc(1, bytes);
+
+		assert_non_null(ring);
+		dirty_ring_init(&vm->vcpu[i].ring, ring, bytes);
+	}
+}
