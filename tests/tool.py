@@ -25,7 +25,8 @@ class Options(unittest.TestCase):
         self.assertRegex(umbra('--version').stdout, r'^umbra \d+\.\d+\.\d+\n$')
 
     def test_a_wrong_call_is_2_and_says_why(self):
-        for args, words in ((['walk'], 'no such command'), (['run', '--mmu=flat'], 'tdp and shadow'),
+        for args, words in ((['walk'], 'no such command'),
+                            (['run', '--mmu=flat'], 'tdp and shadow'),
                             (['run', '--log=loud'], 'levels'), (['run', '--bad'], 'Try'),
                             (['run', '--mmu=shadow', '--', 'true'], 'not available'),
                             (['run', '--stats=/nowhere/at/all', '--', 'true'], 'No such file')):

@@ -22,10 +22,10 @@ struct fixup_entry {
 	int32_t resume;	/* relative to this field */
 };
 
-extern const struct fixup_entry fixup_start[] __asm__("__start_umbra_fixup")
-	__attribute__((visibility("hidden")));
-extern const struct fixup_entry fixup_stop[] __asm__("__stop_umbra_fixup")
-	__attribute__((visibility("hidden")));
+/* The linker's names for the ends of the section.  Not renamed by an asm label: gcc
+ * forgets that such a name is hidden, and every library would export it. */
+extern const struct fixup_entry __start_umbra_fixup[] __attribute__((visibility("hidden")));
+extern const struct fixup_entry __stop_umbra_fixup[] __attribute__((visibility("hidden")));
 
 struct taken_signal {
 	int sig;
@@ -64,7 +64,7 @@ static uintptr_t relative(const int32_t *field)
 /* Linear on purpose: a fault is rare and the table small. */
 static uintptr_t find_fixup(uintptr_t pc)
 {
-	for (const struct fixup_entry *e = fixup_start; e < fixup_stop; e++)
+	for (const struct fixup_entry *e = __start_umbra_fixup; e < __stop_umbra_fixup; e++)
 		if (relative(&e->insn) == pc)
 			return relative(&e->resume);
 	return 0;

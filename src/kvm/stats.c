@@ -102,20 +102,23 @@ struct totals {
 
 static struct totals kept; /* of VMs that are no more: under the process lock */
 
-static void add(struct totals *t, const struct vm *vm)
+static void add(struct totals *t, struct vm *vm)
 {
-	unsigned int n = atomic32_load_acquire(&vm->mmu.n_vcpus);
-
 	t->vms++;
-	t->vcpus += n;
 	for (size_t i = 0; i < ARRAY_SIZE(vm_stats); i++)
 		t->vm[i] += atomic64_load_relaxed(&vm->mmu.stats[i]);
-	for (unsigned int v = 0; v < n; v++) {
+	/* One whose creation fails may go while we look. */
+	mutex_lock(&vm->mmu.flush_lock);
+	for (unsigned int v = 0; v < atomic32_load_relaxed(&vm->mmu.n_vcpus); v++) {
 		const struct mmu_vcpu *vcpu = atomic_ptr_load_relaxed(&vm->mmu.vcpus[v]);
 
+		if (!vcpu)
+			continue;
+		t->vcpus++;
 		for (size_t i = 0; i < ARRAY_SIZE(vcpu_stats); i++)
 			t->vcpu[i] += atomic64_load_relaxed(&vcpu->stats[i]);
 	}
+	mutex_unlock(&vm->mmu.flush_lock);
 }
 
 static void add_all(void *ctx, struct cds_list_head *vms)
@@ -128,7 +131,7 @@ static void add_all(void *ctx, struct cds_list_head *vms)
 		add(sum, vm);
 }
 
-void stats_keep(const struct vm *vm)
+void stats_keep(struct vm *vm)
 {
 	add(&kept, vm);
 }

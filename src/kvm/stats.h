@@ -16,7 +16,7 @@ struct atomic64 *stats_describe_vm(uint8_t *file, const char *id);
 struct atomic64 *stats_describe_vcpu(uint8_t *file, const char *id);
 
 /* Sums over VMs that are no more. */
-void stats_keep(const struct vm *vm);
+void stats_keep(struct vm *vm);
 /* The child of a fork begins anew. */
 void stats_forget(void);
 /* Has this process had any VM? */

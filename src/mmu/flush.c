@@ -13,10 +13,18 @@ static void flush_round(struct mmu *m)
 	uint32_t n = atomic32_load_acquire(&m->n_vcpus);
 
 	atomic32_store_release(&m->flush_round, 1);
-	for (uint32_t i = 0; i < n; i++)
-		request_post(atomic_ptr_load_relaxed(&m->vcpus[i]), REQUEST_TLB_FLUSH);
-	for (uint32_t i = 0; i < n; i++)
-		request_wait_left_guest(atomic_ptr_load_relaxed(&m->vcpus[i]));
+	for (uint32_t i = 0; i < n; i++) {
+		struct mmu_vcpu *v = atomic_ptr_load_relaxed(&m->vcpus[i]);
+
+		if (v)
+			request_post(v, REQUEST_TLB_FLUSH);
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		struct mmu_vcpu *v = atomic_ptr_load_relaxed(&m->vcpus[i]);
+
+		if (v)
+			request_wait_left_guest(v);
+	}
 	atomic32_xchg(&m->flush_round, 0);
 	if (atomic32_load_relaxed(&m->flush_parked))
 		wait_wake_all(&m->flush_round);

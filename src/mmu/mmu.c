@@ -82,28 +82,52 @@ void mmu_destroy(struct mmu *m)
 	rwlock_destroy(&m->lock);
 }
 
+/* The lowest number that no vCPU has. */
+static uint32_t free_index(const struct mmu *m)
+{
+	uint32_t i = 0;
+
+	while (i < MMU_MAX_VCPUS && atomic_ptr_load_relaxed(&m->vcpus[i]))
+		i++;
+	return i;
+}
+
 int mmu_vcpu_init(struct mmu_vcpu *v, struct mmu *m)
 {
-	uint32_t index = atomic32_load_relaxed(&m->n_vcpus);
 	int err;
 
-	if (index == MMU_MAX_VCPUS)
-		return -EINVAL;
 	if (!v->stats)
 		v->stats = v->own_stats;
 	v->mmu = m;
-	v->index = index;
 	err = tlb_init(v);
 	if (err)
 		return err;
-	/* Its TLB is empty: a flush under way need not know of it. */
-	atomic_ptr_store_relaxed(&m->vcpus[index], v);
-	atomic32_store_release(&m->n_vcpus, index + 1);
-	return 0;
+	/* Its TLB is empty: a flush that is under way need not know of it. */
+	mutex_lock(&m->slots->lock);
+	mutex_lock(&m->flush_lock);
+	v->index = free_index(m);
+	if (v->index < MMU_MAX_VCPUS) {
+		atomic_ptr_store_relaxed(&m->vcpus[v->index], v);
+		if (v->index >= atomic32_load_relaxed(&m->n_vcpus))
+			atomic32_store_release(&m->n_vcpus, v->index + 1);
+	} else {
+		tlb_destroy(v);
+		err = -EINVAL;
+	}
+	mutex_unlock(&m->flush_lock);
+	mutex_unlock(&m->slots->lock);
+	return err;
 }
 
 void mmu_vcpu_destroy(struct mmu_vcpu *v)
 {
+	struct mmu *m = v->mmu;
+
+	mutex_lock(&m->slots->lock);
+	mutex_lock(&m->flush_lock);
+	atomic_ptr_store_relaxed(&m->vcpus[v->index], NULL);
+	mutex_unlock(&m->flush_lock);
+	mutex_unlock(&m->slots->lock);
 	tlb_destroy(v);
 }
 
@@ -121,7 +145,7 @@ uint32_t mmu_reset_dirty_rings(struct mmu *m)
 	for (uint32_t i = 0; i < n; i++) {
 		struct mmu_vcpu *v = atomic_ptr_load_relaxed(&m->vcpus[i]);
 
-		if (v->ring.entries)
+		if (v && v->ring.entries)
 			taken += dirty_ring_reset(s, &v->ring);
 	}
 	/*

@@ -55,8 +55,9 @@ struct mmu {
 	struct atomic32 flush_round;	/* (a) 1: one is under way; written under flush_lock */
 	struct atomic32 flush_parked;	/* (a) vCPUs that sleep until it is over */
 
-	struct atomic_ptr vcpus[MMU_MAX_VCPUS]; /* (a) struct mmu_vcpu; only added to */
-	struct atomic32 n_vcpus;	/* (a) */
+	/* Changed under slots_lock and flush_lock, read under one of them. */
+	struct atomic_ptr vcpus[MMU_MAX_VCPUS]; /* struct mmu_vcpu, or NULL */
+	struct atomic32 n_vcpus;	/* (a) of the above in use, gaps included */
 
 	/* (c) N_VM_STATS counters; set it before mmu_init(), or leave it NULL to
 	 * count in own_stats. */
@@ -80,9 +81,9 @@ int mmu_init(struct mmu *m, struct alloc *alloc, struct slots *slots,
 /* No vCPU is left, and no thread in any call. */
 void mmu_destroy(struct mmu *m);
 
-/* 0, -ENOMEM, or -EINVAL if there are MMU_MAX_VCPUS.  The caller serialises. */
+/* 0, -ENOMEM, or -EINVAL if there are MMU_MAX_VCPUS. */
 int mmu_vcpu_init(struct mmu_vcpu *v, struct mmu *m) MUST_CHECK;
-/* Only together with the MMU: no call may be under way. */
+/* It is not in guest mode, and will not be again. */
 void mmu_vcpu_destroy(struct mmu_vcpu *v);
 
 /*

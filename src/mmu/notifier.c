@@ -5,16 +5,41 @@
 #include "mmu/flush.h"
 #include "mmu/tdp.h"
 
+/* Faults elsewhere need the MMU lock too: it is not held for longer than it takes
+ * to drop this many translations, and those of 1 GiB more. */
+#define ZAPS_BEFORE_YIELD 4096
+
 struct unmap {
 	struct mmu *mmu;
 	hva_t start, end;
 	bool overlaps;
-	uint64_t n_zapped;
+	uint64_t n_zapped;		/* since the debt was last recorded */
+	bool any_zapped;
 };
 
 static void note_overlap(void *ctx, struct memslot *slot UNUSED)
 {
 	((struct unmap *)ctx)->overlaps = true;
+}
+
+static void record_debt(struct unmap *u) REQUIRES(u->mmu->lock)
+{
+	if (u->n_zapped)
+		flush_owe(u->mmu);
+	u->any_zapped |= u->n_zapped;
+	u->n_zapped = 0;
+}
+
+/*
+ * Lets faults in.  Those in the window still retry; but who finds nothing mapped
+ * here any more must find the debt (YIELD_FLUSHES).
+ */
+static void yield_lock(struct unmap *u) REQUIRES(u->mmu->lock)
+{
+	if (rule(YIELD_FLUSHES))
+		record_debt(u);
+	rwlock_wrunlock(&u->mmu->lock);
+	rwlock_wrlock(&u->mmu->lock);
 }
 
 static void unmap_slot(void *ctx, struct memslot *slot) NO_THREAD_SAFETY
@@ -23,8 +48,14 @@ static void unmap_slot(void *ctx, struct memslot *slot) NO_THREAD_SAFETY
 	hva_t start = MAX(u->start, slot->hva), end = MIN(u->end, memslot_hva_end(slot));
 	gfn_t first = slot->base_gfn + ((start - slot->hva) >> PAGE_SHIFT);
 	gfn_t last = slot->base_gfn + ((end - 1 - slot->hva) >> PAGE_SHIFT);
+	gfn_t next;
 
-	u->n_zapped += tdp_zap_leafs(u->mmu, first, last + 1);
+	for (; first <= last; first = next) {
+		next = MIN(level_align(first, LEVEL_1G) + level_pages(LEVEL_1G), last + 1);
+		u->n_zapped += tdp_zap_leafs(u->mmu, first, next);
+		if (u->n_zapped >= ZAPS_BEFORE_YIELD)
+			yield_lock(u);
+	}
 }
 
 /* WINDOW_UNION: the hull of all that are open; it shrinks only to nothing. */
@@ -63,15 +94,14 @@ void mmu_invalidate_begin(struct mmu *m, hva_t start, hva_t end, struct invalida
 	if (rule(COUNT_INC_THEN_ZAP_SAME_CS))
 		open_window(m, start, end);
 	slot_tree_visit_hva(set->by_hva, start, end, unmap_slot, &u);
-	if (u.n_zapped)
-		flush_owe(m);
+	record_debt(&u);
 	rwlock_wrunlock(&m->lock);
 
 	/*
 	 * Also if nothing was mapped: somebody else may have dropped a
 	 * translation of these pages and not have flushed yet.
 	 */
-	if ((u.n_zapped || rule(NO_SPTE_IMPLIES_NO_TLB)) && rule(FLUSH_BEFORE_FREE))
+	if ((u.any_zapped || rule(NO_SPTE_IMPLIES_NO_TLB)) && rule(FLUSH_BEFORE_FREE))
 		flush_settle(m);
 }
 

@@ -241,7 +241,8 @@ void tdp_write_protect_mask(struct mmu *m, gfn_t first, uint64_t mask)
 				break;
 			unsigned int next = (unsigned int)__builtin_ctzll(mask);
 
-			if (level_align(first + next, LEVEL_2M) != level_align(first + bit, LEVEL_2M))
+			if (level_align(first + next, LEVEL_2M) !=
+			    level_align(first + bit, LEVEL_2M))
 				break;
 			e.slot += next - bit;
 			e.spte = sptep_read(e.slot);
@@ -263,7 +264,8 @@ static bool table_is_valid(const struct table *t, gfn_t base)
 		if (!spte_is_legal(spte))
 			return false;
 		if (spte_is_leaf(spte) &&
-		    (spte_level(spte) != t->level || !IS_ALIGNED(spte_pfn(spte), level_pages(t->level))))
+		    (spte_level(spte) != t->level ||
+		     !IS_ALIGNED(spte_pfn(spte), level_pages(t->level))))
 			return false;
 		if (!spte_is_link(spte))
 			continue;

@@ -130,7 +130,8 @@ static void an_access_half_in_memory_is_split(void **state)
 	struct api_vm *vm = *state;
 	struct kvm_run *run = vm->vcpu.run;
 	struct kvm_regs regs = api_regs(&vm->vcpu);
-	uint8_t *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			     -1, 0);
 
 	assert_int_equal(api_set_region(vm, 1, 0, NOWHERE - 4096, 4096, page), 0);
 	api_load_guest(vm, load);
@@ -220,7 +221,8 @@ static void an_undefined_instruction_without_idt_is_a_shutdown(void **state)
 static void memory_that_the_client_does_not_have_is_efault(void **state)
 {
 	struct api_vm *vm = *state;
-	uint8_t *page = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *page = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			     -1, 0);
 	struct kvm_regs regs = api_regs(&vm->vcpu);
 
 	assert_int_equal(api_set_region(vm, 1, 0, NOWHERE, 8192, page), 0);

@@ -135,6 +135,50 @@ static void everything_goes_with_everything(void **state)
 	assert_int_equal(vm_stat(vm, VM_STAT_pages_4k), 0);
 }
 
+struct yield {
+	struct test_vm *vm;
+	unsigned int n_locks;
+	uint64_t owed;			/* when the lock was about to be taken again */
+	uint64_t still_mapped;
+};
+
+static void look_at_the_debt(void *ctx)
+{
+	struct yield *y = ctx;
+
+	if (++y->n_locks == 1) {
+		hook_once(HOOK_WRLOCK, look_at_the_debt, y);
+		return;
+	}
+	y->owed = atomic64_load_relaxed(&y->vm->mmu.owed);
+	y->still_mapped = vm_stat(y->vm, VM_STAT_pages_4k);
+}
+
+/* YIELD_FLUSHES.  Who comes in between finds nothing mapped, but the debt. */
+static void a_large_one_lets_others_in_and_has_said_what_it_owes(void **state UNUSED)
+{
+	const uint64_t n = 4500;
+	struct test_vm *vm = vm_make_sim(1, n);
+	struct yield y = { .vm = vm };
+	struct invalidation inv;
+	uint64_t owed;
+
+	vm_slot(vm, 0, 0, 0, n, 0);
+	for (gfn_t gfn = 0; gfn < n; gfn++)
+		assert_int_equal(fault(vm, gfn, true), FAULT_FIXED);
+	owed = atomic64_load_relaxed(&vm->mmu.owed);
+	hook_once(HOOK_WRLOCK, look_at_the_debt, &y);
+	begin(vm, 0, n, &inv);
+	hook_clear(HOOK_WRLOCK);
+	mmu_invalidate_end(&inv);
+	assert_int_equal(y.n_locks, 2);
+	assert_int_equal(y.still_mapped, 0);
+	assert_true(y.owed > owed);
+	assert_int_equal(atomic64_load_relaxed(&vm->mmu.paid),
+			 atomic64_load_relaxed(&vm->mmu.owed));
+	vm_free(vm);
+}
+
 static void what_no_slot_has_costs_no_mmu_lock(void **state)
 {
 	struct test_vm *vm = *state;
@@ -688,6 +732,7 @@ int main(void)
 		notifier_test(a_part_of_a_page_is_the_page),
 		notifier_test(memory_that_two_slots_share_goes_from_both),
 		notifier_test(everything_goes_with_everything),
+		cmocka_unit_test(a_large_one_lets_others_in_and_has_said_what_it_owes),
 		notifier_test(what_no_slot_has_costs_no_mmu_lock),
 		notifier_test(an_invalidation_takes_the_mmu_lock_twice),
 		notifier_test(a_vcpu_has_forgotten_the_page_when_begin_returns),

@@ -14,7 +14,8 @@
  * cmocka calls it around every test to take over SIGSEGV and SIGBUS, which are
  * base/guarded.c's.  This one stands before libc's and leaves all as it is.
  */
-__attribute__((visibility("default"))) sighandler_t signal(int sig UNUSED, sighandler_t handler UNUSED)
+__attribute__((visibility("default")))
+sighandler_t signal(int sig UNUSED, sighandler_t handler UNUSED)
 {
 	return SIG_DFL;
 }

@@ -77,7 +77,6 @@ enum hook_point {
 	N_HOOKS,
 };
 
-
 /* @fn runs once, in the next thread that comes to the point, before the call. */
 void hook_once(enum hook_point point, void (*fn)(void *ctx), void *ctx);
 void hook_clear(enum hook_point point);
