@@ -28,7 +28,7 @@ class Options(unittest.TestCase):
         for args, words in ((['walk'], 'no such command'),
                             (['run', '--mmu=flat'], 'tdp and shadow'),
                             (['run', '--log=loud'], 'levels'), (['run', '--bad'], 'Try'),
-                            (['run', '--mmu=shadow', '--', 'true'], 'not available'),
+                            (['run', '--flush=never', '--', 'true'], 'mmu-writable and writable'),
                             (['run', '--stats=/nowhere/at/all', '--', 'true'], 'No such file')):
             result = umbra(*args)
             self.assertEqual(result.returncode, 2, args)

@@ -45,16 +45,34 @@ extern "C" {
 /** How guest memory is virtualized, for umbra_set_mmu(). */
 enum umbra_mmu_mode {
 	UMBRA_MMU_TDP = 0,	/**< two-dimensional paging */
-	UMBRA_MMU_SHADOW = 1,	/**< shadow paging: not available yet */
+	UMBRA_MMU_SHADOW = 1,	/**< shadow paging */
 };
 
 /**
  * umbra_set_mmu - choose the MMU of VMs created from now on.
  * @mode: an enum umbra_mmu_mode.
  *
- * Return: 0, or -EINVAL for a mode that is not known or not available.
+ * Return: 0, or -EINVAL for a mode that is not known.
  */
 UMBRA_API int umbra_set_mmu(int mode);
+
+/** Which change of a translation owes a TLB flush at once. */
+enum umbra_flush_policy {
+	UMBRA_FLUSH_IF_MMU_WRITABLE = 0, /**< it ceases to be MMU-writable */
+	UMBRA_FLUSH_IF_WRITABLE = 1,	 /**< it ceases to be writable: the older rule */
+};
+
+/**
+ * umbra_set_flush_policy - choose the flush policy of VMs created from now on.
+ * @policy: an enum umbra_flush_policy.
+ *
+ * Both are right; the statistics show what each costs.  By the first, protecting
+ * pages for dirty logging is flushed once, after the MMU lock has been dropped;
+ * by the second, each time, under it.
+ *
+ * Return: 0, or -EINVAL for a policy that is not known.
+ */
+UMBRA_API int umbra_set_flush_policy(int policy);
 
 /**
  * umbra_set_log - hear what the library has to say.

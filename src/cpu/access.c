@@ -68,7 +68,9 @@ static bool find_piece(struct cpu *cpu, gva_t gva, unsigned int bytes, enum acce
 	verdict = mmu_translate(&cpu->mmu, gva, access, &r);
 	if (verdict == MMU_OK) {
 		p->host = r.host;
-		cpu->stop |= r.was_code;
+		cpu->stop |= r.was_code | r.tracked;
+		if (r.tracked && !mmu_track_write(&cpu->mmu, r.gpa, bytes))
+			return raise_exit(cpu, CPU_EXIT_POLL);
 		return true;
 	}
 	if (verdict == MMU_MMIO) {

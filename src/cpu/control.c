@@ -55,14 +55,10 @@ static bool load_pdptrs(struct cpu *cpu, uint64_t cr3, bool *invalid)
 	*invalid = false;
 	for (unsigned int i = 0; i < 4; i++) {
 		gpa_t gpa = (cr3 & 0xffffffe0) + 8 * i;
-		enum mmu_verdict verdict;
-		struct mmu_result r;
+		enum mmu_verdict verdict = mmu_read_gpa(&cpu->mmu, gpa, &entry[i], 8);
 
-		verdict = mmu_translate_gpa(&cpu->mmu, gpa, false, &r);
 		if (verdict != MMU_OK)
 			return mem_raise_verdict(cpu, verdict, gpa, 0);
-		if (!guarded_load64(r.host, &entry[i]))
-			return mem_lost(cpu, r.host, 8);
 		if (!pdptr_is_valid(p, entry[i])) {
 			*invalid = true;
 			return false;

@@ -14,6 +14,7 @@
 #include "cpu/mmio.h"
 #include "cpu/raise.h"
 #include "mmu/request.h"
+#include "mmu/translate.h"
 
 /* Every access of a block that was run to its end has hit the TLB, more or less:
  * the last block stands for the others. */
@@ -144,6 +145,8 @@ enum cpu_exit cpu_run(struct cpu *cpu, int64_t budget)
 		cpu->surcharge++;
 		mmio_begin_instruction(cpu);
 		run_next(cpu);
+		if (unlikely(cpu->mmu.n_tracked))
+			mmu_tracked_writes(&cpu->mmu);
 	}
 	fp_retire(cpu);
 	guest_leave(&cpu->mmu);

@@ -147,7 +147,7 @@ OP_END(invlpg)
 {
 	if (cpl(cpu) != 0)
 		return raise_gp(cpu, 0);
-	tlb_flush_page(&cpu->mmu, op_ea(cpu, op));
+	mmu_invlpg(&cpu->mmu, op_ea(cpu, op));
 	return true;
 }
 
@@ -167,7 +167,7 @@ OP_END(invpcid)
 	if (kind > 3 || d[0] >> 12 || (!pcide && kind < 2 && d[0]) ||
 	    (kind == 0 && !is_canonical(cpu, d[1])))
 		return raise_gp(cpu, 0);
-	tlb_flush_all(&cpu->mmu);
+	mmu_paging_changed(&cpu->mmu);
 	return true;
 }
 

@@ -17,11 +17,6 @@
 #define MAX_CPUID_ENTRIES 256u
 #define MAX_IO_MSRS 256u
 
-int umbra_set_mmu(int mode)
-{
-	return mode == UMBRA_MMU_TDP ? 0 : -EINVAL;
-}
-
 void umbra_set_log(void (*sink)(int level, const char *line), int level)
 {
 	log_set_sink(sink, level);

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <umbra/umbra.h>
 #include <unistd.h>
 
 #include "cpu/cpuid.h"
@@ -21,6 +22,27 @@ static uint64_t max_gfn(void)
 		if (entries[i].leaf == 0x80000008)
 			return (1ull << ((entries[i].eax & 0xff) - PAGE_SHIFT)) - 1;
 	return (1ull << (36 - PAGE_SHIFT)) - 1;
+}
+
+/* (a) what umbra_set_mmu() and umbra_set_flush_policy() have chosen. */
+static struct atomic32 mode_of_new_vms, flush_policy_of_new_vms;
+
+int umbra_set_mmu(int mode)
+{
+	if (mode != UMBRA_MMU_TDP && mode != UMBRA_MMU_SHADOW)
+		return -EINVAL;
+	atomic32_store_relaxed(&mode_of_new_vms, mode == UMBRA_MMU_TDP ? MMU_TDP : MMU_SHADOW);
+	return 0;
+}
+
+int umbra_set_flush_policy(int policy)
+{
+	if (policy != UMBRA_FLUSH_IF_MMU_WRITABLE && policy != UMBRA_FLUSH_IF_WRITABLE)
+		return -EINVAL;
+	atomic32_store_relaxed(&flush_policy_of_new_vms,
+			       policy == UMBRA_FLUSH_IF_WRITABLE ? FLUSH_IF_W_CLEARED :
+								   FLUSH_IF_MMUW_CLEARED);
+	return 0;
 }
 
 int vm_create(struct vm **created)
@@ -43,6 +65,9 @@ int vm_create(struct vm **created)
 			 &vm->mmu.stats[VM_STAT_slot_updates]);
 	if (err)
 		goto destroy_shared;
+	vm->mmu.mode = (enum mmu_mode)atomic32_load_relaxed(&mode_of_new_vms);
+	atomic32_store_relaxed(&vm->mmu.flush_policy,
+			       atomic32_load_relaxed(&flush_policy_of_new_vms));
 	err = mmu_init(&vm->mmu, &vm->alloc, &vm->slots, host_process_init(&vm->host));
 	if (err)
 		goto destroy_slots;

@@ -41,7 +41,6 @@ struct vm {
 	uint32_t max_vcpu_id;		/* [v] 0: not set; ids are below it */
 	uint32_t ring_bytes;		/* [v] 0: logged slots have bitmaps */
 	bool irqchip;			/* [v] */
-	uint64_t nr_mmu_pages;		/* [v] as the client has set it */
 	uint64_t identity_map_addr;	/* [v] */
 	struct atomic32 ring_enabled;	/* (a) ring_bytes != 0 */
 	struct atomic32 hide_platform_info; /* (a) KVM_CAP_MSR_PLATFORM_INFO off */

@@ -4,8 +4,6 @@
 #include "mem/dirty_log.h"
 
 /* Without a limit of the client's, KVM grants a fiftieth of the memory. */
-#define MMU_PAGES_SHARE 50
-#define MMU_PAGES_MIN 64
 
 static bool id_is_taken(const struct vm *vm, uint32_t id) REQUIRES(vm->lock)
 {
@@ -90,23 +88,15 @@ long call_set_identity_map_addr(struct call *c)
 
 long call_set_nr_mmu_pages(struct call *c)
 {
-	if (c->arg < MMU_PAGES_MIN)
+	if (c->arg < MMU_MIN_PAGES)
 		return -EINVAL;
-	c->vm->nr_mmu_pages = c->arg;
+	mmu_set_page_limit(&c->vm->mmu, c->arg);
 	return 0;
 }
 
 long call_get_nr_mmu_pages(struct call *c)
 {
-	struct slots *s = &c->vm->slots;
-	uint64_t n;
-
-	if (c->vm->nr_mmu_pages)
-		return (long)c->vm->nr_mmu_pages;
-	mutex_lock(&s->lock);
-	n = s->n_pages / MMU_PAGES_SHARE;
-	mutex_unlock(&s->lock);
-	return (long)MAX(n, (uint64_t)MMU_PAGES_MIN);
+	return (long)mmu_page_limit(&c->vm->mmu);
 }
 
 /*

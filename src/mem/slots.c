@@ -206,6 +206,7 @@ static void publish(struct slots *s, struct next_set *next) REQUIRES(s->lock)
 	uint64_t generation = atomic64_load_relaxed(&s->generation);
 
 	next->set->version = ++s->last_version;
+	next->set->n_pages = s->n_pages;
 	if (rule(GEN_TWO_STEPS))
 		atomic64_store_release(&s->generation, generation | GENERATION_IN_PROGRESS);
 	swap_when_no_invalidation_is_open(s, next->set);
@@ -289,15 +290,13 @@ static int delete_or_move(struct slots *s, struct memslot *old, const struct mem
 	/* The notifier finds translations through their slot. */
 	if (rule(ZAP_BEFORE_UNREACHABLE))
 		s->ops->zap(s->ops_ctx, invalid);
+	if (!new)
+		s->n_pages -= old->npages;
 	publish(s, &phase2);
 
 	s->by_id[old->id] = new;
-	if (!new) {
-		s->n_pages -= old->npages;
+	if (!new || old->dirty != new->dirty)
 		free_bitmap(s, old->dirty);
-	} else if (old->dirty != new->dirty) {
-		free_bitmap(s, old->dirty);
-	}
 	free_slot(s, invalid);
 	free_slot(s, old);
 	return 0;

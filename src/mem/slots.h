@@ -27,6 +27,7 @@
 /* One version of the set, constant. */
 struct slot_set {
 	uint64_t version;		/* never used twice in a VM */
+	uint64_t n_pages;		/* of all its slots */
 	const struct slot_node *by_gfn, *by_hva;
 };
 

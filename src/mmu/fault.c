@@ -2,49 +2,11 @@
 #include "mmu/fault.h"
 
 #include "base/trace.h"
-#include "mem/dirty_log.h"
+#include "mmu/dirty.h"
 #include "mmu/mmio.h"
 #include "mmu/notifier.h"
 #include "sync/rcu.h"
 #include "sync/thread.h"
-
-/* One fault, from the address to its end. */
-struct fault {
-	/* what is asked */
-	gpa_t gpa;
-	gfn_t gfn;
-	bool write;
-	/* what its slot says; a copy, as the slot may go away while we wait */
-	uint64_t slot_version;
-	hva_t hva;
-	uint32_t slot_flags;
-	int max_level;
-	/* what must not have changed at the end */
-	uint64_t seq;
-	uint64_t generation;
-};
-
-/* A ring goes before a bitmap, which a slot may have from before there were rings. */
-static bool ring_is_full(const struct mmu_vcpu *v, const struct memslot *slot)
-{
-	return rule(RING_SOFT_LIMIT) && memslot_is_logged(slot) && v->ring.entries &&
-	       dirty_ring_is_full(&v->ring);
-}
-
-/*
- * SET_BIT_ORDER_VCPU: after the translation became writable.  Were it before, a
- * harvest between the two would take the mark and find nothing to protect.
- */
-static void mark_dirty(struct mmu_vcpu *v, const struct memslot *slot, gfn_t gfn)
-{
-	if (!memslot_is_logged(slot) || !rule(SET_BIT_ORDER_VCPU))
-		return;
-	if (v->ring.entries)
-		dirty_ring_push(&v->ring, slot->id, gfn - slot->base_gfn);
-	else if (slot->dirty)
-		dirty_log_mark(slot, gfn);
-	vcpu_count(v, pages_dirtied);
-}
 
 /*
  * A write to a page that is only protected for logging: W is given back without
@@ -70,7 +32,7 @@ static bool fix_fast(struct mmu_vcpu *v, const struct fault *f, enum fault_verdi
 	/* A large page is split first: one bit of the log stands for 4 KiB. */
 	if (memslot_is_logged(slot) && e.level > LEVEL_4K && rule(NO_HUGE_WRITABLE_WHEN_LOGGING))
 		goto out;
-	if (ring_is_full(v, slot)) {
+	if (dirty_ring_blocks(v, slot)) {
 		*verdict = FAULT_RING_FULL;
 		fixed = true;
 		goto out;
@@ -78,7 +40,7 @@ static bool fix_fast(struct mmu_vcpu *v, const struct fault *f, enum fault_verdi
 	new.raw = e.spte.raw | SPTE_W;
 	if (sptep_cmpxchg(e.slot, &e.spte, new)) {
 		trace_fast_page_fault(v->index, f->gpa, e.spte.raw, new.raw);
-		mark_dirty(v, slot, f->gfn);
+		dirty_mark(v, slot, f->gfn);
 		vcpu_count(v, pf_fast);
 		*verdict = FAULT_FIXED;
 		fixed = true;
@@ -88,7 +50,7 @@ out:
 	return fixed;
 }
 
-/* Is there memory, and where?  RCU section inside. */
+/* Is there memory, and where? */
 static enum fault_verdict find_memory(struct mmu_vcpu *v, struct fault *f)
 {
 	const struct memslot *slot;
@@ -111,32 +73,13 @@ static enum fault_verdict find_memory(struct mmu_vcpu *v, struct fault *f)
 		f->slot_version = slot->version;
 		f->slot_flags = slot->flags;
 		f->hva = memslot_gfn_to_hva(slot, f->gfn);
-		f->max_level = LEVEL_4K;
 		if (!memslot_is_logged(slot) || !rule(NO_HUGE_WRITABLE_WHEN_LOGGING))
-			f->max_level = MIN(memslot_max_level(slot, f->gfn),
-					   tdp_max_level(v->mmu, f->gfn));
+			f->max_level = MIN(memslot_max_level(slot, f->gfn), f->max_level);
+		else
+			f->max_level = LEVEL_4K;
 	}
 	rcu_read_end();
 	return verdict;
-}
-
-static enum fault_verdict remember_mmio(struct mmu_vcpu *v, const struct fault *f)
-{
-	if (mmio_in_flux(f->generation) && rule(GEN_FROM_SAME_SNAPSHOT))
-		return FAULT_MMIO;
-	rwlock_rdlock(&v->mmu->lock);
-	rcu_read_begin();
-	/*
-	 * Only if it is still true.  Not that an older generation would be
-	 * believed; but it comes round, and who drops MMIO before that does it
-	 * once, under the lock; and the tables here may be about to go.
-	 */
-	if (mmio_generation(v->mmu) == f->generation || !rule(GEN_FROM_SAME_SNAPSHOT))
-		tdp_map_mmio(v->mmu, f->gfn, f->generation);
-	rcu_read_end();
-	rwlock_rdunlock(&v->mmu->lock);
-	vcpu_count(v, pf_mmio);
-	return FAULT_MMIO;
 }
 
 /*
@@ -161,29 +104,91 @@ static enum fault_verdict host_has_none(struct mmu_vcpu *v, const struct fault *
 	return FAULT_HOST;
 }
 
+enum fault_verdict fault_resolve(struct mmu_vcpu *v, struct fault *f, struct host_page *page)
+{
+	enum fault_verdict verdict;
+	int err;
+
+	if (rule(SEQ_BEFORE_PFN))
+		f->seq = atomic64_load_acquire(&v->mmu->invalidate_seq);
+	verdict = find_memory(v, f);
+	if (verdict != FAULT_FIXED)
+		return verdict;
+	/*
+	 * The host page is waited for here, outside guest mode and without a
+	 * lock: who has to provide it may need to flush us or to unmap.
+	 */
+	lock_assert_none_from(RANK_SLOTS);
+	err = host_resolve(&v->mmu->host, f->hva, f->write, f->max_level, page);
+	if (!rule(SEQ_BEFORE_PFN))
+		f->seq = atomic64_load_acquire(&v->mmu->invalidate_seq);
+	if (err)
+		return host_has_none(v, f);
+	if (f->slot_flags & KVM_MEM_READONLY)
+		page->writable = false;
+	return FAULT_FIXED;
+}
+
+const struct memslot *fault_still_holds(struct mmu_vcpu *v, const struct fault *f,
+					const struct host_page *page)
+{
+	uint64_t bytes = level_pages(page->level) << PAGE_SHIFT;
+	hva_t start = ALIGN_DOWN(f->hva, bytes);
+	const struct memslot *slot;
+
+	slot = slot_set_find_hinted(slots_current(v->mmu->slots), f->gfn, &v->slot_hint);
+	if (rule(STALE_ROOT_RETRY) && (!slot || slot->version != f->slot_version))
+		return NULL;
+	if (rule(RETRY_UNDER_LOCK) && mmu_invalidate_retry(v->mmu, f->seq, start, start + bytes))
+		return NULL;
+	return slot;
+}
+
+/*
+ * Only if it is still true.  Not that an older generation would be believed; but it
+ * comes round, and who drops MMIO before that does it once, under the lock; and
+ * the tables may be about to go.
+ */
+bool fault_may_keep_mmio(const struct mmu *m, const struct fault *f)
+{
+	if (!rule(GEN_FROM_SAME_SNAPSHOT))
+		return true;
+	return !mmio_in_flux(f->generation) && mmio_generation(m) == f->generation;
+}
+
+static enum fault_verdict remember_mmio(struct mmu_vcpu *v, const struct fault *f)
+{
+	if (mmio_in_flux(f->generation) && rule(GEN_FROM_SAME_SNAPSHOT))
+		return FAULT_MMIO;
+	rwlock_rdlock(&v->mmu->lock);
+	rcu_read_begin();
+	if (fault_may_keep_mmio(v->mmu, f))
+		tdp_map_mmio(v->mmu, f->gfn, f->generation);
+	rcu_read_end();
+	rwlock_rdunlock(&v->mmu->lock);
+	vcpu_count(v, pf_mmio);
+	return FAULT_MMIO;
+}
+
 static enum fault_verdict install(struct mmu_vcpu *v, const struct fault *f,
 				  const struct host_page *page)
 {
 	struct mmu *m = v->mmu;
-	uint64_t bytes = level_pages(page->level) << PAGE_SHIFT;
-	hva_t start = ALIGN_DOWN(f->hva, bytes);
 	enum fault_verdict verdict = FAULT_RETRY;
 	const struct memslot *slot;
 
 	rwlock_rdlock(&m->lock);
 	rcu_read_begin();
-	slot = slot_set_find_hinted(slots_current(m->slots), f->gfn, &v->slot_hint);
-	if (rule(STALE_ROOT_RETRY) && (!slot || slot->version != f->slot_version))
+	slot = fault_still_holds(v, f, page);
+	if (!slot)
 		goto out;
-	if (rule(RETRY_UNDER_LOCK) && mmu_invalidate_retry(m, f->seq, start, start + bytes))
-		goto out;
-	if (f->write && ring_is_full(v, slot)) {
+	if (f->write && dirty_ring_blocks(v, slot)) {
 		verdict = FAULT_RING_FULL;
 		goto out;
 	}
 	verdict = tdp_map(m, f->gfn, page, f->write, f->write || !memslot_is_logged(slot));
 	if (f->write && verdict == FAULT_FIXED)
-		mark_dirty(v, slot, f->gfn);
+		dirty_mark(v, slot, f->gfn);
 out:
 	rcu_read_end();
 	rwlock_rdunlock(&m->lock);
@@ -194,32 +199,29 @@ static enum fault_verdict fix(struct mmu_vcpu *v, struct fault *f)
 {
 	enum fault_verdict verdict;
 	struct host_page page;
-	int err;
 
 	if (fix_fast(v, f, &verdict))
 		return verdict;
-
-	if (rule(SEQ_BEFORE_PFN))
-		f->seq = atomic64_load_acquire(&v->mmu->invalidate_seq);
-	verdict = find_memory(v, f);
+	rcu_read_begin();
+	f->max_level = tdp_max_level(v->mmu, f->gfn);
+	rcu_read_end();
+	verdict = fault_resolve(v, f, &page);
 	if (verdict == FAULT_MMIO)
 		return remember_mmio(v, f);
-	if (verdict != FAULT_FIXED)
-		return verdict;
+	return verdict == FAULT_FIXED ? install(v, f, &page) : verdict;
+}
 
-	/*
-	 * The host page is waited for here, outside guest mode and without a
-	 * lock: who has to provide it may need to flush us or to unmap.
-	 */
-	lock_assert_none_from(RANK_SLOTS);
-	err = host_resolve(&v->mmu->host, f->hva, f->write, f->max_level, &page);
-	if (!rule(SEQ_BEFORE_PFN))
-		f->seq = atomic64_load_acquire(&v->mmu->invalidate_seq);
-	if (err)
-		return host_has_none(v, f);
-	if (f->slot_flags & KVM_MEM_READONLY)
-		page.writable = false;
-	return install(v, f, &page);
+void fault_count(struct mmu_vcpu *v, enum fault_verdict verdict)
+{
+	if (verdict == FAULT_FIXED)
+		vcpu_count(v, pf_fixed);
+	else if (verdict == FAULT_SPURIOUS)
+		vcpu_count(v, pf_spurious);
+	else if (verdict == FAULT_RETRY) {
+		vcpu_count(v, pf_retry);
+		/* Whom we raced with may need this processor to get on. */
+		thread_yield();
+	}
 }
 
 enum fault_verdict mmu_fault(struct mmu_vcpu *v, gpa_t gpa, bool write)
@@ -230,15 +232,7 @@ enum fault_verdict mmu_fault(struct mmu_vcpu *v, gpa_t gpa, bool write)
 	trace_page_fault(v->index, gpa, write);
 	vcpu_count(v, pf_taken);
 	verdict = fix(v, &f);
-	if (verdict == FAULT_FIXED)
-		vcpu_count(v, pf_fixed);
-	else if (verdict == FAULT_SPURIOUS)
-		vcpu_count(v, pf_spurious);
-	else if (verdict == FAULT_RETRY) {
-		vcpu_count(v, pf_retry);
-		/* Whom we raced with may need this processor to get on. */
-		thread_yield();
-	}
+	fault_count(v, verdict);
 	return verdict;
 }
 

@@ -5,8 +5,43 @@
 
 #include "mmu/tdp.h"
 
+/* One fault, from the address to its end. */
+struct fault {
+	/* what is asked */
+	gpa_t gpa;
+	gfn_t gfn;
+	bool write;
+	int max_level;			/* at which the tables have a place for it; then of all */
+	/* what its slot says; a copy, as the slot may go away while we wait */
+	uint64_t slot_version;
+	hva_t hva;
+	uint32_t slot_flags;
+	/* what must not have changed at the end */
+	uint64_t seq;
+	uint64_t generation;
+};
+
 /*
- * Makes the tables translate @gpa, for reading or writing.  The vCPU's thread,
+ * Finds the host page behind f->gfn: FAULT_FIXED, or why there is none.  Outside
+ * guest mode, no lock held; may block in the host.
+ */
+enum fault_verdict fault_resolve(struct mmu_vcpu *v, struct fault *f, struct host_page *page);
+
+/* The slot, if what fault_resolve() has found still holds; or NULL.  The RCU
+ * section in which the translation is made. */
+const struct memslot *fault_still_holds(struct mmu_vcpu *v, const struct fault *f,
+					const struct host_page *page)
+	REQUIRES_SHARED(v->mmu->lock);
+
+/* May what f->generation says of MMIO be kept? */
+bool fault_may_keep_mmio(const struct mmu *m, const struct fault *f)
+	REQUIRES_SHARED(m->lock);
+
+/* Counts how a fault ended, and lets others run if it lost a race. */
+void fault_count(struct mmu_vcpu *v, enum fault_verdict verdict);
+
+/*
+ * Makes the direct tables translate @gpa, for reading or writing.  The vCPU's thread,
  * outside guest mode; may block in the host.
  */
 enum fault_verdict mmu_fault(struct mmu_vcpu *v, gpa_t gpa, bool write);

@@ -24,9 +24,33 @@ static inline void flush_owe(struct mmu *m)
 }
 
 /*
+ * FLUSH_IFF_MMUW_CLEARED.  Whether the change of a leaf owes a flush before the MMU
+ * lock is dropped.  With the older policy there is never a TLB that may write
+ * where no entry has W, and to take MMUW from one without W costs nothing.
+ */
+static inline bool flush_owed_by_change(const struct mmu *m, spte_t old, spte_t new)
+{
+	uint64_t bit = rule(FLUSH_IFF_MMUW_CLEARED) &&
+				       atomic32_load_relaxed(&m->flush_policy) ==
+					       FLUSH_IF_MMUW_CLEARED ?
+			       SPTE_MMUW : SPTE_W;
+
+	return old.raw & ~new.raw & bit;
+}
+
+/*
  * Returns when no TLB holds anything that was revoked before the call.  Not in
  * guest mode; with or without the MMU lock.
  */
 void flush_settle(struct mmu *m);
+
+/* Leafs have lost W for logging.  Under the MMU lock; the flush may trail it, but
+ * for the older policy. */
+static inline void flush_owe_for_log(struct mmu *m)
+{
+	flush_owe(m);
+	if (atomic32_load_relaxed(&m->flush_policy) == FLUSH_IF_W_CLEARED)
+		flush_settle(m);
+}
 
 #endif

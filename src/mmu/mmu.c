@@ -4,30 +4,32 @@
 
 #include "mmu/flush.h"
 #include "mmu/mmio.h"
+#include "mmu/shadow.h"
 #include "mmu/tdp.h"
 #include "mmu/tlb.h"
 
+/* A client that sets no limit gets a table for so many pages of memory: KVM's figure. */
+#define PAGES_PER_TABLE 50u
+
 static void zap_slot(void *ctx, const struct memslot *slot)
 {
-	tdp_zap_slot(ctx, slot->base_gfn, slot->base_gfn + slot->npages);
+	struct mmu *m = ctx;
+
+	m->ops->zap_slot(m, slot->base_gfn, slot->base_gfn + slot->npages);
 }
 
 static void protect_slot(void *ctx, const struct memslot *slot, int first_level)
 {
 	struct mmu *m = ctx;
 
-	rwlock_rdlock(&m->lock);
-	tdp_write_protect(m, slot->base_gfn, slot->base_gfn + slot->npages, first_level);
-	rwlock_rdunlock(&m->lock);
+	m->ops->write_protect(m, slot->base_gfn, slot->base_gfn + slot->npages, first_level);
 }
 
 static void protect_pages(void *ctx, const struct memslot *slot, uint64_t offset, uint64_t mask)
 {
 	struct mmu *m = ctx;
 
-	rwlock_rdlock(&m->lock);
-	tdp_write_protect_mask(m, slot->base_gfn + offset, mask);
-	rwlock_rdunlock(&m->lock);
+	m->ops->write_protect_mask(m, slot->base_gfn + offset, mask);
 }
 
 static void flush(void *ctx)
@@ -45,7 +47,8 @@ static void zap_mmio(void *ctx)
 	struct mmu *m = ctx;
 
 	rwlock_wrlock(&m->lock);
-	tdp_zap_mmio(m);
+	m->ops->zap_mmio(m);
+	mmu_count(m, mmio_generation_wraps);
 	rwlock_wrunlock(&m->lock);
 }
 
@@ -67,7 +70,8 @@ int mmu_init(struct mmu *m, struct alloc *alloc, struct slots *slots, struct hos
 	m->host = host;
 	rwlock_init(&m->lock, RANK_MMU);
 	mutex_init(&m->flush_lock, RANK_FLUSH);
-	if (tdp_init(m)) {
+	m->ops = m->mode == MMU_SHADOW ? &shadow_ops : &tdp_ops;
+	if (m->ops->init(m)) {
 		mmu_destroy(m);
 		return -ENOMEM;
 	}
@@ -77,7 +81,7 @@ int mmu_init(struct mmu *m, struct alloc *alloc, struct slots *slots, struct hos
 
 void mmu_destroy(struct mmu *m)
 {
-	tdp_destroy(m);
+	m->ops->destroy(m);
 	mutex_destroy(&m->flush_lock);
 	rwlock_destroy(&m->lock);
 }
@@ -123,6 +127,8 @@ void mmu_vcpu_destroy(struct mmu_vcpu *v)
 {
 	struct mmu *m = v->mmu;
 
+	if (m->mode == MMU_SHADOW)
+		shadow_drop_roots(v, true);
 	mutex_lock(&m->slots->lock);
 	mutex_lock(&m->flush_lock);
 	atomic_ptr_store_relaxed(&m->vcpus[v->index], NULL);
@@ -134,6 +140,26 @@ void mmu_vcpu_destroy(struct mmu_vcpu *v)
 void mmu_paging_changed(struct mmu_vcpu *v)
 {
 	tlb_flush_all(v);
+	/* They are loaded, and made up to date, before they are next used. */
+	v->roots_loaded = false;
+}
+
+void mmu_invlpg(struct mmu_vcpu *v, gva_t gva)
+{
+	tlb_flush_page(v, gva);
+	if (v->mmu->mode == MMU_SHADOW)
+		shadow_invlpg(v, gva);
+}
+
+void mmu_count_leafs(struct mmu *m, int level, int64_t n)
+{
+	static const enum vm_stat gauge[] = {
+		[LEVEL_4K] = VM_STAT_pages_4k,
+		[LEVEL_2M] = VM_STAT_pages_2m,
+		[LEVEL_1G] = VM_STAT_pages_1g,
+	};
+
+	mmu_count_n(m, gauge[level], (uint64_t)n);
 }
 
 uint32_t mmu_reset_dirty_rings(struct mmu *m)
@@ -157,4 +183,26 @@ uint32_t mmu_reset_dirty_rings(struct mmu *m)
 		flush_settle(m);
 	mutex_unlock(&s->lock);
 	return taken;
+}
+
+uint64_t mmu_page_limit(const struct mmu *m)
+{
+	uint64_t n_pages, limit = atomic64_load_relaxed(&m->max_pages);
+
+	if (limit)
+		return limit;
+	rcu_read_begin();
+	n_pages = slots_current(m->slots)->n_pages;
+	rcu_read_end();
+	return MAX(n_pages / PAGES_PER_TABLE, MMU_MIN_PAGES);
+}
+
+void mmu_set_page_limit(struct mmu *m, uint64_t n_pages)
+{
+	atomic64_store_relaxed(&m->max_pages, n_pages);
+	if (m->mode != MMU_SHADOW)
+		return;
+	rwlock_wrlock(&m->lock);
+	shadow_make_room(m, 0);
+	rwlock_wrunlock(&m->lock);
 }

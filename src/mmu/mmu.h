@@ -33,6 +33,37 @@ struct table {
 	int level;			/* (c) of its entries */
 };
 
+/* How a VM's addresses are translated, chosen when it is made. */
+enum mmu_mode {
+	MMU_TDP,	/* direct tables, gpa to host: mmu/tdp.h */
+	MMU_SHADOW,	/* tables from gva, made from the guest's: mmu/shadow.h */
+};
+
+/* Which change of a translation owes a flush before the MMU lock is dropped. */
+enum flush_policy {
+	FLUSH_IF_MMUW_CLEARED,	/* the bit that bounds what a TLB may hold is cleared */
+	FLUSH_IF_W_CLEARED,	/* a writable one becomes read-only: the older rule */
+};
+
+/* What the two modes do differently. */
+struct mmu_ops {
+	/* 0 or -ENOMEM; destroy is called in either case. */
+	int (*init)(struct mmu *m);
+	void (*destroy)(struct mmu *m);
+	/* Drops every leaf that meets [start, end), with the MMU lock held for
+	 * write; returns how many.  The caller records the debt. */
+	uint64_t (*zap_leafs)(struct mmu *m, gfn_t start, gfn_t end);
+	void (*zap_mmio)(struct mmu *m); /* likewise: every MMIO entry */
+	/* Takes the MMU lock: the slot [start, end) goes; flushes. */
+	void (*zap_slot)(struct mmu *m, gfn_t start, gfn_t end);
+	/* Take the MMU lock: for logging.  The caller flushes. */
+	void (*write_protect)(struct mmu *m, gfn_t start, gfn_t end, int first_level);
+	void (*write_protect_mask)(struct mmu *m, gfn_t first, uint64_t mask);
+	/* With the MMU lock held for write: was any leaf in [start, end) used
+	 * since that was last cleared?  @clear: clears it. */
+	bool (*age)(struct mmu *m, gfn_t start, gfn_t end, bool clear);
+};
+
 /* (c) constant after creation  (a) atomic  [l] lock for write, read under it */
 struct mmu {
 	struct rwlock lock;		/* (c) "the MMU lock", rank RANK_MMU */
@@ -40,7 +71,12 @@ struct mmu {
 	struct slots *slots;		/* (c) */
 	struct host_memory host;	/* (c) */
 	struct pool tables;		/* (c) */
-	struct table *root;		/* (c) of the direct tables, level 5 */
+	enum mmu_mode mode;		/* (c) set it before mmu_init() */
+	const struct mmu_ops *ops;	/* (c) */
+	struct table *root;		/* (c) of the direct tables, level 5; MMU_TDP */
+	struct shadow *shadow;		/* (c) MMU_SHADOW */
+	struct atomic32 flush_policy;	/* (a) enum flush_policy */
+	struct atomic64 max_pages;	/* (a) shadow pages; 0: by the memory's size */
 
 	/* Host memory being taken away: mmu/notifier.h. */
 	struct atomic64 invalidate_seq;	/* (a) written under lock */
@@ -72,6 +108,9 @@ static inline void mmu_count_n(struct mmu *m, enum vm_stat stat, uint64_t n)
 
 #define mmu_count(m, name) mmu_count_n(m, VM_STAT_##name, 1)
 
+/* There are @n more leafs of this level. */
+void mmu_count_leafs(struct mmu *m, int level, int64_t n);
+
 /*
  * @slots must have been initialised and become this MMU's: it answers for them.
  * 0 or -ENOMEM.
@@ -91,6 +130,18 @@ void mmu_vcpu_destroy(struct mmu_vcpu *v);
  * privilege (tlb_set_privilege()) forgets all translations.
  */
 void mmu_paging_changed(struct mmu_vcpu *v);
+
+/* INVLPG.  In guest mode and back. */
+void mmu_invlpg(struct mmu_vcpu *v, gva_t gva);
+
+/*
+ * KVM_SET_NR_MMU_PAGES and KVM_GET_NR_MMU_PAGES: how many shadow pages there may be.
+ * Without a limit of the client's it is KVM's share of the memory.  Direct tables
+ * are not limited.  No lock held, or the MMU lock.
+ */
+#define MMU_MIN_PAGES 64u
+void mmu_set_page_limit(struct mmu *m, uint64_t n_pages);
+uint64_t mmu_page_limit(const struct mmu *m);
 
 /*
  * KVM_RESET_DIRTY_RINGS: takes back what the client has marked in every vCPU's

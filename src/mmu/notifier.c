@@ -3,7 +3,6 @@
 
 #include "base/trace.h"
 #include "mmu/flush.h"
-#include "mmu/tdp.h"
 
 /* Faults elsewhere need the MMU lock too: it is not held for longer than it takes
  * to drop this many translations, and those of 1 GiB more. */
@@ -22,10 +21,10 @@ static void note_overlap(void *ctx, struct memslot *slot UNUSED)
 	((struct unmap *)ctx)->overlaps = true;
 }
 
-static void record_debt(struct unmap *u) REQUIRES(u->mmu->lock)
+static void record_debt(struct mmu *m, struct unmap *u) REQUIRES(m->lock)
 {
 	if (u->n_zapped)
-		flush_owe(u->mmu);
+		flush_owe(m);
 	u->any_zapped |= u->n_zapped;
 	u->n_zapped = 0;
 }
@@ -37,7 +36,7 @@ static void record_debt(struct unmap *u) REQUIRES(u->mmu->lock)
 static void yield_lock(struct unmap *u) REQUIRES(u->mmu->lock)
 {
 	if (rule(YIELD_FLUSHES))
-		record_debt(u);
+		record_debt(u->mmu, u);
 	rwlock_wrunlock(&u->mmu->lock);
 	rwlock_wrlock(&u->mmu->lock);
 }
@@ -52,7 +51,7 @@ static void unmap_slot(void *ctx, struct memslot *slot) NO_THREAD_SAFETY
 
 	for (; first <= last; first = next) {
 		next = MIN(level_align(first, LEVEL_1G) + level_pages(LEVEL_1G), last + 1);
-		u->n_zapped += tdp_zap_leafs(u->mmu, first, next);
+		u->n_zapped += u->mmu->ops->zap_leafs(u->mmu, first, next);
 		if (u->n_zapped >= ZAPS_BEFORE_YIELD)
 			yield_lock(u);
 	}
@@ -94,7 +93,7 @@ void mmu_invalidate_begin(struct mmu *m, hva_t start, hva_t end, struct invalida
 	if (rule(COUNT_INC_THEN_ZAP_SAME_CS))
 		open_window(m, start, end);
 	slot_tree_visit_hva(set->by_hva, start, end, unmap_slot, &u);
-	record_debt(&u);
+	record_debt(m, &u);
 	rwlock_wrunlock(&m->lock);
 
 	/*
@@ -127,4 +126,36 @@ bool mmu_invalidate_retry(const struct mmu *m, uint64_t seq, hva_t start, hva_t 
 	if (m->invalidate_count && start < m->invalidate_end && end > m->invalidate_start)
 		return true;
 	return atomic64_load_acquire(&m->invalidate_seq) != seq;
+}
+
+struct ageing {
+	struct mmu *mmu;
+	hva_t start, end;
+	bool clear, young;
+};
+
+static void age_slot(void *ctx, struct memslot *slot) NO_THREAD_SAFETY
+{
+	struct ageing *a = ctx;
+	hva_t start = MAX(a->start, slot->hva), end = MIN(a->end, memslot_hva_end(slot));
+	gfn_t first = slot->base_gfn + ((start - slot->hva) >> PAGE_SHIFT);
+	gfn_t last = slot->base_gfn + ((end - 1 - slot->hva) >> PAGE_SHIFT);
+
+	a->young |= a->mmu->ops->age(a->mmu, first, last + 1, a->clear);
+}
+
+bool mmu_age(struct mmu *m, hva_t start, hva_t end, enum age how)
+{
+	struct ageing a = { .mmu = m, .start = start, .end = end, .clear = how != AGE_TEST };
+
+	rwlock_wrlock(&m->lock);
+	rcu_read_begin();
+	slot_tree_visit_hva(slots_current(m->slots)->by_hva, start, end, age_slot, &a);
+	rcu_read_end();
+	if (a.young && how == AGE_CLEAR_FLUSH)
+		flush_owe(m);
+	rwlock_wrunlock(&m->lock);
+	if (a.young && how == AGE_CLEAR_FLUSH)
+		flush_settle(m);
+	return a.young;
 }

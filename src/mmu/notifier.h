@@ -26,4 +26,15 @@ void mmu_invalidate_end(struct invalidation *inv);
 bool mmu_invalidate_retry(const struct mmu *m, uint64_t seq, hva_t start, hva_t end)
 	REQUIRES_SHARED(m->lock);
 
+enum age {
+	AGE_TEST,
+	AGE_CLEAR,		/* TLBs keep what they have: it costs only precision
+				 * (A_CLEAR_MAY_NOT_FLUSH) */
+	AGE_CLEAR_FLUSH,	/* an access from now on is seen */
+};
+
+/* Has the guest used any page of the range since that was last cleared?  Any thread,
+ * not in guest mode, no lock held. */
+bool mmu_age(struct mmu *m, hva_t start, hva_t end, enum age how);
+
 #endif

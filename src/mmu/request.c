@@ -2,6 +2,7 @@
 #include "mmu/request.h"
 
 #include "mmu/mmu.h"
+#include "mmu/shadow.h"
 #include "mmu/tlb.h"
 
 /* About as long as a few blocks take; a vCPU that needs longer is not running. */
@@ -22,8 +23,12 @@ static void wait_for_end_of_round(struct mmu *m)
 
 void request_service_mmu(struct mmu_vcpu *v)
 {
-	bool flush = request_take(v, REQUEST_TLB_FLUSH);
+	bool flush;
 
+	/* FLUSH_AFTER_MMU_REQUESTS: after this one nothing old is left to be cached. */
+	if (request_take(v, REQUEST_ROOTS))
+		shadow_drop_roots(v, false);
+	flush = request_take(v, REQUEST_TLB_FLUSH);
 	if (flush && rule(CLEAR_BEFORE_SERVICE)) {
 		tlb_flush_all(v);
 		vcpu_count(v, requests);

@@ -26,12 +26,22 @@
  *     1    0   0   protected because the frame holds a shadowed guest table
  *     0    0   0   the host page was only brought in for reading
  *
+ * A leaf of a shadow table also says what the guest's own entries allow: U, NX and
+ *
+ *   GW, KEY  the guest lets it be written; its protection key
+ *   GD       the guest's entry is dirty.  W implies GD: a write to a clean page
+ *            must first meet the walk that sets the guest's bit.
+ *
+ * So the state "1 0 0" with GD is that of a page that is written to only under
+ * the eyes of the MMU (mmu/shadow_track.c).
+ *
  * Who may change what, while the entry is present:
  *
  *   W 1->0, A, D   anybody in an RCU section, by compare-and-swap
  *   W 0->1         anybody in an RCU section, by compare-and-swap, if MMUW,
  *                  in a direct table; the page is marked dirty afterwards
  *   MMUW 1->0      under the MMU lock for write, flushing before it is dropped
+ *   MMUW 0->1, GW, GD, U, NX, KEY   under the MMU lock for write, in a shadow table
  *   HOSTW 0->1     a fault under the MMU lock that has brought the page in for
  *                  writing; HOSTW is never cleared but with the whole entry
  *   pfn, level     never: through none, with a flush between
@@ -71,7 +81,12 @@ enum spte_kind {
 #define SPTE_HOSTW (1ull << 8)
 #define SPTE_MMUW (1ull << 9)
 #define SPTE_LEVEL_SHIFT 10	/* two bits: level - 1 */
-#define SPTE_PFN_MASK (~0ull << PAGE_SHIFT)
+/* Host addresses of a process have 47 bits. */
+#define SPTE_PFN_MASK (((1ull << 48) - 1) & PAGE_MASK)
+#define SPTE_GW (1ull << 48)
+#define SPTE_GD (1ull << 49)
+#define SPTE_KEY_SHIFT 50	/* four bits */
+#define SPTE_GUEST_MASK (SPTE_GW | SPTE_GD | SPTE_U | SPTE_NX | 15ull << SPTE_KEY_SHIFT)
 /* A link's address is aligned to 64 bytes. */
 #define SPTE_LINK_MASK (~0ull << 6)
 

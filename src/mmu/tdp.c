@@ -27,7 +27,7 @@ void tdp_free_table(struct mmu *m, struct table *t)
 	pool_put(&m->tables, t);
 }
 
-int tdp_init(struct mmu *m)
+static int tdp_init(struct mmu *m)
 {
 	pool_init(&m->tables, m->alloc, sizeof(struct table));
 	m->root = tdp_new_table(m, TDP_ROOT_LEVEL);
@@ -45,22 +45,11 @@ static void free_tree(struct mmu *m, struct table *t)
 	tdp_free_table(m, t);
 }
 
-void tdp_destroy(struct mmu *m)
+static void tdp_destroy(struct mmu *m)
 {
 	if (m->root)
 		free_tree(m, m->root);
 	pool_destroy(&m->tables);
-}
-
-void tdp_count_leafs(struct mmu *m, int level, int64_t n)
-{
-	static const enum vm_stat gauge[] = {
-		[LEVEL_4K] = VM_STAT_pages_4k,
-		[LEVEL_2M] = VM_STAT_pages_2m,
-		[LEVEL_1G] = VM_STAT_pages_1g,
-	};
-
-	mmu_count_n(m, gauge[level], (uint64_t)n);
 }
 
 int tdp_max_level(const struct mmu *m, gfn_t gfn)
@@ -96,8 +85,8 @@ static bool split(struct mmu *m, struct spte_slot *slot, spte_t old, int level)
 		sptep_set(&t->spte[i], spte_make_leaf(spte_pfn(old) + i * level_pages(level - 1),
 						      level - 1, bits));
 	if (sptep_cmpxchg(slot, &old, spte_make_link(t))) {
-		tdp_count_leafs(m, level, -1);
-		tdp_count_leafs(m, level - 1, ENTRIES_PER_TABLE);
+		mmu_count_leafs(m, level, -1);
+		mmu_count_leafs(m, level - 1, ENTRIES_PER_TABLE);
 	} else {
 		tdp_free_table(m, t);
 	}
@@ -134,7 +123,7 @@ static enum fault_verdict set_leaf(struct mmu *m, struct tdp_entry *e, gfn_t gfn
 	if (!sptep_cmpxchg(e->slot, &old, new))
 		return FAULT_RETRY;
 	if (!spte_is_leaf(old))
-		tdp_count_leafs(m, e->level, 1);
+		mmu_count_leafs(m, e->level, 1);
 	trace_spte_changed(gfn, e->level, old.raw, new.raw);
 	return FAULT_FIXED;
 }
@@ -215,17 +204,22 @@ static uint64_t protect_range(struct table *t, gfn_t base, gfn_t start, gfn_t en
 	return n;
 }
 
-void tdp_write_protect(struct mmu *m, gfn_t start, gfn_t end, int first_level)
+static void note_protected(struct mmu *m, uint64_t n) REQUIRES_SHARED(m->lock)
 {
-	uint64_t n = protect_range(m->root, 0, start, end, first_level);
-
 	if (n) {
-		flush_owe(m);
+		flush_owe_for_log(m);
 		mmu_count_n(m, VM_STAT_mmu_write_protected, n);
 	}
 }
 
-void tdp_write_protect_mask(struct mmu *m, gfn_t first, uint64_t mask)
+static void tdp_write_protect(struct mmu *m, gfn_t start, gfn_t end, int first_level)
+{
+	rwlock_rdlock(&m->lock);
+	note_protected(m, protect_range(m->root, 0, start, end, first_level));
+	rwlock_rdunlock(&m->lock);
+}
+
+static uint64_t protect_mask(struct mmu *m, gfn_t first, uint64_t mask) REQUIRES_SHARED(m->lock)
 {
 	uint64_t n = 0;
 
@@ -249,10 +243,14 @@ void tdp_write_protect_mask(struct mmu *m, gfn_t first, uint64_t mask)
 			bit = next;
 		} while (true);
 	}
-	if (n) {
-		flush_owe(m);
-		mmu_count_n(m, VM_STAT_mmu_write_protected, n);
-	}
+	return n;
+}
+
+static void tdp_write_protect_mask(struct mmu *m, gfn_t first, uint64_t mask)
+{
+	rwlock_rdlock(&m->lock);
+	note_protected(m, protect_mask(m, first, mask));
+	rwlock_rdunlock(&m->lock);
 }
 
 static bool table_is_valid(const struct table *t, gfn_t base)
@@ -281,3 +279,50 @@ bool tdp_is_valid(const struct mmu *m)
 {
 	return table_is_valid(m->root, 0);
 }
+
+static bool clear_accessed(struct spte_slot *slot, spte_t spte)
+{
+	spte_t new;
+
+	while (spte_is_leaf(spte) && (spte.raw & SPTE_A)) {
+		new.raw = spte.raw & ~SPTE_A;
+		if (sptep_cmpxchg(slot, &spte, new))
+			return true;
+	}
+	return false;
+}
+
+static bool age(struct table *t, gfn_t base, gfn_t start, gfn_t end, bool clear)
+{
+	uint64_t step = level_pages(t->level);
+	bool young = false;
+
+	for (unsigned int i = tdp_first_index(base, step, start);
+	     i < ENTRIES_PER_TABLE && base + i * step < end; i++) {
+		spte_t spte = sptep_read(&t->spte[i]);
+
+		if (spte_is_link(spte))
+			young |= age(spte_link(spte), base + i * step, start, end, clear);
+		else if (clear)
+			young |= clear_accessed(&t->spte[i], spte);
+		else
+			young |= spte_is_leaf(spte) && (spte.raw & SPTE_A);
+	}
+	return young;
+}
+
+static bool tdp_age(struct mmu *m, gfn_t start, gfn_t end, bool clear)
+{
+	return age(m->root, 0, start, end, clear);
+}
+
+const struct mmu_ops tdp_ops = {
+	.init = tdp_init,
+	.destroy = tdp_destroy,
+	.zap_leafs = tdp_zap_leafs,
+	.zap_mmio = tdp_zap_mmio,
+	.zap_slot = tdp_zap_slot,
+	.write_protect = tdp_write_protect,
+	.write_protect_mask = tdp_write_protect_mask,
+	.age = tdp_age,
+};

@@ -64,12 +64,6 @@ void tdp_map_mmio(struct mmu *m, gfn_t gfn, uint64_t generation) REQUIRES_SHARED
 /* The highest level at which a fault on @gfn could map.  RCU section. */
 int tdp_max_level(const struct mmu *m, gfn_t gfn);
 
-/* For logging: takes W (never MMUW) from every leaf of at least @first_level in
- * [start, end), or from those of 64 frames that @mask names.  The caller flushes. */
-void tdp_write_protect(struct mmu *m, gfn_t start, gfn_t end, int first_level)
-	REQUIRES_SHARED(m->lock);
-void tdp_write_protect_mask(struct mmu *m, gfn_t first, uint64_t mask) REQUIRES_SHARED(m->lock);
-
 /* Drops every leaf that meets [start, end); returns how many.  The tables stay.
  * The caller owes the flush. */
 uint64_t tdp_zap_leafs(struct mmu *m, gfn_t start, gfn_t end) REQUIRES(m->lock);
@@ -84,9 +78,7 @@ void tdp_zap_mmio(struct mmu *m) REQUIRES(m->lock);
  */
 void tdp_zap_slot(struct mmu *m, gfn_t start, gfn_t end) EXCLUDES(m->lock);
 
-/* 0 or -ENOMEM; frees all. */
-int tdp_init(struct mmu *m) MUST_CHECK;
-void tdp_destroy(struct mmu *m);
+extern const struct mmu_ops tdp_ops;
 
 /* Every entry is legal and in its place: for tests.  MMU lock for write. */
 bool tdp_is_valid(const struct mmu *m);

@@ -7,7 +7,6 @@
 
 struct table *tdp_new_table(struct mmu *m, int level);
 void tdp_free_table(struct mmu *m, struct table *t);
-void tdp_count_leafs(struct mmu *m, int level, int64_t n);
 
 /* Where a walk of the range from @start begins in a table that starts at @base. */
 static inline unsigned int tdp_first_index(gfn_t base, uint64_t step, gfn_t start)

@@ -26,7 +26,7 @@ static uint64_t zap_leafs(struct mmu *m, struct table *t, gfn_t base, gfn_t star
 			n += zap_leafs(m, spte_link(spte), base + i * step, start, end);
 		} else if (spte_is_leaf(spte)) {
 			spte = sptep_xchg(&t->spte[i], NO_SPTE);
-			tdp_count_leafs(m, t->level, -1);
+			mmu_count_leafs(m, t->level, -1);
 			trace_spte_changed(base + i * step, t->level, spte.raw, 0);
 			n++;
 		}
@@ -57,7 +57,6 @@ static void zap_mmio(struct table *t)
 void tdp_zap_mmio(struct mmu *m)
 {
 	zap_mmio(m->root);
-	mmu_count(m, mmio_generation_wraps);
 }
 
 /* Unlinked tables, and what was in them. */
@@ -75,7 +74,7 @@ static void collect_dead(struct mmu *m, struct frozen *f, struct table *t)
 		if (spte_is_link(spte)) {
 			collect_dead(m, f, spte_link(spte));
 		} else if (spte_is_leaf(spte)) {
-			tdp_count_leafs(m, t->level, -1);
+			mmu_count_leafs(m, t->level, -1);
 			f->n_leafs++;
 		}
 	}
@@ -90,7 +89,7 @@ static void freeze(struct mmu *m, struct frozen *f, struct table *t, unsigned in
 	if (spte_is_link(old)) {
 		collect_dead(m, f, spte_link(old));
 	} else if (spte_is_leaf(old)) {
-		tdp_count_leafs(m, t->level, -1);
+		mmu_count_leafs(m, t->level, -1);
 		f->n_leafs++;
 	}
 }

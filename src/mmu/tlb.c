@@ -36,6 +36,44 @@ void tlb_set_privilege(struct mmu_vcpu *v)
 	v->tlb_context = v->tlb_flush_number << TLB_FLUSH_SHIFT | privilege_of(&v->paging);
 }
 
+/* The page and flush number of a tag: what all tags of an entry agree on. */
+static uint64_t tag_page(uint64_t tag)
+{
+	return tag & ~(uint64_t)TLB_PRIVILEGE_MASK;
+}
+
+/*
+ * An entry may hold a page for several privileges, one for each kind of access.
+ * What was code for one of them is code; it stays so until a write, which is
+ * told of it: a read does not open the page for writing on the quiet.
+ */
+bool tlb_fill(struct mmu_vcpu *v, gva_t gva, enum access access, const void *host, bool writable,
+	      bool large)
+{
+	struct tlb_entry *e = tlb_entry_of(v, gva);
+	uint64_t tag = tlb_tag(v, gva, 1), page = tag_page(tag);
+	uint64_t addend = (uintptr_t)host - gva;
+	bool is_code;
+
+	if (e->addend != addend || (tag_page(e->read) != page && tag_page(e->write) != page &&
+				    tag_page(e->exec) != page))
+		*e = (struct tlb_entry){ .addend = addend };
+	is_code = e->exec;
+	if (access == ACCESS_EXEC) {
+		e->exec = tag;
+		e->write = 0;
+	} else {
+		e->read = tag;
+		if (access == ACCESS_WRITE || (writable && !is_code)) {
+			e->write = tag;
+			e->exec = 0;
+		}
+	}
+	v->tlb_has_large |= large;
+	vcpu_count(v, tlb_fills);
+	return access == ACCESS_WRITE && is_code;
+}
+
 void tlb_flush_all(struct mmu_vcpu *v)
 {
 	if (v->tlb_flush_number == TLB_FLUSH_MAX) {

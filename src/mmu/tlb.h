@@ -60,6 +60,14 @@ static ALWAYS_INLINE void *tlb_exec(const struct mmu_vcpu *v, gva_t gva)
 	return (void *)(uintptr_t)(gva + e->addend);
 }
 
+/*
+ * Makes an entry for the page at @gva: @host is where @gva itself lies.  @writable:
+ * a write may hit it too.  @large: it was made from a page over 4 KiB.  True: a
+ * write to what this TLB held for execution.
+ */
+bool tlb_fill(struct mmu_vcpu *v, gva_t gva, enum access access, const void *host, bool writable,
+	      bool large);
+
 /* Forgets everything, or the page at @gva (INVLPG), or one kind of access. */
 void tlb_flush_all(struct mmu_vcpu *v);
 void tlb_flush_page(struct mmu_vcpu *v, gva_t gva);

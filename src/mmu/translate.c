@@ -4,13 +4,11 @@
 #include "mmu/fault.h"
 #include "mmu/mmio.h"
 #include "mmu/request.h"
+#include "mmu/shadow.h"
 #include "mmu/tlb.h"
 #include "mmu/walk.h"
 
-/* Faults in a row for one access before requests and signals get their turn. */
-#define MAX_FAULTS 32
-
-static enum mmu_verdict after_fault(enum fault_verdict verdict)
+enum mmu_verdict mmu_verdict_of_fault(enum fault_verdict verdict)
 {
 	switch (verdict) {
 	case FAULT_FIXED:
@@ -38,7 +36,7 @@ static enum mmu_verdict fault_in(struct mmu_vcpu *v, gpa_t gpa, bool write)
 	guest_leave(v);
 	verdict = mmu_fault(v, gpa, write);
 	guest_enter(v);
-	return after_fault(verdict);
+	return mmu_verdict_of_fault(verdict);
 }
 
 void mmu_access_faulted(struct mmu_vcpu *v, const void *host)
@@ -46,44 +44,6 @@ void mmu_access_faulted(struct mmu_vcpu *v, const void *host)
 	guest_leave(v);
 	mmu_host_fault(v, (uintptr_t)host);
 	guest_enter(v);
-}
-
-/* The page and flush number of a tag: what all tags of an entry agree on. */
-static uint64_t tag_page(uint64_t tag)
-{
-	return tag & ~(uint64_t)TLB_PRIVILEGE_MASK;
-}
-
-/*
- * An entry may hold a page for several privileges, one for each kind of access.
- * What was code for one of them is code; it stays so until a write, which is
- * told of it: a read does not open the page for writing on the quiet.
- */
-static void fill(struct mmu_vcpu *v, const struct walk *w, void *host, bool writable,
-		 struct mmu_result *result)
-{
-	struct tlb_entry *e = tlb_entry_of(v, w->gva);
-	uint64_t tag = tlb_tag(v, w->gva, 1), page = tag_page(tag);
-	uint64_t addend = (uintptr_t)host - w->gva;
-	bool is_code;
-
-	if (e->addend != addend || (tag_page(e->read) != page && tag_page(e->write) != page &&
-				    tag_page(e->exec) != page))
-		*e = (struct tlb_entry){ .addend = addend };
-	is_code = e->exec;
-	result->was_code = w->access == ACCESS_WRITE && is_code;
-	if (w->access == ACCESS_EXEC) {
-		e->exec = tag;
-		e->write = 0;
-	} else {
-		e->read = tag;
-		if (w->access == ACCESS_WRITE || (writable && !is_code)) {
-			e->write = tag;
-			e->exec = 0;
-		}
-	}
-	v->tlb_has_large |= w->large;
-	vcpu_count(v, tlb_fills);
 }
 
 /* A table of the guest's, or a bit in it, could not be reached. */
@@ -110,40 +70,54 @@ static bool is_mmio_now(const struct mmu_vcpu *v, gpa_t gpa)
 	return spte_kind(spte) == SPTE_MMIO && mmio_spte_is_current(v->mmu, spte);
 }
 
-enum mmu_verdict mmu_translate_gpa(struct mmu_vcpu *v, gpa_t gpa, bool write,
-				   struct mmu_result *result)
+enum mmu_verdict mmu_verdict_of_guest(enum guest_verdict verdict)
 {
-	enum mmu_verdict verdict;
-
-	result->gpa = gpa;
-	result->was_code = false;
-	for (int i = 0; i < MAX_FAULTS; i++) {
-		result->host = walk_gpa(v, gpa, write);
-		if (result->host)
-			return MMU_OK;
-		if (is_mmio_now(v, gpa))
-			return MMU_MMIO;
-		verdict = fault_in(v, gpa, write);
-		if (verdict != MMU_OK)
-			return verdict;
+	switch (verdict) {
+	case GUEST_OK:
+		return MMU_OK;
+	case GUEST_NO_SLOT:
+	case GUEST_READ_ONLY:
+		return MMU_BAD_TABLES;
+	case GUEST_ABSENT:
+		return MMU_HOST_FAULT;
+	case GUEST_RING_FULL:
+		return MMU_RING_FULL;
+	case GUEST_RETRY:
+		break;
 	}
 	return MMU_RETRY;
 }
 
-enum mmu_verdict mmu_translate(struct mmu_vcpu *v, gva_t gva, enum access access,
-			       struct mmu_result *result)
+enum mmu_verdict mmu_read_gpa(struct mmu_vcpu *v, gpa_t gpa, void *to, unsigned int bytes)
+{
+	enum guest_verdict verdict;
+
+	guest_leave(v);
+	verdict = guest_read(v, gpa, to, bytes);
+	guest_enter(v);
+	return mmu_verdict_of_guest(verdict);
+}
+
+void mmu_tracked_writes(struct mmu_vcpu *v)
+{
+	guest_leave(v);
+	for (unsigned int i = 0; i < v->n_tracked; i++)
+		shadow_track_written(v, v->tracked[i].gpa, v->tracked[i].bytes);
+	v->n_tracked = 0;
+	guest_enter(v);
+}
+
+static enum mmu_verdict tdp_translate(struct mmu_vcpu *v, gva_t gva, enum access access,
+				      struct mmu_result *result)
 {
 	struct walk w = { .gva = gva, .access = access };
 	enum mmu_verdict verdict;
 	uint64_t generation;
 
-	result->was_code = false;
-	if (access != ACCESS_EXEC && mmio_cache_find(v, gva, access, &result->gpa))
-		return MMU_MMIO;
-
 	for (int i = 0; i < MAX_FAULTS; i++) {
 		switch (walk_guest(v, &w)) {
 		case WALK_RACED:
+		case WALK_BLOCKED:
 			return MMU_RETRY;
 		case WALK_FAULT:
 			result->error_code = w.error_code;
@@ -166,13 +140,15 @@ enum mmu_verdict mmu_translate(struct mmu_vcpu *v, gva_t gva, enum access access
 		else
 			result->host = NULL;
 		if (result->host) {
-			fill(v, &w, result->host, true, result);
+			result->was_code = tlb_fill(v, gva, access, result->host, true,
+						    w.level > 1);
 			return MMU_OK;
 		}
 		if (access != ACCESS_WRITE) {
 			result->host = walk_gpa(v, w.gpa, false);
 			if (result->host) {
-				fill(v, &w, result->host, false, result);
+				result->was_code = tlb_fill(v, gva, access, result->host,
+							    false, w.level > 1);
 				return MMU_OK;
 			}
 		}
@@ -186,4 +162,14 @@ enum mmu_verdict mmu_translate(struct mmu_vcpu *v, gva_t gva, enum access access
 			return verdict;
 	}
 	return MMU_RETRY;
+}
+
+enum mmu_verdict mmu_translate(struct mmu_vcpu *v, gva_t gva, enum access access,
+			       struct mmu_result *result)
+{
+	result->was_code = result->tracked = false;
+	if (access != ACCESS_EXEC && mmio_cache_find(v, gva, access, &result->gpa))
+		return MMU_MMIO;
+	return v->mmu->mode == MMU_SHADOW ? shadow_translate(v, gva, access, result) :
+					    tdp_translate(v, gva, access, result);
 }

@@ -5,6 +5,8 @@
 #ifndef MMU_TRANSLATE_H
 #define MMU_TRANSLATE_H
 
+#include "mmu/fault.h"
+#include "mmu/guest_memory.h"
 #include "mmu/mmu.h"
 
 enum mmu_verdict {
@@ -24,7 +26,12 @@ struct mmu_result {
 	gpa_t gpa;
 	uint32_t error_code;
 	bool was_code;	/* a write to a page that this TLB held for execution */
+	bool tracked;	/* a write to a page that the MMU tracks: call mmu_track_write()
+			 * before it, and let the instruction be the last of its block */
 };
+
+/* Faults in a row for one access before requests and signals get their turn. */
+#define MAX_FAULTS 32
 
 /*
  * Translates one page for one access and fills the TLB with it.  @gva is as the
@@ -40,9 +47,32 @@ struct mmu_result {
 enum mmu_verdict mmu_translate(struct mmu_vcpu *v, gva_t gva, enum access access,
 			       struct mmu_result *result);
 
-/* Likewise by guest physical address, past the guest's tables and the TLB. */
-enum mmu_verdict mmu_translate_gpa(struct mmu_vcpu *v, gpa_t gpa, bool write,
-				   struct mmu_result *result);
+/* Reads within one page of guest physical memory, past all translations.  In and out
+ * in guest mode; MMU_OK, MMU_BAD_TABLES if there is no memory, MMU_HOST_FAULT,
+ * MMU_RETRY. */
+enum mmu_verdict mmu_read_gpa(struct mmu_vcpu *v, gpa_t gpa, void *to, unsigned int bytes);
+
+/*
+ * The write of @bytes at @gpa for which a translation said `tracked` is about to be
+ * made.  False: too many are open, give the instruction up and do mmu_tracked_writes().
+ */
+static inline bool mmu_track_write(struct mmu_vcpu *v, gpa_t gpa, unsigned int bytes)
+{
+	if (v->n_tracked == MAX_TRACKED_WRITES)
+		return false;
+	v->tracked[v->n_tracked++] = (struct tracked_write){ gpa, bytes };
+	return true;
+}
+
+/*
+ * Tells the MMU of them.  When the instruction that made them is complete, and
+ * before the next.  In and out in guest mode.
+ */
+void mmu_tracked_writes(struct mmu_vcpu *v);
+
+/* What the verdicts of the layers below come to. */
+enum mmu_verdict mmu_verdict_of_fault(enum fault_verdict verdict);
+enum mmu_verdict mmu_verdict_of_guest(enum guest_verdict verdict);
 
 /*
  * An access to @host, which a translation had given, has faulted.  Forgets the

@@ -14,6 +14,7 @@
 #include "sync/atomic.h"
 
 struct mmu;
+struct shadow_page;
 struct table;
 
 enum vcpu_stat {
@@ -89,10 +90,11 @@ struct paging {
 /* Requests: bits of mmu_vcpu.requests.  mmu/request.h. */
 enum {
 	REQUEST_TLB_FLUSH = 1u << 0,
+	REQUEST_ROOTS = 1u << 1,	/* some of the shadow roots are obsolete */
 	/* Not the MMU's: leave the guest and look at what has changed. */
 	REQUEST_KICK = 1u << 8,
 };
-#define REQUESTS_OF_MMU (REQUEST_TLB_FLUSH)
+#define REQUESTS_OF_MMU (REQUEST_TLB_FLUSH | REQUEST_ROOTS)
 
 struct mmio_cache_entry {
 	uint64_t tag;		/* as in the TLB; 0: nothing */
@@ -101,6 +103,21 @@ struct mmio_cache_entry {
 	enum access access;	/* to read does not imply to write */
 };
 #define MMIO_CACHE_ENTRIES 4u
+
+/* Shadow roots for one setting of the paging registers. */
+struct shadow_roots {
+	struct shadow_page *page[4];	/* by gva bits 30-31; in long mode one alone */
+	gpa_t key[4];			/* the guest's tables that they are made from */
+	uint32_t role;			/* of the first; 0: empty */
+};
+#define SHADOW_CACHED_ROOTS 4u
+
+/* A write to a page that the MMU tracks: made, but not looked at yet. */
+struct tracked_write {
+	gpa_t gpa;
+	unsigned int bytes;
+};
+#define MAX_TRACKED_WRITES 4u
 
 struct mmu_vcpu {
 	/* The hit path: on lines that only the owner touches. */
@@ -120,6 +137,11 @@ struct mmu_vcpu {
 	struct mmio_cache_entry mmio_cache[MMIO_CACHE_ENTRIES];
 	unsigned int mmio_cache_next;
 	struct slot_hint slot_hint;
+	struct shadow_roots roots[SHADOW_CACHED_ROOTS]; /* pinned */
+	unsigned int root;		/* the current one */
+	bool roots_loaded;		/* it is that of the paging registers */
+	struct tracked_write tracked[MAX_TRACKED_WRITES];
+	unsigned int n_tracked;
 	uint32_t guest_entries;		/* changes whenever guest mode was left */
 	struct dirty_ring ring;
 

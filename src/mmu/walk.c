@@ -9,99 +9,14 @@
 #include "mmu/walk.h"
 
 #include "base/guarded.h"
+#include "mmu/guest_memory.h"
 #include "mmu/tdp.h"
-#include "mmu/x86.h"
 
 /* Walks in a row that may find their entries changed by others. */
 #define MAX_RACES 64
 
-/* The shape of one kind of guest tables. */
-struct format {
-	int levels;		/* that are walked in memory */
-	int index_bits;
-	int entry_bytes;
-};
-
-static const struct format format_32 = { 2, 10, 4 };
-static const struct format format_pae = { 2, 9, 8 }; /* the third level is in registers */
-static const struct format format_4 = { 4, 9, 8 };
-static const struct format format_5 = { 5, 9, 8 };
-
-/* Each step of a walk: where the entry is and what was read. */
-struct step {
-	gpa_t gpa;
-	uint64_t entry;
-};
-
-/* The rights that the entries leave, from the top down. */
-struct rights {
-	bool user, write, no_exec;
-	unsigned int key;
-};
-
-static const struct format *format_of(const struct paging *p)
-{
-	if (!(p->cr4 & X86_CR4_PAE))
-		return &format_32;
-	if (!(p->efer & X86_EFER_LMA))
-		return &format_pae;
-	return p->cr4 & X86_CR4_LA57 ? &format_5 : &format_4;
-}
-
-/* Bits first..last, both included; none if first > last. */
-static uint64_t bit_range(int first, int last)
-{
-	return first > last ? 0 : (~0ull >> (63 - last)) & (~0ull << first);
-}
-
-static bool is_large(const struct paging *p, const struct format *f, int level, uint64_t entry)
-{
-	if (level == 1 || !(entry & GPTE_PS))
-		return false;
-	if (f == &format_32)
-		return p->cr4 & X86_CR4_PSE;
-	return level == 2 || (level == 3 && f->levels >= 4 && p->has_1g_pages);
-}
-
-static uint64_t reserved_bits(const struct paging *p, const struct format *f, int level,
-			      uint64_t entry)
-{
-	uint64_t bits = 0;
-
-	if (f == &format_32) {
-		/* PSE-36: bits 13-20 are address bits 32-39 as far as there are any. */
-		return is_large(p, f, level, entry) ?
-			       bit_range(MAX(13, MIN((int)p->maxphyaddr, 40) - 32 + 13), 21) : 0;
-	}
-	if (!(p->efer & X86_EFER_NX))
-		bits |= GPTE_NX;
-	bits |= bit_range(p->maxphyaddr, f == &format_pae ? 62 : 51);
-	if (is_large(p, f, level, entry))
-		bits |= bit_range(13, PAGE_SHIFT + 9 * (level - 1) - 1);
-	else if (level > 2)
-		bits |= GPTE_PS;
-	return bits;
-}
-
-static gpa_t address_bits(const struct paging *p, uint64_t entry)
-{
-	return entry & bit_range(PAGE_SHIFT, MIN((int)p->maxphyaddr, 52) - 1);
-}
-
-/* The frame that a leaf at this level maps, with the offset of @gva. */
-static gpa_t leaf_address(const struct paging *p, const struct format *f, int level,
-			  uint64_t entry, gva_t gva)
-{
-	int shift = PAGE_SHIFT + f->index_bits * (level - 1);
-	gpa_t frame = address_bits(p, entry) & ~bit_range(0, shift - 1);
-
-	if (f == &format_32) {
-		frame &= 0xffffffff;
-		if (level == 2)
-			frame |= ((entry >> 13) & 0xff) << 32;
-	}
-	return frame | (gva & bit_range(0, shift - 1));
-}
+/* Whose eyes a walk reads with. */
+enum memory { BY_TABLES, BY_SLOTS };
 
 static bool tdp_pointer(struct mmu_vcpu *v, gpa_t gpa, bool write, uint64_t *hva)
 {
@@ -146,8 +61,28 @@ static enum walk_verdict miss(struct walk *w, gpa_t gpa, bool write, void *absen
 	return WALK_MISS;
 }
 
-static enum walk_verdict read_entry(struct mmu_vcpu *v, struct walk *w, const struct format *f,
-				    struct step *step)
+static enum walk_verdict blocked(struct walk *w, enum guest_verdict verdict)
+{
+	w->blocked = verdict;
+	return WALK_BLOCKED;
+}
+
+static enum walk_verdict read_by_slots(struct mmu_vcpu *v, struct walk *w, struct walk_step *step)
+{
+	enum guest_verdict verdict;
+	uint32_t narrow = 0;
+
+	if (gpt_entry_bytes(w->kind) == 8) {
+		verdict = guest_read(v, step->gpa, &step->entry, 8);
+	} else {
+		verdict = guest_read(v, step->gpa, &narrow, 4);
+		step->entry = narrow;
+	}
+	return verdict == GUEST_OK ? WALK_OK : blocked(w, verdict);
+}
+
+static enum walk_verdict read_by_tables(struct mmu_vcpu *v, struct walk *w,
+					struct walk_step *step)
 {
 	void *at = walk_gpa(v, step->gpa, false);
 	uint32_t narrow = 0;
@@ -155,7 +90,7 @@ static enum walk_verdict read_entry(struct mmu_vcpu *v, struct walk *w, const st
 
 	if (!at)
 		return miss(w, step->gpa, false, NULL);
-	if (f->entry_bytes == 8) {
+	if (gpt_entry_bytes(w->kind) == 8) {
 		ok = guarded_load64(at, &step->entry);
 	} else {
 		ok = guarded_load32(at, &narrow);
@@ -179,49 +114,42 @@ static enum walk_verdict guest_fault(const struct mmu_vcpu *v, struct walk *w, u
 	return WALK_FAULT;
 }
 
-static bool key_allows(const struct paging *p, const struct rights *r, enum access access)
-{
-	uint32_t two = p->pkru >> (2 * r->key);
+enum update { UPDATED, RACED, NOT_UPDATED };
 
-	if (!(p->cr4 & X86_CR4_PKE) || !(p->efer & X86_EFER_LMA) || !r->user ||
-	    access == ACCESS_EXEC)
-		return true;
-	if (two & 1)
-		return false;
-	return !(two & 2) || access != ACCESS_WRITE || (p->cpl != 3 && !(p->cr0 & X86_CR0_WP));
-}
-
-static bool rights_allow(const struct paging *p, const struct rights *r, enum access access)
+static enum update update_by_slots(struct mmu_vcpu *v, struct walk *w, int i, uint64_t bits)
 {
-	if (access == ACCESS_EXEC) {
-		if (r->no_exec)
-			return false;
-		return p->cpl == 3 ? r->user : !(r->user && (p->cr4 & X86_CR4_SMEP));
+	struct walk_step *step = &w->step[i];
+	uint64_t old = step->entry;
+	enum guest_verdict verdict = guest_cmpxchg(v, step->gpa, gpt_entry_bytes(w->kind), &old,
+						   old | bits);
+
+	if (verdict == GUEST_READ_ONLY) {
+		w->read_only[i] = walk_read_only_mark(step->gpa);
+		return UPDATED;
 	}
-	if (p->cpl == 3)
-		return r->user && (access == ACCESS_READ || r->write);
-	if (r->user && (p->cr4 & X86_CR4_SMAP) && !p->ac)
-		return false;
-	return access == ACCESS_READ || r->write || !(p->cr0 & X86_CR0_WP);
+	if (verdict != GUEST_OK) {
+		blocked(w, verdict);
+		return NOT_UPDATED;
+	}
+	if (old != step->entry)
+		return RACED;
+	step->entry |= bits;
+	return UPDATED;
 }
 
-enum update { UPDATED, RACED, NOT_MAPPED };
-
-static enum update set_entry_bits(struct mmu_vcpu *v, struct walk *w, const struct format *f,
-				  struct step *step, uint64_t bits)
+static enum update update_by_tables(struct mmu_vcpu *v, struct walk *w, int i, uint64_t bits)
 {
+	struct walk_step *step = &w->step[i];
 	uint32_t old32 = (uint32_t)step->entry;
 	uint64_t old = step->entry;
-	void *at;
+	void *at = walk_gpa(v, step->gpa, true);
 
-	if ((old & bits) == bits)
-		return UPDATED;
-	at = walk_gpa(v, step->gpa, true);
+	w->missing_step = i;
 	if (!at) {
 		miss(w, step->gpa, true, NULL);
-		return NOT_MAPPED;
+		return NOT_UPDATED;
 	}
-	if (f->entry_bytes == 8) {
+	if (gpt_entry_bytes(w->kind) == 8) {
 		if (!guarded_cmpxchg64(at, &old, old | bits))
 			goto absent;
 	} else {
@@ -235,115 +163,142 @@ static enum update set_entry_bits(struct mmu_vcpu *v, struct walk *w, const stru
 	return UPDATED;
 absent:
 	miss(w, step->gpa, true, at);
-	return NOT_MAPPED;
+	return NOT_UPDATED;
 }
 
-static bool is_read_only(const struct walk *w, int i, const struct step *step)
+static bool is_read_only(const struct walk *w, int i)
 {
-	return w->read_only[i] == walk_read_only_mark(step->gpa);
+	return w->read_only[i] == walk_read_only_mark(w->step[i].gpa);
 }
 
 /* A in every entry used; D in the leaf for a write. */
-static enum update set_accessed_dirty(struct mmu_vcpu *v, struct walk *w, const struct format *f,
-				      struct step *steps, int n)
+static ALWAYS_INLINE enum update set_accessed_dirty(struct mmu_vcpu *v, struct walk *w,
+						    enum memory memory)
 {
-	for (int i = 0; i < n; i++) {
+	for (int i = 0; i < w->n_steps; i++) {
 		uint64_t bits = GPTE_A;
 		enum update u;
 
-		if (i == n - 1 && w->access == ACCESS_WRITE)
+		if (i == w->n_steps - 1 && w->access == ACCESS_WRITE)
 			bits |= GPTE_D;
-		if (is_read_only(w, i, &steps[i]))
+		if ((w->step[i].entry & bits) == bits || is_read_only(w, i))
 			continue;
-		w->missing_step = i;
-		u = set_entry_bits(v, w, f, &steps[i], bits);
+		u = memory == BY_SLOTS ? update_by_slots(v, w, i, bits) :
+					 update_by_tables(v, w, i, bits);
 		if (u != UPDATED)
 			return u;
 	}
 	return UPDATED;
 }
 
-/* One walk, from the root to the leaf; *raced: an entry changed, walk again. */
-static enum walk_verdict walk_once(struct mmu_vcpu *v, struct walk *w, bool *raced)
+/* From the root to the leaf. */
+static ALWAYS_INLINE enum walk_verdict read_path(struct mmu_vcpu *v, struct walk *w,
+						 enum memory memory)
 {
 	const struct paging *p = &v->paging;
-	const struct format *f = format_of(p);
-	struct rights r = { .user = true, .write = true };
-	struct step steps[WALK_MAX_STEPS];
-	gpa_t table = address_bits(p, p->cr3);
-	enum update update;
+	gpa_t table = gpte_table(w->kind, p->cr3);
 	uint64_t entry;
-	int level, n = 0;
 
-	*raced = false;
-	if (f == &format_32) {
-		table &= 0xffffffff;
-	} else if (f == &format_pae) {
+	w->rights = (struct rights){ .user = true, .write = true };
+	w->n_steps = 0;
+	if (w->kind.format == GPT_PAE) {
 		entry = p->pdptr[(w->gva >> 30) & 3];
 		if (!(entry & GPTE_P))
 			return guest_fault(v, w, 0);
-		table = address_bits(p, entry);
+		table = gpte_table(w->kind, entry);
 	}
-
-	for (level = f->levels;; level--) {
-		int shift = PAGE_SHIFT + f->index_bits * (level - 1);
-		uint64_t index = (w->gva >> shift) & bit_range(0, f->index_bits - 1);
+	for (w->level = w->kind.levels;; w->level--) {
+		uint64_t index = (w->gva >> gpt_shift(w->kind, w->level)) &
+				 bit_range(0, gpt_index_bits(w->kind) - 1);
+		struct walk_step *step = &w->step[w->n_steps];
 		enum walk_verdict verdict;
 
-		steps[n].gpa = table + index * (unsigned int)f->entry_bytes;
-		verdict = read_entry(v, w, f, &steps[n]);
+		step->gpa = table + index * gpt_entry_bytes(w->kind);
+		verdict = memory == BY_SLOTS ? read_by_slots(v, w, step) :
+					       read_by_tables(v, w, step);
 		if (verdict != WALK_OK)
 			return verdict;
-		entry = steps[n++].entry;
+		entry = step->entry;
+		w->n_steps++;
 
 		if (!(entry & GPTE_P))
 			return guest_fault(v, w, 0);
-		if (entry & reserved_bits(p, f, level, entry))
+		if (entry & gpte_reserved_bits(w->kind, w->level, entry))
 			return guest_fault(v, w, PFERR_PRESENT | PFERR_RSVD);
-		r.user &= !!(entry & GPTE_U);
-		r.write &= !!(entry & GPTE_W);
-		r.no_exec |= f != &format_32 && (entry & GPTE_NX) && (p->efer & X86_EFER_NX);
-		if (level == 1 || is_large(p, f, level, entry))
+		rights_narrow(&w->rights, w->kind, entry);
+		if (w->level == 1 || gpte_is_large(w->kind, w->level, entry))
 			break;
-		table = address_bits(p, entry);
-		if (f == &format_32)
-			table &= 0xffffffff;
+		table = gpte_table(w->kind, entry);
 	}
-	r.key = (entry >> GPTE_PKEY_SHIFT) & 15;
-
-	/* The flag says what the key said, whether or not others refuse as well. */
-	if (!key_allows(p, &r, w->access))
-		return guest_fault(v, w, PFERR_PRESENT | PFERR_PK);
-	if (!rights_allow(p, &r, w->access))
-		return guest_fault(v, w, PFERR_PRESENT);
-
-	update = set_accessed_dirty(v, w, f, steps, n);
-	if (update == NOT_MAPPED)
-		return WALK_MISS;
-	*raced = update == RACED;
-	w->gpa = leaf_address(p, f, level, steps[n - 1].entry, w->gva);
-	w->large = level > 1;
-	w->writable = rights_allow(p, &r, ACCESS_WRITE) && key_allows(p, &r, ACCESS_WRITE) &&
-		      ((steps[n - 1].entry & GPTE_D) ||
-		       (w->access == ACCESS_WRITE && is_read_only(w, n - 1, &steps[n - 1])));
+	w->rights.key = (entry >> GPTE_PKEY_SHIFT) & 15;
 	return WALK_OK;
 }
 
-enum walk_verdict walk_guest(struct mmu_vcpu *v, struct walk *w)
+/* One walk; *raced: an entry changed, walk again. */
+static ALWAYS_INLINE enum walk_verdict walk_once(struct mmu_vcpu *v, struct walk *w,
+						 enum memory memory, bool *raced)
+{
+	const struct paging *p = &v->paging;
+	enum walk_verdict verdict = read_path(v, w, memory);
+	enum update update;
+	int leaf;
+
+	*raced = false;
+	if (verdict != WALK_OK)
+		return verdict;
+	/* The flag says what the key said, whether or not others refuse as well. */
+	if (!key_allows(p, &w->rights, w->access))
+		return guest_fault(v, w, PFERR_PRESENT | PFERR_PK);
+	if (!rights_allow(p, &w->rights, w->access))
+		return guest_fault(v, w, PFERR_PRESENT);
+
+	update = set_accessed_dirty(v, w, memory);
+	if (update == NOT_UPDATED)
+		return memory == BY_SLOTS ? WALK_BLOCKED : WALK_MISS;
+	*raced = update == RACED;
+	leaf = w->n_steps - 1;
+	w->gpa = gpte_leaf_address(w->kind, w->level, w->step[leaf].entry, w->gva);
+	w->dirty = (w->step[leaf].entry & GPTE_D) ||
+		   (w->access == ACCESS_WRITE && is_read_only(w, leaf));
+	w->writable = w->dirty && rights_allow(p, &w->rights, ACCESS_WRITE) &&
+		      key_allows(p, &w->rights, ACCESS_WRITE);
+	return WALK_OK;
+}
+
+static void walk_unpaged(struct walk *w)
+{
+	w->gpa = w->gva;
+	w->rights = (struct rights){ .user = true, .write = true };
+	w->writable = w->dirty = true;
+	w->level = LEVEL_4K;
+	w->n_steps = 0;
+}
+
+static ALWAYS_INLINE enum walk_verdict walk(struct mmu_vcpu *v, struct walk *w,
+					    enum memory memory)
 {
 	enum walk_verdict verdict;
 	bool raced;
 
 	if (!(v->paging.cr0 & X86_CR0_PG)) {
-		w->gpa = w->gva;
-		w->writable = true;
-		w->large = false;
+		walk_unpaged(w);
 		return WALK_OK;
 	}
+	w->kind = gpt_kind_of(&v->paging);
 	for (int i = 0; i < MAX_RACES; i++) {
-		verdict = walk_once(v, w, &raced);
+		verdict = walk_once(v, w, memory, &raced);
 		if (verdict != WALK_OK || !raced)
 			return verdict;
 	}
 	return WALK_RACED;
+}
+
+enum walk_verdict walk_guest(struct mmu_vcpu *v, struct walk *w)
+{
+	return walk(v, w, BY_TABLES);
+}
+
+enum walk_verdict walk_guest_slots(struct mmu_vcpu *v, struct walk *w)
+{
+	return walk(v, w, BY_SLOTS);
 }

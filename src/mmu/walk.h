@@ -8,16 +8,24 @@
 #ifndef MMU_WALK_H
 #define MMU_WALK_H
 
+#include "mmu/gpte.h"
 #include "mmu/mmu.h"
 
 enum walk_verdict {
 	WALK_OK,
 	WALK_FAULT,	/* the guest's fault: walk.error_code */
 	WALK_MISS,	/* our tables lack walk.missing: fault it in, walk again */
+	WALK_BLOCKED,	/* walk.blocked says why an entry cannot be had */
 	WALK_RACED,	/* others keep changing the entries */
 };
 
 #define WALK_MAX_STEPS 5
+
+/* Where an entry is and what was read. */
+struct walk_step {
+	gpa_t gpa;
+	uint64_t entry;
+};
 
 struct walk {
 	/* what is asked */
@@ -30,11 +38,19 @@ struct walk {
 	gpa_t gpa;
 	uint32_t error_code;
 	bool writable;		/* a write is allowed, and the entry is dirty */
-	bool large;		/* the page is larger than 4 KiB */
+	bool dirty;		/* the entry is, or may be taken for it */
+	int level;		/* of the leaf, in the guest's tables */
+	struct rights rights;
+	struct gpt_kind kind;
+	struct walk_step step[WALK_MAX_STEPS];
+	int n_steps;
+	/* for WALK_MISS */
 	gpa_t missing;
 	bool missing_write;	/* it is an entry's A or D bit that must be set */
 	int missing_step;	/* and this the entry's number */
 	void *absent;		/* not NULL: translated, but the host has no page there */
+	/* for WALK_BLOCKED */
+	int blocked;		/* enum guest_verdict */
 };
 
 /* Never 0: entries are aligned. */
@@ -43,11 +59,15 @@ static inline gpa_t walk_read_only_mark(gpa_t entry)
 	return entry | 1;
 }
 
-/* In guest mode; the privilege is that of v->paging. */
+/* By our direct tables, in guest mode; the privilege is that of v->paging, here
+ * and below. */
 enum walk_verdict walk_guest(struct mmu_vcpu *v, struct walk *w);
 
-/* Where the guest's physical page is, if our tables translate it for this access:
- * NULL if they do not.  In guest mode.  Sets A, and D for a write. */
+/* By the memory slots, outside guest mode.  Never WALK_MISS. */
+enum walk_verdict walk_guest_slots(struct mmu_vcpu *v, struct walk *w);
+
+/* Where the guest's physical page is, if our direct tables translate it for this
+ * access: NULL if they do not.  In guest mode.  Sets A, and D for a write. */
 void *walk_gpa(struct mmu_vcpu *v, gpa_t gpa, bool write);
 
 #endif

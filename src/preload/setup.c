@@ -2,7 +2,7 @@
 /*
  * preload/setup.c - what `umbra run` says to the library it preloads:
  *
- *	UMBRA_MMU=tdp|shadow   UMBRA_LOG=LEVEL   UMBRA_STATS=FILE ("-": stderr)
+ *	UMBRA_MMU=tdp|shadow   UMBRA_FLUSH=mmu-writable|writable   UMBRA_LOG=LEVEL   UMBRA_STATS=FILE ("-": stderr)
  */
 #include <fcntl.h>
 #include <stdlib.h>
@@ -37,10 +37,15 @@ static void log_to_stderr(int level UNUSED, const char *line)
 
 __attribute__((constructor)) static void begin(void)
 {
-	const char *level = getenv("UMBRA_LOG");
+	const char *level = getenv("UMBRA_LOG"), *mmu = getenv("UMBRA_MMU");
+	const char *flush = getenv("UMBRA_FLUSH");
 
 	if (level)
 		umbra_set_log(log_to_stderr, atoi(level));
+	if (mmu && strcmp(mmu, "shadow") == 0)
+		umbra_set_mmu(UMBRA_MMU_SHADOW);
+	if (flush && strcmp(flush, "writable") == 0)
+		umbra_set_flush_policy(UMBRA_FLUSH_IF_WRITABLE);
 }
 
 __attribute__((destructor)) static void end(void)

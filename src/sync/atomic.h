@@ -7,6 +7,8 @@
  *
  *   _relaxed   no order        _acquire / _release   as in C11
  *   the rest   full barrier before and after (x86: one locked instruction)
+ *
+ * What an access does is one of two things: see sync/checked.h.
  */
 #ifndef SYNC_ATOMIC_H
 #define SYNC_ATOMIC_H
@@ -16,50 +18,55 @@
 
 #include "base/compiler.h"
 
+#ifdef UMBRA_CHECKED
+#include "sync/atomic_checked.h"
+#else
+#include "sync/atomic_native.h"
+#endif
+
 #define DEFINE_ATOMIC(name, type)                                                            \
 	struct name {                                                                        \
 		type v;                                                                      \
 	};                                                                                   \
 	static ALWAYS_INLINE type name##_load_relaxed(const struct name *a)                  \
 	{                                                                                    \
-		return __atomic_load_n(&a->v, __ATOMIC_RELAXED);                             \
+		return word_load(type, &a->v, __ATOMIC_RELAXED);                             \
 	}                                                                                    \
 	static ALWAYS_INLINE type name##_load_acquire(const struct name *a)                  \
 	{                                                                                    \
-		return __atomic_load_n(&a->v, __ATOMIC_ACQUIRE);                             \
+		return word_load(type, &a->v, __ATOMIC_ACQUIRE);                             \
 	}                                                                                    \
 	static ALWAYS_INLINE void name##_store_relaxed(struct name *a, type v)               \
 	{                                                                                    \
-		__atomic_store_n(&a->v, v, __ATOMIC_RELAXED);                                \
+		word_store(&a->v, v, __ATOMIC_RELAXED);                                      \
 	}                                                                                    \
 	static ALWAYS_INLINE void name##_store_release(struct name *a, type v)               \
 	{                                                                                    \
-		__atomic_store_n(&a->v, v, __ATOMIC_RELEASE);                                \
+		word_store(&a->v, v, __ATOMIC_RELEASE);                                      \
 	}                                                                                    \
 	static ALWAYS_INLINE type name##_xchg(struct name *a, type v)                        \
 	{                                                                                    \
-		return __atomic_exchange_n(&a->v, v, __ATOMIC_SEQ_CST);                      \
+		return word_xchg(type, &a->v, v);                                            \
 	}                                                                                    \
 	/* True if it took place; else *old becomes what was there. */                       \
 	static ALWAYS_INLINE bool name##_cmpxchg(struct name *a, type *old, type v)          \
 	{                                                                                    \
-		return __atomic_compare_exchange_n(&a->v, old, v, false, __ATOMIC_SEQ_CST,   \
-						   __ATOMIC_SEQ_CST);                        \
+		return word_cmpxchg(type, &a->v, old, v);                                    \
 	}
 
 #define DEFINE_ATOMIC_MATH(name, type)                                                       \
 	/* These return what was there before. */                                            \
 	static ALWAYS_INLINE type name##_fetch_add(struct name *a, type v)                   \
 	{                                                                                    \
-		return __atomic_fetch_add(&a->v, v, __ATOMIC_SEQ_CST);                       \
+		return word_fetch_add(type, &a->v, v);                                       \
 	}                                                                                    \
 	static ALWAYS_INLINE type name##_fetch_or(struct name *a, type v)                    \
 	{                                                                                    \
-		return __atomic_fetch_or(&a->v, v, __ATOMIC_SEQ_CST);                        \
+		return word_fetch_or(type, &a->v, v);                                        \
 	}                                                                                    \
 	static ALWAYS_INLINE type name##_fetch_and(struct name *a, type v)                   \
 	{                                                                                    \
-		return __atomic_fetch_and(&a->v, v, __ATOMIC_SEQ_CST);                       \
+		return word_fetch_and(type, &a->v, v);                                       \
 	}
 
 DEFINE_ATOMIC(atomic32, uint32_t)
@@ -71,7 +78,7 @@ DEFINE_ATOMIC(atomic_ptr, void *)
 /* A counter with one writer: no locked instruction. */
 static ALWAYS_INLINE void atomic64_owner_add(struct atomic64 *a, uint64_t n)
 {
-	atomic64_store_relaxed(a, atomic64_load_relaxed(a) + n);
+	word_count(&a->v, n);
 }
 
 /* Raises *a to at least v. */
@@ -89,60 +96,38 @@ static inline void atomic64_raise(struct atomic64 *a, uint64_t v)
  */
 static ALWAYS_INLINE uint32_t shared32_load_relaxed(const uint32_t *p)
 {
-	return __atomic_load_n(p, __ATOMIC_RELAXED);
+	return word_load(uint32_t, p, __ATOMIC_RELAXED);
 }
 
 static ALWAYS_INLINE uint32_t shared32_load_acquire(const uint32_t *p)
 {
-	return __atomic_load_n(p, __ATOMIC_ACQUIRE);
+	return word_load(uint32_t, p, __ATOMIC_ACQUIRE);
 }
 
 static ALWAYS_INLINE void shared32_store_relaxed(uint32_t *p, uint32_t v)
 {
-	__atomic_store_n(p, v, __ATOMIC_RELAXED);
+	word_store(p, v, __ATOMIC_RELAXED);
 }
 
 static ALWAYS_INLINE void shared32_store_release(uint32_t *p, uint32_t v)
 {
-	__atomic_store_n(p, v, __ATOMIC_RELEASE);
+	word_store(p, v, __ATOMIC_RELEASE);
 }
 
 /* The kernel's headers spell 64 bits otherwise than the C library's. */
 static ALWAYS_INLINE uint64_t shared64_load_relaxed(const void *p)
 {
-	return __atomic_load_n((const uint64_t *)p, __ATOMIC_RELAXED);
+	return word_load(uint64_t, (const uint64_t *)p, __ATOMIC_RELAXED);
 }
 
 static ALWAYS_INLINE void shared64_store_relaxed(void *p, uint64_t v)
 {
-	__atomic_store_n((uint64_t *)p, v, __ATOMIC_RELAXED);
+	word_store((uint64_t *)p, v, __ATOMIC_RELAXED);
 }
 
 static ALWAYS_INLINE uint8_t shared8_load_relaxed(const uint8_t *p)
 {
-	return __atomic_load_n(p, __ATOMIC_RELAXED);
-}
-
-/* Full barrier.  A locked instruction on the stack is cheaper than mfence. */
-static ALWAYS_INLINE void smp_mb(void)
-{
-	__asm__ __volatile__("lock addl $0, -4(%%rsp)" ::: "memory", "cc");
-}
-
-/* Orders loads with loads, stores with stores: on x86 for the compiler only. */
-static ALWAYS_INLINE void smp_rmb(void)
-{
-	__asm__ __volatile__("" ::: "memory");
-}
-
-static ALWAYS_INLINE void smp_wmb(void)
-{
-	__asm__ __volatile__("" ::: "memory");
-}
-
-static ALWAYS_INLINE void cpu_relax(void)
-{
-	__asm__ __volatile__("pause");
+	return word_load(uint8_t, p, __ATOMIC_RELAXED);
 }
 
 #endif

@@ -14,11 +14,13 @@
 #include "base/compiler.h"
 #include "sync/atomic.h"
 
+#ifndef UMBRA_CHECKED
 extern __thread bool rcu_thread_known __attribute__((tls_model("initial-exec")));
 
 void rcu_register_self(void);
 void rcu_native_read_lock(void);
 void rcu_native_read_unlock(void);
+#endif
 /* Waits until every read section that began before the call has ended.  Not
  * inside a read section. */
 void rcu_synchronize(void);
@@ -28,6 +30,17 @@ void rcu_before_fork(void);
 void rcu_after_fork_parent(void);
 void rcu_after_fork_child(void);
 
+#ifdef UMBRA_CHECKED
+static inline void rcu_read_begin(void)
+{
+	checked_rcu_begin();
+}
+
+static inline void rcu_read_end(void)
+{
+	checked_rcu_end();
+}
+#else
 static inline void rcu_read_begin(void)
 {
 	if (unlikely(!rcu_thread_known))
@@ -39,5 +52,7 @@ static inline void rcu_read_end(void)
 {
 	rcu_native_read_unlock();
 }
+
+#endif
 
 #endif

@@ -306,6 +306,9 @@ int demo_run(const struct run_options *options)
 	struct demo d;
 	bool held;
 
+	umbra_set_mmu(strcmp(options->mmu, "shadow") ? UMBRA_MMU_TDP : UMBRA_MMU_SHADOW);
+	umbra_set_flush_policy(strcmp(options->flush, "writable") ? UMBRA_FLUSH_IF_MMU_WRITABLE :
+								    UMBRA_FLUSH_IF_WRITABLE);
 	view_title(options->mmu);
 	held = demo_create(&d) && fill(&d) && live_copy(&d) && move_slot(&d) && take_memory(&d) &&
 	       final_check(&d);

@@ -24,7 +24,10 @@ static const char help[] =
 	"Without PROGRAM, runs a guest of its own and checks what becomes of it.\n"
 	"\n"
 	"  --mmu=tdp|shadow  how guest memory is virtualized: by two-dimensional paging\n"
-	"                    (the default); shadow paging is not available yet\n"
+	"                    (the default), or by shadow paging\n"
+	"  --flush=mmu-writable|writable\n"
+	"                    which change of a translation owes a TLB flush at once: that\n"
+	"                    it ceases to be MMU-writable (the default), or writable\n"
 	"  --stats[=FILE]    write every counter as JSON when PROGRAM exits, to FILE or\n"
 	"                    to standard error\n"
 	"  --log=LEVEL       what to tell on standard error: none, error, warning\n"
@@ -44,14 +47,12 @@ static int parse_log_level(const char *name)
 	return -1;
 }
 
-static bool is_mmu_available(const char *name)
+/* One of two words, or a complaint. */
+static bool is_choice(const char *option, const char *value, const char *one, const char *other)
 {
-	if (strcmp(name, "tdp") == 0)
+	if (strcmp(value, one) == 0 || strcmp(value, other) == 0)
 		return true;
-	if (strcmp(name, "shadow") == 0)
-		complain("--mmu=shadow: shadow paging is not available yet; use --mmu=tdp");
-	else
-		complain("--mmu=%s: the choices are tdp and shadow", name);
+	complain("--%s=%s: the choices are %s and %s", option, value, one, other);
 	return false;
 }
 
@@ -142,6 +143,7 @@ int run_program(const struct run_options *options, char **argv)
 		return EXIT_CANNOT_RUN;
 	}
 	setenv("UMBRA_MMU", options->mmu, 1);
+	setenv("UMBRA_FLUSH", options->flush, 1);
 	set_number("UMBRA_LOG", options->log_level < 0 ? 4 : options->log_level);
 	if (options->stats)
 		setenv("UMBRA_STATS", options->stats, 1);
@@ -169,10 +171,11 @@ static bool prepare_stats_file(const char *file)
 	return true;
 }
 
-enum { OPTION_MMU = 256, OPTION_STATS, OPTION_LOG, OPTION_HELP, OPTION_VERSION };
+enum { OPTION_MMU = 256, OPTION_FLUSH, OPTION_STATS, OPTION_LOG, OPTION_HELP, OPTION_VERSION };
 
 static const struct option long_options[] = {
 	{ "mmu", required_argument, NULL, OPTION_MMU },
+	{ "flush", required_argument, NULL, OPTION_FLUSH },
 	{ "stats", optional_argument, NULL, OPTION_STATS },
 	{ "log", required_argument, NULL, OPTION_LOG },
 	{ "help", no_argument, NULL, OPTION_HELP },
@@ -189,9 +192,14 @@ static int parse(int argc, char **argv, struct run_options *options)
 	while ((option = getopt_long(argc, argv, "+", long_options, NULL)) != -1) {
 		switch (option) {
 		case OPTION_MMU:
-			if (!is_mmu_available(optarg))
+			if (!is_choice("mmu", optarg, "tdp", "shadow"))
 				return EXIT_USAGE;
 			options->mmu = optarg;
+			break;
+		case OPTION_FLUSH:
+			if (!is_choice("flush", optarg, "mmu-writable", "writable"))
+				return EXIT_USAGE;
+			options->flush = optarg;
 			break;
 		case OPTION_STATS:
 			options->stats = "-";
@@ -224,7 +232,7 @@ static int parse(int argc, char **argv, struct run_options *options)
 
 int run_command(int argc, char **argv)
 {
-	struct run_options options = { .mmu = "tdp", .log_level = -1 };
+	struct run_options options = { .mmu = "tdp", .flush = "mmu-writable", .log_level = -1 };
 	int status = parse(argc, argv, &options);
 
 	if (status >= 0)

@@ -6,7 +6,8 @@
 #include <stdbool.h>
 
 struct run_options {
-	const char *mmu;	/* "tdp" */
+	const char *mmu;	/* "tdp" or "shadow" */
+	const char *flush;	/* "mmu-writable" or "writable" */
 	const char *stats;	/* NULL: none; "-": stderr; else a file */
 	int log_level;		/* of syslog(3); -1: not given */
 };

@@ -349,12 +349,14 @@ static void a_signal_interrupts_and_its_handler_runs(void **state)
 static void a_signal_blocked_outside_interrupts_and_stays_pending(void **state)
 {
 	struct api_vm *vm = *state;
-	struct {
+	const uint64_t set = ~(1ull << (SIGUSR1 - 1));
+	union {
 		struct kvm_signal_mask mask;
-		uint64_t set;
-	} all = { .mask.len = 8, .set = ~(1ull << (SIGUSR1 - 1)) };
+		uint8_t bytes[sizeof(struct kvm_signal_mask) + sizeof(set)];
+	} all = { .mask.len = sizeof(set) };
 	struct runner r = { 0 };
 
+	memcpy(all.mask.sigset, &set, sizeof(set));
 	handled = 0;
 	install(SIGUSR1, on_signal);
 	sigaddset(&r.blocked, SIGUSR1);

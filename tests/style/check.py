@@ -151,20 +151,23 @@ def check_objects(library):
                  'rand', 'random', 'time', 'clock_gettime'}
     # The allocator is the door; the process host memory makes system calls only.
     exempt = {'mem_alloc.c.o': {'malloc', 'calloc', 'free'}}
-    current = ''
+    current, checked = '', set()
     for line in nm('--format=sysv', library).split('\n'):
         header = re.match(r'Symbols from .*\[(.*)\]:', line)
         if header:
-            current = header.group(1)
-        if not re.match(r'(src_)?(mem|mmu)_', current.replace('/', '_')):
-            continue
+            # A thin archive names its members with their folder.
+            current = pathlib.Path(header.group(1)).name.removeprefix('src_')
         fields = [field.strip() for field in line.split('|')]
-        if len(fields) == 7 and re.match(r'\.(data|bss)(?!\.rel\.ro)', fields[6]) and \
-                fields[3] == 'OBJECT':
-            fail(current, f'global state: {fields[0]}')
-        if len(fields) == 7 and fields[2] == 'U' and \
-                fields[0] in forbidden - exempt.get(current.replace('src_', ''), set()):
-            fail(current, f'calls {fields[0]}() past the one door')
+        if not re.match(r'(mem|mmu)_', current) or len(fields) != 7:
+            continue
+        checked.add(current.split('_')[0])
+        name, _, kind, what, _, _, section = fields
+        if re.match(r'\.t?(data|bss)(?!\.rel\.ro)', section) and what in {'OBJECT', 'TLS'}:
+            fail(current, f'global state: {name}')
+        if kind == 'U' and name in forbidden - exempt.get(current, set()):
+            fail(current, f'calls {name}() past the one door')
+    for folder in {'mem', 'mmu'} - checked:
+        fail(library, f'nothing of {folder}/ is in it')
 
 
 def check_exports(library, listing):

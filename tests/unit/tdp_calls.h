@@ -52,16 +52,12 @@ static inline void map_mmio(struct test_vm *vm, gfn_t gfn, uint64_t generation)
 
 static inline void protect(struct test_vm *vm, gfn_t start, gfn_t end, int first_level)
 {
-	rwlock_rdlock(&vm->mmu.lock);
-	tdp_write_protect(&vm->mmu, start, end, first_level);
-	rwlock_rdunlock(&vm->mmu.lock);
+	tdp_ops.write_protect(&vm->mmu, start, end, first_level);
 }
 
 static inline void protect_mask(struct test_vm *vm, gfn_t first, uint64_t mask)
 {
-	rwlock_rdlock(&vm->mmu.lock);
-	tdp_write_protect_mask(&vm->mmu, first, mask);
-	rwlock_rdunlock(&vm->mmu.lock);
+	tdp_ops.write_protect_mask(&vm->mmu, first, mask);
 }
 
 static inline uint64_t zap(struct test_vm *vm, gfn_t start, gfn_t end)

@@ -331,9 +331,11 @@ static void there_are_not_more_vcpus_than_fit(void **state)
 	struct mmu_vcpu *v = aligned_alloc(CACHE_LINE, sizeof(*v));
 
 	memset(v, 0, sizeof(*v));
-	atomic32_store_relaxed(&vm->mmu.n_vcpus, MMU_MAX_VCPUS);
+	for (uint32_t i = N_VCPUS; i < MMU_MAX_VCPUS; i++)
+		atomic_ptr_store_relaxed(&vm->mmu.vcpus[i], v);
 	assert_int_equal(mmu_vcpu_init(v, &vm->mmu), -EINVAL);
-	atomic32_store_relaxed(&vm->mmu.n_vcpus, N_VCPUS);
+	for (uint32_t i = N_VCPUS; i < MMU_MAX_VCPUS; i++)
+		atomic_ptr_store_relaxed(&vm->mmu.vcpus[i], NULL);
 	atomic64_store_relaxed(&vm->alloc.fail_in, 1);
 	assert_int_equal(mmu_vcpu_init(v, &vm->mmu), -ENOMEM);
 	assert_int_equal(atomic32_load_relaxed(&vm->mmu.n_vcpus), N_VCPUS);

@@ -59,7 +59,7 @@ static void what_is_read_or_executed_is_not_harvested(void **state UNUSED)
 	assert_ram(PAGES(5), ACCESS_READ, PAGES(5), 5);
 	assert_null(tlb_write(vcpu, PAGES(5), 1));
 	assert_ram(PAGES(6), ACCESS_EXEC, PAGES(6), 6);
-	assert_int_equal(mmu_translate_gpa(vcpu, PAGES(7), false, &result), MMU_OK);
+	assert_int_equal(translate_gpa(vcpu, PAGES(7), false, &result), MMU_OK);
 	ASSERT_NO_HARVEST();
 	/* Nor after a write: reading it again is not writing it. */
 	assert_ram(PAGES(5), ACCESS_WRITE, PAGES(5), 5);
@@ -102,8 +102,8 @@ static void writing_by_frame_is_harvested_too(void **state UNUSED)
 {
 	slot_again(0, 0, 0, N_PAGES, KVM_MEM_LOG_DIRTY_PAGES);
 	for (int i = 0; i < 2; i++) {
-		assert_int_equal(mmu_translate_gpa(vcpu, PAGES(9), true, &result), MMU_OK);
-		assert_int_equal(mmu_translate_gpa(vcpu, PAGES(9), true, &result), MMU_OK);
+		assert_int_equal(translate_gpa(vcpu, PAGES(9), true, &result), MMU_OK);
+		assert_int_equal(translate_gpa(vcpu, PAGES(9), true, &result), MMU_OK);
 		ASSERT_HARVEST(9);
 	}
 }
@@ -309,7 +309,7 @@ static void a_full_ring_stops_writes_and_nothing_else(void **state UNUSED)
 	for (uint64_t page = 0; page < RING - DIRTY_RING_RESERVED; page++)
 		assert_ram(PAGES(page), ACCESS_WRITE, PAGES(page), page);
 	assert_int_equal(mmu_translate(vcpu, PAGES(100), ACCESS_WRITE, &result), MMU_RING_FULL);
-	assert_int_equal(mmu_translate_gpa(vcpu, PAGES(100), true, &result), MMU_RING_FULL);
+	assert_int_equal(translate_gpa(vcpu, PAGES(100), true, &result), MMU_RING_FULL);
 	assert_ram(PAGES(100), ACCESS_READ, PAGES(100), 100);
 	/* Protected is not the same as not there: neither way is open. */
 	assert_int_equal(mmu_translate(vcpu, PAGES(100), ACCESS_WRITE, &result), MMU_RING_FULL);

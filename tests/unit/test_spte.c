@@ -6,7 +6,7 @@
 #define ALL_BITS (WRITE_BITS | SPTE_U | SPTE_NX | SPTE_A | SPTE_D)
 
 static const pfn_t some_pfns[] = { 0, 1, 2, 511, 512, (1ull << 35) - 1, 1ull << 35,
-				   (1ull << 51) + 5, (1ull << 52) - 1 };
+				   (1ull << 36) - 1 };
 static const uint64_t some_bits[] = { 0, SPTE_U, SPTE_HOSTW, SPTE_HOSTW | SPTE_MMUW, ALL_BITS };
 
 static void every_kind_is_told_from_the_others(void **state UNUSED)

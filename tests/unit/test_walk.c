@@ -322,7 +322,7 @@ static void walk_and_compare(struct world *w, gva_t gva, enum access access)
 		run_assert(&w->run, walk.missing == n.missing && !walk.missing_write);
 	if (verdict == WALK_OK) {
 		run_assert(&w->run, walk.gpa == n.gpa);
-		run_assert(&w->run, walk.large == (n.page_shift > 12));
+		run_assert(&w->run, (walk.level > 1) == (n.page_shift > 12));
 		run_assert(&w->run, walk.writable == naive_writable(&n));
 	}
 	compare_entries(w, &n);
@@ -588,9 +588,7 @@ static void a_mark_that_cannot_be_set_is_missed_for_writing(void **state)
 
 	four_levels(w);
 	guest_leave(w->v);
-	rwlock_rdlock(&w->vm->mmu.lock);
-	tdp_write_protect(&w->vm->mmu, 4, 5, LEVEL_4K);
-	rwlock_rdunlock(&w->vm->mmu.lock);
+	tdp_ops.write_protect(&w->vm->mmu, 4, 5, LEVEL_4K);
 	flush_settle(&w->vm->mmu);
 	guest_enter(w->v);
 	assert_int_equal(walk_at(w, &walk, 0, ACCESS_READ), WALK_MISS);

@@ -8,6 +8,9 @@
 #include <sys/mman.h>
 
 #include "base/guarded.h"
+#include "mmu/fault.h"
+#include "mmu/request.h"
+#include "mmu/walk.h"
 #include "sync/wait.h"
 
 /*
@@ -411,4 +414,21 @@ void vm_use_rings(struct test_vm *vm, uint32_t entries)
 		assert_non_null(ring);
 		dirty_ring_init(&vm->vcpu[i].ring, ring, bytes);
 	}
+}
+
+enum mmu_verdict translate_gpa(struct mmu_vcpu *v, gpa_t gpa, bool write,
+			       struct mmu_result *result)
+{
+	enum mmu_verdict verdict = MMU_OK;
+
+	*result = (struct mmu_result){ .gpa = gpa };
+	while (verdict == MMU_OK) {
+		result->host = walk_gpa(v, gpa, write);
+		if (result->host)
+			break;
+		guest_leave(v);
+		verdict = mmu_verdict_of_fault(mmu_fault(v, gpa, write));
+		guest_enter(v);
+	}
+	return verdict;
 }

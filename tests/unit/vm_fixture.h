@@ -158,6 +158,11 @@ void vm_slot(struct test_vm *vm, uint32_t id, gpa_t gpa, uint64_t first, uint64_
 uint64_t vm_stat(const struct test_vm *vm, enum vm_stat stat);
 uint64_t vcpu_stat(const struct mmu_vcpu *v, enum vcpu_stat stat);
 
+/* The direct tables as a vCPU uses them, past the guest's own and the TLB: walk, and
+ * fault until there is an answer.  In guest mode and back. */
+enum mmu_verdict translate_gpa(struct mmu_vcpu *v, gpa_t gpa, bool write,
+			       struct mmu_result *result);
+
 /* A ring of @entries for each vCPU, and logging to rings.  Before any slot. */
 void vm_use_rings(struct test_vm *vm, uint32_t entries);
 

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+#include "mmu/frames.h"
+
+#include "mmu/mmu.h"
+
+#define ROOT_LEVEL LEVEL_256T
+
+/* What stands for 512 frames of a level; above the lowest also what is below. */
+struct frame_node {
+	struct frame frame[ENTRIES_PER_TABLE];
+	struct frame_node *child[];
+};
+
+int frames_init(struct frames *f, struct alloc *a)
+{
+	f->alloc = a;
+	pool_init(&f->low, a, sizeof(struct frame_node));
+	pool_init(&f->high, a, sizeof(struct frame_node) +
+				       ENTRIES_PER_TABLE * sizeof(struct frame_node *));
+	spte_list_pool_init(&f->nodes, a);
+	f->root = pool_get(&f->high);
+	return f->root ? 0 : -ENOMEM;
+}
+
+static void put_node(struct frames *f, struct frame_node *node, int level)
+{
+	pool_put(level == LEVEL_4K ? &f->low : &f->high, node);
+}
+
+static void free_tree(struct frames *f, struct frame_node *node, int level)
+{
+	for (unsigned int i = 0; level > LEVEL_4K && i < ENTRIES_PER_TABLE; i++)
+		if (node->child[i])
+			free_tree(f, node->child[i], level - 1);
+	put_node(f, node, level);
+}
+
+void frames_destroy(struct frames *f)
+{
+	if (f->root)
+		free_tree(f, f->root, ROOT_LEVEL);
+	pool_destroy(&f->nodes);
+	pool_destroy(&f->high);
+	pool_destroy(&f->low);
+}
+
+struct frame *frames_find(const struct frames *f, gfn_t gfn, int level)
+{
+	struct frame_node *node = f->root;
+
+	for (int at = ROOT_LEVEL; node && at > level; at--)
+		node = node->child[level_index(gfn, at)];
+	return node ? &node->frame[level_index(gfn, level)] : NULL;
+}
+
+struct frame *frames_make(struct frames *f, gfn_t gfn, int level)
+{
+	struct frame_node *node = f->root;
+
+	for (int at = ROOT_LEVEL; at > level; at--) {
+		struct frame_node **child = &node->child[level_index(gfn, at)];
+
+		if (!*child)
+			*child = pool_get(at - 1 == LEVEL_4K ? &f->low : &f->high);
+		if (!*child)
+			return NULL;
+		node = *child;
+	}
+	return &node->frame[level_index(gfn, level)];
+}
+
+/* A walk over part of the tree. */
+struct visit {
+	gfn_t start, end;
+	frame_visit_fn fn;
+	void *ctx;
+};
+
+static unsigned int first_index(gfn_t base, uint64_t step, gfn_t start)
+{
+	return start <= base ? 0 : (unsigned int)((start - base) / step);
+}
+
+static bool visit_node(const struct visit *v, struct frame_node *node, int level, gfn_t base)
+{
+	uint64_t step = level_pages(level);
+
+	for (unsigned int i = first_index(base, step, v->start);
+	     i < ENTRIES_PER_TABLE && base + i * step < v->end; i++) {
+		if (!spte_list_is_empty(&node->frame[i].rmap) &&
+		    !v->fn(v->ctx, base + i * step, level, &node->frame[i]))
+			return false;
+		if (level > LEVEL_4K && node->child[i] &&
+		    !visit_node(v, node->child[i], level - 1, base + i * step))
+			return false;
+	}
+	return true;
+}
+
+void frames_visit(struct frames *f, gfn_t start, gfn_t end, frame_visit_fn visit, void *ctx)
+{
+	struct visit v = { .start = start, .end = end, .fn = visit, .ctx = ctx };
+
+	visit_node(&v, f->root, ROOT_LEVEL, 0);
+}
+
+static bool is_empty(const struct frame_node *node, int level)
+{
+	for (unsigned int i = 0; i < ENTRIES_PER_TABLE; i++)
+		if (!spte_list_is_empty(&node->frame[i].rmap) || node->frame[i].n_tables ||
+		    (level > LEVEL_4K && node->child[i]))
+			return false;
+	return true;
+}
+
+static void prune(struct frames *f, struct frame_node *node, int level, gfn_t base, gfn_t start,
+		  gfn_t end)
+{
+	uint64_t step = level_pages(level);
+
+	if (level == LEVEL_4K)
+		return;
+	for (unsigned int i = first_index(base, step, start);
+	     i < ENTRIES_PER_TABLE && base + i * step < end; i++) {
+		if (!node->child[i])
+			continue;
+		prune(f, node->child[i], level - 1, base + i * step, start, end);
+		if (is_empty(node->child[i], level - 1)) {
+			put_node(f, node->child[i], level - 1);
+			node->child[i] = NULL;
+		}
+	}
+}
+
+void frames_prune(struct frames *f, gfn_t start, gfn_t end)
+{
+	prune(f, f->root, ROOT_LEVEL, 0, start, end);
+}

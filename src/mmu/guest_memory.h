@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mmu/guest_memory.h - guest physical memory as we ourselves access it.
+ *
+ * By the memory slots, not by translations; for the tables of the guest.  The
+ * vCPU's thread, outside guest mode, no lock held: may block in the host.
+ */
+#ifndef MMU_GUEST_MEMORY_H
+#define MMU_GUEST_MEMORY_H
+
+#include "mmu/mmu.h"
+
+enum guest_verdict {
+	GUEST_OK,
+	GUEST_NO_SLOT,
+	GUEST_READ_ONLY,	/* the slot is */
+	GUEST_ABSENT,		/* the host has no such page */
+	GUEST_RETRY,		/* the slot is about to go */
+	GUEST_RING_FULL,
+};
+
+/* All of it within one page. */
+enum guest_verdict guest_read(struct mmu_vcpu *v, gpa_t gpa, void *to, unsigned int bytes);
+
+/* A whole naturally aligned entry of 4 or 8 bytes; the page is marked dirty.
+ * *old becomes what was there: it was replaced if that is what *old had been. */
+enum guest_verdict guest_cmpxchg(struct mmu_vcpu *v, gpa_t gpa, unsigned int bytes, uint64_t *old,
+				 uint64_t value);
+
+#endif

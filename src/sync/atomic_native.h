@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* sync/atomic_native.h - words as the processor has them.  For sync/atomic.h only. */
+#ifndef SYNC_ATOMIC_NATIVE_H
+#define SYNC_ATOMIC_NATIVE_H
+
+#define word_load(type, p, order) ((type)__atomic_load_n(p, order))
+#define word_store(p, v, order) __atomic_store_n(p, v, order)
+#define word_xchg(type, p, v) ((type)__atomic_exchange_n(p, v, __ATOMIC_SEQ_CST))
+#define word_cmpxchg(type, p, old, v) \
+	__atomic_compare_exchange_n(p, old, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST)
+#define word_fetch_add(type, p, v) ((type)__atomic_fetch_add(p, v, __ATOMIC_SEQ_CST))
+#define word_fetch_or(type, p, v) ((type)__atomic_fetch_or(p, v, __ATOMIC_SEQ_CST))
+#define word_fetch_and(type, p, v) ((type)__atomic_fetch_and(p, v, __ATOMIC_SEQ_CST))
+#define word_count(p, n) \
+	__atomic_store_n(p, __atomic_load_n(p, __ATOMIC_RELAXED) + (n), __ATOMIC_RELAXED)
+
+/* Full barrier.  A locked instruction on the stack is cheaper than mfence. */
+static ALWAYS_INLINE void smp_mb(void)
+{
+	__asm__ __volatile__("lock addl $0, -4(%%rsp)" ::: "memory", "cc");
+}
+
+/* Orders loads with loads, stores with stores: on x86 for the compiler only. */
+static ALWAYS_INLINE void smp_rmb(void)
+{
+	__asm__ __volatile__("" ::: "memory");
+}
+
+static ALWAYS_INLINE void smp_wmb(void)
+{
+	__asm__ __volatile__("" ::: "memory");
+}
+
+static ALWAYS_INLINE void cpu_relax(void)
+{
+	__asm__ __volatile__("pause");
+}
+
+#endif

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sync/checked.h - the second back end of sync/: what a scheduler provides.
+ *
+ * With UMBRA_CHECKED defined, the calls of this folder end in the functions below
+ * instead of in the processor, pthread, liburcu and the kernel.  `umbra check` has a
+ * scheduler behind them, which decides at each call which thread goes on.  mem/ and
+ * mmu/ are compiled for it from the same sources.
+ *
+ * Only the folder's own headers include this one.
+ */
+#ifndef SYNC_CHECKED_H
+#define SYNC_CHECKED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct mutex;
+struct rwlock;
+
+/* Words of 1, 4 or 8 bytes.  @order is one of __ATOMIC_*. */
+uint64_t checked_load(const void *at, unsigned int bytes, int order);
+void checked_store(void *at, unsigned int bytes, uint64_t value, int order);
+
+/* Read-modify-write, a full barrier: returns what was there. */
+enum checked_op { CHECKED_XCHG, CHECKED_ADD, CHECKED_OR, CHECKED_AND };
+uint64_t checked_rmw(void *at, unsigned int bytes, enum checked_op op, uint64_t operand);
+bool checked_cmpxchg(void *at, unsigned int bytes, uint64_t *old, uint64_t value);
+/* A counter that nobody decides by: no point of the schedule, no barrier. */
+void checked_count(uint64_t *at, uint64_t n);
+
+void checked_barrier(void);		/* full */
+void checked_store_barrier(void);	/* stores with stores */
+/* Others must get a turn before the caller goes on. */
+void checked_relax(void);
+
+void checked_mutex_lock(struct mutex *m);
+void checked_mutex_unlock(struct mutex *m);
+void checked_rwlock_rdlock(struct rwlock *l);
+void checked_rwlock_rdunlock(struct rwlock *l);
+void checked_rwlock_wrlock(struct rwlock *l);
+void checked_rwlock_wrunlock(struct rwlock *l);
+/* A bug if the thread holds a lock of this rank or above. */
+void checked_assert_none_from(int rank);
+
+void checked_rcu_begin(void);
+void checked_rcu_end(void);
+void checked_rcu_synchronize(void);
+
+void checked_wait(uint32_t *word, uint32_t value);
+void checked_wake_all(uint32_t *word);
+
+/* By number of the rule or mutant: rules are on, mutants off, unless asked otherwise. */
+extern bool checked_rule_is_on[];
+extern bool checked_mutant_is_on[];
+
+#endif
