@@ -20,7 +20,9 @@
 #include "sync/lock.h"
 #include "sync/rcu.h"
 
+#ifndef SLOTS_MAX_IDS
 #define SLOTS_MAX_IDS 32764u
+#endif
 #define SLOTS_MAX_PAGES ((1ull << 31) - 1)
 #define GENERATION_IN_PROGRESS (1ull << 63)
 

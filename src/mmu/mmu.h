@@ -15,7 +15,9 @@
 #include "mmu/vcpu.h"
 #include "sync/lock.h"
 
+#ifndef MMU_MAX_VCPUS
 #define MMU_MAX_VCPUS 1024u
+#endif
 
 enum vm_stat {
 #define VM_STAT(name, kind, text) VM_STAT_##name,

@@ -6,7 +6,9 @@
 #include "mmu/tlb.h"
 
 /* About as long as a few blocks take; a vCPU that needs longer is not running. */
+#ifndef SPINS
 #define SPINS 256
+#endif
 
 /* Mostly a matter of a moment.  If not, somebody else needs this processor. */
 static void wait_for_end_of_round(struct mmu *m)

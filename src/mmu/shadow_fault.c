@@ -11,6 +11,7 @@
 #include "mmu/fault.h"
 #include "mmu/flush.h"
 #include "mmu/mmio.h"
+#include "mmu/notifier.h"
 #include "mmu/request.h"
 #include "mmu/shadow.h"
 #include "mmu/tlb.h"
@@ -56,22 +57,6 @@ static bool is_tracked(spte_t s)
 	return (s.raw & (SPTE_HOSTW | SPTE_MMUW | SPTE_GD)) == (SPTE_HOSTW | SPTE_GD);
 }
 
-/* A tracked write is marked in the log when it is looked at; is there room for it? */
-static bool log_has_room(struct mmu_vcpu *v, gfn_t gfn)
-{
-	const struct memslot *slot;
-	bool room = true;
-
-	if (!v->ring.entries)
-		return true;
-	rcu_read_begin();
-	slot = slot_set_find_hinted(slots_current(v->mmu->slots), gfn, &v->slot_hint);
-	if (slot)
-		room = !dirty_ring_blocks(v, slot);
-	rcu_read_end();
-	return room;
-}
-
 static bool hit_mmio(const struct mmu_vcpu *v, spte_t spte, gva_t gva, enum access access,
 		     struct mmu_result *result)
 {
@@ -86,21 +71,25 @@ static bool hit_mmio(const struct mmu_vcpu *v, spte_t spte, gva_t gva, enum acce
 	return true;
 }
 
-/* In guest mode.  False: fault. */
+/*
+ * In guest mode.  False: fault.  @faulted: it has been tried.  A write to a tracked page
+ * is accepted only then, as a fault may give the page up to the guest instead, and
+ * looks whether the dirty ring has room.
+ */
 static bool hit_leaf(struct mmu_vcpu *v, struct spte_slot *slot, const struct shadow_page *sp,
-		     spte_t spte, gva_t gva, enum access access, struct mmu_result *result)
+		     gva_t gva, enum access access, bool faulted, struct mmu_result *result)
 {
+	spte_t spte = sptep_read(slot), new = spte;
 	uint64_t pages = level_pages(sp->table.level), offset = (gva >> PAGE_SHIFT) & (pages - 1);
 	struct rights r = rights_of(spte);
 	bool writable = spte_is_writable(spte) && allows(&v->paging, &r, ACCESS_WRITE);
 	gfn_t gfn = shadow_gfn(sp, level_index(gva >> PAGE_SHIFT, sp->table.level)) + offset;
-	spte_t new = spte;
 	void *host;
 
 	if (!allows(&v->paging, &r, access))
 		return false;
-	result->tracked = access == ACCESS_WRITE && !writable && is_tracked(spte);
-	if (access == ACCESS_WRITE && !writable && !(result->tracked && log_has_room(v, gfn)))
+	result->tracked = access == ACCESS_WRITE && !writable;
+	if (result->tracked && !(faulted && is_tracked(spte)))
 		return false;
 	new.raw |= SPTE_A | (writable && access != ACCESS_EXEC ? SPTE_D : 0);
 	/* Also when nothing changes: frame and entry belong together. */
@@ -117,8 +106,8 @@ static bool hit_leaf(struct mmu_vcpu *v, struct spte_slot *slot, const struct sh
 	return true;
 }
 
-static bool hit(struct mmu_vcpu *v, gva_t gva, enum access access, struct mmu_result *result,
-		enum mmu_verdict *verdict)
+static bool hit(struct mmu_vcpu *v, gva_t gva, enum access access, bool faulted,
+		struct mmu_result *result, enum mmu_verdict *verdict)
 {
 	struct shadow_page *sp;
 	struct spte_slot *slot = find_entry(v, gva, &sp);
@@ -126,7 +115,7 @@ static bool hit(struct mmu_vcpu *v, gva_t gva, enum access access, struct mmu_re
 
 	*verdict = MMU_OK;
 	if (spte_is_leaf(spte))
-		return hit_leaf(v, slot, sp, spte, gva, access, result);
+		return hit_leaf(v, slot, sp, gva, access, faulted, result);
 	*verdict = MMU_MMIO;
 	return spte_kind(spte) == SPTE_MMIO && access != ACCESS_EXEC &&
 	       hit_mmio(v, spte, gva, access, result);
@@ -463,11 +452,28 @@ static enum mmu_verdict fault_found(struct mmu_vcpu *v, struct shadow_fault *sf)
 	return mmu_verdict_of_fault(verdict);
 }
 
+/*
+ * A table of the guest's could not be read.  If the host has no such page it may have
+ * none only for a moment, while its memory is being exchanged.
+ */
+static enum mmu_verdict walk_was_blocked(struct mmu_vcpu *v, enum guest_verdict why, uint64_t seq)
+{
+	bool changing;
+
+	if (why != GUEST_ABSENT)
+		return mmu_verdict_of_guest(why);
+	rwlock_rdlock(&v->mmu->lock);
+	changing = mmu_invalidate_retry(v->mmu, seq, 0, ~0ull);
+	rwlock_rdunlock(&v->mmu->lock);
+	return changing ? MMU_RETRY : MMU_HOST_FAULT;
+}
+
 /* Outside guest mode.  MMU_OK: look again. */
 static enum mmu_verdict fault(struct mmu_vcpu *v, gva_t gva, enum access access,
 			      struct mmu_result *result)
 {
 	struct shadow_fault sf = { .walk = { .gva = gva, .access = access } };
+	uint64_t seq = atomic64_load_acquire(&v->mmu->invalidate_seq);
 	enum mmu_verdict verdict;
 
 	vcpu_count(v, pf_taken);
@@ -477,7 +483,7 @@ static enum mmu_verdict fault(struct mmu_vcpu *v, gva_t gva, enum access access,
 		result->error_code = sf.walk.error_code;
 		return MMU_GUEST_FAULT;
 	case WALK_BLOCKED:
-		return mmu_verdict_of_guest(sf.walk.blocked);
+		return walk_was_blocked(v, sf.walk.blocked, seq);
 	case WALK_MISS:
 	case WALK_RACED:
 		return MMU_RETRY;
@@ -502,10 +508,10 @@ enum mmu_verdict shadow_translate(struct mmu_vcpu *v, gva_t gva, enum access acc
 				  struct mmu_result *result)
 {
 	uint64_t generation = mmio_generation(v->mmu);
-	enum mmu_verdict verdict;
+	enum mmu_verdict verdict = MMU_OK;
 
 	for (int i = 0; i < MAX_FAULTS; i++) {
-		if (hit(v, gva, access, result, &verdict)) {
+		if (hit(v, gva, access, i && verdict == MMU_OK, result, &verdict)) {
 			if (verdict == MMU_MMIO)
 				mmio_cache_add(v, gva, access, result->gpa, generation);
 			return verdict;

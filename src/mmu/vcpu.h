@@ -55,10 +55,14 @@ struct tlb_entry {
 	uint64_t addend;
 };
 
+#ifndef TLB_BITS
 #define TLB_BITS 10
+#endif
 #define TLB_ENTRIES (1u << TLB_BITS)
 /* Guest tables by gpa: the same entries, context without privilege. */
+#ifndef GPA_TLB_ENTRIES
 #define GPA_TLB_ENTRIES 64u
+#endif
 
 /*
  * The context: which privilege an entry was made for, and since which flush.

@@ -2,7 +2,8 @@
 /*
  * preload/setup.c - what `umbra run` says to the library it preloads:
  *
- *	UMBRA_MMU=tdp|shadow   UMBRA_FLUSH=mmu-writable|writable   UMBRA_LOG=LEVEL   UMBRA_STATS=FILE ("-": stderr)
+ *	UMBRA_MMU=tdp|shadow   UMBRA_FLUSH=mmu-writable|writable
+ *	UMBRA_LOG=LEVEL   UMBRA_STATS=FILE ("-": stderr)
  */
 #include <fcntl.h>
 #include <stdlib.h>
