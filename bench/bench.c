@@ -150,6 +150,15 @@ static double round_trip_once(void *ctx)
 	return (bench_now_ns() - start) / rounds;
 }
 
+struct mmu *bench_mmu(struct bench_vm *vm)
+{
+	struct file *file = file_get(vm->fd);
+	struct mmu *mmu = &file->vm->mmu;
+
+	file_put(file);
+	return mmu;
+}
+
 /* --- remote flushes --- */
 
 struct spinner {
@@ -165,15 +174,6 @@ static void *spin(void *arg)
 	while (!__atomic_load_n(&s->run->immediate_exit, __ATOMIC_RELAXED))
 		umbra_run(s->vcpu, 0);
 	return NULL;
-}
-
-static struct mmu *mmu_of(struct bench_vm *vm)
-{
-	struct file *file = file_get(vm->fd);
-	struct mmu *mmu = &file->vm->mmu;
-
-	file_put(file);
-	return mmu;
 }
 
 /* All but the first, which does not run: each has been let in by the host again. */
@@ -225,7 +225,7 @@ static void measure_flush(const char *name, unsigned int n)
 		if (pthread_create(&spinners[i].thread, NULL, spin, &spinners[i]))
 			bench_die("pthread_create", -11);
 	}
-	measure(name, "us", flush_once, mmu_of(&vm));
+	measure(name, "us", flush_once, bench_mmu(&vm));
 	for (unsigned int i = 0; i < n; i++) {
 		__atomic_store_n(&spinners[i].run->immediate_exit, 1, __ATOMIC_RELAXED);
 		pthread_kill(spinners[i].thread, SIGUSR1);
@@ -273,9 +273,9 @@ static void measure_memory(struct bench_vm *vm)
 	bench_vm_destroy(&small);
 
 	/* What tables there are for what the faults above have mapped. */
-	value = 100.0 * (double)atomic64_load_relaxed(&mmu_of(vm)->tables.in_use) *
+	value = 100.0 * (double)atomic64_load_relaxed(&bench_mmu(vm)->tables.in_use) *
 		(double)sizeof(struct table) /
-		(double)(atomic64_load_relaxed(&mmu_of(vm)->stats[VM_STAT_pages_4k]) << 12);
+		(double)(atomic64_load_relaxed(&bench_mmu(vm)->stats[VM_STAT_pages_4k]) << 12);
 	f = figure_add("page tables, of the memory mapped by 4 KiB", "%", &value, 1);
 	bar_add(f, 1, false);
 }
@@ -309,6 +309,9 @@ int main(int argc, char **argv)
 	measure_flush("remote flush, 2 running vCPUs", 2);
 	measure_flush("remote flush, 8 running vCPUs", 8);
 	measure_flush("remote flush, 32 running vCPUs", 32);
+
+	measure_shadow(minor);
+	measure_scaling();
 
 	ratio_add("TLB fill / kernel's minor fault", fill, minor, 0);
 	ratio_add("TDP fault / kernel's minor fault", fault, minor, 0.2);

@@ -54,6 +54,8 @@ int bench_vcpu_create(struct bench_vm *vm, unsigned int id, struct kvm_run **run
 /* Sets registers for code loaded at its place: RDI = @rdi, RCX = @rcx. */
 void bench_prepare(struct bench_vm *vm, int vcpu, const uint8_t *code, const uint8_t *end,
 		   uint64_t rdi, uint64_t rcx);
+/* Runs it to its next exit; the reason. */
+uint32_t bench_enter(struct bench_vm *vm);
 /* Runs it to its HLT. */
 void bench_run(struct bench_vm *vm);
 void bench_die(const char *what, long result);
@@ -67,6 +69,22 @@ BENCH_GUEST(touch_read);
 BENCH_GUEST(touch_write);
 BENCH_GUEST(out);
 BENCH_GUEST(spin);
+BENCH_GUEST(write_table);
+BENCH_GUEST(write_directory);
+BENCH_GUEST(two_roots);
+BENCH_GUEST(eight_roots);
+BENCH_GUEST(invlpg);
+BENCH_GUEST(mmio_one);
+BENCH_GUEST(mmio_many);
+BENCH_GUEST(churn);
+
+struct mmu;
+struct mmu *bench_mmu(struct bench_vm *vm);
+
+/* bench/shadow.c, bench/scaling.c: what shadow paging costs; what does not depend on how
+ * much there is. */
+void measure_shadow(const struct figure *minor_fault);
+void measure_scaling(void);
 
 /* bench/kernel.c: what the host kernel needs for the same jobs, a page. */
 const struct figure *kernel_minor_fault(void);

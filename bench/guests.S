@@ -97,4 +97,103 @@ bench_\name\()_end:
 	jmp	1b
 	end spin
 
+	/*
+	 * What the page-table guests know of their tables (bench/vm.c): a table of
+	 * 4 KiB pages lies at 0x8000 and maps the window at 0xffe00000, by entry 511
+	 * of the directory at 0x6000; the root is at 0x1000, copies of it from 0x9000.
+	 */
+	.set WINDOW, 0xffe00000
+	.set TABLE, 0x8000
+	.set DIRECTORY_ENTRY, 0x6000 + 511 * 8
+
+	/* An entry of a lowest-level table, again and again. */
+	guest write_table
+1:	movl	%ecx, %ebx
+	andl	$511, %ebx
+	xorq	$0x200, TABLE(,%rbx,8)
+	decq	%rcx
+	jnz	1b
+	hlt
+	end write_table
+
+	/* An entry one level up, and a use of what is below it. */
+	guest write_directory
+	movl	$WINDOW, %esi
+1:	xorq	$0x200, DIRECTORY_ENTRY
+	invlpg	(%rsi)
+	movq	(%rsi), %rax
+	decq	%rcx
+	jnz	1b
+	hlt
+	end write_directory
+
+	guest two_roots
+	movl	$0x1000, %eax
+	movl	$0x9000, %ebx
+1:	movq	%rbx, %cr3
+	xchgq	%rax, %rbx
+	decq	%rcx
+	jnz	1b
+	hlt
+	end two_roots
+
+	/* More than are kept. */
+	guest eight_roots
+1:	movl	%ecx, %eax
+	andl	$7, %eax
+	shll	$12, %eax
+	addl	$0x8000, %eax
+	cmpl	$0x8000, %eax
+	jne	2f
+	movl	$0x1000, %eax
+2:	movq	%rax, %cr3
+	decq	%rcx
+	jnz	1b
+	hlt
+	end eight_roots
+
+	guest invlpg
+	movl	$WINDOW, %esi
+1:	invlpg	(%rsi)
+	decq	%rcx
+	jnz	1b
+	hlt
+	end invlpg
+
+	/* From a device at RDI; or from RCX of them. */
+	guest mmio_one
+1:	movb	(%rdi), %al
+	decq	%rcx
+	jnz	1b
+	hlt
+	end mmio_one
+
+	guest mmio_many
+1:	movb	(%rdi), %al
+	addq	$4096, %rdi
+	decq	%rcx
+	jnz	1b
+	hlt
+	end mmio_many
+
+	/* As a system does that remaps: an entry is changed, its page forgotten and
+	 * used; now and then all is forgotten. */
+	guest churn
+	movl	$WINDOW, %esi
+	movq	%cr3, %rdx
+1:	movl	%ecx, %ebx
+	andl	$511, %ebx
+	xorq	$0x200, TABLE(,%rbx,8)
+	movl	%ebx, %eax
+	shll	$12, %eax
+	invlpg	(%rsi,%rax)
+	movq	%rcx, (%rsi,%rax)
+	testl	$63, %ecx
+	jnz	2f
+	movq	%rdx, %cr3
+2:	decq	%rcx
+	jnz	1b
+	hlt
+	end churn
+
 	.section .note.GNU-stack, "", @progbits

@@ -13,6 +13,11 @@
 #define CODE_BYTES 0x1000ull
 #define PTE 3ull
 #define PTE_LARGE 0x80ull
+/* A table of 4 KiB pages, for a window at the end of the 4 GiB. */
+#define SMALL_TABLE 0x8000ull
+/* Copies of the root. */
+#define MORE_ROOTS 0x9000ull
+#define N_MORE_ROOTS 7
 #define RUN_BYTES 12288
 
 void bench_die(const char *what, long result)
@@ -38,6 +43,11 @@ static void build_tables(uint8_t *memory)
 		pdpt[i] = (TABLES + 0x2000 + i * 0x1000) | PTE;
 	for (uint64_t i = 0; i < 2048; i++)
 		pd[i] = i << 21 | PTE | PTE_LARGE;
+	pd[2047] = SMALL_TABLE | PTE;
+	for (uint64_t i = 0; i < 512; i++)
+		((uint64_t *)(memory + SMALL_TABLE))[i] = (BENCH_DATA + i * 4096) | PTE;
+	for (int i = 0; i < N_MORE_ROOTS; i++)
+		memcpy(memory + MORE_ROOTS + i * 4096, pml4, 4096);
 }
 
 int bench_vcpu_create(struct bench_vm *vm, unsigned int id, struct kvm_run **run)
@@ -106,9 +116,14 @@ void bench_prepare(struct bench_vm *vm, int vcpu, const uint8_t *code, const uin
 	must("KVM_SET_REGS", umbra_set_regs(vcpu, &regs));
 }
 
-void bench_run(struct bench_vm *vm)
+uint32_t bench_enter(struct bench_vm *vm)
 {
 	must("KVM_RUN", umbra_run(vm->vcpu, 0));
-	if (vm->run->exit_reason != KVM_EXIT_HLT)
+	return vm->run->exit_reason;
+}
+
+void bench_run(struct bench_vm *vm)
+{
+	if (bench_enter(vm) != KVM_EXIT_HLT)
 		bench_die("the guest did not halt", -5);
 }

@@ -10,6 +10,7 @@
 #include "cpu/msr.h"
 #include "cpu/operand.h"
 #include "cpu/raise.h"
+#include "mmu/mmu.h"
 #include "mmu/tlb.h"
 #include "sync/clock.h"
 

@@ -136,3 +136,21 @@ void frames_prune(struct frames *f, gfn_t start, gfn_t end)
 {
 	prune(f, f->root, ROOT_LEVEL, 0, start, end);
 }
+
+static uint64_t count_tables(const struct frame_node *node, int at, int level)
+{
+	uint64_t n = 0;
+
+	for (unsigned int i = 0; i < ENTRIES_PER_TABLE; i++) {
+		if (at == level)
+			n += node->frame[i].n_tables;
+		else if (node->child[i])
+			n += count_tables(node->child[i], at - 1, level);
+	}
+	return n;
+}
+
+uint64_t frames_count_tables(const struct frames *f, int level)
+{
+	return count_tables(f->root, ROOT_LEVEL, level);
+}

@@ -40,4 +40,7 @@ void frames_visit(struct frames *f, gfn_t start, gfn_t end, frame_visit_fn visit
 /* Gives back what of the tree is empty in [start, end). */
 void frames_prune(struct frames *f, gfn_t start, gfn_t end);
 
+/* The sum of n_tables over all frames of @level: for tests. */
+uint64_t frames_count_tables(const struct frames *f, int level);
+
 #endif

@@ -9,7 +9,7 @@ static enum guest_verdict find(struct mmu_vcpu *v, gpa_t gpa, const struct memsl
 {
 	gfn_t gfn = gpa >> PAGE_SHIFT;
 
-	*slot = slot_set_find(slots_current(v->mmu->slots), gfn);
+	*slot = slot_set_find_hinted(slots_current(v->mmu->slots), gfn, &v->slot_hint);
 	if (!*slot)
 		return GUEST_NO_SLOT;
 	if ((*slot)->flags & MEMSLOT_INVALID)

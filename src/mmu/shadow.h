@@ -244,4 +244,11 @@ enum mmu_verdict shadow_translate(struct mmu_vcpu *v, gva_t gva, enum access acc
 void shadow_track_written(struct mmu_vcpu *v, gpa_t gpa, unsigned int bytes)
 	EXCLUDES(v->mmu->lock);
 
+/* --- shadow_check.c ----------------------------------------------------------- */
+
+/* For tests: everything is in its place.  Nobody changes anything meanwhile. */
+bool shadow_is_valid(const struct mmu *m);
+/* What is not, as a sentence that ought to hold; or NULL. */
+const char *shadow_find_fault(const struct mmu *m);
+
 #endif

@@ -37,7 +37,7 @@ static bool allows(const struct paging *p, const struct rights *r, enum access a
 /* The lowest entry on the way to @gva; NULL: there is no root. */
 static struct spte_slot *find_entry(struct mmu_vcpu *v, gva_t gva, struct shadow_page **page)
 {
-	struct shadow_page *sp = v->roots_loaded ? shadow_root_for(v, gva) : NULL;
+	struct shadow_page *sp = shadow_root_for(v, gva);
 	struct spte_slot *slot = NULL;
 
 	while (sp) {
@@ -106,13 +106,15 @@ static bool hit_leaf(struct mmu_vcpu *v, struct spte_slot *slot, const struct sh
 	return true;
 }
 
+/* *level: of the entry where the way ends. */
 static bool hit(struct mmu_vcpu *v, gva_t gva, enum access access, bool faulted,
-		struct mmu_result *result, enum mmu_verdict *verdict)
+		struct mmu_result *result, enum mmu_verdict *verdict, int *level)
 {
 	struct shadow_page *sp;
 	struct spte_slot *slot = find_entry(v, gva, &sp);
 	spte_t spte = slot ? sptep_read(slot) : NO_SPTE;
 
+	*level = slot ? sp->table.level : LEVEL_1G;
 	*verdict = MMU_OK;
 	if (spte_is_leaf(spte))
 		return hit_leaf(v, slot, sp, gva, access, faulted, result);
@@ -468,13 +470,15 @@ static enum mmu_verdict walk_was_blocked(struct mmu_vcpu *v, enum guest_verdict 
 	return changing ? MMU_RETRY : MMU_HOST_FAULT;
 }
 
-/* Outside guest mode.  MMU_OK: look again. */
-static enum mmu_verdict fault(struct mmu_vcpu *v, gva_t gva, enum access access,
+/*
+ * Outside guest mode.  MMU_OK: look again.  @max_level: of the tables that are there
+ * already; the host is not asked for a larger page.
+ */
+static enum mmu_verdict fault(struct mmu_vcpu *v, gva_t gva, enum access access, int max_level,
 			      struct mmu_result *result)
 {
 	struct shadow_fault sf = { .walk = { .gva = gva, .access = access } };
 	uint64_t seq = atomic64_load_acquire(&v->mmu->invalidate_seq);
-	enum mmu_verdict verdict;
 
 	vcpu_count(v, pf_taken);
 	sf.gpt_seq = atomic64_load_acquire(&v->mmu->shadow->gpt_seq);
@@ -492,15 +496,10 @@ static enum mmu_verdict fault(struct mmu_vcpu *v, gva_t gva, enum access access,
 	}
 	result->gpa = sf.walk.gpa;
 	trace_page_fault(v->index, sf.walk.gpa, access == ACCESS_WRITE);
-	if (!v->roots_loaded) {
-		verdict = shadow_load_roots(v);
-		if (verdict != MMU_OK)
-			return verdict;
-	}
 	sf.fault.gpa = sf.walk.gpa;
 	sf.fault.gfn = sf.walk.gpa >> PAGE_SHIFT;
 	sf.fault.write = access == ACCESS_WRITE;
-	sf.fault.max_level = sf.walk.n_steps ? MIN(sf.walk.level, (int)LEVEL_1G) : LEVEL_2M;
+	sf.fault.max_level = MIN(max_level, sf.walk.n_steps ? sf.walk.level : (int)LEVEL_2M);
 	return fault_found(v, &sf);
 }
 
@@ -508,17 +507,28 @@ enum mmu_verdict shadow_translate(struct mmu_vcpu *v, gva_t gva, enum access acc
 				  struct mmu_result *result)
 {
 	uint64_t generation = mmio_generation(v->mmu);
-	enum mmu_verdict verdict = MMU_OK;
+	enum mmu_verdict verdict;
+	bool faulted = false;
+	int level;
 
 	for (int i = 0; i < MAX_FAULTS; i++) {
-		if (hit(v, gva, access, i && verdict == MMU_OK, result, &verdict)) {
+		if (!v->roots_loaded) {
+			guest_leave(v);
+			verdict = shadow_load_roots(v);
+			guest_enter(v);
+			if (verdict != MMU_OK)
+				return verdict;
+			continue;
+		}
+		if (hit(v, gva, access, faulted, result, &verdict, &level)) {
 			if (verdict == MMU_MMIO)
 				mmio_cache_add(v, gva, access, result->gpa, generation);
 			return verdict;
 		}
 		guest_leave(v);
-		verdict = fault(v, gva, access, result);
+		verdict = fault(v, gva, access, MIN(level, (int)LEVEL_1G), result);
 		guest_enter(v);
+		faulted = verdict == MMU_OK;
 		if (verdict != MMU_OK && !(verdict == MMU_RETRY && i + 1 < MAX_FAULTS))
 			return verdict;
 	}

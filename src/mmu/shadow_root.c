@@ -47,6 +47,24 @@ static struct wanted wanted_roots(const struct paging *p)
 	return w;
 }
 
+/*
+ * The guest may point anywhere.  Where no memory is there is no table, and a walk will
+ * say so; no shadow page is made for it.
+ */
+static void drop_invisible(const struct mmu *m, struct wanted *w)
+{
+	const struct slot_set *set;
+
+	if (w->role.direct)
+		return;
+	rcu_read_begin();
+	set = slots_current(m->slots);
+	for (unsigned int i = 0; i < w->n; i++)
+		if (!slot_set_find(set, w->key[i] >> PAGE_SHIFT))
+			w->key[i] = NO_TABLE;
+	rcu_read_end();
+}
+
 static bool is_usable(const struct mmu *m, const struct shadow_roots *r)
 {
 	for (unsigned int i = 0; i < 4; i++)
@@ -142,12 +160,13 @@ static bool fill_roots(struct mmu *m, struct shadow_roots *r, const struct wante
 }
 
 /* In the place of the one that was current longest ago, or nearly. */
-static bool load_new(struct mmu_vcpu *v, const struct wanted *w)
+static bool load_new(struct mmu_vcpu *v, struct wanted *w)
 {
 	struct mmu *m = v->mmu;
 	unsigned int victim = (v->root + 1) % SHADOW_CACHED_ROOTS;
 	bool ok;
 
+	drop_invisible(m, w);
 	rwlock_wrlock(&m->lock);
 	release(m, &v->roots[victim]);
 	shadow_make_room(m, w->n);
