@@ -20,7 +20,7 @@ static inline bool dirty_ring_blocks(const struct mmu_vcpu *v, const struct mems
  */
 static inline void dirty_mark(struct mmu_vcpu *v, const struct memslot *slot, gfn_t gfn)
 {
-	if (!memslot_is_logged(slot) || !rule(SET_BIT_ORDER_VCPU))
+	if (!memslot_is_logged(slot))
 		return;
 	if (v->ring.entries)
 		dirty_ring_push(&v->ring, slot->id, gfn - slot->base_gfn);

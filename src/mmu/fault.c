@@ -38,9 +38,12 @@ static bool fix_fast(struct mmu_vcpu *v, const struct fault *f, enum fault_verdi
 		goto out;
 	}
 	new.raw = e.spte.raw | SPTE_W;
+	if (!rule(SET_BIT_ORDER_VCPU))
+		dirty_mark(v, slot, f->gfn);
 	if (sptep_cmpxchg(e.slot, &e.spte, new)) {
 		trace_fast_page_fault(v->index, f->gpa, e.spte.raw, new.raw);
-		dirty_mark(v, slot, f->gfn);
+		if (rule(SET_BIT_ORDER_VCPU))
+			dirty_mark(v, slot, f->gfn);
 		vcpu_count(v, pf_fast);
 		*verdict = FAULT_FIXED;
 		fixed = true;
@@ -65,7 +68,7 @@ static enum fault_verdict find_memory(struct mmu_vcpu *v, struct fault *f)
 		verdict = FAULT_MMIO;
 	} else if (slot->flags & MEMSLOT_INVALID) {
 		/* About to be moved or deleted: neither memory nor MMIO yet. */
-		verdict = FAULT_RETRY;
+		verdict = mutant(INVALID_SLOT_IS_MMIO) ? FAULT_MMIO : FAULT_RETRY;
 	} else if (f->write && (slot->flags & KVM_MEM_READONLY)) {
 		verdict = FAULT_MMIO;
 		f->generation = GENERATION_IN_PROGRESS; /* reads are not MMIO */
@@ -173,11 +176,10 @@ static enum fault_verdict remember_mmio(struct mmu_vcpu *v, const struct fault *
 static enum fault_verdict install(struct mmu_vcpu *v, const struct fault *f,
 				  const struct host_page *page)
 {
-	struct mmu *m = v->mmu;
 	enum fault_verdict verdict = FAULT_RETRY;
 	const struct memslot *slot;
 
-	rwlock_rdlock(&m->lock);
+	rwlock_rdlock(&v->mmu->lock);
 	rcu_read_begin();
 	slot = fault_still_holds(v, f, page);
 	if (!slot)
@@ -186,12 +188,12 @@ static enum fault_verdict install(struct mmu_vcpu *v, const struct fault *f,
 		verdict = FAULT_RING_FULL;
 		goto out;
 	}
-	verdict = tdp_map(m, f->gfn, page, f->write, f->write || !memslot_is_logged(slot));
+	verdict = tdp_map(v->mmu, f->gfn, page, f->write, f->write || !memslot_is_logged(slot));
 	if (f->write && verdict == FAULT_FIXED)
 		dirty_mark(v, slot, f->gfn);
 out:
 	rcu_read_end();
-	rwlock_rdunlock(&m->lock);
+	rwlock_rdunlock(&v->mmu->lock);
 	return verdict;
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/trace.h"
 #include "mmu/request.h"
+#include "mmu/tlb.h"
 
 /*
  * One round: every vCPU is asked to empty its TLB, and those in guest mode are
@@ -16,13 +17,17 @@ static void flush_round(struct mmu *m)
 	for (uint32_t i = 0; i < n; i++) {
 		struct mmu_vcpu *v = atomic_ptr_load_relaxed(&m->vcpus[i]);
 
-		if (v)
+		if (!v || (mutant(FLUSH_ONLY_RUNNING) && !guest_mode(v)))
+			continue;
+		if (rule(TLB_OWNER_ONLY))
 			request_post(v, REQUEST_TLB_FLUSH);
+		else
+			tlb_flush_all(v);
 	}
 	for (uint32_t i = 0; i < n; i++) {
 		struct mmu_vcpu *v = atomic_ptr_load_relaxed(&m->vcpus[i]);
 
-		if (v)
+		if (v && rule(TLB_OWNER_ONLY))
 			request_wait_left_guest(v);
 	}
 	atomic32_xchg(&m->flush_round, 0);
@@ -31,10 +36,30 @@ static void flush_round(struct mmu *m)
 	mmu_count(m, remote_tlb_flush);
 }
 
+/* The published form of 2010, for the checker: A/B/A (docs/findings.md). */
+static void settle_by_reset(struct mmu *m)
+{
+	uint64_t debt = atomic64_load_acquire(&m->owed);
+
+	if (!debt)
+		return;
+	flush_round(m);
+	if (mutant(DEBT_IS_A_FLAG))
+		atomic64_store_release(&m->owed, 0);
+	else
+		atomic64_cmpxchg(&m->owed, &debt, 0);
+}
+
 void flush_settle(struct mmu *m)
 {
 	uint64_t debt = atomic64_load_acquire(&m->owed);
 
+	if (mutant(DEBT_RESET_TO_ZERO) || mutant(DEBT_IS_A_FLAG)) {
+		settle_by_reset(m);
+		return;
+	}
+	if (mutant(DEBT_NARROW))
+		debt &= 0xff;
 	mmu_count(m, remote_tlb_flush_requests);
 	if (atomic64_load_acquire(&m->paid) >= debt) {
 		mmu_count(m, remote_tlb_flush_elided);
@@ -53,7 +78,11 @@ void flush_settle(struct mmu *m)
 		 */
 		if (rule(DEBT_READ_BEFORE_REQUEST))
 			debt = atomic64_load_acquire(&m->owed);
+		if (mutant(PAID_BEFORE_DONE))
+			atomic64_store_release(&m->paid, debt);
 		flush_round(m);
+		if (!rule(DEBT_READ_BEFORE_REQUEST))
+			debt = atomic64_load_acquire(&m->owed);
 		atomic64_store_release(&m->paid, debt);
 		trace_remote_flush(debt, 0);
 	}

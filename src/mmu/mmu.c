@@ -139,7 +139,8 @@ void mmu_vcpu_destroy(struct mmu_vcpu *v)
 
 void mmu_paging_changed(struct mmu_vcpu *v)
 {
-	tlb_flush_all(v);
+	if (!mutant(CR3_LOAD_KEEPS_TLB))
+		tlb_flush_all(v);
 	/* They are loaded, and made up to date, before they are next used. */
 	v->roots_loaded = false;
 }
@@ -182,6 +183,8 @@ uint32_t mmu_reset_dirty_rings(struct mmu *m)
 	if (taken && rule(RING_RESET_FLUSHES) && rule(SLOTS_LOCK_SPANS_FLUSH))
 		flush_settle(m);
 	mutex_unlock(&s->lock);
+	if (taken && !rule(SLOTS_LOCK_SPANS_FLUSH))
+		flush_settle(m);
 	return taken;
 }
 

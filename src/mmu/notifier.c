@@ -6,7 +6,9 @@
 
 /* Faults elsewhere need the MMU lock too: it is not held for longer than it takes
  * to drop this many translations, and those of 1 GiB more. */
+#ifndef ZAPS_BEFORE_YIELD
 #define ZAPS_BEFORE_YIELD 4096
+#endif
 
 struct unmap {
 	struct mmu *mmu;
@@ -51,6 +53,8 @@ static void unmap_slot(void *ctx, struct memslot *slot) NO_THREAD_SAFETY
 
 	for (; first <= last; first = next) {
 		next = MIN(level_align(first, LEVEL_1G) + level_pages(LEVEL_1G), last + 1);
+		if (mutant(FLUSH_OVERWRITTEN))
+			u->n_zapped = 0;
 		u->n_zapped += u->mmu->ops->zap_leafs(u->mmu, first, next);
 		if (u->n_zapped >= ZAPS_BEFORE_YIELD)
 			yield_lock(u);
@@ -60,6 +64,10 @@ static void unmap_slot(void *ctx, struct memslot *slot) NO_THREAD_SAFETY
 /* WINDOW_UNION: the hull of all that are open; it shrinks only to nothing. */
 static void open_window(struct mmu *m, hva_t start, hva_t end) REQUIRES(m->lock)
 {
+	if (mutant(WINDOW_IN_FRAMES)) {
+		start >>= PAGE_SHIFT;
+		end >>= PAGE_SHIFT;
+	}
 	if (m->invalidate_count++ == 0 || !rule(WINDOW_UNION)) {
 		m->invalidate_start = start;
 		m->invalidate_end = end;
@@ -92,15 +100,25 @@ void mmu_invalidate_begin(struct mmu *m, hva_t start, hva_t end, struct invalida
 	rwlock_wrlock(&m->lock);
 	if (rule(COUNT_INC_THEN_ZAP_SAME_CS))
 		open_window(m, start, end);
+	if (mutant(FLUSH_BEFORE_CLEAR)) {
+		flush_owe(m);
+		flush_settle(m);
+	}
 	slot_tree_visit_hva(set->by_hva, start, end, unmap_slot, &u);
 	record_debt(m, &u);
+	if (!rule(COUNT_INC_THEN_ZAP_SAME_CS)) {
+		rwlock_wrunlock(&m->lock);
+		rwlock_wrlock(&m->lock);
+		open_window(m, start, end);
+	}
 	rwlock_wrunlock(&m->lock);
 
 	/*
 	 * Also if nothing was mapped: somebody else may have dropped a
 	 * translation of these pages and not have flushed yet.
 	 */
-	if ((u.any_zapped || rule(NO_SPTE_IMPLIES_NO_TLB)) && rule(FLUSH_BEFORE_FREE))
+	if ((u.any_zapped || rule(NO_SPTE_IMPLIES_NO_TLB)) && rule(FLUSH_BEFORE_FREE) &&
+	    !mutant(FLUSH_BEFORE_CLEAR))
 		flush_settle(m);
 }
 
@@ -118,7 +136,8 @@ void mmu_invalidate_end(struct invalidation *inv)
 		m->invalidate_count--;
 		rwlock_wrunlock(&m->lock);
 	}
-	slots_invalidate_end(m->slots);
+	if (inv->overlaps || !mutant(END_NOT_BALANCED))
+		slots_invalidate_end(m->slots);
 }
 
 bool mmu_invalidate_retry(const struct mmu *m, uint64_t seq, hva_t start, hva_t end)

@@ -27,11 +27,17 @@ void request_service_mmu(struct mmu_vcpu *v)
 {
 	bool flush;
 
+	if (!rule(CLEAR_BEFORE_SERVICE)) {
+		shadow_drop_roots(v, false);
+		tlb_flush_all(v);
+		request_take(v, REQUESTS_OF_MMU);
+		return;
+	}
 	/* FLUSH_AFTER_MMU_REQUESTS: after this one nothing old is left to be cached. */
 	if (request_take(v, REQUEST_ROOTS))
 		shadow_drop_roots(v, false);
 	flush = request_take(v, REQUEST_TLB_FLUSH);
-	if (flush && rule(CLEAR_BEFORE_SERVICE)) {
+	if (flush) {
 		tlb_flush_all(v);
 		vcpu_count(v, requests);
 		if (atomic32_load_acquire(&v->mmu->flush_round))

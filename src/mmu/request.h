@@ -55,8 +55,11 @@ static inline bool guest_mode(const struct mmu_vcpu *v)
 
 static inline void guest_leave(struct mmu_vcpu *v)
 {
+	bool waited_for = mutant(LEAVE_LOOKS_FIRST) && atomic32_load_relaxed(&v->waiters);
+
 	atomic32_fetch_add(&v->guest_seq, 1);
-	if (unlikely(atomic32_load_relaxed(&v->waiters)))
+	if (waited_for ||
+	    (!mutant(LEAVE_LOOKS_FIRST) && unlikely(atomic32_load_relaxed(&v->waiters))))
 		wait_wake_all(&v->guest_seq);
 }
 
@@ -65,8 +68,12 @@ static inline void guest_enter(struct mmu_vcpu *v)
 {
 	for (;;) {
 		v->guest_entries++;
-		atomic32_fetch_add(&v->guest_seq, 1);
-		if (!rule(DEKKER_ENTRY) || !rule(NO_ENTRY_PAST_PENDING) ||
+		if (rule(DEKKER_ENTRY))
+			atomic32_fetch_add(&v->guest_seq, 1);
+		else
+			atomic32_store_relaxed(&v->guest_seq,
+					       atomic32_load_relaxed(&v->guest_seq) + 1);
+		if (!rule(NO_ENTRY_PAST_PENDING) ||
 		    likely(!(atomic32_load_relaxed(&v->requests) & REQUESTS_OF_MMU)))
 			return;
 		guest_leave(v);

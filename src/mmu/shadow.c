@@ -74,7 +74,7 @@ static uint64_t shadow_zap_leafs(struct mmu *m, gfn_t start, gfn_t end)
 	return z.n;
 }
 
-static void shadow_zap_mmio(struct mmu *m)
+static void shadow_zap_mmio(struct mmu *m) REQUIRES(m->lock)
 {
 	struct shadow_page *sp;
 

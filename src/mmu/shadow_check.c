@@ -108,7 +108,7 @@ static const char *check_leaf(const struct mmu *m, const struct shadow_page *sp,
 	    ((spte.raw & SPTE_GW) && !(sp->role.access & SHADOW_WRITE)) ||
 	    (!(spte.raw & SPTE_NX) && !(sp->role.access & SHADOW_EXEC)))
 		return "no entry allows more than its page's role";
-	if (sp->role.direct && (!(spte.raw & SPTE_GD) != !sp->role.dirty ||
+	if (sp->role.direct && (!!(spte.raw & SPTE_GD) != sp->role.dirty ||
 				((spte.raw >> SPTE_KEY_SHIFT) & 15) != sp->role.key))
 		return "DIRECT_ACCESS_MATCH";
 	return NULL;
@@ -211,7 +211,8 @@ static const char *check_page(const struct mmu *m, const struct shadow_page *sp,
 		wrong = check_unsync(sp);
 	if (!wrong && sp->n_roots != count_pins(m, sp))
 		wrong = "a root is pinned by those who have it";
-	if (!wrong && (sp->table.level != (int)sp->role.level || !sp->gfns != sp->role.direct))
+	if (!wrong && (sp->table.level != (int)sp->role.level ||
+		       (sp->gfns == NULL) != sp->role.direct))
 		wrong = "a page is what its role says";
 	return wrong;
 }

@@ -86,7 +86,9 @@ static bool hit_leaf(struct mmu_vcpu *v, struct spte_slot *slot, const struct sh
 	gfn_t gfn = shadow_gfn(sp, level_index(gva >> PAGE_SHIFT, sp->table.level)) + offset;
 	void *host;
 
-	if (!allows(&v->paging, &r, access))
+	/* It was a leaf when it was found; it may have been dropped since. */
+	if ((!spte_is_leaf(spte) && !mutant(HIT_NOT_LOOKED_AT_AGAIN)) ||
+	    !allows(&v->paging, &r, access))
 		return false;
 	result->tracked = access == ACCESS_WRITE && !writable;
 	if (result->tracked && !(faulted && is_tracked(spte)))
@@ -139,7 +141,7 @@ static void clear_entry(struct mmu *m, struct shadow_fault *sf, struct spte_ref 
 	REQUIRES(m->lock)
 {
 	if (spte_kind(sptep_read(&at.sp->table.spte[at.i])) != SPTE_NONE)
-		sf->debt |= shadow_drop(m, at.sp, at.i);
+		sf->debt |= shadow_drop(m, at.sp, at.i) && !mutant(REPLACE_OWES_NOTHING);
 }
 
 static bool leads_to(spte_t spte, gfn_t gfn, union shadow_role role)
@@ -368,7 +370,6 @@ static enum fault_verdict install_locked(struct mmu_vcpu *v, struct shadow_fault
 					 const struct host_page *page) REQUIRES(v->mmu->lock)
 {
 	struct fault *f = &sf->fault;
-	struct mmu *m = v->mmu;
 	const struct memslot *slot = fault_still_holds(v, f, page);
 	enum fault_verdict verdict;
 	struct spte_ref at;
@@ -378,12 +379,12 @@ static enum fault_verdict install_locked(struct mmu_vcpu *v, struct shadow_fault
 		return FAULT_RETRY;
 	if (f->write && dirty_ring_blocks(v, slot))
 		return FAULT_RING_FULL;
-	shadow_make_room(m, WALK_MAX_STEPS);
-	verdict = find_place(v, sf, leaf_level(m, f->gfn, page->level), &at);
+	shadow_make_room(v->mmu, WALK_MAX_STEPS);
+	verdict = find_place(v, sf, leaf_level(v->mmu, f->gfn, page->level), &at);
 	if (verdict != FAULT_FIXED)
 		return verdict;
-	bits = leaf_bits(m, sf, page, slot);
-	verdict = set_leaf(m, sf, at, page, bits);
+	bits = leaf_bits(v->mmu, sf, page, slot);
+	verdict = set_leaf(v->mmu, sf, at, page, bits);
 	if ((verdict == FAULT_FIXED || verdict == FAULT_SPURIOUS) && f->write && (bits & SPTE_W))
 		dirty_mark(v, slot, f->gfn);
 	return verdict;
@@ -416,26 +417,25 @@ static enum fault_verdict install(struct mmu_vcpu *v, struct shadow_fault *sf,
 static void remember_mmio(struct mmu_vcpu *v, struct shadow_fault *sf)
 {
 	const struct fault *f = &sf->fault;
-	struct mmu *m = v->mmu;
 	struct spte_ref at;
 
 	if ((mmio_in_flux(f->generation) && rule(GEN_FROM_SAME_SNAPSHOT)) ||
 	    f->gfn > MMIO_MAX_GFN || sf->walk.rights.key)
 		return;
-	rwlock_wrlock(&m->lock);
-	shadow_make_room(m, WALK_MAX_STEPS);
-	if (fault_may_keep_mmio(m, f) && find_place(v, sf, LEVEL_4K, &at) == FAULT_FIXED) {
+	rwlock_wrlock(&v->mmu->lock);
+	shadow_make_room(v->mmu, WALK_MAX_STEPS);
+	if (fault_may_keep_mmio(v->mmu, f) && find_place(v, sf, LEVEL_4K, &at) == FAULT_FIXED) {
 		uint32_t access = shadow_access(&sf->walk.rights);
 
 		if (!sf->walk.dirty)
 			access &= ~SHADOW_WRITE;
-		clear_entry(m, sf, at);
+		clear_entry(v->mmu, sf, at);
 		sptep_set(&at.sp->table.spte[at.i],
 			  spte_make_mmio(f->gfn, access, f->generation));
 		trace_mark_mmio_spte(f->gfn, access, f->generation);
 	}
-	settle(m, sf);
-	rwlock_wrunlock(&m->lock);
+	settle(v->mmu, sf);
+	rwlock_wrunlock(&v->mmu->lock);
 	shadow_sync(v, &sf->unsync);
 	vcpu_count(v, pf_mmio);
 }

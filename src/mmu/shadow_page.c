@@ -119,7 +119,8 @@ void shadow_set_unsync(struct mmu *m, struct shadow_page *sp, bool unsync)
 	if (atomic32_load_relaxed(&sp->unsync) == unsync)
 		return;
 	atomic32_store_release(&sp->unsync, unsync);
-	tell_parents(m, sp, unsync);
+	if (!mutant(PARENTS_NOT_TOLD))
+		tell_parents(m, sp, unsync);
 	mmu_count_n(m, VM_STAT_mmu_unsync, unsync ? 1 : (uint64_t)-1);
 }
 

@@ -215,6 +215,8 @@ static bool needs_invlpg(const struct mmu_vcpu *v, gva_t gva)
 	for (unsigned int i = 0; i < SHADOW_CACHED_ROOTS; i++) {
 		const struct shadow_page *sp = find_lowest(&v->roots[i], gva);
 
+		if (mutant(INVLPG_CURRENT_ROOT_ONLY) && i != v->root)
+			continue;
 		/* UNSYNC_BEFORE_W: who could write unseen has seen it marked. */
 		if (sp && atomic32_load_acquire(&sp->unsync))
 			return true;
@@ -234,7 +236,8 @@ void shadow_invlpg(struct mmu_vcpu *v, gva_t gva)
 	for (unsigned int i = 0; i < SHADOW_CACHED_ROOTS; i++) {
 		struct shadow_page *sp = find_lowest(&v->roots[i], gva);
 
-		if (!sp || !atomic32_load_relaxed(&sp->unsync))
+		if (!sp || !atomic32_load_relaxed(&sp->unsync) ||
+		    (mutant(INVLPG_CURRENT_ROOT_ONLY) && i != v->root))
 			continue;
 		/* Also if it has no entry: a fault may be about to make one of
 		 * what it read before. */

@@ -204,6 +204,13 @@ static inline void sptep_check(spte_t old, spte_t new)
 static inline bool sptep_cmpxchg(struct spte_slot *slot, spte_t *old, spte_t new)
 {
 	sptep_check(*old, new);
+	if (!rule(VOLATILE_RMW)) {
+		/* What a plain read and a plain store come to. */
+		if (sptep_read(slot).raw == old->raw) {
+			atomic64_store_release(&slot->raw, new.raw);
+			return true;
+		}
+	}
 	return atomic64_cmpxchg(&slot->raw, &old->raw, new.raw);
 }
 
