@@ -54,15 +54,37 @@ enum guest_verdict guest_read(struct mmu_vcpu *v, gpa_t gpa, void *to, unsigned 
 	return verdict;
 }
 
+/*
+ * A page that must be waited for before it can be written is waited for here, outside
+ * the RCU section.  Nothing is changed, should the memory be the guest's no more.
+ */
+static enum guest_verdict make_writable(struct mmu_vcpu *v, gpa_t gpa)
+{
+	const struct memslot *slot;
+	enum guest_verdict verdict;
+	void *host;
+
+	rcu_read_begin();
+	verdict = find(v, gpa, &slot, &host);
+	if (verdict == GUEST_OK && (slot->flags & KVM_MEM_READONLY))
+		verdict = GUEST_READ_ONLY;
+	rcu_read_end();
+	if (verdict == GUEST_OK && !guarded_touch_write(host))
+		verdict = GUEST_ABSENT;
+	return verdict;
+}
+
 enum guest_verdict guest_cmpxchg(struct mmu_vcpu *v, gpa_t gpa, unsigned int bytes, uint64_t *old,
 				 uint64_t value)
 {
 	uint32_t narrow = (uint32_t)*old;
+	enum guest_verdict verdict = make_writable(v, gpa);
 	const struct memslot *slot;
-	enum guest_verdict verdict;
 	void *host;
 	bool ok;
 
+	if (verdict != GUEST_OK)
+		return verdict;
 	/* Unlike a read it must not meet memory that is no longer the guest's. */
 	rcu_read_begin();
 	verdict = find(v, gpa, &slot, &host);

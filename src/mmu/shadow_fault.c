@@ -29,9 +29,11 @@ static struct rights rights_of(spte_t s)
 	};
 }
 
+/* SMEP, SMAP and keys mean nothing without paging, whatever CR4 says. */
 static bool allows(const struct paging *p, const struct rights *r, enum access access)
 {
-	return rights_allow(p, r, access) && key_allows(p, r, access);
+	return !(p->cr0 & X86_CR0_PG) ||
+	       (rights_allow(p, r, access) && key_allows(p, r, access));
 }
 
 /* The lowest entry on the way to @gva; NULL: there is no root. */

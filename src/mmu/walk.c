@@ -266,9 +266,10 @@ static ALWAYS_INLINE enum walk_verdict walk_once(struct mmu_vcpu *v, struct walk
 	return WALK_OK;
 }
 
+/* Linear addresses have 32 bits then. */
 static void walk_unpaged(struct walk *w)
 {
-	w->gpa = w->gva;
+	w->gpa = (uint32_t)w->gva;
 	w->rights = (struct rights){ .user = true, .write = true };
 	w->writable = w->dirty = true;
 	w->level = LEVEL_4K;

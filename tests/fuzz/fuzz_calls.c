@@ -47,7 +47,8 @@ static void set_up(void)
 
 	arena = mmap(NULL, ARENA_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	argument = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (arena == MAP_FAILED || argument == MAP_FAILED || mprotect(argument + PAGE, PAGE, PROT_NONE))
+	if (arena == MAP_FAILED || argument == MAP_FAILED ||
+	    mprotect(argument + PAGE, PAGE, PROT_NONE))
 		abort();
 	sigaction(SIGALRM, &action, NULL);
 }
@@ -100,7 +101,8 @@ static void tame(uint32_t request, void *arg)
 
 static bool makes_descriptor(uint32_t request)
 {
-	return request == KVM_CREATE_VM || request == KVM_CREATE_VCPU || request == KVM_GET_STATS_FD;
+	return request == KVM_CREATE_VM || request == KVM_CREATE_VCPU ||
+	       request == KVM_GET_STATS_FD;
 }
 
 static void step_call(struct target *t, struct input *in)
@@ -119,7 +121,9 @@ static void step_call(struct target *t, struct input *in)
 		result = umbra_ioctl(fd, request, how & 0x40 ? value << 32 | value : value % 70);
 	} else {
 		input_bytes(in, at, bytes);
-		tame(request, at);
+		/* One that is cut off is refused. */
+		if (bytes >= sizeof(struct kvm_userspace_memory_region))
+			tame(request, at);
 		result = umbra_ioctl(fd, request, (uintptr_t)at);
 	}
 	if (makes_descriptor(request)) {
