@@ -74,10 +74,21 @@ static bool hit_mmio(const struct mmu_vcpu *v, spte_t spte, gva_t gva, enum acce
 }
 
 /*
- * In guest mode.  False: fault.  @faulted: it has been tried.  A write to a tracked page
- * is accepted only then, as a fault may give the page up to the guest instead, and
- * looks whether the dirty ring has room.
+ * A write to a tracked page is accepted only after a fault, which may give the page up to
+ * the guest instead, and looks whether the dirty ring has room.  After: not by the
+ * same call, since a write to two such pages needs both at once, without guest mode
+ * being left between; but soon, so that the log's slack is not used up.
  */
+static bool was_just_faulted(struct mmu_vcpu *v, gva_t gva, bool faulted)
+{
+	struct tracked_page *p = &v->tracked_pages[(gva >> PAGE_SHIFT) & 1];
+
+	if (faulted)
+		*p = (struct tracked_page){ gva & PAGE_MASK, v->guest_entries };
+	return p->gva == (gva & PAGE_MASK) && v->guest_entries - p->guest_entries <= 2;
+}
+
+/* In guest mode.  False: fault.  @faulted: it has been tried. */
 static bool hit_leaf(struct mmu_vcpu *v, struct spte_slot *slot, const struct shadow_page *sp,
 		     gva_t gva, enum access access, bool faulted, struct mmu_result *result)
 {
@@ -93,7 +104,7 @@ static bool hit_leaf(struct mmu_vcpu *v, struct spte_slot *slot, const struct sh
 	    !allows(&v->paging, &r, access))
 		return false;
 	result->tracked = access == ACCESS_WRITE && !writable;
-	if (result->tracked && !(faulted && is_tracked(spte)))
+	if (result->tracked && !(is_tracked(spte) && was_just_faulted(v, gva, faulted)))
 		return false;
 	new.raw |= SPTE_A | (writable && access != ACCESS_EXEC ? SPTE_D : 0);
 	/* Also when nothing changes: frame and entry belong together. */

@@ -123,6 +123,12 @@ struct tracked_write {
 };
 #define MAX_TRACKED_WRITES 4u
 
+/* A page that a fault has left tracked, a moment ago. */
+struct tracked_page {
+	gva_t gva;
+	uint32_t guest_entries;
+};
+
 struct mmu_vcpu {
 	/* The hit path: on lines that only the owner touches. */
 	uint64_t tlb_context;		/* flush number and privilege */
@@ -146,6 +152,7 @@ struct mmu_vcpu {
 	bool roots_loaded;		/* it is that of the paging registers */
 	struct tracked_write tracked[MAX_TRACKED_WRITES];
 	unsigned int n_tracked;
+	struct tracked_page tracked_pages[2];
 	uint32_t guest_entries;		/* changes whenever guest mode was left */
 	struct dirty_ring ring;
 

@@ -17,6 +17,7 @@
 #include <umbra/umbra.h>
 #include <unistd.h>
 
+#include "base/guarded.h"
 #include "input.h"
 #include "kvm/call.h"
 
@@ -151,14 +152,16 @@ static void step_map(struct target *t, struct input *in)
 	}
 }
 
-/* Into a run page or a ring; what lies behind the end of the file is not touched. */
+/* Into a run page, a ring, or behind the end of the file. */
 static void step_scribble(struct target *t, struct input *in)
 {
-	unsigned int i = input8(in) % MAX_FDS, n = 1 + input8(in) % 32;
+	unsigned int i = input8(in) % MAX_FDS, n = 1 + input8(in) % 32u;
 	size_t offset = input16(in);
+	uint8_t bytes[32];
 
-	if (t->map[i] && offset + n <= PAGE)
-		input_bytes(in, t->map[i] + offset, n);
+	input_bytes(in, bytes, n);
+	if (t->map[i] && offset + n <= t->map_bytes[i])
+		guarded_copy(t->map[i] + offset, bytes, n);
 }
 
 static void step_memory(struct input *in)
