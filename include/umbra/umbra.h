@@ -31,22 +31,13 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <umbra/modes.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
 #define UMBRA_VERSION "0.1.0"
-
-#ifndef UMBRA_API
-#define UMBRA_API __attribute__((visibility("default")))
-#endif
-
-/** How guest memory is virtualized, for umbra_set_mmu(). */
-enum umbra_mmu_mode {
-	UMBRA_MMU_TDP = 0,	/**< two-dimensional paging */
-	UMBRA_MMU_SHADOW = 1,	/**< shadow paging */
-};
 
 /**
  * umbra_set_mmu - choose the MMU of VMs created from now on.
@@ -55,12 +46,6 @@ enum umbra_mmu_mode {
  * Return: 0, or -EINVAL for a mode that is not known.
  */
 UMBRA_API int umbra_set_mmu(int mode);
-
-/** Which change of a translation owes a TLB flush at once. */
-enum umbra_flush_policy {
-	UMBRA_FLUSH_IF_MMU_WRITABLE = 0, /**< it ceases to be MMU-writable */
-	UMBRA_FLUSH_IF_WRITABLE = 1,	 /**< it ceases to be writable: the older rule */
-};
 
 /**
  * umbra_set_flush_policy - choose the flush policy of VMs created from now on.

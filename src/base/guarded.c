@@ -61,13 +61,60 @@ static uintptr_t relative(const int32_t *field)
 	return (uintptr_t)field + (intptr_t)*field;
 }
 
-/* Linear on purpose: a fault is rare and the table small. */
-static uintptr_t find_fixup(uintptr_t pc)
+#define MAX_TABLES 64
+
+/* Tables of others.  Only added to, under the lock; the handler reads the number first. */
+struct fixup_table {
+	const struct fixup_entry *start, *end;
+};
+
+static struct fixup_table tables[MAX_TABLES];
+static unsigned int n_tables;
+
+static bool is_known(const void *start, unsigned int n)
 {
-	for (const struct fixup_entry *e = __start_umbra_fixup; e < __stop_umbra_fixup; e++)
+	for (unsigned int i = 0; i < n; i++)
+		if (tables[i].start == start)
+			return true;
+	return start == __start_umbra_fixup;
+}
+
+int guarded_add_table(const void *start, const void *end)
+{
+	int err = 0;
+
+	if (start == end)
+		return 0;
+	lock();
+	if (!is_known(start, n_tables)) {
+		if (n_tables < MAX_TABLES) {
+			tables[n_tables] = (struct fixup_table){ start, end };
+			__atomic_store_n(&n_tables, n_tables + 1, __ATOMIC_RELEASE);
+		} else {
+			err = -ENOMEM;
+		}
+	}
+	unlock();
+	return err;
+}
+
+/* Linear on purpose: a fault is rare and a table small. */
+static uintptr_t find_in(const struct fixup_entry *e, const struct fixup_entry *end, uintptr_t pc)
+{
+	for (; e < end; e++)
 		if (relative(&e->insn) == pc)
 			return relative(&e->resume);
 	return 0;
+}
+
+static uintptr_t find_fixup(uintptr_t pc)
+{
+	unsigned int n = __atomic_load_n(&n_tables, __ATOMIC_ACQUIRE);
+	uintptr_t resume = find_in(__start_umbra_fixup, __stop_umbra_fixup, pc);
+
+	for (unsigned int i = 0; i < n && !resume; i++)
+		resume = find_in(tables[i].start, tables[i].end, pc);
+	return resume;
 }
 
 /*

@@ -26,6 +26,10 @@
  * program's own handler.  Any thread.  0 or -errno. */
 int guarded_install(void) MUST_CHECK;
 
+/* More entries, of another program or library that makes such accesses: [@start, @end),
+ * for ever.  Any thread.  0, or -ENOMEM: there are too many such tables. */
+int guarded_add_table(const void *start, const void *end) MUST_CHECK;
+
 struct sigaction;
 /* What sigaction(2) means to the program for a signal that we have taken over:
  * reads and replaces the action to which foreign faults are passed on.

@@ -46,7 +46,10 @@ static int harvest(struct slots *s, const struct memslot *slot, void *bitmap) RE
 	uint64_t n = 0;
 
 	for (size_t i = 0; i < d->n_words; i++) {
-		d->harvest[i] = take_bits(&d->words[i], ~0ull);
+		if (rule(HARVEST_ORDER))
+			d->harvest[i] = take_bits(&d->words[i], ~0ull);
+		else
+			d->harvest[i] = atomic64_load_relaxed(&d->words[i]);
 		if (!d->harvest[i])
 			continue;
 		n += (uint64_t)__builtin_popcountll(d->harvest[i]);
@@ -58,6 +61,8 @@ static int harvest(struct slots *s, const struct memslot *slot, void *bitmap) RE
 	 */
 	if (n && rule(LOGGING_FLUSH_MAY_TRAIL) && rule(FLUSH_BY_SOFTWARE_STATE))
 		s->ops->flush(s->ops_ctx);
+	for (size_t i = 0; !rule(HARVEST_ORDER) && i < d->n_words; i++)
+		take_bits(&d->words[i], d->harvest[i]);
 
 	if (guarded_copy(bitmap, d->harvest, d->n_words * sizeof(*d->harvest))) {
 		atomic64_owner_add(s->n_harvested, n);

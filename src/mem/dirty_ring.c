@@ -16,12 +16,18 @@ void dirty_ring_push(struct dirty_ring *ring, uint32_t slot_id, uint64_t page)
 	struct kvm_dirty_gfn *entry = &ring->entries[at & (ring->size - 1)];
 
 	bug_on(at - atomic32_load_relaxed(&ring->reset) >= ring->size);
+	if (!rule(RING_PUBLISH))
+		shared32_store_relaxed(&entry->flags, KVM_DIRTY_GFN_F_DIRTY);
 	shared32_store_relaxed(&entry->slot, slot_id);
 	shared64_store_relaxed(&entry->offset, page);
-	/* The client reads the entry after it has seen the flag. */
+	/* The client reads the entry after it has seen the flag; and a reset that it
+	 * then asks for must find that the entry was pushed. */
+	if (!mutant(RING_INDEX_AFTER_FLAG))
+		atomic32_store_relaxed(&ring->pushed, at + 1);
 	if (rule(RING_PUBLISH))
 		shared32_store_release(&entry->flags, KVM_DIRTY_GFN_F_DIRTY);
-	atomic32_store_relaxed(&ring->pushed, at + 1);
+	if (mutant(RING_INDEX_AFTER_FLAG))
+		atomic32_store_relaxed(&ring->pushed, at + 1);
 }
 
 /* Consecutive entries often name neighbours: they are protected together. */
@@ -42,7 +48,7 @@ static void protect_batch(struct slots *s, const struct reset_batch *b) REQUIRES
 	 * RING_DISTRUST: the numbers are the client's.  Comparing what is left
 	 * of the slot with the offset cannot wrap, adding to the offset could.
 	 */
-	if (!rule(RING_DISTRUST) || b->offset >= slot->npages)
+	if (rule(RING_DISTRUST) && b->offset >= slot->npages)
 		return;
 	if (slot->npages - b->offset < 64)
 		mask &= (1ull << (slot->npages - b->offset)) - 1;

@@ -111,7 +111,7 @@ void slots_invalidate_end(struct slots *s)
 	if (last)
 		atomic32_fetch_add(&s->mn_closed, 1);
 	mutex_unlock(&s->mn_lock);
-	if (last)
+	if (last && !mutant(END_WAKES_NOBODY))
 		wait_wake_all(&s->mn_closed);
 }
 
@@ -213,9 +213,11 @@ static void publish(struct slots *s, struct next_set *next) REQUIRES(s->lock)
 	rcu_synchronize();
 
 	generation++;
-	if (rule(GEN_WRAP_ZAPS) && s->ops->generation_wraps(generation))
+	if (rule(GEN_WRAP_ZAPS) && s->ops->generation_wraps(generation) && !mutant(WRAP_ZAPS_LATE))
 		s->ops->zap_mmio(s->ops_ctx);
 	atomic64_store_release(&s->generation, generation);
+	if (mutant(WRAP_ZAPS_LATE) && s->ops->generation_wraps(generation))
+		s->ops->zap_mmio(s->ops_ctx);
 
 	slot_tree_update_finish(&next->trees);
 	alloc_free(s->alloc, old, sizeof(*old));
@@ -293,6 +295,8 @@ static int delete_or_move(struct slots *s, struct memslot *old, const struct mem
 	if (!new)
 		s->n_pages -= old->npages;
 	publish(s, &phase2);
+	if (!rule(ZAP_BEFORE_UNREACHABLE))
+		s->ops->zap(s->ops_ctx, invalid);
 
 	s->by_id[old->id] = new;
 	if (!new || old->dirty != new->dirty)
@@ -342,6 +346,8 @@ static int change_flags(struct slots *s, struct memslot *old, const struct memsl
 		return -ENOMEM;
 	}
 	s->by_id[old->id] = new;
+	if (memslot_is_logged(new) && !memslot_is_logged(old) && !rule(WPROT_AFTER_PUBLISH))
+		logging_enabled(s, new);
 	publish(s, &next);
 	/*
 	 * WPROT_AFTER_PUBLISH: after the wait in publish() every fault sees the

@@ -19,6 +19,7 @@
 #include "sync/atomic.h"
 #include "sync/lock.h"
 #include "sync/rcu.h"
+#include "sync/rule.h"
 
 #ifndef SLOTS_MAX_IDS
 #define SLOTS_MAX_IDS 32764u
@@ -103,7 +104,7 @@ struct slot_hint {
 static inline const struct memslot *slot_set_find_hinted(const struct slot_set *set, gfn_t gfn,
 							 struct slot_hint *hint)
 {
-	if (hint->version == set->version && hint->slot &&
+	if ((hint->version == set->version || mutant(HINT_NO_VERSION)) && hint->slot &&
 	    gfn - hint->slot->base_gfn < hint->slot->npages)
 		return hint->slot;
 	hint->version = set->version;

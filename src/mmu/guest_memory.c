@@ -3,6 +3,7 @@
 
 #include "base/guarded.h"
 #include "mmu/dirty.h"
+#include "mmu/notifier.h"
 
 static enum guest_verdict find(struct mmu_vcpu *v, gpa_t gpa, const struct memslot **slot,
 			       void **host)
@@ -35,8 +36,27 @@ static bool load(void *to, const void *host, unsigned int bytes)
 	}
 }
 
+/*
+ * Has the page been the guest's ever since @seq was read?  What a table holds while the
+ * host exchanges its memory is none of the guest's business.
+ */
+static bool was_there(struct mmu *m, uint64_t seq, const void *host)
+{
+	hva_t page = (uintptr_t)host & PAGE_MASK;
+	bool was;
+
+	smp_rmb();
+	if (!atomic32_load_acquire(&m->invalidations_open))
+		return atomic64_load_acquire(&m->invalidate_seq) == seq;
+	rwlock_rdlock(&m->lock);
+	was = !mmu_invalidate_retry(m, seq, page, page + PAGE_SIZE);
+	rwlock_rdunlock(&m->lock);
+	return was;
+}
+
 enum guest_verdict guest_read(struct mmu_vcpu *v, gpa_t gpa, void *to, unsigned int bytes)
 {
+	uint64_t seq = atomic64_load_acquire(&v->mmu->invalidate_seq);
 	const struct memslot *slot;
 	enum guest_verdict verdict;
 	void *host;
@@ -51,6 +71,8 @@ enum guest_verdict guest_read(struct mmu_vcpu *v, gpa_t gpa, void *to, unsigned 
 	 */
 	if (verdict == GUEST_OK && !load(to, host, bytes))
 		verdict = GUEST_ABSENT;
+	if ((verdict == GUEST_OK || verdict == GUEST_ABSENT) && !was_there(v->mmu, seq, host))
+		verdict = GUEST_RETRY;
 	return verdict;
 }
 
@@ -74,34 +96,51 @@ static enum guest_verdict make_writable(struct mmu_vcpu *v, gpa_t gpa)
 	return verdict;
 }
 
+/* Under the lock, so that no invalidation begins before it is done; the page has been
+ * waited for. */
+static enum guest_verdict cmpxchg_locked(struct mmu_vcpu *v, uint64_t seq, gpa_t gpa,
+					 unsigned int bytes, uint64_t *old, uint64_t value)
+	REQUIRES_SHARED(v->mmu->lock)
+{
+	uint32_t narrow = (uint32_t)*old;
+	const struct memslot *slot;
+	enum guest_verdict verdict;
+	hva_t page;
+	void *host;
+	bool ok;
+
+	verdict = find(v, gpa, &slot, &host);
+	if (verdict != GUEST_OK)
+		return verdict;
+	if (slot->flags & KVM_MEM_READONLY)
+		return GUEST_READ_ONLY;
+	if (dirty_ring_blocks(v, slot))
+		return GUEST_RING_FULL;
+	page = (uintptr_t)host & PAGE_MASK;
+	if (mmu_invalidate_retry(v->mmu, seq, page, page + PAGE_SIZE))
+		return GUEST_RETRY;
+	ok = bytes == 8 ? guarded_cmpxchg64(host, old, value) :
+			  guarded_cmpxchg32(host, &narrow, (uint32_t)value);
+	if (bytes == 4)
+		*old = narrow;
+	if (ok)
+		dirty_mark(v, slot, gpa >> PAGE_SHIFT);
+	return ok ? GUEST_OK : GUEST_ABSENT;
+}
+
 enum guest_verdict guest_cmpxchg(struct mmu_vcpu *v, gpa_t gpa, unsigned int bytes, uint64_t *old,
 				 uint64_t value)
 {
-	uint32_t narrow = (uint32_t)*old;
+	uint64_t seq = atomic64_load_acquire(&v->mmu->invalidate_seq);
 	enum guest_verdict verdict = make_writable(v, gpa);
-	const struct memslot *slot;
-	void *host;
-	bool ok;
 
 	if (verdict != GUEST_OK)
 		return verdict;
 	/* Unlike a read it must not meet memory that is no longer the guest's. */
+	rwlock_rdlock(&v->mmu->lock);
 	rcu_read_begin();
-	verdict = find(v, gpa, &slot, &host);
-	if (verdict == GUEST_OK && (slot->flags & KVM_MEM_READONLY))
-		verdict = GUEST_READ_ONLY;
-	if (verdict == GUEST_OK && dirty_ring_blocks(v, slot))
-		verdict = GUEST_RING_FULL;
-	if (verdict == GUEST_OK) {
-		ok = bytes == 8 ? guarded_cmpxchg64(host, old, value) :
-				  guarded_cmpxchg32(host, &narrow, (uint32_t)value);
-		if (bytes == 4)
-			*old = narrow;
-		if (ok)
-			dirty_mark(v, slot, gpa >> PAGE_SHIFT);
-		else
-			verdict = GUEST_ABSENT;
-	}
+	verdict = cmpxchg_locked(v, seq, gpa, bytes, old, value);
 	rcu_read_end();
+	rwlock_rdunlock(&v->mmu->lock);
 	return verdict;
 }

@@ -85,6 +85,7 @@ struct mmu {
 	unsigned int invalidate_count;	/* [l] */
 	hva_t invalidate_start;		/* [l] hull of the open invalidations */
 	hva_t invalidate_end;		/* [l] */
+	struct atomic32 invalidations_open; /* (a) invalidate_count, for a look without it */
 
 	/* The flush debt: mmu/flush.h. */
 	struct atomic64 owed;		/* (a) */

@@ -64,6 +64,7 @@ static void unmap_slot(void *ctx, struct memslot *slot) NO_THREAD_SAFETY
 /* WINDOW_UNION: the hull of all that are open; it shrinks only to nothing. */
 static void open_window(struct mmu *m, hva_t start, hva_t end) REQUIRES(m->lock)
 {
+	atomic32_fetch_add(&m->invalidations_open, 1);
 	if (mutant(WINDOW_IN_FRAMES)) {
 		start >>= PAGE_SHIFT;
 		end >>= PAGE_SHIFT;
@@ -134,6 +135,7 @@ void mmu_invalidate_end(struct invalidation *inv)
 					       atomic64_load_relaxed(&m->invalidate_seq) + 1);
 		bug_on(!m->invalidate_count);
 		m->invalidate_count--;
+		atomic32_fetch_add(&m->invalidations_open, (uint32_t)-1);
 		rwlock_wrunlock(&m->lock);
 	}
 	if (inv->overlaps || !mutant(END_NOT_BALANCED))

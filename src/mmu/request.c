@@ -28,7 +28,8 @@ void request_service_mmu(struct mmu_vcpu *v)
 	bool flush;
 
 	if (!rule(CLEAR_BEFORE_SERVICE)) {
-		shadow_drop_roots(v, false);
+		if (v->mmu->mode == MMU_SHADOW)
+			shadow_drop_roots(v, false);
 		tlb_flush_all(v);
 		request_take(v, REQUESTS_OF_MMU);
 		return;

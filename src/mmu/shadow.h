@@ -89,6 +89,7 @@ struct shadow {
 	struct shadow_page *dead_first, **dead_last; /* [l] unlinked, in the order of their debt */
 	unsigned int n_dead;		/* [l] */
 	uint64_t n_used;		/* [l] in active */
+	uint64_t n_pinned;		/* [l] of these, somebody's root */
 	struct atomic64 generation;	/* (a) of pages made now; written under the lock */
 	struct atomic64 gpt_seq;	/* (a) written under the lock */
 };
@@ -169,7 +170,7 @@ void shadow_changed(struct mmu *m, struct shadow_page *sp) REQUIRES(m->lock);
 void shadow_zap(struct mmu *m, struct shadow_page *sp) REQUIRES(m->lock);
 /* Frees what a flush has passed; all of it, if necessary by a flush. */
 void shadow_reap(struct mmu *m, bool all) REQUIRES(m->lock);
-void shadow_pin(struct shadow_page *sp);
+void shadow_pin(struct mmu *m, struct shadow_page *sp) REQUIRES(m->lock);
 void shadow_unpin(struct mmu *m, struct shadow_page *sp) REQUIRES(m->lock);
 /* Zaps the oldest until @n more fit. */
 void shadow_make_room(struct mmu *m, unsigned int n) REQUIRES(m->lock);

@@ -46,12 +46,13 @@ static uint64_t count_hashed(const struct shadow *s, const struct shadow_page *w
 static const char *check_lists(const struct mmu *m)
 {
 	const struct shadow *s = m->shadow;
-	uint64_t n = 0, n_dead = 0, n_unsync = 0, newest = 0;
+	uint64_t n = 0, n_dead = 0, n_unsync = 0, n_pinned = 0, newest = 0;
 	struct shadow_page *sp;
 
 	cds_list_for_each_entry(sp, &s->active, node) {
 		n++;
 		n_unsync += atomic32_load_relaxed(&sp->unsync);
+		n_pinned += sp->n_roots != 0;
 		if (count_hashed(s, sp) != 1)
 			return "an active page is in the hash once";
 		if (atomic32_load_relaxed(&sp->zapped))
@@ -67,6 +68,8 @@ static const char *check_lists(const struct mmu *m)
 	}
 	if (n != s->n_used || count_hashed(s, NULL) != n || n_dead != s->n_dead)
 		return "the lists are as long as they are said to be";
+	if (n_pinned != s->n_pinned)
+		return "the roots are counted";
 	if (n_unsync != atomic64_load_relaxed(&m->stats[VM_STAT_mmu_unsync]))
 		return "the unsync pages are counted";
 	return NULL;

@@ -273,7 +273,9 @@ void shadow_zap(struct mmu *m, struct shadow_page *sp)
 	/* UNLINK_FLUSH_FREE: a vCPU may be on its way through it. */
 	flush_owe(m);
 	sp->debt = atomic64_load_relaxed(&m->owed);
-	if (!sp->n_roots)
+	if (sp->n_roots)
+		s->n_pinned--;
+	else
 		bury(s, sp);
 }
 
@@ -295,15 +297,19 @@ void shadow_reap(struct mmu *m, bool all)
 	}
 }
 
-void shadow_pin(struct shadow_page *sp)
+void shadow_pin(struct mmu *m, struct shadow_page *sp)
 {
-	sp->n_roots++;
+	m->shadow->n_pinned += !sp->n_roots++;
 }
 
 void shadow_unpin(struct mmu *m, struct shadow_page *sp)
 {
-	if (!--sp->n_roots && atomic32_load_relaxed(&sp->zapped))
+	if (--sp->n_roots)
+		return;
+	if (atomic32_load_relaxed(&sp->zapped))
 		bury(m->shadow, sp);
+	else
+		m->shadow->n_pinned--;
 }
 
 static struct shadow_page *oldest(struct shadow *s)
@@ -316,10 +322,14 @@ static struct shadow_page *oldest(struct shadow *s)
 	return NULL;
 }
 
+/*
+ * Roots come on top: there may be more of them than the limit allows, and what was made
+ * for one step of a fault must be there at the next.
+ */
 void shadow_make_room(struct mmu *m, unsigned int n)
 {
 	struct shadow *s = m->shadow;
-	uint64_t limit = mmu_page_limit(m);
+	uint64_t limit = mmu_page_limit(m) + s->n_pinned;
 	struct shadow_page *sp;
 
 	while (s->n_used + n > limit && (sp = oldest(s))) {

@@ -146,7 +146,7 @@ static bool fill_roots(struct mmu *m, struct shadow_roots *r, const struct wante
 			sp = shadow_make(m, w->key[i] >> PAGE_SHIFT, role, &flush);
 		ok = sp;
 		if (ok) {
-			shadow_pin(sp);
+			shadow_pin(m, sp);
 			r->page[i] = sp;
 		}
 	}

@@ -24,7 +24,6 @@
 
 #include "base/guarded.h"
 #include "preload/preload.h"
-#include "sync/thread.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -52,7 +51,7 @@ static int as_libc(long result)
 
 static bool is_dev_kvm(const char *path)
 {
-	return !thread_is_in_library && path && strcmp(path, "/dev/kvm") == 0;
+	return !preload_is_off() && path && strcmp(path, "/dev/kvm") == 0;
 }
 
 static bool needs_mode(int flags)
@@ -134,7 +133,7 @@ EXPORT int access(const char *path, int mode)
 
 EXPORT int close(int fd)
 {
-	if (thread_is_in_library || !umbra_owns(fd))
+	if (preload_is_off() || !umbra_owns(fd))
 		return NEXT(close)(fd);
 	return as_libc(umbra_close(fd));
 }
@@ -143,7 +142,7 @@ EXPORT int close_range(unsigned int first, unsigned int last, int flags)
 {
 	int result = NEXT(close_range)(first, last, flags);
 
-	if (!result && !(flags & (int)CLOSE_RANGE_CLOEXEC))
+	if (!result && !(flags & (int)CLOSE_RANGE_CLOEXEC) && !preload_is_off())
 		umbra_forget(first, last);
 	return result;
 }
@@ -151,14 +150,15 @@ EXPORT int close_range(unsigned int first, unsigned int last, int flags)
 EXPORT void closefrom(int first)
 {
 	NEXT(closefrom)(first);
-	umbra_forget(first < 0 ? 0 : (unsigned int)first, ~0u);
+	if (!preload_is_off())
+		umbra_forget(first < 0 ? 0 : (unsigned int)first, ~0u);
 }
 
 EXPORT int dup(int fd)
 {
 	int result = NEXT(dup)(fd);
 
-	if (result >= 0)
+	if (result >= 0 && !preload_is_off())
 		umbra_dup(fd, result);
 	return result;
 }
@@ -167,7 +167,7 @@ EXPORT int dup2(int fd, int to)
 {
 	int result = NEXT(dup2)(fd, to);
 
-	if (result >= 0)
+	if (result >= 0 && !preload_is_off())
 		umbra_dup(fd, result);
 	return result;
 }
@@ -176,7 +176,7 @@ EXPORT int dup3(int fd, int to, int flags)
 {
 	int result = NEXT(dup3)(fd, to, flags);
 
-	if (result >= 0)
+	if (result >= 0 && !preload_is_off())
 		umbra_dup(fd, result);
 	return result;
 }
@@ -192,7 +192,8 @@ EXPORT int dup3(int fd, int to, int flags)
 		arg = va_arg(args, void *);                                             \
 		va_end(args);                                                           \
 		result = NEXT(name)(fd, command, arg);                                  \
-		if (result >= 0 && (command == F_DUPFD || command == F_DUPFD_CLOEXEC))  \
+		if (result >= 0 && !preload_is_off() &&                                 \
+		    (command == F_DUPFD || command == F_DUPFD_CLOEXEC))                 \
 			umbra_dup(fd, result);                                          \
 		return result;                                                          \
 	}
@@ -238,7 +239,7 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
 	arg = va_arg(args, void *);
 	va_end(args);
 
-	if (thread_is_in_library)
+	if (preload_is_off())
 		return NEXT(ioctl)(fd, request, arg);
 	if (umbra_owns(fd))
 		return as_libc(umbra_ioctl(fd, request, (uintptr_t)arg));
@@ -313,7 +314,7 @@ EXPORT void *mremap(void *addr, size_t old_length, size_t new_length, int flags,
  * for them are called for every fault that is not. */
 EXPORT int sigaction(int sig, const struct sigaction *new_action, struct sigaction *old_action)
 {
-	if (!thread_is_in_library && guarded_sigaction(sig, new_action, old_action))
+	if (!preload_is_off() && guarded_sigaction(sig, new_action, old_action))
 		return 0;
 	return NEXT(sigaction)(sig, new_action, old_action);
 }
@@ -324,7 +325,7 @@ EXPORT sighandler_t signal(int sig, sighandler_t handler)
 	struct sigaction old_action;
 
 	sigemptyset(&new_action.sa_mask);
-	if (!thread_is_in_library && guarded_sigaction(sig, &new_action, &old_action))
+	if (!preload_is_off() && guarded_sigaction(sig, &new_action, &old_action))
 		return old_action.sa_handler;
 	return NEXT(signal)(sig, handler);
 }

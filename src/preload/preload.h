@@ -5,7 +5,7 @@
 
 #include <stdbool.h>
 
-/* Our own code calls, or the process is on its way out: not the program's doing. */
+/* Our own code calls, or the process begins or ends: not the program's doing. */
 bool preload_is_off(void);
 
 #endif

@@ -16,11 +16,17 @@
 #include "preload/preload.h"
 #include "sync/thread.h"
 
-static bool exiting;
+/* Before our constructor a program may open the device from one of its own; where
+ * that is too soon for our code to run (see meson.build), it may not. */
+#ifdef UMBRA_BEGINS_LATE
+static bool off = true;
+#else
+static bool off;
+#endif
 
 bool preload_is_off(void)
 {
-	return thread_is_in_library || __atomic_load_n(&exiting, __ATOMIC_RELAXED);
+	return thread_is_in_library || __atomic_load_n(&off, __ATOMIC_RELAXED);
 }
 
 /* One write a line, so that lines of different threads do not mix. */
@@ -41,6 +47,7 @@ __attribute__((constructor)) static void begin(void)
 	const char *level = getenv("UMBRA_LOG"), *mmu = getenv("UMBRA_MMU");
 	const char *flush = getenv("UMBRA_FLUSH");
 
+	__atomic_store_n(&off, false, __ATOMIC_RELAXED);
 	if (level)
 		umbra_set_log(log_to_stderr, atoi(level));
 	if (mmu && strcmp(mmu, "shadow") == 0)
@@ -66,5 +73,5 @@ __attribute__((destructor)) static void end(void)
 		}
 	}
 	/* Libraries below us are about to end: their calls are not the program's. */
-	__atomic_store_n(&exiting, true, __ATOMIC_RELAXED);
+	__atomic_store_n(&off, true, __ATOMIC_RELAXED);
 }

@@ -88,12 +88,21 @@ void thread_yield(void)
 	sched_yield();
 }
 
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+static int fork_err;
+
+static void prepare_rcu_for_fork(void)
+{
+	fork_err = pthread_atfork(rcu_before_fork, rcu_after_fork_parent, rcu_after_fork_child);
+}
+
 int thread_at_fork(void (*in_child)(void))
 {
-	/* Child handlers run in the order of registration: RCU's first. */
-	int err = pthread_atfork(rcu_before_fork, rcu_after_fork_parent, rcu_after_fork_child);
-
-	return err ? -err : -pthread_atfork(NULL, NULL, in_child);
+	/* Child handlers run in the order of registration: RCU's first, and once. */
+	pthread_once(&fork_once, prepare_rcu_for_fork);
+	if (fork_err || !in_child)
+		return -fork_err;
+	return -pthread_atfork(NULL, NULL, in_child);
 }
 
 _Static_assert(sizeof(pthread_once_t) == sizeof(int) && PTHREAD_ONCE_INIT == 0,

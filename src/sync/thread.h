@@ -48,7 +48,8 @@ void thread_sleep_until_signal(thread_sigmask_t blocked);
 
 void thread_yield(void);
 
-/* Around fork(2), in the order of pthread_atfork(3), after RCU's own.  0 or -errno. */
+/* Makes RCU ready for fork(2); @in_child, if not NULL, is called in the child after that.
+ * Any number of times.  0 or -errno. */
 int thread_at_fork(void (*in_child)(void)) MUST_CHECK;
 
 /* Runs @init in the first of all calls with this @once; the others wait for it. */

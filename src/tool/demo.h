@@ -29,6 +29,7 @@ struct demo_vcpu {
 	struct kvm_run *run;
 	pthread_t thread;
 	bool started;
+	unsigned int refills_seen;	/* demo.refills before the last KVM_RUN */
 };
 
 struct demo {
@@ -40,7 +41,8 @@ struct demo {
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
 	/* under lock */
-	unsigned int n_paused, n_finished;
+	unsigned int n_paused;		/* vCPUs that have since the last resume */
+	unsigned int n_finished;
 	unsigned int resumes;		/* goes up when paused vCPUs shall run on */
 	unsigned int n_faulted;		/* vCPUs that wait for memory to come back */
 	unsigned int refills;		/* goes up when it has */

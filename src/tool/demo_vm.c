@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* tool/demo_vm.c - the built-in guest's VM, and the threads that run it. */
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <umbra/umbra.h>
 #include <unistd.h>
 
@@ -181,14 +183,31 @@ bool demo_create(struct demo *d)
 	return true;
 }
 
+static void do_nothing(int sig)
+{
+	(void)sig;
+}
+
+/* A vCPU whose guest does not answer is interrupted; again, if it was not in KVM_RUN. */
+static void stop_vcpu(struct demo_vcpu *v)
+{
+	const struct sigaction action = { .sa_handler = do_nothing };
+	const struct timespec moment = { .tv_nsec = 1000000 };
+
+	sigaction(SIGUSR1, &action, NULL);
+	while (pthread_tryjoin_np(v->thread, NULL)) {
+		pthread_kill(v->thread, SIGUSR1);
+		nanosleep(&moment, NULL);
+	}
+}
+
 void demo_destroy(struct demo *d)
 {
 	for (unsigned int i = 0; i < GUEST_VCPUS; i++) {
 		struct demo_vcpu *v = &d->vcpus[i];
 
-		/* A vCPU whose guest does not answer is interrupted by its end. */
 		if (v->started)
-			pthread_join(v->thread, NULL);
+			stop_vcpu(v);
 		if (v->run && v->run != MAP_FAILED)
 			munmap(v->run, (size_t)umbra_get_vcpu_mmap_size(d->kvm_fd, 0));
 		if (v->fd > 0)
@@ -218,20 +237,17 @@ static void wait_for_resume(struct demo *d)
 	pthread_cond_broadcast(&d->changed);
 	while (d->resumes == seen && !d->problem[0])
 		pthread_cond_wait(&d->changed, &d->lock);
-	d->n_paused--;
 	pthread_mutex_unlock(&d->lock);
 }
 
-static void wait_for_memory(struct demo *d)
+/* It may have come back already, for another vCPU that has missed it earlier. */
+static void wait_for_memory(struct demo *d, const struct demo_vcpu *v)
 {
-	unsigned int seen;
-
 	pthread_mutex_lock(&d->lock);
-	seen = d->refills;
 	d->n_efaults++;
 	d->n_faulted++;
 	pthread_cond_broadcast(&d->changed);
-	while (d->refills == seen && !d->problem[0])
+	while (d->refills == v->refills_seen && !d->problem[0])
 		pthread_cond_wait(&d->changed, &d->lock);
 	d->n_faulted--;
 	pthread_mutex_unlock(&d->lock);
@@ -284,7 +300,7 @@ static bool handle_exit(struct demo *d, struct demo_vcpu *v, long result)
 	if (result == -EINTR)
 		return true;
 	if (result == -EFAULT) {
-		wait_for_memory(d);
+		wait_for_memory(d, v);
 		return true;
 	}
 	if (!check(d, "KVM_RUN", result))
@@ -306,12 +322,23 @@ static bool handle_exit(struct demo *d, struct demo_vcpu *v, long result)
 	return false;
 }
 
+static bool may_enter(struct demo *d, struct demo_vcpu *v)
+{
+	bool ok;
+
+	pthread_mutex_lock(&d->lock);
+	v->refills_seen = d->refills;
+	ok = !d->problem[0];
+	pthread_mutex_unlock(&d->lock);
+	return ok;
+}
+
 static void *vcpu_thread(void *arg)
 {
 	struct demo_vcpu *v = arg;
 	struct demo *d = v->demo;
 
-	while (!demo_failed(d) && handle_exit(d, v, umbra_run(v->fd, 0)))
+	while (may_enter(d, v) && handle_exit(d, v, umbra_run(v->fd, 0)))
 		;
 	pthread_mutex_lock(&d->lock);
 	d->n_finished++;
@@ -338,6 +365,7 @@ bool demo_resume(struct demo *d, enum command command)
 	d->mailbox->command = command;
 	pthread_mutex_lock(&d->lock);
 	d->resumes++;
+	d->n_paused = 0;
 	pthread_cond_broadcast(&d->changed);
 	pthread_mutex_unlock(&d->lock);
 	return !demo_failed(d);

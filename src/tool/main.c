@@ -9,11 +9,14 @@
 
 static const char help[] =
 	"Usage: umbra run [OPTION]... [-- PROGRAM [ARG]...]\n"
+	"       umbra stress [OPTION]...\n"
 	"       umbra --help | --version\n"
 	"\n"
-	"Runs a program written for /dev/kvm on a machine that has no usable one.\n"
-	"Without a program, 'umbra run' runs a small guest of its own.\n"
-	"'umbra run --help' lists the options.\n";
+	"run     runs a program written for /dev/kvm on a machine that has no usable one;\n"
+	"        without a program, a small guest of its own\n"
+	"stress  tries the MMU with hostile timing, and checks every access\n"
+	"\n"
+	"'umbra COMMAND --help' lists a command's options.\n";
 
 void complain(const char *format, ...)
 {
@@ -42,6 +45,8 @@ int main(int argc, char **argv)
 	}
 	if (strcmp(argv[1], "run") == 0)
 		return run_command(argc - 1, argv + 1);
+	if (strcmp(argv[1], "stress") == 0)
+		return stress_command(argc - 1, argv + 1);
 	complain("no such command: %s (try 'umbra --help')", argv[1]);
 	return 2;
 }

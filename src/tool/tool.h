@@ -18,6 +18,9 @@ void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* umbra run [OPTIONS] [-- PROGRAM [ARG...]]: the exit status. */
 int run_command(int argc, char **argv);
 
+/* umbra stress [OPTIONS]: the exit status. */
+int stress_command(int argc, char **argv);
+
 /* Replaces this process by @argv with the library preloaded.  Returns the exit
  * status only if it could not. */
 int run_program(const struct run_options *options, char **argv);

@@ -13,6 +13,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "sync/atomic.h"
+
 #define N_PAGES 256
 #define AREA_GPA 0x2000000ull /* in a slot of its own */
 #define ROUNDS 200
@@ -21,28 +23,32 @@ struct racing_vcpu {
 	struct api_vcpu vcpu;
 	pthread_t thread;
 	bool running;
-	volatile uint64_t efaults, mmios, others;
+	struct atomic64 efaults, mmios, others;
 };
 
 static struct api_vm vm;
 static struct racing_vcpu writer, reader;
 static uint8_t *area;
-static volatile bool stop;
+static struct atomic32 stop;
+
+#define both(count) \
+	(atomic64_load_relaxed(&writer.count) + atomic64_load_relaxed(&reader.count))
 
 static void *race(void *arg)
 {
 	struct racing_vcpu *r = arg;
 
-	while (!stop) {
+	while (!atomic32_load_relaxed(&stop)) {
 		long result = umbra_run(r->vcpu.fd, 0);
 
-		if (result == -EFAULT)
-			r->efaults++;
-		else if (result == 0 && r->vcpu.run->exit_reason == KVM_EXIT_MMIO) {
-			r->mmios++;
+		if (result == -EFAULT) {
+			atomic64_fetch_add(&r->efaults, 1);
+		} else if (result == 0 && r->vcpu.run->exit_reason == KVM_EXIT_MMIO) {
+			atomic64_fetch_add(&r->mmios, 1);
 			memset(r->vcpu.run->mmio.data, 0, 8);
-		} else if (result != -EINTR)
-			r->others++;
+		} else if (result != -EINTR) {
+			atomic64_fetch_add(&r->others, 1);
+		}
 	}
 	return NULL;
 }
@@ -57,7 +63,7 @@ static void stop_one(struct racing_vcpu *r)
 	if (!r->running)
 		return;
 	r->running = false;
-	r->vcpu.run->immediate_exit = 1;
+	__atomic_store_n(&r->vcpu.run->immediate_exit, 1, __ATOMIC_RELAXED);
 	/* A plain signal, without effect but that KVM_RUN returns. */
 	pthread_kill(r->thread, SIGUSR1);
 	pthread_join(r->thread, NULL);
@@ -91,7 +97,7 @@ static void map_area(int flags)
 static int set_up(void **state)
 {
 	(void)state;
-	stop = false;
+	atomic32_store_relaxed(&stop, 0);
 	area = NULL;
 	api_vm_create(&vm);
 	map_area(0);
@@ -104,7 +110,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
 	(void)state;
-	stop = true;
+	atomic32_store_relaxed(&stop, 1);
 	stop_one(&writer);
 	stop_one(&reader);
 	api_vm_destroy(&vm);
@@ -141,8 +147,8 @@ static void memory_unmapped_and_mapped_again(void **state)
 		/* All new: nothing of before may show, and the guest writes on. */
 		wait_for_write(64, 0);
 	}
-	assert_int_equal(writer.others + reader.others, 0);
-	assert_int_equal(writer.mmios + reader.mmios, 0);
+	assert_int_equal(both(others), 0);
+	assert_int_equal(both(mmios), 0);
 }
 
 /* Likewise by calls that nobody tells us of. */
@@ -155,7 +161,7 @@ static void memory_replaced_by_raw_system_calls(void **state)
 		assert_int_equal(syscall(SYS_mprotect, area, 8 * 4096, PROT_READ | PROT_WRITE), 0);
 		wait_for_write(3, word(3));
 	}
-	assert_int_equal(writer.others + reader.others, 0);
+	assert_int_equal(both(others), 0);
 }
 
 /* A page is in the log or it is as it was copied: the rule of every live migration. */
@@ -180,7 +186,7 @@ static void the_dirty_log_misses_nothing(void **state)
 			n_dirty++;
 		}
 	}
-	stop = true;
+	atomic32_store_relaxed(&stop, 1);
 	stop_one(&writer);
 	assert_int_equal(umbra_get_dirty_log(vm.fd, &log), 0);
 	for (unsigned int page = 0; page < N_PAGES; page++)
@@ -201,8 +207,8 @@ static void logging_toggled_while_it_is_read(void **state)
 		assert_int_equal(api_set_region(&vm, 1, flags, AREA_GPA, N_PAGES * 4096, area), 0);
 		assert_int_equal(umbra_get_dirty_log(vm.fd, &log), flags ? 0 : -ENOENT);
 	}
-	assert_int_equal(writer.others + reader.others, 0);
-	assert_int_equal(writer.mmios + reader.mmios, 0);
+	assert_int_equal(both(others), 0);
+	assert_int_equal(both(mmios), 0);
 }
 
 /* Where the slot is not, the guest gets MMIO; where it is, memory. */
@@ -215,8 +221,8 @@ static void a_slot_deleted_and_made_again(void **state)
 		if (round % 16 == 0)
 			wait_for_write(N_PAGES - 1, word(N_PAGES - 1));
 	}
-	assert_int_equal(writer.others + reader.others, 0);
-	assert_int_equal(writer.efaults + reader.efaults, 0);
+	assert_int_equal(both(others), 0);
+	assert_int_equal(both(efaults), 0);
 }
 
 /* Deleted for good: after the call has returned the guest reaches it no more. */
@@ -225,19 +231,19 @@ static void a_deleted_slot_is_out_of_reach(void **state)
 	(void)state;
 	for (int round = 0; round < ROUNDS / 4; round++) {
 		uint64_t before[N_PAGES];
-		uint64_t mmios = writer.mmios;
+		uint64_t mmios = atomic64_load_relaxed(&writer.mmios);
 
 		wait_for_write(1, word(1));
 		assert_int_equal(api_set_region(&vm, 1, 0, AREA_GPA, 0, area), 0);
 		for (unsigned int page = 0; page < N_PAGES; page++)
 			before[page] = word(page);
-		while (writer.mmios < mmios + 2 * N_PAGES)
+		while (atomic64_load_relaxed(&writer.mmios) < mmios + 2 * N_PAGES)
 			;
 		for (unsigned int page = 0; page < N_PAGES; page++)
 			assert_int_equal(word(page), before[page]);
 		assert_int_equal(api_set_region(&vm, 1, 0, AREA_GPA, N_PAGES * 4096, area), 0);
 	}
-	assert_int_equal(writer.others + reader.others, 0);
+	assert_int_equal(both(others), 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

@@ -17,6 +17,7 @@ LAYERS = {
     'sync': {'base', 'sync'},
     'mem': {'base', 'sync', 'mem'},
     'mmu': {'base', 'sync', 'mem', 'mmu'},
+    'api': {'base', 'sync', 'mem', 'mmu', 'api', 'umbra'},
     'cpu': {'base', 'sync', 'mmu', 'cpu'},
     'kvm': {'base', 'sync', 'mem', 'mmu', 'cpu', 'kvm', 'umbra'},
     'preload': {'base', 'sync', 'kvm', 'preload', 'umbra'},
@@ -27,7 +28,8 @@ LAYERS = {
 DOORS = [
     (r'\bpthread_\w+', {'sync', 'tool'}),
     (r'\burcu_\w+|<urcu(?!/list\.h)', {'sync'}),
-    (r'<stdatomic\.h>|\b__atomic_\w+|\b__sync_\w+', {'base', 'sync', 'preload'}),
+    (r'<stdatomic\.h>|\b__atomic_\w+|\b__sync_\w+',
+     {'base', 'sync', 'preload', 'tool'}),
     (r'\bSYS_futex\b|\bmembarrier\b', {'sync'}),
     (r'\bclock_gettime\b|\bgettimeofday\b|\b__builtin_ia32_rdtsc', {'sync', 'tool'}),
     (r'<Zydis', {'cpu'}),
@@ -116,6 +118,7 @@ def check_rules(root):
 def check_man_pages(root):
     """Every option of --help is in the man page, and the other way round."""
     for command, source, page in (('umbra-run', 'src/tool/run.c', 'man/umbra-run.1'),
+                                  ('umbra-stress', 'src/tool/stress.c', 'man/umbra-stress.1'),
                                   ('umbra', 'src/tool/main.c', 'man/umbra.1')):
         path = root / page
         if not path.exists():

@@ -335,6 +335,8 @@ static void make_vcpus(struct test_vm *vm, unsigned int n)
 	}
 }
 
+enum mmu_mode vm_mode;
+
 static struct test_vm *make(unsigned int n_vcpus, uint64_t n_pages, bool simulate)
 {
 	struct test_vm *vm = aligned_alloc(CACHE_LINE, ALIGN_UP(sizeof(*vm), (size_t)CACHE_LINE));
@@ -348,6 +350,7 @@ static struct test_vm *make(unsigned int n_vcpus, uint64_t n_pages, bool simulat
 	vm->n_pages = n_pages;
 	vm->memory = map_aligned(n_pages << PAGE_SHIFT, alignment << PAGE_SHIFT);
 	vm->sim.level = LEVEL_4K;
+	vm->mmu.mode = vm_mode;
 	alloc_init(&vm->alloc);
 	assert_int_equal(slots_init(&vm->slots, &vm->alloc, TEST_MAX_GFN,
 				    &vm->mmu.own_stats[VM_STAT_dirty_pages_harvested],

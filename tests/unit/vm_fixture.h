@@ -146,6 +146,9 @@ struct test_vm {
 	uint64_t n_pages;
 };
 
+/* How machines that are made from now on translate. */
+extern enum mmu_mode vm_mode;
+
 /* With the process's own memory, or with sim_host before it. */
 struct test_vm *vm_make(unsigned int n_vcpus, uint64_t n_pages);
 struct test_vm *vm_make_sim(unsigned int n_vcpus, uint64_t n_pages);

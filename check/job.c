@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+#include "check/job.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define MAX_WORKERS 64
+
+struct job *jobs_make(unsigned int n)
+{
+	void *p = mmap(NULL, n * sizeof(struct job) + sizeof(uint32_t),
+		       PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED) {
+		perror("umbra-check");
+		exit(2);
+	}
+	return p;
+}
+
+static void note_progress(void *ctx, uint64_t runs, unsigned int bound)
+{
+	struct job *job = ctx;
+
+	job->runs_so_far = runs;
+	job->bound_so_far = bound;
+}
+
+/* One scenario; true if it failed. */
+static bool explore_one(struct job *job, const struct run_id *id, double seconds)
+{
+	struct explore_options o = job->options;
+	struct program p = run_prepare(id);
+	struct exploration e;
+
+	o.seconds = seconds;
+	o.progress = note_progress;
+	o.progress_ctx = job;
+	explore(&p, &o, &e);
+	e.runs += job->e.runs;
+	e.states += job->e.states;
+	e.seconds += job->e.seconds;
+	if (e.failed) {
+		shrink(&p, &e);
+		job->failing = *id;
+		job->failing.token = e.token;
+	}
+	job->e = e;
+	return e.failed;
+}
+
+static bool is_listed(const char *list, const char *name)
+{
+	size_t n = strlen(name);
+
+	for (const char *at = list; at && (at = strstr(at, name)); at += n)
+		if ((at == list || at[-1] == ' ') && (!at[n] || at[n] == ' '))
+			return true;
+	return false;
+}
+
+static double time_left(const struct job *job, double start)
+{
+	double left = job->options.seconds - (explore_now() - start);
+
+	if (job->options.seconds <= 0)
+		return 0;
+	return left > 0.001 ? left : 0.001;
+}
+
+/* Bound by bound, the likely scenarios first: so what kills is found with the fewest
+ * preemptions, and soon. */
+static void find_killer(struct job *job)
+{
+	const struct mutation *m = job->id.mutation;
+	unsigned int most = job->options.bound;
+	double start = explore_now();
+
+	for (int likely = 1; likely >= 0; likely--) {
+		for (unsigned int i = 0; i < n_scenarios; i++) {
+			const struct scenario *s = scenarios[i];
+
+			for (enum mmu_mode mode = MMU_TDP; mode <= MMU_SHADOW; mode++) {
+				struct run_id id = job->id;
+
+				if ((s->modes && !(s->modes & 1u << mode)) ||
+				    is_listed(m->scenarios, s->name) != likely)
+					continue;
+				id.scenario = s;
+				id.mode = mode;
+				job->options.bound = likely ? most + 1 : 1;
+				if (explore_one(job, &id, time_left(job, start)))
+					return;
+			}
+		}
+	}
+}
+
+static void work(struct job *jobs, unsigned int n, uint32_t *next)
+{
+	for (;;) {
+		uint32_t i = __atomic_fetch_add(next, 1, __ATOMIC_SEQ_CST);
+
+		if (i >= n)
+			return;
+		if (!jobs[i].mine)
+			continue;
+		if (jobs[i].id.scenario)
+			explore_one(&jobs[i], &jobs[i].id, jobs[i].options.seconds);
+		else
+			find_killer(&jobs[i]);
+		__atomic_store_n(&jobs[i].done, true, __ATOMIC_RELEASE);
+	}
+}
+
+static void show(const struct job *jobs, unsigned int n)
+{
+	unsigned int done = 0, mine = 0;
+	const struct job *busy = NULL;
+	const char *what;
+
+	for (unsigned int i = 0; i < n; i++) {
+		mine += jobs[i].mine;
+		done += jobs[i].mine && __atomic_load_n(&jobs[i].done, __ATOMIC_ACQUIRE);
+		if (jobs[i].mine && !jobs[i].done && jobs[i].runs_so_far)
+			busy = &jobs[i];
+	}
+	if (!busy)
+		return;
+	what = busy->id.scenario ? busy->id.scenario->name : busy->id.mutation->name;
+	fprintf(stderr, "\r%u of %u; %.40s: %llu schedules, bound %u \033[K", done, mine, what,
+		(unsigned long long)busy->runs_so_far, busy->bound_so_far);
+}
+
+static unsigned int report_finished(const struct job *jobs, unsigned int n, unsigned int next,
+				    void (*finished)(const struct job *job), bool show_progress)
+{
+	for (; next < n; next++) {
+		if (!jobs[next].mine)
+			continue;
+		if (!__atomic_load_n(&jobs[next].done, __ATOMIC_ACQUIRE))
+			break;
+		if (show_progress)
+			fputs("\r\033[K", stderr);
+		finished(&jobs[next]);
+		fflush(stdout);
+	}
+	return next;
+}
+
+void jobs_run(struct job *jobs, unsigned int n, unsigned int n_workers,
+	      void (*finished)(const struct job *job), bool show_progress)
+{
+	uint32_t *next = (uint32_t *)(jobs + n);
+	unsigned int reported = 0, running = 0;
+
+	fflush(NULL);
+	for (unsigned int i = 0; i < n_workers && i < MAX_WORKERS; i++) {
+		pid_t pid = fork();
+
+		if (pid == 0) {
+			work(jobs, n, next);
+			_exit(0);
+		}
+		running += pid > 0;
+	}
+	if (!running)
+		work(jobs, n, next);
+	while (running) {
+		while (running && waitpid(-1, NULL, WNOHANG) > 0)
+			running--;
+		reported = report_finished(jobs, n, reported, finished, show_progress);
+		if (show_progress && running)
+			show(jobs, n);
+		if (running)
+			poll(NULL, 0, 40);
+	}
+	report_finished(jobs, n, reported, finished, show_progress);
+	if (show_progress)
+		fputs("\r\033[K", stderr);
+}

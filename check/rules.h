@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* check/rules.h - the switches behind rule() and mutant(). */
+#ifndef CHECK_RULES_H
+#define CHECK_RULES_H
+
+#include <stdbool.h>
+
+/* Every rule on, no mutant. */
+void rules_reset(void);
+/* False: there is no such name. */
+bool rules_switch_off(const char *name);
+bool rules_switch_on_mutant(const char *name);
+
+unsigned int rules_count(void);
+const char *rules_name(unsigned int i);
+const char *rules_sentence(unsigned int i);
+
+#endif

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A slot is deleted: every shadow page becomes obsolete, while one vCPU is in the guest
+ * and another faults.  Then the host takes the memory.
+ */
+#include "check/scenario.h"
+
+static void setup(void)
+{
+	guest_make((struct machine_options){ .vcpus = 2, .host_pages = 18 }, 0);
+	client_set_slot(1, 32, 1, 17, 0);
+	host_poke(GUEST_PT, 2 * 8, gpte(32, GPTE_ALL));
+	vcpu_read(0, page(2));
+}
+
+static void guest0(void)
+{
+	vcpu_read(0, page(2));
+	vcpu_read(0, page(1));
+	vcpu_stop(0);
+}
+
+static void guest1(void)
+{
+	vcpu_write(1, page(2));
+	vcpu_stop(1);
+}
+
+static void client(void)
+{
+	client_delete_slot(1);
+	host_unmap(&vm->mmu, 17, 1);
+}
+
+SCENARIO(obsolete_roots,
+	.name = "obsolete-roots",
+	.about = "a slot is deleted, and its memory unmapped, while vCPUs use their roots "
+		 "and fault",
+	.bound = -2,
+	.program = {
+		.setup = setup,
+		.n_threads = 3,
+		.thread = { { "vCPU 0", guest0 }, { "vCPU 1", guest1 }, { "client", client } },
+		.finish = look_no_further,
+	});
