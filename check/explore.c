@@ -12,7 +12,7 @@ double explore_now(void)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
 	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
@@ -351,7 +351,7 @@ void explore(const struct program *p, const struct explore_options *o, struct ex
 	} else {
 		warm_up(p);
 		e->complete = true;
-		for (x.bound = 0; x.bound <= o->bound && e->complete; x.bound++) {
+		for (x.bound = o->first_bound; x.bound <= o->bound && e->complete; x.bound++) {
 			e->bound = x.bound;
 			e->complete = search_bound(p, &x, e, start);
 			e->states = states.n;
@@ -391,6 +391,7 @@ void replay(const struct program *p, const struct token *t, struct run_result *r
 	struct replayer r = { .token = t };
 
 	sched_catch_crashes();
+	memory_prepare();
 	aim(&r);
 	run_program(p, choose_replay, &r, result);
 	sched_forced_tick = UINT64_MAX;

@@ -30,6 +30,7 @@ struct token {
 };
 
 struct explore_options {
+	unsigned int first_bound; /* those below are known to hold */
 	unsigned int bound;
 	double seconds;		/* 0: as long as it takes */
 	uint64_t max_runs;	/* 0: no limit */
@@ -62,6 +63,7 @@ void replay(const struct program *p, const struct token *t, struct run_result *r
 /* Leaves out what the failure does not need. */
 void shrink(const struct program *p, struct exploration *e);
 
+/* Of this process, on a processor: others' work does not count. */
 double explore_now(void);
 
 #endif

@@ -25,7 +25,9 @@ static struct {
 		unsigned int n;
 		struct version version[MAX_VERSIONS];
 		unsigned int oldest;	/* that the vCPU may still have cached */
+		unsigned int complete;	/* the last whose writing instruction has ended */
 	} history[MACHINE_VCPUS][MAX_WATCHED];
+	unsigned int n_open;		/* instructions that write a table, not ended */
 	void *word;			/* orders all of it */
 } g;
 
@@ -80,11 +82,24 @@ static void note_versions(void)
 	}
 }
 
+/*
+ * Between a write to a tracked table and the end of its instruction another vCPU could
+ * have seen the write, and its own INVLPG not have helped: so it is in KVM too.  What the
+ * writer does after the instruction tells nobody too early, so only then it counts.
+ */
+static void note_complete(void)
+{
+	for (unsigned int n = 0; n < vm->n_vcpus && !g.n_open; n++)
+		for (unsigned int i = 0; i < g.n_watched; i++)
+			g.history[n][i].complete = g.history[n][i].n - 1;
+}
+
 static void forget_older(unsigned int n, gva_t gva, bool all)
 {
 	for (unsigned int i = 0; i < g.n_watched; i++)
 		if (all || g.gva[i] == (gva & PAGE_MASK))
-			g.history[n][i].oldest = g.history[n][i].n - 1;
+			g.history[n][i].oldest = MAX(g.history[n][i].oldest,
+						     g.history[n][i].complete);
 }
 
 static void map(unsigned int table, unsigned int i, gfn_t gfn, uint64_t bits)
@@ -121,6 +136,7 @@ void guest_watch(gva_t gva)
 {
 	g.gva[g.n_watched++] = gva & PAGE_MASK;
 	note_versions();
+	note_complete();
 }
 
 void guest_set_gpte(unsigned int n, gfn_t table, unsigned int i, uint64_t value)
@@ -137,7 +153,17 @@ void guest_memory_changed(void)
 	if (!g.word || !g.n_watched)
 		return;
 	memory_note_write(g.word);
+	g.n_open++;
 	note_versions();
+}
+
+void guest_write_ends(void)
+{
+	if (!g.word || !g.n_watched)
+		return;
+	order(true);
+	g.n_open--;
+	note_complete();
 }
 
 void guest_invlpg(unsigned int n, gva_t gva)
@@ -158,6 +184,7 @@ static void set_root(unsigned int n, gfn_t root)
 	order(true);
 	g.root[n] = root;
 	note_versions();
+	note_complete();
 	forget_older(n, 0, true);
 }
 

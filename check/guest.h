@@ -46,9 +46,11 @@ void guest_load_cr3(unsigned int n, gfn_t root);
 /* KVM_SET_SREGS by the client, the vCPU being outside: MODEL_SREGS_FLUSH. */
 void guest_set_sregs_cr3(unsigned int n, gfn_t root);
 
-/* The machine's: a run begins; a store of the guest's takes place. */
+/* The machine's: a run begins; a store of the guest's takes place; and its instruction
+ * has ended. */
 void guest_begin_run(void);
 void guest_memory_changed(void);
+void guest_write_ends(void);
 
 /* Accesses to a watched address. */
 enum outcome guest_read_watched(unsigned int n, gva_t gva);

@@ -227,8 +227,8 @@ static void check_access(const void *at, bool write)
 			   sched_thread_name(f->freed_by - 1));
 	if (write && f->read_only && !oracle_is_blind)
 		sched_fail(VERDICT_STALE_RIGHT,
-			   "%s writes to frame %u (hva page %u) after the host had forbidden it", who,
-			   host_frame_of(at), f->page);
+			   "%s writes to frame %u (hva page %u) after the host had forbidden it",
+			   who, host_frame_of(at), f->page);
 	if (write)
 		memory_note_write(frame);
 	else

@@ -12,7 +12,8 @@ static const char style[] =
 	":root{--paper:#fbfaf7;--ink:#22252b;--soft:#6d7380;--line:#dedad0;--card:#fff;"
 	"--note:#1f5fa8;--word:#8a5a00;--bad:#b3261e;--good:#2a7a3f}\n"
 	"@media(prefers-color-scheme:dark){:root{--paper:#15171c;--ink:#e4e4e0;--soft:#9299a6;"
-	"--line:#30343d;--card:#1d2027;--note:#8ab8f2;--word:#e0b060;--bad:#ff8a80;--good:#86d39a}}\n"
+	"--line:#30343d;--card:#1d2027;--note:#8ab8f2;--word:#e0b060;--bad:#ff8a80;"
+	"--good:#86d39a}}\n"
 	"body{margin:0;background:var(--paper);color:var(--ink);"
 	"font:15px/1.5 system-ui,sans-serif}\n"
 	"main{max-width:1280px;margin:0 auto;padding:2rem 1.25rem 5rem}\n"
@@ -37,7 +38,8 @@ static const char style[] =
 	"pre{background:var(--card);padding:.8rem 1rem;border-radius:4px;overflow-x:auto;"
 	"border:1px solid var(--line);font:12.5px/1.5 ui-monospace,monospace;white-space:pre-wrap;"
 	"overflow-wrap:anywhere}\n"
-	".list td,.list th{padding:.3rem .6rem;border-bottom:1px solid var(--line);text-align:left}\n"
+	".list td,.list th{padding:.3rem .6rem;border-bottom:1px solid var(--line);"
+	"text-align:left}\n"
 	".list td.n{text-align:right;font-variant-numeric:tabular-nums}\n"
 	".ok{color:var(--good)}.bad{color:var(--bad)}\n"
 	"label{cursor:pointer}\n"
@@ -86,7 +88,8 @@ static void put_events(FILE *out, const struct told_run *told)
 			is_fine(e) && !end ? "fine " : "", end ? "end" : "",
 			(unsigned long long)e->tick);
 		for (unsigned int t = 0; t < n; t++) {
-			fprintf(out, "<td class=\"%s\">", (int)t == e->thread ? kinds[e->kind] : "");
+			fprintf(out, "<td class=\"%s\">",
+				(int)t == e->thread ? kinds[e->kind] : "");
 			if ((int)t == e->thread)
 				put(out, e->text);
 			fputs("</td>", out);

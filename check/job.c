@@ -73,32 +73,41 @@ static double time_left(const struct job *job, double start)
 	return left > 0.001 ? left : 0.001;
 }
 
-/* Bound by bound, the likely scenarios first: so what kills is found with the fewest
+/* Every scenario of the list, or none of it, in both modes, with one bound. */
+static bool try_scenarios(struct job *job, bool likely, unsigned int bound, double start)
+{
+	for (unsigned int i = 0; i < n_scenarios; i++) {
+		const struct scenario *s = scenarios[i];
+
+		for (enum mmu_mode mode = MMU_TDP; mode <= MMU_SHADOW; mode++) {
+			struct run_id id = job->id;
+
+			if ((s->modes && !(s->modes & 1u << mode)) ||
+			    is_listed(job->id.mutation->scenarios, s->name) != likely)
+				continue;
+			id.scenario = s;
+			id.mode = mode;
+			job->options.first_bound = job->options.bound = bound;
+			if (explore_one(job, &id, time_left(job, start)))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* The likely scenarios first, and bound by bound: so what kills is found with the fewest
  * preemptions, and soon. */
 static void find_killer(struct job *job)
 {
-	const struct mutation *m = job->id.mutation;
 	unsigned int most = job->options.bound;
 	double start = explore_now();
 
-	for (int likely = 1; likely >= 0; likely--) {
-		for (unsigned int i = 0; i < n_scenarios; i++) {
-			const struct scenario *s = scenarios[i];
-
-			for (enum mmu_mode mode = MMU_TDP; mode <= MMU_SHADOW; mode++) {
-				struct run_id id = job->id;
-
-				if ((s->modes && !(s->modes & 1u << mode)) ||
-				    is_listed(m->scenarios, s->name) != likely)
-					continue;
-				id.scenario = s;
-				id.mode = mode;
-				job->options.bound = likely ? most + 1 : 1;
-				if (explore_one(job, &id, time_left(job, start)))
-					return;
-			}
-		}
-	}
+	for (unsigned int bound = 0; bound <= most; bound++)
+		if (try_scenarios(job, true, bound, start))
+			return;
+	for (unsigned int bound = 0; bound <= 1; bound++)
+		if (try_scenarios(job, false, bound, start))
+			return;
 }
 
 static void work(struct job *jobs, unsigned int n, uint32_t *next)

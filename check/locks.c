@@ -93,7 +93,8 @@ bool locks_allow(int t, enum wait_kind kind, const void *on)
 	case WAIT_RDLOCK:
 		return !((const struct rwlock *)on)->writer;
 	case WAIT_WRLOCK:
-		return !((const struct rwlock *)on)->writer && !((const struct rwlock *)on)->readers;
+		return !((const struct rwlock *)on)->writer &&
+		       !((const struct rwlock *)on)->readers;
 	case WAIT_READERS:
 		for (int i = 0; i < MAX_THREADS; i++)
 			if (h->waits_for[i] && holders[i].rcu_ended == h->section[i])
@@ -253,7 +254,8 @@ void rcu_synchronize(void)
 	if (!sched_is_running())
 		return;
 	if (me()->rcu_depth)
-		sched_fail(VERDICT_NO_PROGRESS, "%s waits for readers in a read section: for itself",
+		sched_fail(VERDICT_NO_PROGRESS,
+			   "%s waits for readers in a read section: for itself",
 			   sched_thread_name(sched_self()));
 	checked_assert_none_from(RANK_MMU);
 	sched_point(memory_is_shared(RCU_WORD));

@@ -198,6 +198,8 @@ static enum outcome one_try(unsigned int n, gva_t gva, bool write, uint64_t *val
 		timeline_note("the page is write-tracked: its shadow entries go");
 		mmu_tracked_writes(v);
 	}
+	if (write)
+		guest_write_ends();
 	*page = vm->last_page[n] = host_page_of(host);
 	return DONE_RAM;
 }
@@ -213,8 +215,9 @@ enum outcome vcpu_access(unsigned int n, gva_t gva, bool write, uint64_t *value)
 		oracle_access_begin(n, gva >> PAGE_SHIFT);
 	for (int i = 0; again; i++) {
 		if (i == MAX_TRIES)
-			sched_fail(VERDICT_NO_PROGRESS, "vCPU %u's access to gva %#llx races for ever",
-				   n, (unsigned long long)gva);
+			sched_fail(VERDICT_NO_PROGRESS,
+				   "vCPU %u's access to gva %#llx races for ever", n,
+				   (unsigned long long)gva);
 		again = false;
 		outcome = one_try(n, gva, write, value, &page, &again);
 	}
@@ -274,8 +277,8 @@ void client_set_slot(unsigned int id, gfn_t gfn, unsigned int pages, unsigned in
 		.userspace_addr = host_hva(page),
 	};
 
-	timeline_note("KVM_SET_USER_MEMORY_REGION: slot %u, gfn %llu, %u pages, hva page %u%s%s", id,
-		      (unsigned long long)gfn, pages, page,
+	timeline_note("KVM_SET_USER_MEMORY_REGION: slot %u, gfn %llu, %u pages, hva page %u%s%s",
+		      id, (unsigned long long)gfn, pages, page,
 		      flags & KVM_MEM_LOG_DIRTY_PAGES ? ", logged" : "",
 		      flags & KVM_MEM_READONLY ? ", read-only" : "");
 	oracle_change_begin();
@@ -383,7 +386,8 @@ static void show_entry(const struct mmu_vcpu *v, const struct tlb_entry *e, unsi
 	    (e->write ^ v->tlb_context) & PAGE_OFFSET_MASK)
 		return;
 	timeline_add_state("  TLB of vCPU %u, entry %u: gva %#llx -> frame %u, %s%s\n", v->index, i,
-			   (unsigned long long)gva, host_frame_of((void *)(uintptr_t)(gva + e->addend)),
+			   (unsigned long long)gva,
+			   host_frame_of((void *)(uintptr_t)(gva + e->addend)),
 			   e->read ? "r" : "", e->write ? "w" : "");
 }
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "check/job.h"
@@ -240,6 +241,14 @@ static void fill_job(struct job *job, const struct scenario *s, enum mmu_mode mo
 	job->mine = index % options.shards == options.shard;
 }
 
+static double wall_clock(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
 static unsigned int make_scenario_jobs(struct job *jobs)
 {
 	unsigned int n = 0;
@@ -262,10 +271,10 @@ static unsigned int make_mutant_jobs(struct job *jobs)
 {
 	unsigned int n = 0;
 
-	for (unsigned int i = 0; i < n_mutations; i++) {
-		if (!is_wanted(mutations[i].name))
+	for (unsigned int i = 0; i < mutations_count(); i++) {
+		if (!is_wanted(mutation_at(i)->name))
 			continue;
-		fill_job(&jobs[n], NULL, MMU_TDP, &mutations[i], n);
+		fill_job(&jobs[n], NULL, MMU_TDP, mutation_at(i), n);
 		n++;
 	}
 	return n;
@@ -283,12 +292,15 @@ static void scenario_finished(const struct job *job)
 	const struct exploration *e = &job->e;
 	char token[TOKEN_BYTES];
 
-	fprintf(lines, "%-28s %-7s %9llu schedules %9llu states %7.2f s  %s", job->id.scenario->name,
-		mode_name(job->id.mode), (unsigned long long)e->runs, (unsigned long long)e->states,
-		e->seconds, e->failed ? "FAILS" : e->complete ? "complete" : "out of time in");
-	fprintf(lines, e->failed ? ": %s\n" : " bound %2$u\n", e->result.sentence, e->bound);
-	if (!e->failed)
+	fprintf(lines, "%-28s %-7s %9llu schedules %9llu states %7.2f s  %s",
+		job->id.scenario->name, mode_name(job->id.mode), (unsigned long long)e->runs,
+		(unsigned long long)e->states,
+		e->seconds, e->failed ? "FAILS" : e->complete ? "complete" : "out of time");
+	if (!e->failed) {
+		fprintf(lines, " to bound %u\n", e->bound);
 		return;
+	}
+	fprintf(lines, ": %s\n", e->result.sentence);
 	token_print(&job->failing, token, sizeof(token));
 	fprintf(lines, "    umbra check --replay %s\n", token);
 }
@@ -348,7 +360,7 @@ static int check_all(void)
 	struct job *jobs = jobs_make(2 * n_scenarios);
 	unsigned int n = make_scenario_jobs(jobs), n_failed = 0, n_mine = 0, n_complete = 0;
 	const struct job *first = NULL;
-	double start = explore_now();
+	double start = wall_clock();
 	uint64_t runs = 0;
 
 	if (!n)
@@ -365,7 +377,7 @@ static int check_all(void)
 			first = &jobs[i];
 	}
 	fprintf(lines, "%u explorations, %u complete, %u failed; %llu schedules in %.1f s\n",
-		n_mine, n_complete, n_failed, (unsigned long long)runs, explore_now() - start);
+		n_mine, n_complete, n_failed, (unsigned long long)runs, wall_clock() - start);
 	if (first)
 		tell(&first->failing, jobs, n);
 	else
@@ -376,7 +388,7 @@ static int check_all(void)
 
 static int check_mutants(void)
 {
-	struct job *jobs = jobs_make(n_mutations);
+	struct job *jobs = jobs_make(mutations_count());
 	unsigned int n = make_mutant_jobs(jobs), found = 0, explained = 0, mine = 0;
 	double slowest = 0;
 
@@ -403,8 +415,14 @@ static int check_mutation(void)
 {
 	struct job *job = jobs_make(1);
 	const struct mutation *m = options.mutation;
+	const struct scenario *s;
+	enum mmu_mode mode;
 
-	fill_job(job, options.only ? scenario_find(options.only) : NULL, MMU_TDP, m, 0);
+	s = options.only ? scenario_find(options.only) : NULL;
+	mode = MMU_TDP;
+	if (options.modes == SHADOW_ONLY || (s && s->modes == SHADOW_ONLY))
+		mode = MMU_SHADOW;
+	fill_job(job, s, mode, m, 0);
 	job->mine = true;
 	fprintf(lines, "%s\n    %s%s.\n", m->name, mutation_is_rule(m) ? "switched off: " : "",
 		m->sentence);
@@ -423,14 +441,14 @@ static int list_all(void)
 	for (unsigned int i = 0; i < n_scenarios; i++)
 		printf("  %-28s %s\n", scenarios[i]->name, scenarios[i]->about);
 	puts("\nRules (--without):");
-	for (unsigned int i = 0; i < n_mutations; i++)
-		if (mutation_is_rule(&mutations[i]))
-			printf("  %-34s %s\n", mutations[i].name, mutations[i].sentence);
+	for (unsigned int i = 0; i < mutations_count(); i++)
+		if (mutation_is_rule(mutation_at(i)))
+			printf("  %-34s %s\n", mutation_at(i)->name, mutation_at(i)->sentence);
 	puts("\nBugs of the past (--mutant):");
-	for (unsigned int i = 0; i < n_mutations; i++)
-		if (!mutation_is_rule(&mutations[i]))
-			printf("  %-34s %s [%s]\n", mutations[i].name, mutations[i].sentence,
-			       mutations[i].from);
+	for (unsigned int i = 0; i < mutations_count(); i++)
+		if (!mutation_is_rule(mutation_at(i)))
+			printf("  %-34s %s [%s]\n", mutation_at(i)->name, mutation_at(i)->sentence,
+			       mutation_at(i)->from);
 	return 0;
 }
 

@@ -53,13 +53,18 @@ static void *map(uint64_t where, size_t bytes)
 	return p;
 }
 
+void memory_prepare(void)
+{
+	if (words)
+		return;
+	words = map(0, WORDS_BYTES);
+	map(ARENA_BASE, ARENA_BYTES);
+	map(FRAMES_BASE, FRAMES_BYTES);
+}
+
 void memory_forget(void)
 {
-	if (!words) {
-		words = map(0, WORDS_BYTES);
-		map(ARENA_BASE, ARENA_BYTES);
-		map(FRAMES_BASE, FRAMES_BYTES);
-	}
+	memory_prepare();
 	madvise(words, WORDS_BYTES, MADV_DONTNEED);
 	run_number = 0;
 }
@@ -161,8 +166,9 @@ void memory_note_read(const void *at)
 
 static uint64_t write_hash(struct word *w, uint64_t by, const void *at)
 {
-	uint64_t h = hash_mix(hash_mix(by, (uintptr_t)at), w->last_write) ^ hash_mix(w->read_sum, 7);
+	uint64_t h = hash_mix(hash_mix(by, (uintptr_t)at), w->last_write);
 
+	h ^= hash_mix(w->read_sum, 7);
 	w->last_write = h;
 	w->read_sum = 0;
 	return h;

@@ -27,6 +27,8 @@
 #define N_FRAMES 4096u
 #define FRAMES_BYTES ((uint64_t)N_FRAMES << 12)
 
+/* The regions exist. */
+void memory_prepare(void);
 /* Forgets which words are shared: a new program. */
 void memory_forget(void);
 void memory_begin_run(void);

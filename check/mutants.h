@@ -15,8 +15,8 @@ struct mutation {
 	const char *survives;	/* why nothing kills it; NULL: something does */
 };
 
-extern const struct mutation mutations[];
-extern const unsigned int n_mutations;
+unsigned int mutations_count(void);
+const struct mutation *mutation_at(unsigned int i);
 
 /* NULL: there is none of this name. */
 const struct mutation *mutation_find(const char *name);

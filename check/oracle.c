@@ -174,8 +174,8 @@ void oracle_compare(unsigned int consumer, unsigned int first, unsigned int n)
 		    dirty.copy[consumer][page] == host_peek(page))
 			continue;
 		sched_fail(VERDICT_LOST_DIRTY,
-			   "vCPU %llu's last write to hva page %u is not in %s copy: the page was in "
-			   "no log that was taken after it",
+			   "vCPU %llu's last write to hva page %u is not in %s copy: the page was "
+			   "in no log that was taken after it",
 			   (unsigned long long)dirty.last_writer[page] - 1, page,
 			   consumer ? "the second client's" : "the client's");
 	}

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check/memory.h"
 #include "check/timeline.h"
 
 void report_run(const struct run_id *id, struct told_run *told)
@@ -11,6 +12,10 @@ void report_run(const struct run_id *id, struct told_run *told)
 	struct program p = run_prepare(id);
 
 	told->id = *id;
+	/* Words that one thread alone uses are not worth telling: the first time tells
+	 * which those are. */
+	memory_forget();
+	replay(&p, &id->token, &told->result);
 	timeline_on = true;
 	replay(&p, &id->token, &told->result);
 	if (told->result.verdict != VERDICT_HOLDS && vm)

@@ -87,8 +87,8 @@ static void print_merged(FILE *out, json_t *o, bool mutants)
 	bool failed = json_is_true(json_object_get(o, "failed"));
 	json_t *f = json_object_get(o, "failure");
 
-	fprintf(out, "%-34s %-7s %10lld schedules  %s\n", text_of(o, mutants ? "mutation" : "scenario"),
-		text_of(failed ? f : o, "mode"),
+	fprintf(out, "%-34s %-7s %10lld schedules  %s\n",
+		text_of(o, mutants ? "mutation" : "scenario"), text_of(failed ? f : o, "mode"),
 		(long long)json_integer_value(json_object_get(o, "schedules")),
 		failed ? mutants ? text_of(f, "scenario") : text_of(f, "sentence") :
 		mutants ? text_of(o, "reason") :

@@ -66,3 +66,14 @@ const char *rules_sentence(unsigned int i)
 {
 	return rules[i].sentence;
 }
+
+const char *rules_find_sentence(const char *name)
+{
+	for (unsigned int i = 0; i < N_RULES; i++)
+		if (strcmp(rules[i].name, name) == 0)
+			return rules[i].sentence;
+	for (unsigned int i = 0; i < N_MUTANTS; i++)
+		if (strcmp(mutants[i].name, name) == 0)
+			return mutants[i].sentence;
+	return "";
+}

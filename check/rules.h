@@ -14,5 +14,7 @@ bool rules_switch_on_mutant(const char *name);
 unsigned int rules_count(void);
 const char *rules_name(unsigned int i);
 const char *rules_sentence(unsigned int i);
+/* Of a rule or a mutant; "" if there is none. */
+const char *rules_find_sentence(const char *name);
 
 #endif

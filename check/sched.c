@@ -182,8 +182,8 @@ static void describe_waits(char *text, size_t bytes)
 	text[0] = 0;
 	for (unsigned int t = 0; t < s.program->n_threads && n < bytes; t++)
 		if (s.thread[t].wait != WAIT_DONE)
-			n += (size_t)snprintf(text + n, bytes - n, "%s%s waits for %s", n ? "; " : "",
-					      s.program->thread[t].name,
+			n += (size_t)snprintf(text + n, bytes - n, "%s%s waits for %s",
+					      n ? "; " : "", s.program->thread[t].name,
 					      locks_describe(s.thread[t].wait, s.thread[t].on));
 }
 
@@ -451,7 +451,8 @@ static void *crash_address;
 static void crash_landing(void)
 {
 	sched_fail(VERDICT_MEMORY, "%s in %s at address %p",
-		   crash_signal == SIGFPE ? "arithmetic fault" : "access to memory that is not there",
+		   crash_signal == SIGFPE ? "arithmetic fault" :
+					    "access to memory that is not there",
 		   sched_thread_name(s.self), crash_address);
 	abort();
 }

@@ -143,8 +143,9 @@ bool sched_is_asleep_on(int t, const void *on);
 
 static inline uint64_t hash_mix(uint64_t a, uint64_t b)
 {
-	uint64_t x = (a ^ (b + 0x9e3779b97f4a7c15ull + (a << 6) + (a >> 2))) * 0xff51afd7ed558ccdull;
+	uint64_t x = a ^ (b + 0x9e3779b97f4a7c15ull + (a << 6) + (a >> 2));
 
+	x *= 0xff51afd7ed558ccdull;
 	return (x ^ (x >> 32)) * 0xc4ceb9fe1a85ec53ull;
 }
 

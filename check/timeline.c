@@ -12,6 +12,7 @@
 #define MAX_EVENTS 4096
 #define MAX_NAMES 256
 #define STATE_BYTES 4096
+#define SPTES_BYTES sizeof(((struct table *)0)->spte)
 
 bool timeline_on;
 
@@ -100,7 +101,7 @@ const char *timeline_name(const void *at)
 
 	if (!n) {
 		snprintf(text, sizeof(texts[0]), "word at %p", at);
-	} else if (n->kind == WORD_SPTE && (uintptr_t)at - n->start < sizeof(((struct table *)0)->spte)) {
+	} else if (n->kind == WORD_SPTE && (uintptr_t)at - n->start < SPTES_BYTES) {
 		const struct table *t = (const struct table *)n->start;
 
 		i = ((uintptr_t)at - n->start) / 8;
@@ -162,7 +163,8 @@ static const char *value_text(const void *at, uint64_t value)
 			 value & 1 ? "in guest" : "outside");
 		return text;
 	case WORD_POINTER:
-		snprintf(text, sizeof(texts[0]), "%s", value ? timeline_name((void *)(uintptr_t)value) : "NULL");
+		snprintf(text, sizeof(texts[0]), "%s",
+			 value ? timeline_name((void *)(uintptr_t)value) : "NULL");
 		return text;
 	case WORD_HEX:
 		snprintf(text, sizeof(texts[0]), "%#llx", (unsigned long long)value);

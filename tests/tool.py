@@ -17,7 +17,7 @@ def umbra(*args, **kwargs):
 
 class Options(unittest.TestCase):
     def test_help_and_version_go_to_standard_output(self):
-        for args in (['--help'], ['run', '--help']):
+        for args in (['--help'], ['run', '--help'], ['stress', '--help']):
             result = umbra(*args)
             self.assertEqual(result.returncode, 0)
             self.assertIn('Usage:', result.stdout)
@@ -29,7 +29,15 @@ class Options(unittest.TestCase):
                             (['run', '--mmu=flat'], 'tdp and shadow'),
                             (['run', '--log=loud'], 'levels'), (['run', '--bad'], 'Try'),
                             (['run', '--flush=never', '--', 'true'], 'mmu-writable and writable'),
-                            (['run', '--stats=/nowhere/at/all', '--', 'true'], 'No such file')):
+                            (['run', '--stats=/nowhere/at/all', '--', 'true'], 'No such file'),
+                            (['stress', '--bad'], 'Try'), (['stress', 'now'], 'options only'),
+                            (['stress', '--mmu=flat'], 'tdp and shadow'),
+                            (['stress', '--vcpus=0'], 'from 1 to 32'),
+                            (['stress', '--vcpus=4x'], 'from 1 to 32'),
+                            (['stress', '--seconds=-1'], 'above 0'),
+                            (['stress', '--seed=x'], 'a number'),
+                            (['stress', '--only=read,pray'], 'no such operation: pray'),
+                            (['stress', '--only=unmap'], "of guests'")):
             result = umbra(*args)
             self.assertEqual(result.returncode, 2, args)
             self.assertIn(words, result.stderr)
@@ -134,6 +142,35 @@ class Programs(unittest.TestCase):
             }''', '-w')
         self.assertEqual(umbra('run', '--', program).returncode, 5)
         self.assertEqual(umbra('run', '--', program, 'before').returncode, 5)
+
+
+class Stress(unittest.TestCase):
+    def summary(self, *args):
+        result = umbra('stress', '--seconds=0.5', *args)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return json.loads(result.stdout), result.stderr
+
+    def test_it_tells_what_it_did(self):
+        for mode in ('tdp', 'shadow'):
+            summary, progress = self.summary(f'--mmu={mode}', '--vcpus=3', '--seed=7')
+            self.assertEqual((summary['mmu'], summary['vcpus'], summary['seed']), (mode, 3, 7))
+            self.assertIsNone(summary['hit'])
+            self.assertIn('seed 7', progress)
+            self.assertGreater(summary['checkpoints'], 0)
+            self.assertGreater(summary['pages_harvested'], 0)
+            self.assertGreater(summary['stats']['mmu_notifier_overlaps'], 0)
+            for operation in ('read', 'tables', 'lazy', 'shared', 'lock', 'unmap', 'slots'):
+                self.assertGreater(summary['operations'][operation], 0, operation)
+
+    def test_only_what_is_asked_for_is_done(self):
+        summary, _ = self.summary('--only=write,mmio,punch')
+        done = {name for name, n in summary['operations'].items() if n}
+        self.assertEqual(done, {'write', 'mmio', 'punch'})
+
+    def test_all_sorts_of_log_come_up(self):
+        logs = {self.summary(f'--seed={seed}', '--only=write,harvest')[0]['log']
+                for seed in (1, 5, 7)}
+        self.assertEqual(logs, {'ring', 'manual', 'bitmap'})
 
 
 class BuiltInGuest(unittest.TestCase):

@@ -21,7 +21,7 @@ static void guest0(void)
 
 static void guest1(void)
 {
-	vcpu_write(1, page(513));
+	vcpu_write(1, page(514));
 	vcpu_stop(1);
 }
 

@@ -5,6 +5,7 @@
  * write to it all the same: MMU-writable says so.
  */
 #include "check/scenario.h"
+#include "check/timeline.h"
 
 #define GVA (2ull << 20)
 
@@ -16,6 +17,9 @@ static void setup(void)
 	guest_watch(GVA);
 	/* Still an ordinary page: nobody has used it as a table. */
 	guest_set_gpte(0, GUEST_PT2, 5, 0);
+	vcpu_boundary(0);
+	/* The first half of a harvest: W is gone, the flush is to come. */
+	vm->slots.ops->write_protect_pages(vm->slots.ops_ctx, vm->slots.by_id[0], GUEST_PT2, 1);
 }
 
 static void guest0(void)
@@ -34,7 +38,9 @@ static void guest1(void)
 
 static void client(void)
 {
-	client_get_log(0, 0);
+	timeline_note("KVM_GET_DIRTY_LOG: the flush after the MMU lock");
+	vm->slots.ops->flush(vm->slots.ops_ctx);
+	timeline_note("KVM_GET_DIRTY_LOG returns");
 }
 
 SCENARIO(track_log,

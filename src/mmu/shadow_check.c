@@ -31,7 +31,7 @@ static bool is_active(const struct shadow *s, const struct shadow_page *wanted)
 	return false;
 }
 
-/* --- the lists ------------------------------------------------------------------ */
+/* --- the lists --------------------------------------------------------------- */
 
 static uint64_t count_hashed(const struct shadow *s, const struct shadow_page *wanted)
 {
@@ -75,7 +75,7 @@ static const char *check_lists(const struct mmu *m)
 	return NULL;
 }
 
-/* --- roots ---------------------------------------------------------------------- */
+/* --- roots ------------------------------------------------------------------- */
 
 static uint32_t count_pins(const struct mmu *m, const struct shadow_page *sp)
 {
@@ -91,7 +91,7 @@ static uint32_t count_pins(const struct mmu *m, const struct shadow_page *sp)
 	return n;
 }
 
-/* --- entries -------------------------------------------------------------------- */
+/* --- entries ----------------------------------------------------------------- */
 
 static const char *check_leaf(const struct mmu *m, const struct shadow_page *sp, unsigned int i,
 			      spte_t spte)
@@ -220,7 +220,7 @@ static const char *check_page(const struct mmu *m, const struct shadow_page *sp,
 	return wrong;
 }
 
-/* --- frames --------------------------------------------------------------------- */
+/* --- frames ------------------------------------------------------------------ */
 
 static bool count_rmap(void *ctx, gfn_t gfn UNUSED, int level, struct frame *frame)
 {

@@ -130,13 +130,16 @@ static struct shadow_page *find_unsync(struct mmu *m, const struct shadow_id *id
 static void protect_tables(struct mmu *m, const struct shadow_batch *batch, uint64_t *changed)
 {
 	bool flush = false;
+	uint64_t seq;
 
 	rwlock_wrlock(&m->lock);
+	seq = atomic64_load_relaxed(&m->shadow->gpt_seq);
 	for (unsigned int i = 0; i < batch->n; i++) {
 		struct shadow_page *sp = find_unsync(m, &batch->id[i]);
 
 		changed[i] = 0;
-		if (!sp)
+		/* What is reached by several ways is there several times; once will do. */
+		if (!sp || sp->changed > seq)
 			continue;
 		shadow_changed(m, sp);
 		changed[i] = sp->changed;

@@ -161,9 +161,11 @@ static int parse(int argc, char **argv, struct stress *s)
 /* Spreads a seed over all bits; never 0. */
 static uint64_t spread(uint64_t x)
 {
-	x = (x + 0x9e3779b97f4a7c15ull) * 0xbf58476d1ce4e5b9ull;
-	x = (x ^ x >> 27) * 0x94d049bb133111ebull;
-	return (x ^ x >> 31) | 1;
+	for (int i = 0; i < 3; i++) {
+		x = (x + 0x9e3779b97f4a7c15ull) * 0xd1342543de82ef95ull;
+		x ^= x >> 29;
+	}
+	return x | 1;
 }
 
 static void init_worker(struct stress *s, struct worker *w, uint64_t number)
@@ -189,6 +191,7 @@ static void init(struct stress *s)
 		init_worker(s, &s->hosts[i], 100 + i);
 	init_worker(s, &s->main, 200);
 	snprintf(s->main.name, sizeof(s->main.name), "checkpoint");
+	stress_choose(s);
 	pthread_mutex_init(&s->pages_lock[0], NULL);
 	pthread_mutex_init(&s->pages_lock[1], NULL);
 	pthread_mutex_init(&s->log_lock, NULL);

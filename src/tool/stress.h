@@ -31,8 +31,8 @@
 #define PTE_PS 0x80ull
 #define PTE_FRAME 0xffffffffff000ull
 
-/* Slot 0, in pages. */
-#define N_TABLES 1024u
+/* Slot 0, in pages: tables; pages that only entries which change lead to; data. */
+#define EXCLUSIVE 512u
 #define VOLATILE 1024u
 #define STEADY 1536u
 #define N_PAGES 2048u
@@ -54,6 +54,7 @@
 #define W_SMALL 8u		/* slot 0, by 4 KiB pages */
 #define W_LARGE 12u		/* slot 0, by 2 MiB pages */
 #define N_CHURN 64u
+#define N_HOT_ENTRIES 4u
 
 #define MAX_VCPUS 32u
 #define N_HOSTS 5u
@@ -143,6 +144,11 @@ struct guest {
 	uint64_t ipi_wanted, ipi_done, ipi_gva; /* (a) */
 };
 
+enum { KIND_EXCLUSIVE, KIND_VOLATILE, KIND_STEADY, N_KINDS };
+static const uint64_t stress_kinds[N_KINDS + 1] = { EXCLUSIVE, VOLATILE, STEADY, N_PAGES };
+#define FIRST_OF_KIND(k) (stress_kinds[k])
+#define END_OF_KIND(k) (stress_kinds[(k) + 1])
+
 struct shared_entry {
 	uint64_t seq;		/* (a) odd: being changed */
 	uint64_t pte;		/* (a) */
@@ -176,11 +182,20 @@ struct stress {
 	uint64_t n_harvested, n_checkpoints; /* (a) */
 	uint64_t slot_state;		/* (a) count << 2 | place + 1, or 0; odd count: in change */
 	struct shared_entry shared[N_CHURN];
+	/* Blocks that guests and host are both fond of for a while: one of each kind and
+	 * half, so that they meet. */
+	uint64_t hot[N_KINDS][2];	/* (a) */
+	uint32_t active;		/* (a) operations, by bit: some of those enabled */
 
 	struct guest guests[MAX_VCPUS];
 	struct worker hosts[N_HOSTS];
 	struct worker main;
 };
+
+static inline bool stress_is_active(const struct stress *s, enum stress_op op)
+{
+	return __atomic_load_n(&s->active, __ATOMIC_RELAXED) >> op & 1;
+}
 
 /* Small things that all need. */
 static inline uint64_t stress_random(struct worker *w)
@@ -189,6 +204,17 @@ static inline uint64_t stress_random(struct worker *w)
 	w->random ^= w->random << 25;
 	w->random ^= w->random >> 27;
 	return w->random * 0x2545f4914f6cdd1dull >> 16;
+}
+
+/* A page that others are likely to be at too. */
+static inline uint64_t stress_random_page(struct worker *w, unsigned int kind)
+{
+	uint64_t r = stress_random(w);
+
+	if (r & 1)
+		return __atomic_load_n(&w->s->hot[kind][r >> 1 & 1], __ATOMIC_RELAXED) * BLOCK +
+		       (r >> 2) % BLOCK;
+	return FIRST_OF_KIND(kind) + (r >> 2) % (END_OF_KIND(kind) - FIRST_OF_KIND(kind));
 }
 
 static inline uint64_t stress_tag(uint64_t page, uint64_t word, uint32_t count)
@@ -241,12 +267,15 @@ void stress_check_word(struct guest *g, uint64_t page, unsigned int word, uint64
 void stress_op_tables(struct guest *g);
 void stress_op_lazy(struct guest *g);
 void stress_op_shared(struct guest *g);
-void stress_serve_ipi(struct guest *g);
+/* Once in a while, or because somebody waits. */
+void stress_serve_ipi(struct guest *g, bool now);
 
 /* stress_host.c */
 bool stress_start_hosts(struct stress *s);
 void stress_join_hosts(struct stress *s);
 /* All threads are at rest: what must be true then. */
 void stress_checkpoint(struct stress *s);
+/* Other blocks, and other operations, from now on. */
+void stress_choose(struct stress *s);
 
 #endif

@@ -11,6 +11,7 @@
 
 #define OPS_IN_A_ROW 64u
 #define SPINS_BEFORE_BREATH 64u
+#define MAX_BURST 16u
 
 static void enter_world(struct guest *g)
 {
@@ -24,10 +25,10 @@ static void leave_world(struct guest *g)
 	pthread_rwlock_unlock(&g->w.s->world);
 }
 
-static void attend(struct guest *g)
+static void attend(struct guest *g, bool now)
 {
 	umbra_vcpu_poll(g->vcpu);
-	stress_serve_ipi(g);
+	stress_serve_ipi(g, now);
 }
 
 bool stress_breathe(struct guest *g)
@@ -35,7 +36,7 @@ bool stress_breathe(struct guest *g)
 	leave_world(g);
 	sched_yield();
 	enter_world(g);
-	attend(g);
+	attend(g, true);
 	return !stress_stopped(g->w.s);
 }
 
@@ -143,7 +144,7 @@ bool stress_lock(struct guest *g, unsigned int word)
 	uint64_t gva = stress_physical(g, g->w.s->lock_gpa + word * 8);
 
 	for (unsigned int spins = 1; !try_lock(g, gva); spins++) {
-		attend(g);
+		attend(g, true);
 		if (spins % SPINS_BEFORE_BREATH == 0 && !stress_breathe(g))
 			return false;
 		if (stress_stopped(g->w.s))
@@ -207,28 +208,35 @@ void stress_check_word(struct guest *g, uint64_t page, unsigned int word, uint64
 
 static uint64_t random_page(struct guest *g)
 {
-	return VOLATILE + stress_random(&g->w) % (N_PAGES - VOLATILE);
+	return stress_random_page(&g->w, stress_random(&g->w) & 1 ? KIND_STEADY : KIND_VOLATILE);
 }
 
+/* More than once: what the TLB has is what others must wait for. */
 static void op_read(struct guest *g)
 {
-	uint64_t page = random_page(g);
-	unsigned int word = stress_random(&g->w) & 1 ?
-				    own_word(g, stress_random(&g->w) % OWN_WORDS) :
-				    (unsigned int)(stress_random(&g->w) % LAZY_WORDS);
+	uint64_t page = random_page(g), gva = stress_physical(g, page * PAGE);
 
-	stress_check_word(g, page, word,
-			  stress_load_sure(g, stress_physical(g, page * PAGE + word * 8)));
+	for (uint64_t n = stress_random(&g->w) % MAX_BURST; n; n--) {
+		unsigned int word = (unsigned int)(stress_random(&g->w) % LAZY_WORDS);
+
+		if (stress_random(&g->w) & 1)
+			word = own_word(g, word % OWN_WORDS);
+		stress_check_word(g, page, word, stress_load_sure(g, gva + word * 8));
+	}
 }
 
 static void op_write(struct guest *g)
 {
-	unsigned int i = (unsigned int)(stress_random(&g->w) % OWN_WORDS), word = own_word(g, i);
-	uint64_t page = random_page(g);
-	uint64_t value = stress_tag(page, word, ++g->count[page][i]);
+	uint64_t page = random_page(g), gva = stress_physical(g, page * PAGE);
 
-	stress_event(&g->w, "store", page * PAGE + word * 8, value);
-	stress_store_sure(g, stress_physical(g, page * PAGE + word * 8), value);
+	for (uint64_t n = stress_random(&g->w) % MAX_BURST; n; n--) {
+		unsigned int i = (unsigned int)(stress_random(&g->w) % OWN_WORDS);
+		unsigned int word = own_word(g, i);
+		uint64_t value = stress_tag(page, word, ++g->count[page][i]);
+
+		stress_event(&g->w, "store", page * PAGE + word * 8, value);
+		stress_store_sure(g, gva + word * 8, value);
+	}
 }
 
 /* --- where memory is not, or not always ---------------------------------------- */
@@ -252,19 +260,18 @@ static void op_mmio(struct guest *g)
 				stress_load(g, WINDOW(W_MMIO) + at, &value), MMIO_GPA + at);
 }
 
-/* Slot 1, of which it is known when it was where. */
-static void op_slot(struct guest *g)
+/* One access to slot 1, of which it is known when it was where. */
+static void access_slot(struct guest *g, uint64_t place, uint64_t page)
 {
-	struct stress *s = g->w.s;
-	uint64_t before = load_shared(&s->slot_state), place = stress_random(&g->w) & 1;
-	uint64_t page = stress_random(&g->w) % N_MOVING, at, value = 0;
 	unsigned int i = (unsigned int)(stress_random(&g->w) % OWN_WORDS), word = own_word(g, i);
 	uint64_t gva = WINDOW(W_MOVING) + (place * N_MOVING + page) * PAGE + word * 8;
+	uint64_t at = PLACE_GPA(place) + page * PAGE + word * 8, before, value;
 	bool write = stress_random(&g->w) % 4 == 0, is_there, in_change;
+	struct stress *s = g->w.s;
 	enum umbra_result result;
 
-	at = PLACE_GPA(place) + page * PAGE + word * 8;
 	value = stress_tag(MOVING_PAGE + page, word, g->count[N_PAGES + page][i] + 1);
+	before = load_shared(&s->slot_state);
 	result = write ? stress_store(g, gva, value) : stress_load(g, gva, &value);
 	in_change = load_shared(&s->slot_state) != before || (before & 4);
 	is_there = (before & 3) == place + 1;
@@ -282,6 +289,16 @@ static void op_slot(struct guest *g)
 		must_be_mmio(g, result, at);
 }
 
+/* Again and again: what is remembered of the first is what may be wrong. */
+static void op_slot(struct guest *g)
+{
+	uint64_t place = stress_random(&g->w) & 1, r = stress_random(&g->w);
+	uint64_t page = (r >> 1) % (r & 1 ? N_HOT_ENTRIES : N_MOVING);
+
+	for (uint64_t n = stress_random(&g->w) % MAX_BURST; n; n--)
+		access_slot(g, place, page);
+}
+
 /* --- the loop ------------------------------------------------------------------ */
 
 static void (*const ops[N_GUEST_OPS])(struct guest *g) = {
@@ -292,12 +309,12 @@ static void (*const ops[N_GUEST_OPS])(struct guest *g) = {
 
 static enum stress_op random_op(struct guest *g)
 {
-	unsigned int op;
+	enum stress_op op;
 
 	do {
-		op = (unsigned int)(stress_random(&g->w) % N_GUEST_OPS);
-	} while (!g->w.s->enabled[op]);
-	return (enum stress_op)op;
+		op = (enum stress_op)(stress_random(&g->w) % N_GUEST_OPS);
+	} while (!stress_is_active(g->w.s, op));
+	return op;
 }
 
 void *stress_guest_main(void *guest)
@@ -312,7 +329,7 @@ void *stress_guest_main(void *guest)
 			stress_begin_op(&g->w);
 			ops[op](g);
 			stress_end_op(&g->w, op);
-			attend(g);
+			attend(g, false);
 		}
 		leave_world(g);
 	}

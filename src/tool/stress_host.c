@@ -14,8 +14,8 @@
 
 #include "tool/stress.h"
 
+#define IDLE_US 2000u
 #define BLOCK_BYTES (BLOCK * (size_t)PAGE)
-#define N_BLOCKS (N_PAGES / BLOCK)
 
 static void pause_a_little(struct worker *w)
 {
@@ -27,31 +27,49 @@ static void pause_a_little(struct worker *w)
 		sched_yield();
 }
 
+/* One of them that is to be done now; waits for it.  N_OPS: it is time to stop. */
 static enum stress_op choose(struct worker *w, enum stress_op first, enum stress_op last)
 {
-	enum stress_op op;
+	while (!stress_stopped(w->s)) {
+		uint64_t n = (uint64_t)(last - first) + 1, r = stress_random(w);
 
-	do {
-		op = (enum stress_op)(first + stress_random(w) % (last - first + 1));
-	} while (!w->s->enabled[op]);
-	return op;
+		for (uint64_t i = 0; i < n; i++) {
+			enum stress_op op = (enum stress_op)(first + (r + i) % n);
+
+			if (stress_is_active(w->s, op))
+				return op;
+		}
+		usleep(IDLE_US);
+	}
+	return N_OPS;
 }
 
 /* --- memory ------------------------------------------------------------------- */
 
-static void fill_with_poison(uint64_t *at)
+/* Pages of one block: all of them, or one. */
+struct range {
+	uint8_t *at;
+	size_t bytes;
+};
+
+static void fill_with_poison(struct range r)
 {
-	for (size_t i = 0; i < BLOCK_BYTES / 8; i++)
+	uint64_t *at = (uint64_t *)(void *)r.at;
+
+	for (size_t i = 0; i < r.bytes / 8; i++)
 		at[i] = POISON;
 }
 
-static void wait_and_look(struct worker *w, const volatile uint64_t *at)
+static void wait_and_look(struct worker *w, struct range r)
 {
+	const volatile uint64_t *at = (uint64_t *)(void *)r.at;
+
+
 	for (uint64_t n = stress_random(w) % 4; n; n--)
 		sched_yield();
 	if (stress_random(w) % 4 == 0)
-		usleep(50);
-	for (size_t i = 0; i < BLOCK_BYTES / 8; i++)
+		usleep((useconds_t)(stress_random(w) % 300));
+	for (size_t i = 0; i < r.bytes / 8; i++)
 		if (at[i] != POISON)
 			stress_hit(w, ORACLE_FREED,
 				   "a guest wrote %#llx to memory at %#zx that was taken",
@@ -59,32 +77,34 @@ static void wait_and_look(struct worker *w, const volatile uint64_t *at)
 				   (size_t)((const uint8_t *)&at[i] - w->s->memory));
 }
 
-static void *map_fresh(void *at)
+static bool map_fresh(struct range r)
 {
-	return mmap(at, BLOCK_BYTES, PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	return mmap(r.at, r.bytes, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED;
+}
+
+static bool move_to(struct range r, void *to)
+{
+	return mremap(r.at, r.bytes, r.bytes, MREMAP_MAYMOVE | MREMAP_FIXED, to) != MAP_FAILED;
 }
 
 /* Its contents wait elsewhere meanwhile. */
-static bool move_away_and_back(struct worker *w, uint8_t *at, uint8_t *elsewhere)
+static bool move_away_and_back(struct worker *w, struct range r, uint8_t *elsewhere)
 {
-	const int flags = MREMAP_MAYMOVE | MREMAP_FIXED;
-
-	if (mremap(at, BLOCK_BYTES, BLOCK_BYTES, flags, elsewhere) == MAP_FAILED ||
-	    map_fresh(at) == MAP_FAILED)
+	if (!move_to(r, elsewhere) || !map_fresh(r))
 		return false;
-	fill_with_poison((uint64_t *)(void *)at);
-	wait_and_look(w, (uint64_t *)(void *)at);
-	return mremap(elsewhere, BLOCK_BYTES, BLOCK_BYTES, flags, at) != MAP_FAILED;
+	fill_with_poison(r);
+	wait_and_look(w, r);
+	return move_to((struct range){ elsewhere, r.bytes }, r.at);
 }
 
-static bool replace(struct worker *w, enum stress_op op, uint8_t *at)
+static bool replace(struct worker *w, enum stress_op op, struct range r)
 {
-	fill_with_poison((uint64_t *)(void *)at);
-	wait_and_look(w, (uint64_t *)(void *)at);
+	fill_with_poison(r);
+	wait_and_look(w, r);
 	if (op == OP_PUNCH)
-		return madvise(at, BLOCK_BYTES, MADV_DONTNEED) == 0;
-	return munmap(at, BLOCK_BYTES) == 0 && map_fresh(at) != MAP_FAILED;
+		return madvise(r.at, r.bytes, MADV_DONTNEED) == 0;
+	return munmap(r.at, r.bytes) == 0 && map_fresh(r);
 }
 
 static void note_dirty(struct stress *s, uint64_t block)
@@ -95,29 +115,84 @@ static void note_dirty(struct stress *s, uint64_t block)
 			  __ATOMIC_ACQ_REL);
 }
 
-static void take_block(struct worker *w, enum stress_op op, uint64_t block, uint8_t *scratch)
+static void take_pages(struct worker *w, enum stress_op op, uint64_t page, uint64_t n,
+		       uint8_t *scratch)
 {
 	struct stress *s = w->s;
-	uint8_t *at = s->memory + block * BLOCK_BYTES;
-	bool nested = stress_random(w) % 4 == 0, ok;
+	struct range r = { s->memory + page * PAGE, n * PAGE };
+	bool nested = stress_random(w) % 8 == 0, ok;
 	struct umbra_invalidation inner, outer;
 
-	stress_event(w, stress_op_names[op], block * BLOCK, nested);
+	stress_event(w, stress_op_names[op], page, n);
 	if (nested)
-		umbra_mmu_invalidate_begin(s->mmu, at - 2 * BLOCK_BYTES, 5 * BLOCK_BYTES, &outer);
-	umbra_mmu_invalidate_begin(s->mmu, at, BLOCK_BYTES, &inner);
+		umbra_mmu_invalidate_begin(s->mmu, r.at - 2 * BLOCK_BYTES, 5 * BLOCK_BYTES,
+					   &outer);
+	umbra_mmu_invalidate_begin(s->mmu, r.at, r.bytes, &inner);
 	if (op == OP_MOVE)
-		ok = move_away_and_back(w, at, scratch);
+		ok = move_away_and_back(w, r, scratch);
 	else
-		ok = replace(w, op, at);
+		ok = replace(w, op, r);
 	if (!ok)
 		stress_hit(w, ORACLE_MEMORY, "the host refuses to change its mappings");
 	if (op != OP_MOVE)
-		note_dirty(s, block);
+		note_dirty(s, page / BLOCK);
 	umbra_mmu_invalidate_end(&inner);
 	if (nested)
 		umbra_mmu_invalidate_end(&outer);
-	stress_event(w, "given back", block * BLOCK, 0);
+	stress_event(w, "given back", page, n);
+}
+
+static uint64_t random_block(struct worker *w, enum stress_op op, unsigned int half)
+{
+	unsigned int kind = op == OP_MOVE ? (unsigned int)(stress_random(w) % (N_KINDS + 1)) :
+					    KIND_VOLATILE;
+	uint64_t first = 0, end = EXCLUSIVE / BLOCK;
+
+	if (kind == KIND_EXCLUSIVE && !half && (stress_random(w) & 1))
+		return EXCLUSIVE / BLOCK;
+	if (kind < N_KINDS) {
+		if (stress_random(w) & 1)
+			return __atomic_load_n(&w->s->hot[kind][half], __ATOMIC_RELAXED);
+		first = FIRST_OF_KIND(kind) / BLOCK;
+		end = END_OF_KIND(kind) / BLOCK;
+	}
+	return first + stress_random(w) % ((end - first) / 2) * 2 + half;
+}
+
+static void choose_hot(struct stress *s, unsigned int kind, unsigned int half)
+{
+	uint64_t first = FIRST_OF_KIND(kind) / BLOCK;
+	uint64_t n = (END_OF_KIND(kind) - FIRST_OF_KIND(kind)) / BLOCK;
+
+	__atomic_store_n(&s->hot[kind][half],
+			 first + stress_random(&s->main) % (n / 2) * 2 + half, __ATOMIC_RELAXED);
+}
+
+/* Half of all operations at a time: some faults show only where others do not hide them. */
+static uint32_t choose_active(struct stress *s)
+{
+	const uint32_t guests = (1u << N_GUEST_OPS) - 1;
+	uint32_t enabled = 0, active;
+
+	for (unsigned int op = 0; op < N_OPS; op++)
+		enabled |= (uint32_t)s->enabled[op] << op;
+	if (stress_random(&s->main) % 4 == 0)
+		return enabled;
+	do {
+		active = enabled & (uint32_t)stress_random(&s->main);
+	} while (!(active & guests));
+	/* Who waits for room in a ring does nothing else. */
+	if (s->log == LOG_RING)
+		active |= enabled & 1u << OP_HARVEST;
+	return active;
+}
+
+void stress_choose(struct stress *s)
+{
+	for (unsigned int kind = 0; kind < N_KINDS; kind++)
+		for (unsigned int half = 0; half < 2; half++)
+			choose_hot(s, kind, half);
+	__atomic_store_n(&s->active, choose_active(s), __ATOMIC_RELAXED);
 }
 
 /* Two threads, each with every other block: their invalidations overlap in time. */
@@ -126,19 +201,20 @@ static void *memory_main(void *arg)
 	struct worker *w = arg;
 	struct stress *s = w->s;
 	unsigned int half = (unsigned int)(w - s->hosts);
+	enum stress_op op;
 
-	if (!s->enabled[OP_UNMAP] && !s->enabled[OP_PUNCH] && !s->enabled[OP_MOVE])
-		return NULL;
-	while (!stress_stopped(s)) {
-		enum stress_op op = choose(w, OP_UNMAP, OP_MOVE);
-		uint64_t first = op == OP_MOVE ? 0 : VOLATILE / BLOCK;
-		uint64_t end = op == OP_MOVE ? N_BLOCKS : STEADY / BLOCK;
-		uint64_t block = first + stress_random(w) % ((end - first) / 2) * 2 + half;
+	while ((op = choose(w, OP_UNMAP, OP_MOVE)) != N_OPS) {
+		uint64_t page = random_block(w, op, half) * BLOCK, n = BLOCK;
 
+		if (stress_random(w) & 1) {
+			/* What is mapped by one entry alone is best taken alone. */
+			page += stress_random(w) % (page == EXCLUSIVE ? 2 * N_HOT_ENTRIES : BLOCK);
+			n = 1;
+		}
 		stress_begin_op(w);
 		pthread_rwlock_rdlock(&s->world);
 		pthread_mutex_lock(&s->pages_lock[half]);
-		take_block(w, op, block, s->scratch[half]);
+		take_pages(w, op, page, n, s->scratch[half]);
 		pthread_mutex_unlock(&s->pages_lock[half]);
 		pthread_rwlock_unlock(&s->world);
 		stress_end_op(w, op);
@@ -231,17 +307,18 @@ static void *log_main(void *arg)
 {
 	struct worker *w = arg;
 	struct stress *s = w->s;
+	enum stress_op op;
 
-	while (s->enabled[OP_HARVEST] && !stress_stopped(s)) {
+	while (s->enabled[OP_HARVEST] && (op = choose(w, OP_HARVEST, OP_LOGGING)) != N_OPS) {
 		bool toggle;
 
 		stress_begin_op(w);
 		pthread_rwlock_rdlock(&s->world);
 		pthread_mutex_lock(&s->log_lock);
-		toggle = s->enabled[OP_LOGGING] && (!s->logging || stress_random(w) % 16 == 0);
+		toggle = op == OP_LOGGING && (!s->logging || stress_random(w) % 8 == 0);
 		if (toggle)
 			toggle_logging(w);
-		else
+		else if (s->logging)
 			harvest(w);
 		pthread_mutex_unlock(&s->log_lock);
 		pthread_rwlock_unlock(&s->world);
@@ -281,7 +358,7 @@ static void *slots_main(void *arg)
 	struct worker *w = arg;
 	struct stress *s = w->s;
 
-	while (s->enabled[OP_SLOTS] && !stress_stopped(s)) {
+	while (choose(w, OP_SLOTS, OP_SLOTS) != N_OPS) {
 		stress_begin_op(w);
 		pthread_rwlock_rdlock(&s->world);
 		change_slot(w);
@@ -298,9 +375,9 @@ static void *age_main(void *arg)
 {
 	struct worker *w = arg;
 	struct stress *s = w->s;
+	enum stress_op op;
 
-	while ((s->enabled[OP_AGE] || s->enabled[OP_LIMIT]) && !stress_stopped(s)) {
-		enum stress_op op = choose(w, OP_AGE, OP_LIMIT);
+	while ((op = choose(w, OP_AGE, OP_LIMIT)) != N_OPS) {
 		uint64_t page = stress_random(w) % (N_PAGES - 64);
 
 		stress_begin_op(w);
@@ -311,7 +388,7 @@ static void *age_main(void *arg)
 				      (enum umbra_age)(stress_random(w) % 3));
 		else
 			must_be_0(w, "set limit", umbra_mmu_set_page_limit(
-						  s->mmu, 64 + stress_random(w) % 64));
+						  s->mmu, 64 + stress_random(w) % 16));
 		pthread_rwlock_unlock(&s->world);
 		stress_end_op(w, op);
 		pause_a_little(w);
@@ -368,6 +445,7 @@ void stress_checkpoint(struct stress *s)
 	stress_event(&s->main, "checkpoint", s->n_checkpoints, 0);
 	compare_with_copy(s);
 	compare_counts(s);
+	stress_choose(s);
 	count_shared(&s->n_checkpoints);
 	pthread_rwlock_unlock(&s->world);
 	__atomic_store_n(&s->main.busy_since, 0, __ATOMIC_RELAXED);

@@ -231,8 +231,9 @@ static void on_crash(int sig)
 	signal(sig, SIG_DFL);
 	alarm(10);
 	be_the_first(crashing);
-	report(&crashing->main, ORACLE_MEMORY, sig == SIGABRT ? "an assertion has failed" :
-								"an access has crashed");
+	report(&crashing->main, ORACLE_MEMORY,
+	       sig == SIGABRT ? "an assertion, or a sanitizer, has ended the process" :
+				"an access has crashed");
 	raise(sig);
 }
 

@@ -7,9 +7,10 @@
  */
 #include "tool/stress.h"
 
-static uint64_t random_pte(struct guest *g)
+#define MAX_LOOKS 8u
+
+static uint64_t random_pte(struct guest *g, uint64_t page)
 {
-	uint64_t page = STEADY + stress_random(&g->w) % (N_PAGES - STEADY);
 	uint64_t bits = stress_random(&g->w) % 4 ? PTE_P : 0;
 
 	if (stress_random(&g->w) % 4)
@@ -19,6 +20,12 @@ static uint64_t random_pte(struct guest *g)
 	if (stress_random(&g->w) % 4 == 0)
 		bits |= PTE_A | PTE_D;
 	return page * PAGE | bits;
+}
+
+/* One of two that entry @number alone leads to, of all those that use such pages. */
+static uint64_t exclusive_page(struct guest *g, uint64_t number)
+{
+	return EXCLUSIVE + (number * 2 + (stress_random(&g->w) & 1)) % (VOLATILE - EXCLUSIVE);
 }
 
 static uint64_t page_of(uint64_t pte)
@@ -153,7 +160,7 @@ void stress_op_tables(struct guest *g)
 		swap_tables(g);
 	pte = &g->churn[g->which][i];
 	if (stress_random(&g->w) % 4) {
-		*pte = random_pte(g);
+		*pte = random_pte(g, stress_random_page(&g->w, KIND_STEADY));
 		put_pte(g, g->churn_table[g->which], i, *pte);
 		flush(g, gva);
 	}
@@ -188,37 +195,59 @@ static bool lazily_explained(struct guest *g, const struct maybe *m, const struc
 	return false;
 }
 
+/* Few are used often. */
+static unsigned int random_entry(struct guest *g)
+{
+	uint64_t r = stress_random(&g->w);
+
+	return (unsigned int)((r >> 1) % (r & 1 ? N_HOT_ENTRIES : N_CHURN));
+}
+
+static void change_lazily(struct guest *g, unsigned int i, uint64_t page)
+{
+	uint64_t gva = WINDOW(W_LAZY) + i * (uint64_t)PAGE, pte = random_pte(g, page);
+	struct maybe *m = &g->lazy[i];
+
+	if (m->n == MAX_MAYBE || stress_random(&g->w) % 8 == 0) {
+		umbra_vcpu_invlpg(g->vcpu, gva);
+		stress_event(&g->w, "lazy invlpg", gva, 0);
+		collapse(m);
+	}
+	m->pte[m->n++] = pte;
+	put_pte(g, g->lazy_table, i, pte);
+}
+
+/*
+ * Even entries are read, and lead to pages that nothing else maps: what the guest drops
+ * there the host finds mapped by nothing.  Odd ones are also written.
+ */
 void stress_op_lazy(struct guest *g)
 {
-	unsigned int i = (unsigned int)(stress_random(&g->w) % N_CHURN);
+	unsigned int i = random_entry(g);
 	uint64_t gva = WINDOW(W_LAZY) + i * (uint64_t)PAGE;
-	bool write = stress_random(&g->w) & 1;
+	bool write = (i & 1) && (stress_random(&g->w) & 1);
 	struct maybe *m = &g->lazy[i];
-	struct outcome o;
 
-	if (stress_random(&g->w) % 2) {
-		uint64_t pte = random_pte(g);
+	if (stress_random(&g->w) % 2)
+		change_lazily(g, i, i & 1 ? stress_random_page(&g->w, KIND_STEADY) :
+				    exclusive_page(g, N_CHURN + g->id * N_CHURN / 2 + i / 2));
+	for (uint64_t n = 1 + stress_random(&g->w) % MAX_LOOKS; n; n--) {
+		struct outcome o = try_access(g, gva + (write ? LAZY_WORD(g) * 8 : 0), write,
+					      ++g->n_lazy);
 
-		if (m->n == MAX_MAYBE || stress_random(&g->w) % 8 == 0) {
-			umbra_vcpu_invlpg(g->vcpu, gva);
-			stress_event(&g->w, "lazy invlpg", gva, 0);
-			collapse(m);
-		}
-		m->pte[m->n++] = pte;
-		put_pte(g, g->lazy_table, i, pte);
+		if (!lazily_explained(g, m, &o, g->n_lazy))
+			stale(g, gva, m->pte[m->n - 1], &o);
 	}
-	o = try_access(g, gva + (write ? LAZY_WORD(g) * 8 : 0), write, ++g->n_lazy);
-	if (!lazily_explained(g, m, &o, g->n_lazy))
-		stale(g, gva, m->pte[m->n - 1], &o);
 }
 
 /* --- one table for all ---------------------------------------------------------- */
 
-void stress_serve_ipi(struct guest *g)
+/* Guests do not take every interrupt at once; the sender waits. */
+void stress_serve_ipi(struct guest *g, bool now)
 {
 	uint64_t wanted = load_shared(&g->ipi_wanted);
 
-	if (wanted == g->ipi_done)
+	if (wanted == g->ipi_done || (!now && stress_random(&g->w) % 64))
 		return;
 	umbra_vcpu_invlpg(g->vcpu, load_shared(&g->ipi_gva));
 	stress_event(&g->w, "ipi served", wanted, 0);
@@ -254,8 +283,9 @@ static void change_shared(struct guest *g, unsigned int i)
 {
 	struct stress *s = g->w.s;
 	struct shared_entry *e = &s->shared[i];
-	uint64_t gva = WINDOW(W_SHARED) + i * (uint64_t)PAGE, pte = random_pte(g);
+	uint64_t gva = WINDOW(W_SHARED) + i * (uint64_t)PAGE, pte;
 
+	pte = random_pte(g, exclusive_page(g, i));
 	if (!stress_lock(g, WORD_SHARED_LOCK))
 		return;
 	store_shared(&e->seq, load_shared(&e->seq) + 1);
@@ -270,17 +300,20 @@ static void change_shared(struct guest *g, unsigned int i)
 
 void stress_op_shared(struct guest *g)
 {
-	unsigned int i = (unsigned int)(stress_random(&g->w) % N_CHURN);
+	unsigned int i = random_entry(g);
 	struct shared_entry *e = &g->w.s->shared[i];
 	uint64_t gva = WINDOW(W_SHARED) + i * (uint64_t)PAGE, seq, pte;
 	struct outcome o;
 
-	if (stress_random(&g->w) % 16 == 0)
+	/* Seldom: a flush of one page is often one of all. */
+	if (stress_random(&g->w) % 256 == 0)
 		change_shared(g, i);
-	seq = load_shared(&e->seq);
-	pte = load_shared(&e->pte);
-	o = try_access(g, gva, false, 0);
-	if (!(seq & 1) && load_shared(&e->seq) == seq &&
-	    !explains(pte, false, o.result, o.code, o.page))
-		stale(g, gva, pte, &o);
+	for (uint64_t n = 1 + stress_random(&g->w) % MAX_LOOKS; n; n--) {
+		seq = load_shared(&e->seq);
+		pte = load_shared(&e->pte);
+		o = try_access(g, gva, false, 0);
+		if (!(seq & 1) && load_shared(&e->seq) == seq &&
+		    !explains(pte, false, o.result, o.code, o.page))
+			stale(g, gva, pte, &o);
+	}
 }

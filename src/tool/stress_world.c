@@ -48,8 +48,9 @@ static uint64_t new_table(uint64_t *next)
 	return gpa;
 }
 
-/* The same for all vCPUs: windows by their lowest tables. */
-static void make_common_tables(struct stress *s, uint64_t *next, uint64_t windows[16])
+/* Windows that are the same for all vCPUs, each by tables of its own: there shall be more
+ * tables than the MMU may have shadows of. */
+static void make_windows(struct stress *s, uint64_t *next, uint64_t windows[16])
 {
 	for (unsigned int w = 0; w < 4; w++) {
 		uint64_t *table = table_at(s, windows[W_SMALL + w] = new_table(next));
@@ -58,7 +59,6 @@ static void make_common_tables(struct stress *s, uint64_t *next, uint64_t window
 			table[i] = ((uint64_t)w * 512 + i) * PAGE | PTE_P | PTE_W;
 		windows[W_LARGE + w] = w * (uint64_t)LARGE_BYTES;
 	}
-	s->shared_table = windows[W_SHARED] = new_table(next);
 	windows[W_MOVING] = new_table(next);
 	for (unsigned int i = 0; i < 2 * N_MOVING; i++)
 		table_at(s, windows[W_MOVING])[i] =
@@ -66,13 +66,14 @@ static void make_common_tables(struct stress *s, uint64_t *next, uint64_t window
 	windows[W_MMIO] = new_table(next);
 	for (unsigned int i = 0; i < N_MMIO; i++)
 		table_at(s, windows[W_MMIO])[i] = (MMIO_GPA + i * PAGE) | PTE_P | PTE_W;
+	windows[W_SHARED] = s->shared_table;
 }
 
-static void make_guest_tables(struct stress *s, struct guest *g, uint64_t *next,
-			      const uint64_t windows[16])
+static void make_guest_tables(struct stress *s, struct guest *g, uint64_t *next)
 {
-	uint64_t pointers = new_table(next), *directory;
+	uint64_t pointers = new_table(next), windows[16] = { 0 }, *directory;
 
+	make_windows(s, next, windows);
 	g->directory = new_table(next);
 	directory = table_at(s, g->directory);
 	table_at(s, pointers)[0] = g->directory | PTE_P | PTE_W;
@@ -103,13 +104,13 @@ static void fill_data(uint8_t *memory, uint64_t first, uint64_t n_pages, uint64_
 
 static void make_tables(struct stress *s)
 {
-	uint64_t windows[16] = { 0 }, next = PAGE;
+	uint64_t next = PAGE;
 
 	s->lock_gpa = 0;
-	make_common_tables(s, &next, windows);
+	s->shared_table = new_table(&next);
 	for (unsigned int i = 0; i < s->n_vcpus; i++)
-		make_guest_tables(s, &s->guests[i], &next, windows);
-	fill_data(s->memory, VOLATILE, N_PAGES - VOLATILE, VOLATILE);
+		make_guest_tables(s, &s->guests[i], &next);
+	fill_data(s->memory, EXCLUSIVE, N_PAGES - EXCLUSIVE, EXCLUSIVE);
 	fill_data(s->moving, 0, N_MOVING, MOVING_PAGE);
 }
 

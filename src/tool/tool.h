@@ -21,6 +21,9 @@ int run_command(int argc, char **argv);
 /* umbra stress [OPTIONS]: the exit status. */
 int stress_command(int argc, char **argv);
 
+/* umbra check [OPTIONS]: returns only if umbra-check cannot be executed. */
+int check_command(int argc, char **argv);
+
 /* Replaces this process by @argv with the library preloaded.  Returns the exit
  * status only if it could not. */
 int run_program(const struct run_options *options, char **argv);

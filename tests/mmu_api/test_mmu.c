@@ -364,9 +364,9 @@ static void atomics_are_atomic(void)
 	}
 	CHECK(umbra_cmpxchg64(g.vcpu, GVA + 4092, &v64, 1) == UMBRA_SPLIT);
 	/* Neighbours in the host. */
-	*(uint64_t *)(g.memory + DATA + 8192 + 4092) = 40, v64 = 2;
+	g.memory[DATA + 12288 - 4] = 40, v64 = 2ull << 32 | 2;
 	CHECK(umbra_xadd64(g.vcpu, GVA + 8188, &v64) == UMBRA_OK && v64 == 40);
-	CHECK(*(uint64_t *)(g.memory + DATA + 8192 + 4092) == 42);
+	CHECK(g.memory[DATA + 12288 - 4] == 42 && g.memory[DATA + 12288] == 2);
 	CHECK(umbra_xadd64(g.vcpu, GVA + 12288, &v64) == UMBRA_GUEST_FAULT);
 	finish(&g);
 }
@@ -504,6 +504,38 @@ static void memory_that_is_withdrawn_is_not_used(void)
 	umbra_mmu_invalidate_end(&outer);
 	umbra_vcpu_enter(g.vcpu);
 	CHECK(umbra_load64(g.vcpu, GVA, &v) == UMBRA_OK && v == 0);
+	finish(&g);
+}
+
+/* The guest's tables are guest memory too: what lies there meanwhile is not the guest's. */
+static void tables_that_are_withdrawn_are_not_read(void)
+{
+	static uint8_t saved[4 * 4096]; /* as many as there are levels */
+	struct umbra_invalidation inv;
+	struct guest g = paged();
+	uint64_t v = 0;
+
+	for (size_t page = 0; page < sizeof(saved); page += 4096)
+		guest_map(&g, GVA + page, DATA + page, P | W);
+	for (size_t first = 0; first < sizeof(saved); first += 4096) {
+		uint8_t *tables = g.memory + TABLES + first;
+
+		umbra_vcpu_leave(g.vcpu);
+		umbra_mmu_invalidate_begin(g.mmu, tables, sizeof(saved) - first, &inv);
+		memcpy(saved, tables, sizeof(saved) - first);
+		memset(tables, 0, sizeof(saved) - first);
+		umbra_vcpu_enter(g.vcpu);
+		umbra_vcpu_flush(g.vcpu);
+		CHECK(umbra_load64(g.vcpu, GVA + first, &v) == UMBRA_RETRY);
+		CHECK(umbra_store64(g.vcpu, GVA + first, 1) == UMBRA_RETRY);
+		umbra_vcpu_leave(g.vcpu);
+		for (size_t i = 0; i < sizeof(saved) - first; i++)
+			CHECK(!tables[i]);
+		memcpy(tables, saved, sizeof(saved) - first);
+		umbra_mmu_invalidate_end(&inv);
+		umbra_vcpu_enter(g.vcpu);
+	}
+	CHECK(umbra_store64(g.vcpu, GVA, 1) == UMBRA_OK);
 	finish(&g);
 }
 
@@ -755,6 +787,7 @@ int main(void)
 		a_log_can_be_cleared_by_hand,
 		rings_name_what_was_written_and_fill_up,
 		memory_that_is_withdrawn_is_not_used,
+		tables_that_are_withdrawn_are_not_read,
 		memory_that_vanishes_is_a_result,
 		age_tells_use,
 		writes_to_code_are_told,

@@ -20,7 +20,7 @@ static bool is_32bit(const struct paging *p)
 	return !(p->cr4 & X86_CR4_PAE);
 }
 
-/* --- memory ---------------------------------------------------------------------- */
+/* --- memory ------------------------------------------------------------------ */
 
 const struct flat_slot *flat_slot_at(const struct flat *f, gpa_t gpa)
 {
@@ -57,7 +57,7 @@ void flat_stored(struct flat *f, const struct flat_result *r)
 	mark(f, r->gpa);
 }
 
-/* --- the walk -------------------------------------------------------------------- */
+/* --- the walk ---------------------------------------------------------------- */
 
 /* 4.3 for 32-bit, 4.4.1 for PAE, 4.5.2 for long mode. */
 int flat_begin(const struct paging *p, gva_t gva, struct flat_walk *w)
@@ -187,7 +187,7 @@ uint32_t flat_refuses(const struct paging *p, const struct flat_walk *w, enum ac
 	return rights_refuse(p, w, access) ? PFERR_PRESENT : 0;
 }
 
-/* --- an access ------------------------------------------------------------------- */
+/* --- an access --------------------------------------------------------------- */
 
 /* 4.7 */
 static void raise_fault(const struct paging *p, enum access access, uint32_t bits,

@@ -33,7 +33,8 @@ static void run_program(struct world *w, uint64_t seed, unsigned int program)
 
 int main(int argc, char **argv)
 {
-	uint64_t seed = option(argc, argv, "--seed", 1), only = option(argc, argv, "--program", ~0ull);
+	uint64_t seed = option(argc, argv, "--seed", 1);
+	uint64_t only = option(argc, argv, "--program", ~0ull);
 	uint64_t n_accesses = option(argc, argv, "--accesses", 10000000);
 	static struct world w;
 	unsigned int program = 0;

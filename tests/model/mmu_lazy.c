@@ -35,12 +35,12 @@ struct lazy {
 	gpa_t observed;
 };
 
-static struct mmu_vcpu *vcpu(struct lazy *l, int n)
+static struct mmu_vcpu *vcpu(struct lazy *l, enum who who)
 {
-	return &l->w->vm[l->machine]->vcpu[n];
+	return world_vcpu(l->w, l->machine, who);
 }
 
-/* --- what is allowed --------------------------------------------------------------- */
+/* --- what is allowed --------------------------------------------------------- */
 
 static bool may_reach(struct lazy *l, int level, const struct flat_walk *so_far);
 
@@ -98,7 +98,7 @@ static gpa_t gpa_of(struct lazy *l, const uint8_t *host)
 	world_fail(l->w, l->machine, "a page lies in a slot");
 }
 
-/* --- an access ---------------------------------------------------------------------- */
+/* --- an access --------------------------------------------------------------- */
 
 static void check_success(struct lazy *l, const struct outcome *o)
 {
@@ -122,14 +122,14 @@ static void step_access(struct lazy *l)
 	struct outcome o;
 	int retries = 0;
 
-	l->p = &w->regs[0];
+	l->p = &w->regs[GUEST];
 	l->gva = w->gva[i] + 0x200;
 	l->access = (enum access)run_below(&w->run, 3);
 	l->since = MAX(w->flushed, w->flushed_gva[i]);
 	if (!(l->p->cr0 & X86_CR0_PG))
 		l->gva = (gva_t)i << PAGE_SHIFT;
 	do {
-		o = world_access(vcpu(l, 0), l->gva, l->access, 0, NULL);
+		o = world_access(vcpu(l, GUEST), l->gva, l->access, 0, NULL);
 	} while (o.verdict == MMU_RETRY && retries++ < 3);
 	w->n_accesses++;
 	if (o.verdict == MMU_OK || o.verdict == MMU_MMIO) {
@@ -145,11 +145,11 @@ static void step_access(struct lazy *l)
 						   o.error_code == now.error_code);
 }
 
-/* --- steps ---------------------------------------------------------------------------- */
+/* --- steps ------------------------------------------------------------------- */
 
 static void flush_all(struct lazy *l)
 {
-	world_set_paging(l->w, 0);
+	world_set_paging(l->w, GUEST);
 	l->n_changes = 0;
 }
 
@@ -172,8 +172,7 @@ static void step_change(struct lazy *l)
 	memcpy(&c->old, w->flat.memory + gpa, bytes);
 	if (run_chance(&w->run, 50))
 		e = c->old ^ 1ull << run_below(&w->run, 7);
-	o = world_access(vcpu(l, 1), world_window(gpa >> PAGE_SHIFT) + (gpa & PAGE_OFFSET_MASK),
-			 ACCESS_WRITE, bytes, &e);
+	o = world_access(vcpu(l, EDITOR), world_window(gpa), ACCESS_WRITE, bytes, &e);
 	world_check(w, l->machine, o.verdict == MMU_OK);
 	w->n_changes++;
 }
@@ -183,9 +182,9 @@ static void step_invlpg(struct lazy *l)
 	struct world *w = l->w;
 	unsigned int i = (unsigned int)run_below(&w->run, N_GVAS);
 
-	guest_enter(vcpu(l, 0));
-	mmu_invlpg(vcpu(l, 0), w->gva[i]);
-	guest_leave(vcpu(l, 0));
+	guest_enter(vcpu(l, GUEST));
+	mmu_invlpg(vcpu(l, GUEST), w->gva[i]);
+	guest_leave(vcpu(l, GUEST));
 	w->flushed_gva[i] = w->now;
 }
 
@@ -224,7 +223,7 @@ static void step_rarely(struct lazy *l)
 		world_slot(w, (uint32_t)run_below(&w->run, 4), run_chance(&w->run, 75),
 			   run_chance(&w->run, 50));
 	else if (what < 75)
-		world_set_paging(w, 1);
+		world_set_paging(w, EDITOR);
 	else
 		check_tables(l);
 }

@@ -16,7 +16,7 @@
 
 static gva_t address(struct world *w, unsigned int i)
 {
-	if (w->regs[0].cr0 & X86_CR0_PG)
+	if (w->regs[GUEST].cr0 & X86_CR0_PG)
 		return w->gva[i];
 	/* The frames themselves. */
 	if (i < 60)
@@ -24,15 +24,21 @@ static gva_t address(struct world *w, unsigned int i)
 	return ((gva_t)BIG_GFN + run_below(&w->run, BIG)) << PAGE_SHIFT;
 }
 
-static struct outcome access_machine(struct world *w, int i, int vcpu, gva_t gva,
-				     enum access access, uint64_t *value)
+/* Now and then memory runs out, and is there again: that must not be seen either. */
+static struct outcome access_machine(struct world *w, int i, gva_t gva, enum access access,
+				     uint64_t *value)
 {
+	struct alloc *a = &w->vm[i]->alloc;
 	struct outcome o;
 	int retries = 0;
 
+	if (w->fail_in)
+		atomic64_store_relaxed(&a->fail_in, w->fail_in);
 	do {
-		o = world_access(&w->vm[i]->vcpu[vcpu], gva, access, 8, value);
-	} while (o.verdict == MMU_RETRY && retries++ < MAX_RETRIES);
+		o = world_access(world_vcpu(w, i, GUEST), gva, access, 8, value);
+		atomic64_store_relaxed(&a->fail_in, 0);
+	} while ((o.verdict == MMU_RETRY || o.verdict == MMU_NO_MEMORY) &&
+		 retries++ < MAX_RETRIES);
 	return o;
 }
 
@@ -72,7 +78,7 @@ static void compare(struct world *w, int i, gva_t gva, enum access access,
 		    const struct outcome *o, const struct flat_result *r)
 {
 	static const char *const kinds[] = { "memory", "MMIO", "fault", "no table" };
-	const struct paging *p = &w->regs[0];
+	const struct paging *p = &w->regs[GUEST];
 
 	if (agree(w, i, o, r) && entries_agree(w, i, r))
 		return;
@@ -96,19 +102,20 @@ static void compare(struct world *w, int i, gva_t gva, enum access access,
 	world_fail(w, i, "the machines agree");
 }
 
-static void access_all(struct world *w, int vcpu, gva_t gva, enum access access, uint64_t value,
+static void access_all(struct world *w, gva_t gva, enum access access, uint64_t value,
 		       struct flat_result *r)
 {
 	uint64_t loaded, want;
 
-	flat_access(&w->flat, &w->regs[vcpu], gva, access, r);
+	w->fail_in = run_chance(&w->run, 2) ? 1 + run_below(&w->run, 8) : 0;
+	flat_access(&w->flat, &w->regs[GUEST], gva, access, r);
 	if (r->kind == FLAT_RAM && access == ACCESS_WRITE) {
 		memcpy(r->at, &value, 8);
 		flat_stored(&w->flat, r);
 	}
 	for (int i = 0; i < N_MACHINES; i++) {
 		uint64_t *data = access == ACCESS_WRITE ? &value : &loaded;
-		struct outcome o = access_machine(w, i, vcpu, gva, access, data);
+		struct outcome o = access_machine(w, i, gva, access, data);
 
 		compare(w, i, gva, access, &o, r);
 		if (r->kind == FLAT_RAM) {
@@ -120,14 +127,16 @@ static void access_all(struct world *w, int vcpu, gva_t gva, enum access access,
 	w->n_kinds[r->kind]++;
 }
 
-/* --- what a guest owes its processor ---------------------------------------------- */
+/* --- what a guest owes its processor ----------------------------------------- */
 
 static void invlpg_everywhere(struct world *w, gva_t gva)
 {
 	for (int i = 0; i < N_MACHINES; i++) {
-		guest_enter(&w->vm[i]->vcpu[0]);
-		mmu_invlpg(&w->vm[i]->vcpu[0], gva);
-		guest_leave(&w->vm[i]->vcpu[0]);
+		struct mmu_vcpu *v = world_vcpu(w, i, GUEST);
+
+		guest_enter(v);
+		mmu_invlpg(v, gva);
+		guest_leave(v);
 	}
 }
 
@@ -139,11 +148,11 @@ static void flush_if_owed(struct world *w, unsigned int i, gva_t gva)
 		invlpg_everywhere(w, gva);
 		w->flushed_gva[i] = w->now;
 	} else {
-		world_set_paging(w, 0);
+		world_set_paging(w, GUEST);
 	}
 }
 
-/* --- steps ----------------------------------------------------------------------- */
+/* --- steps ------------------------------------------------------------------- */
 
 /* Data lies where no entries are that the guest uses. */
 static void step_access(struct world *w)
@@ -154,7 +163,7 @@ static void step_access(struct world *w)
 	struct flat_result r;
 
 	flush_if_owed(w, i, gva);
-	access_all(w, 0, gva + 0x200 + run_below(&w->run, 190) * 8, access, run_next(&w->run), &r);
+	access_all(w, gva + 0x200 + run_below(&w->run, 190) * 8, access, run_next(&w->run), &r);
 }
 
 static void note_change(struct world *w)
@@ -179,15 +188,15 @@ static void step_change(struct world *w)
 	if (w->flat.slot[0].logged)
 		w->flat.dirty[0] |= 1ull << (gpa >> PAGE_SHIFT);
 	for (int i = 0; i < N_MACHINES; i++) {
-		struct outcome o = world_access(&w->vm[i]->vcpu[1], world_window(gpa >> PAGE_SHIFT) +
-						(gpa & PAGE_OFFSET_MASK), ACCESS_WRITE, bytes, &e);
+		struct outcome o = world_access(world_vcpu(w, i, EDITOR), world_window(gpa),
+						ACCESS_WRITE, bytes, &e);
 
 		world_check(w, i, o.verdict == MMU_OK);
 	}
 	note_change(w);
 }
 
-/* By vCPU 0, in its own tables, if it happens to reach one. */
+/* By the guest, in its own tables, if it happens to reach one. */
 static void step_change_own(struct world *w)
 {
 	unsigned int i = (unsigned int)run_below(&w->run, N_GVAS);
@@ -196,13 +205,13 @@ static void step_change_own(struct world *w)
 	uint64_t e;
 
 	flush_if_owed(w, i, gva);
-	access_all(w, 0, gva + 0x200, ACCESS_READ, 0, &r);
+	access_all(w, gva + 0x200, ACCESS_READ, 0, &r);
 	if (r.kind != FLAT_RAM || r.gpa >> PAGE_SHIFT >= SMALL)
 		return;
 	e = world_random_entry(w, 1 + (int)run_below(&w->run, (uint64_t)world_levels(w)));
 	if (w->format == FORMAT_32BIT)
 		e |= world_random_entry(w, 1) << 32;
-	access_all(w, 0, gva + (world_random_offset(w) & ~7u), ACCESS_WRITE, e, &r);
+	access_all(w, gva + (world_random_offset(w) & ~7u), ACCESS_WRITE, e, &r);
 	if (r.kind == FLAT_RAM)
 		note_change(w);
 }
@@ -279,7 +288,7 @@ static void step_rarely(struct world *w)
 		world_slot(w, (uint32_t)run_below(&w->run, 4), run_chance(&w->run, 75),
 			   run_chance(&w->run, 50));
 	else if (what < 80)
-		world_set_paging(w, 1);
+		world_set_paging(w, EDITOR);
 	else if (what < 90)
 		world_random_gvas(w);
 	else
@@ -306,8 +315,10 @@ static void step(struct world *w)
 		step_change_own(w);
 	else if (what < 987)
 		world_random_registers(w);
-	else if (what < 995)
+	else if (what < 992)
 		world_load_root(w);
+	else if (what < 996)
+		world_take_turns(w);
 	else
 		step_rarely(w);
 }

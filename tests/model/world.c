@@ -15,13 +15,13 @@ _Noreturn void world_fail(const struct world *w, int machine, const char *what)
 	static const char *const names[] = { "tdp", "shadow" };
 	static const char *const formats[] = { "32-bit", "PAE", "4 levels", "5 levels" };
 
-	fprintf(stderr, "%s: not so: %s\nseed %#llx program %u step %u, %s%s\n", names[machine], what,
-		(unsigned long long)w->run.seed, w->program, w->run.step, formats[w->format],
-		w->regs[0].cr0 & X86_CR0_PG ? "" : " (off)");
+	fprintf(stderr, "%s: not so: %s\nseed %#llx program %u step %u, %s%s\n", names[machine],
+		what, (unsigned long long)w->run.seed, w->program, w->run.step, formats[w->format],
+		w->regs[GUEST].cr0 & X86_CR0_PG ? "" : " (off)");
 	exit(1);
 }
 
-/* --- memory ---------------------------------------------------------------------- */
+/* --- memory ------------------------------------------------------------------ */
 
 static const struct flat_slot slots[FLAT_SLOTS] = {
 	{ .gfn = 0, .n_pages = SMALL, .first = 0 },
@@ -69,7 +69,7 @@ static void store_everywhere(struct world *w, gpa_t gpa, unsigned int bytes, uin
 		memcpy(w->vm[i]->memory + gpa, &value, bytes);
 }
 
-/* --- random tables --------------------------------------------------------------- */
+/* --- random tables ----------------------------------------------------------- */
 
 int world_levels(const struct world *w)
 {
@@ -145,7 +145,7 @@ static uint64_t random_flags(struct world *w)
 	if (w->format != FORMAT_PAE || run_chance(r, 2))
 		e |= run_chance(r, 50) ? run_below(r, 16) << GPTE_PKEY_SHIFT : 0;
 	if (run_chance(r, 1))
-		e |= 1ull << (w->regs[0].maxphyaddr + run_below(r, 4));
+		e |= 1ull << (w->regs[GUEST].maxphyaddr + run_below(r, 4));
 	return e;
 }
 
@@ -203,7 +203,7 @@ static void fill_tables(struct world *w)
 
 static void choose_roots(struct world *w)
 {
-	uint64_t mask = (1ull << w->regs[0].maxphyaddr) - 1;
+	uint64_t mask = (1ull << w->regs[GUEST].maxphyaddr) - 1;
 
 	for (int i = 0; i < N_ROOTS; i++) {
 		for (int j = 0; j < 4; j++) {
@@ -240,7 +240,7 @@ static gva_t random_gva(struct world *w)
 
 static bool leads_somewhere(const struct world *w, gva_t gva)
 {
-	const struct paging *p = &w->regs[0];
+	const struct paging *p = &w->regs[GUEST];
 	enum flat_step step = FLAT_TABLE;
 	struct flat_walk walk;
 	int level = flat_begin(p, gva, &walk);
@@ -265,37 +265,50 @@ void world_random_gvas(struct world *w)
 		w->gva[i] = random_gva(w);
 		for (int n = 0; n < 8 && !leads_somewhere(w, w->gva[i]); n++)
 			w->gva[i] = random_gva(w);
-		w->flushed_gva[i] = 0;
+		w->flushed_gva[i] = w->waiting.flushed_gva[i] = 0;
 	}
 }
 
-/* --- registers ------------------------------------------------------------------- */
+/* --- registers --------------------------------------------------------------- */
 
-void world_set_paging(struct world *w, int vcpu)
+void world_set_paging(struct world *w, enum who who)
 {
 	for (int i = 0; i < N_MACHINES; i++) {
-		w->vm[i]->vcpu[vcpu].paging = w->regs[vcpu];
-		mmu_paging_changed(&w->vm[i]->vcpu[vcpu]);
+		world_vcpu(w, i, who)->paging = w->regs[who];
+		mmu_paging_changed(world_vcpu(w, i, who));
 	}
-	if (vcpu == 0)
+	if (who == GUEST)
 		w->flushed = w->now;
 }
 
-void world_set_privilege(struct world *w, int vcpu)
+void world_set_privilege(struct world *w)
 {
 	for (int i = 0; i < N_MACHINES; i++) {
-		w->vm[i]->vcpu[vcpu].paging = w->regs[vcpu];
-		tlb_set_privilege(&w->vm[i]->vcpu[vcpu]);
+		world_vcpu(w, i, GUEST)->paging = w->regs[GUEST];
+		tlb_set_privilege(world_vcpu(w, i, GUEST));
 	}
+}
+
+void world_take_turns(struct world *w)
+{
+	struct waiting next = w->waiting;
+
+	w->waiting.regs = w->regs[GUEST];
+	w->waiting.flushed = w->flushed;
+	memcpy(w->waiting.flushed_gva, w->flushed_gva, sizeof(w->flushed_gva));
+	w->regs[GUEST] = next.regs;
+	w->flushed = next.flushed;
+	memcpy(w->flushed_gva, next.flushed_gva, sizeof(w->flushed_gva));
+	w->turn = 2 - w->turn;
 }
 
 void world_random_rights(struct world *w)
 {
-	struct paging *p = &w->regs[0];
+	struct paging *p = &w->regs[GUEST];
 
 	p->cpl = p->cr0 & X86_CR0_PG && run_chance(&w->run, 50) ? 3 : 0;
 	p->ac = run_chance(&w->run, 50);
-	world_set_privilege(w, 0);
+	world_set_privilege(w);
 }
 
 static uint64_t flip(struct world *w, unsigned int percent, uint64_t bit)
@@ -306,7 +319,7 @@ static uint64_t flip(struct world *w, unsigned int percent, uint64_t bit)
 /* Paging off: once in a while, and in the registers that there are then. */
 static void choose_paging(struct world *w)
 {
-	struct paging *p = &w->regs[0];
+	struct paging *p = &w->regs[GUEST];
 	bool on = run_chance(&w->run, 95);
 
 	p->cr0 = X86_CR0_PE | (on ? X86_CR0_PG : 0) | flip(w, 60, X86_CR0_WP);
@@ -319,7 +332,7 @@ static void choose_paging(struct world *w)
 
 void world_random_registers(struct world *w)
 {
-	struct paging *p = &w->regs[0];
+	struct paging *p = &w->regs[GUEST];
 
 	choose_paging(w);
 	p->cr4 = flip(w, 70, X86_CR4_PSE) | flip(w, 30, X86_CR4_SMEP) | flip(w, 20, X86_CR4_SMAP) |
@@ -329,26 +342,26 @@ void world_random_registers(struct world *w)
 	if (w->format == FORMAT_5LEVEL)
 		p->cr4 |= X86_CR4_LA57;
 	p->pkru = (uint32_t)(run_next(&w->run) & run_next(&w->run));
-	world_set_paging(w, 0);
+	world_set_paging(w, GUEST);
 }
 
 void world_load_root(struct world *w)
 {
 	const uint64_t *root = w->root[run_below(&w->run, N_ROOTS)];
-	struct paging *p = &w->regs[0];
+	struct paging *p = &w->regs[GUEST];
 
 	if (w->format == FORMAT_PAE)
 		memcpy(p->pdptr, root, sizeof(p->pdptr));
 	else
 		p->cr3 = root[0] & ~0xfffull;
-	world_set_paging(w, 0);
+	world_set_paging(w, GUEST);
 }
 
-/* --- vCPU 1's own address space --------------------------------------------------- */
+/* --- vCPU 1's own address space ---------------------------------------------- */
 
-gva_t world_window(gfn_t gfn)
+gva_t world_window(gpa_t gpa)
 {
-	return 0xffff800000000000 + (gfn << PAGE_SHIFT);
+	return 0xffff800000000000 + gpa;
 }
 
 static void make_window(struct world *w)
@@ -360,44 +373,55 @@ static void make_window(struct world *w)
 	store_everywhere(w, (OWN + 2) << 12, 8, (OWN + 3) << 12 | all);
 	for (gfn_t gfn = 0; gfn < 64; gfn++)
 		store_everywhere(w, ((OWN + 3) << 12) + gfn * 8, 8, gfn << 12 | all);
-	w->regs[1] = (struct paging){
+	w->regs[EDITOR] = (struct paging){
 		.cr0 = X86_CR0_PE | X86_CR0_PG | X86_CR0_WP, .cr3 = OWN << 12,
 		.cr4 = X86_CR4_PAE, .efer = X86_EFER_LME | X86_EFER_LMA,
-		.maxphyaddr = w->regs[0].maxphyaddr, .has_1g_pages = true,
+		.maxphyaddr = w->regs[GUEST].maxphyaddr, .has_1g_pages = true,
 	};
-	world_set_paging(w, 1);
+	world_set_paging(w, EDITOR);
 }
 
-/* --- a world --------------------------------------------------------------------- */
+/* --- a world ----------------------------------------------------------------- */
 
-static void make_machine(struct world *w, int i, int level, bool eager)
+/* What the host offers, and what must not be seen. */
+struct host {
+	int level;
+	bool eager;
+	enum flush_policy policy;
+	uint64_t generation;	/* near its end in tables, so that it begins again */
+};
+
+static void make_machine(struct world *w, int i, const struct host *host)
 {
 	vm_mode = i == SHADOW ? MMU_SHADOW : MMU_TDP;
-	w->vm[i] = vm_make_sim(2, MEMORY);
-	w->vm[i]->sim.level = level;
-	w->vm[i]->sim.eager = eager;
+	w->vm[i] = vm_make_sim(3, MEMORY);
+	w->vm[i]->sim.level = host->level;
+	w->vm[i]->sim.eager = host->eager;
+	atomic32_store_relaxed(&w->vm[i]->mmu.flush_policy, host->policy);
+	atomic64_store_relaxed(&w->vm[i]->slots.generation, host->generation);
 }
 
 void world_begin(struct world *w, uint64_t seed, unsigned int program)
 {
 	static const uint8_t widths[] = { 36, 39, 40, 48, 52 };
-	uint64_t n_accesses = w->n_accesses;
-	int level;
-	bool eager;
+	struct host host;
 
 	run_begin(&w->run, seed ^ (uint64_t)program << 32);
 	w->run.seed = seed;
 	w->program = program;
 	w->now = 1;
 	w->changed = w->flushed = 0;
-	level = run_chance(&w->run, 50) ? LEVEL_2M : LEVEL_4K;
-	eager = run_chance(&w->run, 50);
+	host = (struct host){
+		.level = run_chance(&w->run, 50) ? LEVEL_2M : LEVEL_4K,
+		.eager = run_chance(&w->run, 50),
+		.policy = run_chance(&w->run, 70) ? FLUSH_IF_MMUW_CLEARED : FLUSH_IF_W_CLEARED,
+		.generation = MMIO_GENERATION_MASK - run_below(&w->run, 20),
+	};
 	for (int i = 0; i < N_MACHINES; i++)
-		make_machine(w, i, level, eager);
+		make_machine(w, i, &host);
 	w->flat = (struct flat){ .memory = calloc(MEMORY, PAGE_SIZE) };
-	w->n_accesses = n_accesses;
 	w->format = (enum guest_format)run_below(&w->run, N_FORMATS);
-	w->regs[0] = (struct paging){
+	w->regs[GUEST] = (struct paging){
 		.maxphyaddr = widths[run_below(&w->run, ARRAY_SIZE(widths))],
 		.has_1g_pages = run_chance(&w->run, 70),
 	};
@@ -405,8 +429,13 @@ void world_begin(struct world *w, uint64_t seed, unsigned int program)
 		world_slot(w, id, true, false);
 	fill_tables(w);
 	choose_roots(w);
-	world_random_registers(w);
-	world_load_root(w);
+	w->turn = 0;
+	w->waiting.regs = w->regs[GUEST];
+	for (int i = 0; i < 2; i++) {
+		world_random_registers(w);
+		world_load_root(w);
+		world_take_turns(w);
+	}
 	world_random_gvas(w);
 	make_window(w);
 }

@@ -3,8 +3,9 @@
  * tests/model/world.h - one guest on three machines: direct tables, shadow tables, and the
  * naive one (flat.h).  Its tables are random, in a few frames that point at each other.
  *
- * vCPU 0 is the guest under test.  vCPU 1 has an address space of its own, in which
- * every frame can be written: it changes the tables as a guest does, through the MMU.
+ * vCPUs 0 and 2 are the guest under test, by turns: with the same tables, and registers
+ * of their own.  vCPU 1 has an address space of its own, in which every frame can be
+ * written: it changes the tables as a guest does, through the MMU.
  */
 #ifndef MODEL_WORLD_H
 #define MODEL_WORLD_H
@@ -34,15 +35,21 @@ enum guest_format { FORMAT_32BIT, FORMAT_PAE, FORMAT_4LEVEL, FORMAT_5LEVEL, N_FO
 struct world {
 	struct run run;
 	unsigned int program;
-	bool trace;
 	struct test_vm *vm[N_MACHINES];
 	struct flat flat;
 	enum guest_format format;
-	struct paging regs[2];		/* of the vCPUs; the same on every machine */
+	/* Of the guest's vCPU whose turn it is, and of vCPU 1; the same on every machine. */
+	struct paging regs[2];
+	unsigned int turn;		/* vCPU 0 or 2 */
 	uint64_t root[N_ROOTS][4];	/* CR3, or four PDPTEs */
 	gva_t gva[N_GVAS];
-	/* What the guest has asked to be forgotten: times of changes and flushes. */
+	/* What it has asked to be forgotten: times of changes and flushes. */
 	uint64_t now, changed, flushed, flushed_gva[N_GVAS];
+	struct waiting {		/* the same of the one whose turn it is not */
+		struct paging regs;
+		uint64_t flushed, flushed_gva[N_GVAS];
+	} waiting;
+	uint64_t fail_in;		/* the allocation that fails in the next access */
 	uint64_t n_accesses, n_kinds[4], n_changes;
 };
 
@@ -56,12 +63,22 @@ _Noreturn void world_fail(const struct world *w, int machine, const char *what);
 			world_fail(w, machine, #cond);           \
 	} while (0)
 
+enum who { GUEST, EDITOR };
+
+static inline struct mmu_vcpu *world_vcpu(struct world *w, int machine, enum who who)
+{
+	return &w->vm[machine]->vcpu[who == EDITOR ? 1 : w->turn];
+}
+
+/* The other one of the guest's vCPUs has its turn. */
+void world_take_turns(struct world *w);
+
 /* The same change on every machine. */
-void world_set_paging(struct world *w, int vcpu);
-void world_set_privilege(struct world *w, int vcpu);
+void world_set_paging(struct world *w, enum who who);
+void world_set_privilege(struct world *w);
 void world_slot(struct world *w, uint32_t id, bool present, bool logged);
 
-/* vCPU 0's registers take other values. */
+/* The guest's registers take other values. */
 void world_random_rights(struct world *w);	/* without a flush */
 void world_random_registers(struct world *w);
 void world_load_root(struct world *w);
@@ -72,8 +89,8 @@ uint64_t world_random_entry(struct world *w, int level);
 unsigned int world_random_offset(struct world *w);
 gfn_t world_random_table(struct world *w);
 
-/* Where vCPU 1 has a frame. */
-gva_t world_window(gfn_t gfn);
+/* Where vCPU 1 has it, of the first 64 frames. */
+gva_t world_window(gpa_t gpa);
 int world_levels(const struct world *w);
 
 /* One access of one machine's vCPU, as its processor makes it; a write stores *value, a

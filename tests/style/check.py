@@ -23,6 +23,8 @@ LAYERS = {
     'preload': {'base', 'sync', 'kvm', 'preload', 'umbra'},
     'tool': {'tool', 'umbra'},
 }
+# What the checker builds a second time, and drives.
+CHECKED_LAYERS = {'base', 'sync', 'mem', 'mmu'}
 # Names that only one folder may use, and who else is allowed: the command is a
 # client like any other.
 DOORS = [
@@ -76,8 +78,20 @@ def check_shape(root, path, text):
         fail(name, 'indented by blanks')
 
 
+def check_checker(name, text):
+    """The checker sees the layers that it drives; they never see it."""
+    for include in re.findall(r'^#include [<"]([a-z]+)/', text, re.M):
+        if name.parts[0] == 'src' and include == 'check':
+            fail(name, 'src/ may not include check/')
+        if name.parts[0] == 'check' and include in LAYERS.keys() - CHECKED_LAYERS:
+            fail(name, f'check/ may not include {include}/')
+    if name.parts[0] == 'src' and name.parts[1] != 'sync' and 'UMBRA_CHECKED' in text:
+        fail(name, 'only sync/ knows of its two back ends')
+
+
 def check_layers(root, path, text):
     name = path.relative_to(root)
+    check_checker(name, text)
     if name.parts[0] != 'src' or len(name.parts) < 3:
         return
     folder = name.parts[1]
@@ -119,6 +133,7 @@ def check_man_pages(root):
     """Every option of --help is in the man page, and the other way round."""
     for command, source, page in (('umbra-run', 'src/tool/run.c', 'man/umbra-run.1'),
                                   ('umbra-stress', 'src/tool/stress.c', 'man/umbra-stress.1'),
+                                  ('umbra-check', 'check/main.c', 'man/umbra-check.1'),
                                   ('umbra', 'src/tool/main.c', 'man/umbra.1')):
         path = root / page
         if not path.exists():

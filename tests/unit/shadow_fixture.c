@@ -4,19 +4,20 @@
 #include <string.h>
 
 #include "base/guarded.h"
+#include "mmu/tdp.h"
 
 struct test_vm *vm;
 struct mmu_vcpu *v0, *v1;
 struct shadow *shadow;
-struct mmu_result result;
+_Thread_local struct mmu_result result;
 enum guest_format format;
 gva_t linear, a_page;
 
 static gpa_t next_table;
 
-int shadow_setup(void **state UNUSED)
+static int setup(enum mmu_mode mode)
 {
-	vm_mode = MMU_SHADOW;
+	vm_mode = mode;
 	vm = vm_make_sim(2, N_PAGES);
 	v0 = &vm->vcpu[0];
 	v1 = &vm->vcpu[1];
@@ -25,6 +26,16 @@ int shadow_setup(void **state UNUSED)
 	format = UNPAGED;
 	vm_slot(vm, 0, 0, 0, N_PAGES, 0);
 	return 0;
+}
+
+int shadow_setup(void **state UNUSED)
+{
+	return setup(MMU_SHADOW);
+}
+
+int direct_setup(void **state UNUSED)
+{
+	return setup(MMU_TDP);
 }
 
 int shadow_teardown(void **state UNUSED)
@@ -38,8 +49,9 @@ int shadow_teardown(void **state UNUSED)
 
 void assert_valid(void)
 {
-	const char *wrong = shadow_find_fault(&vm->mmu);
+	const char *wrong = shadow ? shadow_find_fault(&vm->mmu) : NULL;
 
+	assert_true(shadow || tdp_is_valid(&vm->mmu));
 	if (wrong)
 		fail_msg("not so: %s", wrong);
 }

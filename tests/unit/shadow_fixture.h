@@ -27,7 +27,7 @@
 extern struct test_vm *vm;
 extern struct mmu_vcpu *v0, *v1;
 extern struct shadow *shadow;
-extern struct mmu_result result;
+extern _Thread_local struct mmu_result result; /* of the thread's last access */
 
 enum guest_format { UNPAGED, GUEST_32BIT, GUEST_PAE, GUEST_4LEVEL, GUEST_5LEVEL };
 extern enum guest_format format;
@@ -35,9 +35,11 @@ extern gva_t linear;		/* where the guest has all of its memory, for itself */
 extern gva_t a_page;		/* an address that nothing is at yet */
 
 int shadow_setup(void **state);
+int direct_setup(void **state);		/* the same guest on direct tables; shadow is NULL */
 int shadow_teardown(void **state);
 #define shadow_test(f) cmocka_unit_test_setup_teardown(f, shadow_setup, shadow_teardown)
 
+/* Of the tables of either kind. */
 void assert_valid(void);
 
 /* --- the guest's tables ------------------------------------------------------ */

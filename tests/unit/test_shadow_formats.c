@@ -17,7 +17,7 @@ static unsigned int n_direct(void)
 	return n;
 }
 
-/* --- every format ------------------------------------------------------------------ */
+/* --- every format ------------------------------------------------------------ */
 
 static void walk_through(enum guest_format f)
 {
@@ -63,7 +63,7 @@ static void tables_of_five_levels_are_followed(void **state UNUSED)
 	assert_int_equal(shadow_page_at(v0, a_page, 5)->role.level, 5);
 }
 
-/* --- 32 bits ------------------------------------------------------------------------ */
+/* --- 32 bits ----------------------------------------------------------------- */
 
 /* A directory is four of our pages and a table two. */
 static void tables_of_32_bits_have_quadrants(void **state UNUSED)
@@ -166,7 +166,7 @@ static void a_page_of_4m_may_lie_above_4g(void **state UNUSED)
 	assert_guest_fault(v0, gva, ACCESS_READ, PFERR_PRESENT | PFERR_RSVD);
 }
 
-/* --- PAE ---------------------------------------------------------------------------- */
+/* --- PAE --------------------------------------------------------------------- */
 
 static void the_four_registers_of_pae_are_four_roots(void **state UNUSED)
 {
@@ -197,7 +197,7 @@ static void two_registers_may_lead_to_one_directory(void **state UNUSED)
 	assert_valid();
 }
 
-/* --- without paging ------------------------------------------------------------------- */
+/* --- without paging ---------------------------------------------------------- */
 
 static void without_paging_addresses_are_physical(void **state UNUSED)
 {
@@ -249,7 +249,7 @@ static void paging_may_be_turned_on_and_off(void **state UNUSED)
 	assert_valid();
 }
 
-/* --- large pages of the guest over small ones of the host ------------------------------ */
+/* --- large pages of the guest over small ones of the host -------------------- */
 
 static void map_large(uint64_t bits)
 {
@@ -385,7 +385,7 @@ static void the_host_may_write_tables_behind_our_back(void **state UNUSED)
 	assert_valid();
 }
 
-/* --- small pages of the guest over large ones of the host ------------------------------- */
+/* --- small pages of the guest over large ones of the host -------------------- */
 
 static void small_pages_over_large_ones_are_small(void **state UNUSED)
 {

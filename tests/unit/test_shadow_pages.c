@@ -39,7 +39,7 @@ static unsigned int n_parents(const struct shadow_page *sp)
 	return n;
 }
 
-/* --- making -------------------------------------------------------------------- */
+/* --- making ------------------------------------------------------------------ */
 
 static void an_empty_machine_has_no_shadow_pages(void **state UNUSED)
 {
@@ -95,7 +95,7 @@ static void an_entry_that_is_not_there_makes_no_page(void **state UNUSED)
 	assert_true(shadow->n_used <= 1);
 }
 
-/* --- the role as a key ----------------------------------------------------------- */
+/* --- the role as a key ------------------------------------------------------- */
 
 /* One table, reached by entries of different rights (C7, C10). */
 static void one_table_under_two_rights_has_two_pages(void **state UNUSED)
@@ -174,7 +174,7 @@ static void a_frame_may_be_tables_of_several_levels(void **state UNUSED)
 	assert_valid();
 }
 
-/* --- links and rmaps ------------------------------------------------------------- */
+/* --- links and rmaps --------------------------------------------------------- */
 
 static void a_page_knows_all_its_parents(void **state UNUSED)
 {
@@ -225,7 +225,7 @@ static void a_frame_knows_all_that_map_it(void **state UNUSED)
 	assert_int_equal(n_rmap(6, LEVEL_4K), 20);
 }
 
-/* --- taking away ----------------------------------------------------------------- */
+/* --- taking away ------------------------------------------------------------- */
 
 static void zap(struct shadow_page *sp)
 {
@@ -314,24 +314,25 @@ static void a_page_is_freed_after_the_flush_that_follows(void **state UNUSED)
 	rwlock_wrunlock(&vm->mmu.lock);
 }
 
-/* The tree of frames holds no more than is needed for where tables are. */
-static void a_frame_without_memory_is_forgotten_with_its_table(void **state UNUSED)
+/* The tree of frames holds no more than is needed for the slots that there are. */
+static void frames_are_forgotten_with_their_slot(void **state UNUSED)
 {
 	uint64_t in_use;
 
 	paging(GUEST_PAE);
 	map(a_page, 1, PAGES(5) | DONE);
+	map(1ull << 30, 1, PAGES(6) | DONE);
 	assert_page(v0, a_page, ACCESS_READ, 5);
-	load_cr3(v0, 0);
 	in_use = atomic64_load_relaxed(&shadow->frames.low.in_use);
-	for (unsigned int i = 0; i < 100; i++) {
-		v0->paging.pdptr[1] = ((uint64_t)i << 34) | GPTE_P;
+	for (uint64_t i = 1; i < 100; i++) {
+		/* A directory and its table, seen far up. */
+		vm_slot(vm, 1, i << 34, TABLES >> PAGE_SHIFT, 16, 0);
+		v0->paging.pdptr[2] = (i << 34) + (v0->paging.pdptr[1] - TABLES);
 		mmu_paging_changed(v0);
-		assert_page(v0, a_page, ACCESS_READ, 5);
+		assert_page(v0, 2ull << 30, ACCESS_READ, 6);
+		assert_int_equal(set_slot(&vm->slots, 1, 0, 0, 0, 0), 0);
+		assert_valid();
 	}
-	shadow_drop_roots(v0, true);
-	mmu_set_page_limit(&vm->mmu, 1);
-	assert_valid();
 	assert_true(atomic64_load_relaxed(&shadow->frames.low.in_use) <= in_use);
 }
 
@@ -351,7 +352,7 @@ int main(void)
 		shadow_test(a_page_in_the_middle_takes_its_links_along),
 		shadow_test(a_zapped_root_stays_until_nobody_has_it),
 		shadow_test(a_page_is_freed_after_the_flush_that_follows),
-		shadow_test(a_frame_without_memory_is_forgotten_with_its_table),
+		shadow_test(frames_are_forgotten_with_their_slot),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -35,7 +35,7 @@ static void forget_tlbs(void)
 	tlb_flush_all(v1);
 }
 
-/* --- MMIO ----------------------------------------------------------------------------- */
+/* --- MMIO -------------------------------------------------------------------- */
 
 static void map_hole(uint64_t bits)
 {
@@ -161,7 +161,7 @@ static void a_large_page_over_no_memory_is_mmio_page_by_page(void **state UNUSED
 	}
 	assert_true(is_mmio(a_page));
 	assert_int_equal(guest_translate(v0, a_page, ACCESS_READ), MMU_MMIO);
-	assert_int_equal(result.gpa, PAGES(0x2000 + (a_page >> 12 & 511)));
+	assert_int_equal(result.gpa, PAGES(0x2000 + ((a_page >> 12) & 511)));
 	assert_valid();
 }
 
@@ -178,7 +178,7 @@ static void a_write_to_a_read_only_slot_is_mmio_and_a_read_is_not(void **state U
 	assert_valid();
 }
 
-/* --- slots that go and move --------------------------------------------------------------- */
+/* --- slots that go and move -------------------------------------------------- */
 
 static void a_deleted_slot_takes_all_pages_along(void **state UNUSED)
 {
@@ -217,7 +217,7 @@ static void a_moved_slot_is_found_where_it_is(void **state UNUSED)
 	use_a_page();
 	vm_slot(vm, 1, HOLE, 9, 1, 0);
 	map(a_page + PAGES(1), 1, HOLE | DONE);
-	map(a_page + PAGES(2), 1, HOLE + PAGES(7) | DONE);
+	map(a_page + PAGES(2), 1, (HOLE + PAGES(7)) | DONE);
 	assert_page(v0, a_page + PAGES(1), ACCESS_WRITE, 9);
 	assert_verdict(v0, a_page + PAGES(2), ACCESS_WRITE, MMU_MMIO);
 	vm_slot(vm, 1, HOLE + PAGES(7), 9, 1, 0);
@@ -269,7 +269,7 @@ static void one_page_at_two_frames_is_told_apart(void **state UNUSED)
 	assert_int_equal(frames_find(&shadow->frames, 5, LEVEL_4K)->rmap.head, 0);
 }
 
-/* --- the host ------------------------------------------------------------------------------ */
+/* --- the host ---------------------------------------------------------------- */
 
 static struct invalidation inv;
 
@@ -366,7 +366,7 @@ static void who_used_a_page_is_known_until_that_is_cleared(void **state UNUSED)
 	assert_valid();
 }
 
-/* --- the dirty log -------------------------------------------------------------------------- */
+/* --- the dirty log ----------------------------------------------------------- */
 
 static uint64_t bitmap[N_PAGES / 64];
 
@@ -443,6 +443,31 @@ static void a_large_page_is_split_before_it_is_written(void **state UNUSED)
 		if (n != page && n < TABLES >> PAGE_SHIFT)
 			assert_false(is_dirty(n));
 	assert_true(is_dirty(page));
+	assert_valid();
+}
+
+/* The page was resolved before, and is installed after. */
+static void log_everything(void *ctx UNUSED)
+{
+	start_logging();
+}
+
+static void logging_that_begins_during_a_fault_is_obeyed(void **state UNUSED)
+{
+	uint64_t page;
+
+	paging(GUEST_4LEVEL);
+	vm->sim.level = LEVEL_2M;
+	page = M2 + (a_page >> 12 & 511);
+	map(a_page, 2, PAGES(M2) | DONE | GPTE_PS);
+	map(a_page + (1 << 21), 2, 0 | DONE | GPTE_PS);
+	assert_verdict(v0, a_page + (1 << 21), ACCESS_WRITE, MMU_OK);
+	hook_once(HOOK_WRLOCK, log_everything, NULL);
+	assert_verdict(v0, a_page, ACCESS_WRITE, MMU_OK);
+	assert_int_equal(shadow_entry(v0, a_page).sp->table.level, LEVEL_4K);
+	harvest();
+	assert_true(is_dirty(page));
+	assert_false(is_dirty(page + 1));
 	assert_valid();
 }
 
@@ -541,7 +566,7 @@ static void a_full_ring_stops_every_write(void **state UNUSED)
 	assert_verdict(v0, linear + entry_gpa(a_page, 2), ACCESS_WRITE, MMU_OK);
 }
 
-/* --- roots that are kept ----------------------------------------------------------------------- */
+/* --- roots that are kept ----------------------------------------------------- */
 
 static gpa_t copy_of_root(void)
 {
@@ -554,7 +579,7 @@ static gpa_t copy_of_root(void)
 static void the_last_roots_are_kept(void **state UNUSED)
 {
 	gpa_t root[SHADOW_CACHED_ROOTS];
-	uint64_t loads, locks;
+	uint64_t loads, reloads, locks;
 
 	use_a_page();
 	root[0] = TABLES;
@@ -565,13 +590,15 @@ static void the_last_roots_are_kept(void **state UNUSED)
 		assert_page(v0, a_page, ACCESS_READ, 5);
 	}
 	loads = vcpu_stat(v0, VCPU_STAT_root_loads);
+	reloads = vcpu_stat(v0, VCPU_STAT_root_reloads);
 	locks = hook_count(HOOK_WRLOCK);
 	for (unsigned int i = 0; i < SHADOW_CACHED_ROOTS; i++) {
 		load_cr3(v0, root[i]);
 		assert_page(v0, a_page, ACCESS_READ, 5);
 	}
 	assert_int_equal(vcpu_stat(v0, VCPU_STAT_root_loads), loads);
-	assert_int_equal(vcpu_stat(v0, VCPU_STAT_root_reloads), SHADOW_CACHED_ROOTS);
+	assert_int_equal(vcpu_stat(v0, VCPU_STAT_root_reloads),
+			 reloads + SHADOW_CACHED_ROOTS);
 	assert_int_equal(hook_count(HOOK_WRLOCK), locks);
 	/* One more, and one has to go. */
 	load_cr3(v0, copy_of_root());
@@ -637,6 +664,7 @@ int main(void)
 		shadow_test(writes_are_logged_once_for_each_harvest),
 		shadow_test(a_page_is_protected_wherever_it_is_mapped),
 		shadow_test(a_large_page_is_split_before_it_is_written),
+		shadow_test(logging_that_begins_during_a_fault_is_obeyed),
 		shadow_test(accessed_and_dirty_bits_are_logged),
 		shadow_test(cleared_bits_are_protected),
 		cmocka_unit_test_setup_teardown(rings_take_what_is_written, ring_setup,

@@ -30,7 +30,7 @@ static void use_a_page(void)
 	assert_page(v0, a_page, ACCESS_WRITE, 5);
 }
 
-/* --- protection ------------------------------------------------------------------ */
+/* --- protection -------------------------------------------------------------- */
 
 /* SYNCED_IMPLIES_WPROT */
 static void a_table_is_protected_when_it_gets_its_shadow(void **state UNUSED)
@@ -132,7 +132,7 @@ static void what_is_dropped_by_a_write_leaves_a_debt(void **state UNUSED)
 	assert_true(debt() > 0);
 }
 
-/* --- zapped for it ---------------------------------------------------------------- */
+/* --- zapped for it ----------------------------------------------------------- */
 
 static void assert_zapped_by(unsigned int offset, unsigned int bytes, bool zapped)
 {
@@ -198,7 +198,7 @@ static void a_root_that_is_zapped_is_loaded_anew(void **state UNUSED)
 	assert_int_equal(n_shadow_pages(root), 1);
 }
 
-/* --- large pages around tables ---------------------------------------------------- */
+/* --- large pages around tables ----------------------------------------------- */
 
 /* The guest's linear map as real guests have it: by large pages, with the tables in. */
 static void map_linear_large(void)
@@ -261,7 +261,7 @@ static void a_large_page_that_gets_a_table_is_protected_and_split(void **state U
 	assert_valid();
 }
 
-/* --- what else a write meets ------------------------------------------------------ */
+/* --- what else a write meets ------------------------------------------------- */
 
 static void a_tracked_write_is_in_the_dirty_log(void **state UNUSED)
 {

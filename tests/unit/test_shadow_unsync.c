@@ -49,7 +49,7 @@ static void give_up_table(void)
 	assert_true(is_unsync(v0, a_page));
 }
 
-/* --- given up --------------------------------------------------------------------- */
+/* --- given up ---------------------------------------------------------------- */
 
 static void a_lowest_table_is_given_up_to_who_writes_it(void **state UNUSED)
 {
@@ -112,7 +112,7 @@ static void a_table_that_becomes_an_upper_one_is_taken_back(void **state UNUSED)
 	assert_int_equal(n_unsync(), 1);
 }
 
-/* --- INVLPG ------------------------------------------------------------------------ */
+/* --- INVLPG ------------------------------------------------------------------ */
 
 static void invlpg_forgets_an_entry_of_a_given_up_table(void **state UNUSED)
 {
@@ -169,7 +169,7 @@ static void invlpg_reaches_the_other_roots(void **state UNUSED)
 	assert_page(v0, a_page, ACCESS_READ, 7);
 }
 
-/* --- CR3 --------------------------------------------------------------------------- */
+/* --- CR3 --------------------------------------------------------------------- */
 
 static void a_load_of_cr3_brings_all_up_to_date(void **state UNUSED)
 {
@@ -273,6 +273,21 @@ static void a_sync_sees_that_more_is_allowed(void **state UNUSED)
 	assert_page(v0, a_page, ACCESS_EXEC, 5);
 }
 
+/* A fault of another's meets an entry that was dirty when it was made. */
+static void a_fault_sees_that_an_entry_is_clean(void **state UNUSED)
+{
+	give_up_table();
+	map(a_page + PAGES(2), 1, PAGES(8) | (DONE & ~GPTE_U));
+	assert_page(v0, a_page + PAGES(2), ACCESS_WRITE, 8);
+	guest_map(v0, a_page + PAGES(2), 1, PAGES(8) | (DONE & ~GPTE_D));
+	set_privilege(v1, 3, false);
+	assert_page(v1, a_page + PAGES(2), ACCESS_READ, 8);
+	assert_valid();
+	assert_int_equal(entry(a_page + PAGES(2), 1) & GPTE_D, 0);
+	assert_page(v1, a_page + PAGES(2), ACCESS_WRITE, 8);
+	assert_int_equal(entry(a_page + PAGES(2), 1) & GPTE_D, GPTE_D);
+}
+
 /* More than fit into one batch, and one page by many ways. */
 static void a_load_of_cr3_finds_every_table(void **state UNUSED)
 {
@@ -299,7 +314,24 @@ static void a_load_of_cr3_finds_every_table(void **state UNUSED)
 	assert_int_equal(n_unsync(), 0);
 }
 
-/* --- SYNC_BEFORE_LINK (C13) --------------------------------------------------------- */
+/* A page that is reached by two ways is read once: the second reading of it would make
+ * the first void, and all of it would be faulted in again. */
+static void what_is_reached_by_two_ways_is_kept_too(void **state UNUSED)
+{
+	uint64_t faults;
+
+	use_pages();
+	map(a_page + (1 << 21), 2, entry(a_page, 2));
+	assert_page(v0, a_page + (1 << 21), ACCESS_WRITE, 5);
+	guest_map(v0, a_page, 1, PAGES(7) | DONE);
+	load_cr3(v0, v0->paging.cr3);
+	assert_page(v0, a_page, ACCESS_READ, 7);
+	faults = vcpu_stat(v0, VCPU_STAT_pf_taken);
+	assert_page(v0, a_page + PAGES(1), ACCESS_WRITE, 6);
+	assert_int_equal(vcpu_stat(v0, VCPU_STAT_pf_taken), faults);
+}
+
+/* --- SYNC_BEFORE_LINK (C13) -------------------------------------------------- */
 
 static void what_is_linked_is_brought_up_to_date_first(void **state UNUSED)
 {
@@ -330,7 +362,7 @@ static void what_is_below_a_linked_page_is_brought_up_to_date_too(void **state U
 	assert_valid();
 }
 
-/* --- races -------------------------------------------------------------------------- */
+/* --- races ------------------------------------------------------------------- */
 
 static unsigned int skip;
 static void (*then)(void);
@@ -455,7 +487,7 @@ static void an_invlpg_of_nothing_makes_readings_void_too(void **state UNUSED)
 	assert_page(v0, a_page, ACCESS_READ, 7);
 }
 
-/* --- the log ------------------------------------------------------------------------ */
+/* --- the log ----------------------------------------------------------------- */
 
 static void unseen_writes_are_in_the_dirty_log(void **state UNUSED)
 {
@@ -547,7 +579,9 @@ int main(void)
 		shadow_test(a_sync_sees_that_there_is_no_memory),
 		shadow_test(a_sync_sees_that_an_entry_is_clean_or_unused),
 		shadow_test(a_sync_sees_that_more_is_allowed),
+		shadow_test(a_fault_sees_that_an_entry_is_clean),
 		shadow_test(a_load_of_cr3_finds_every_table),
+		shadow_test(what_is_reached_by_two_ways_is_kept_too),
 		shadow_test(what_is_linked_is_brought_up_to_date_first),
 		shadow_test(what_is_below_a_linked_page_is_brought_up_to_date_too),
 		shadow_test(a_write_during_a_sync_is_not_lost),

@@ -290,7 +290,7 @@ static int sim_resolve(void *ctx, hva_t hva, bool write, int max_level, struct h
 {
 	struct sim_host *sim = ctx;
 
-	sim->n_resolved++;
+	__atomic_fetch_add(&sim->n_resolved, 1, __ATOMIC_RELAXED);
 	if (sim->on_resolve)
 		sim->on_resolve(sim->ctx, hva, write);
 	if (sim->refuse)
