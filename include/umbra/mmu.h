@@ -257,6 +257,7 @@ enum umbra_age {
  * @memory, @bytes: as for umbra_mmu_invalidate_begin().
  *
  * Return:  true if it has, since that was last forgotten.
+ * Source:  Linux, MMU notifiers (test_young, clear_young, clear_flush_young).
  */
 UMBRA_API bool umbra_mmu_age(struct umbra_mmu *mmu, const void *memory, size_t bytes,
 			     enum umbra_age how);
@@ -327,6 +328,8 @@ UMBRA_API void umbra_vcpu_destroy(struct umbra_vcpu *vcpu);
  * umbra_vcpu_enter, umbra_vcpu_leave - begin and end using the TLB.
  *
  * Not nested.  To enter does what others have asked of the vCPU meanwhile.
+ *
+ * Source:  Linux, Documentation/virt/kvm/vcpu-requests.rst.
  */
 UMBRA_API void umbra_vcpu_enter(struct umbra_vcpu *vcpu);
 UMBRA_API void umbra_vcpu_leave(struct umbra_vcpu *vcpu);
@@ -348,6 +351,7 @@ static inline bool umbra_vcpu_poll(struct umbra_vcpu *vcpu);
  * nobody who sleeps.
  *
  * Context: any thread, also in a signal handler, or in guest mode.
+ * Source:  vcpu-requests.rst, "VCPU kicks".
  */
 UMBRA_API void umbra_vcpu_kick(struct umbra_vcpu *vcpu);
 
@@ -380,6 +384,8 @@ UMBRA_API const struct umbra_paging *umbra_vcpu_paging(const struct umbra_vcpu *
  * ones included, also if the value is the same: a load of CR3 flushes.
  *
  * umbra_vcpu_set_privilege - CPL and EFLAGS.AC.  Forgets nothing and costs little.
+ *
+ * Source:  SDM 3A 4.1 (modes), 4.6 (access rights), 4.10.4 (what flushes).
  */
 UMBRA_API void umbra_vcpu_set_paging(struct umbra_vcpu *vcpu, const struct umbra_paging *paging);
 UMBRA_API void umbra_vcpu_set_cr0(struct umbra_vcpu *vcpu, uint64_t value);
@@ -392,10 +398,17 @@ UMBRA_API void umbra_vcpu_set_privilege(struct umbra_vcpu *vcpu, unsigned int cp
 /**
  * umbra_vcpu_flush - forget all translations, as a load of CR3 with its own value or
  * INVPCID does.  In guest mode or outside.
+ *
+ * Source:  SDM 3A 4.10.4.
  */
 UMBRA_API void umbra_vcpu_flush(struct umbra_vcpu *vcpu);
 
-/** umbra_vcpu_invlpg - forget the page at @gva: INVLPG.  In guest mode. */
+/**
+ * umbra_vcpu_invlpg - forget the page at @gva: INVLPG.  In guest mode, and may leave it
+ * for a moment.
+ *
+ * Source:  SDM 3A 4.10.4.
+ */
 UMBRA_API void umbra_vcpu_invlpg(struct umbra_vcpu *vcpu, uint64_t gva);
 
 /* --- accesses ----------------------------------------------------------------- */
@@ -469,6 +482,9 @@ UMBRA_API const struct umbra_fault *umbra_vcpu_fault(const struct umbra_vcpu *vc
  *
  * A store to a page of page tables that the MMU has made shadows of is followed by
  * what it does to them, inside the call.
+ *
+ * Return:  any enum umbra_result but, for pages that do not meet MMIO, UMBRA_SPLIT.
+ * Source:  SDM 3A 4.6-4.8; api.rst, KVM_EXIT_MMIO and KVM_RUN.
  */
 static inline enum umbra_result umbra_load8(struct umbra_vcpu *vcpu, uint64_t gva, uint8_t *value);
 static inline enum umbra_result umbra_load16(struct umbra_vcpu *vcpu, uint64_t gva,
@@ -569,6 +585,7 @@ UMBRA_API enum umbra_result umbra_read_physical(struct umbra_vcpu *vcpu, uint64_
  *
  * Return:  as umbra_read_physical(), or UMBRA_GUEST_FAULT: a reserved bit is set, which
  *          is #GP(0), and the registers are as they were.
+ * Source:  SDM 3A 4.4.1.
  */
 UMBRA_API enum umbra_result umbra_vcpu_load_pdptrs(struct umbra_vcpu *vcpu);
 

@@ -90,6 +90,7 @@ struct shadow {
 	unsigned int n_dead;		/* [l] */
 	uint64_t n_used;		/* [l] in active */
 	uint64_t n_pinned;		/* [l] of these, somebody's root */
+	uint64_t write_debt;		/* [l] `owed` once a writable leaf was last dropped */
 	struct atomic64 generation;	/* (a) of pages made now; written under the lock */
 	struct atomic64 gpt_seq;	/* (a) written under the lock */
 };

@@ -65,9 +65,19 @@ static bool protect_entry(const struct mmu *m, struct spte_ref ref)
 	return flush_owed_by_change(m, old, new);
 }
 
+/*
+ * NO_SPTE_IMPLIES_NO_TLB.  A writable entry that was dropped for its guest's sake, and
+ * has left a debt, may still be in a TLB; of which frame it was nobody knows any more.
+ */
+static bool may_be_writable_unmapped(const struct mmu *m)
+{
+	return rule(NO_SPTE_IMPLIES_NO_TLB) &&
+	       atomic64_load_acquire(&m->paid) < m->shadow->write_debt;
+}
+
 bool shadow_protect_frame(struct mmu *m, gfn_t gfn)
 {
-	bool flush = false;
+	bool flush = may_be_writable_unmapped(m);
 
 	for (int level = LEVEL_4K; level <= LEVEL_1G; level++) {
 		const struct frame *frame = frames_find(&m->shadow->frames, gfn, level);
@@ -152,6 +162,9 @@ bool shadow_drop(struct mmu *m, struct shadow_page *sp, unsigned int i)
 		struct frame *frame = frames_find(&s->frames, gfn, level);
 
 		bug_on(!frame);
+		/* The caller is about to record it. */
+		if (old.raw & SPTE_MMUW)
+			s->write_debt = atomic64_load_relaxed(&m->owed) + 1;
 		spte_list_remove(&s->frames.nodes, &frame->rmap, ref);
 		mmu_count_leafs(m, level, -1);
 		trace_spte_changed(gfn, level, old.raw, 0);

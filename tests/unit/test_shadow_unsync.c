@@ -559,6 +559,45 @@ static void a_page_dropped_by_a_sync_is_flushed_for_the_host(void **state UNUSED
 	mmu_invalidate_end(&inv);
 }
 
+/* v0 has forgotten what it mapped for writing, and v1 need not have: now it is a table. */
+static void a_new_table_is_taken_from_tlbs_that_no_entry_knows_of(void **state UNUSED)
+{
+	const gva_t other = a_page + (1 << 21);
+
+	give_up_table();
+	assert_true(tlb_hits(v1, a_page, ACCESS_WRITE));
+	guest_map(v0, a_page, 1, 0);
+	invlpg(v0, a_page);
+	assert_true(tlb_hits(v1, a_page, ACCESS_WRITE));
+	memset(vm->memory + PAGES(5), 0, PAGE_SIZE);
+	write_gpa(PAGES(5) + (other >> 12 & 511) * 8, 8, PAGES(6) | DONE);
+	map(other, 2, PAGES(5) | ALL | GPTE_A);
+	assert_page(v0, other, ACCESS_READ, 6);
+	assert_false(tlb_hits(v1, a_page, ACCESS_WRITE));
+}
+
+/* The same with one that is brought up to date. */
+static void a_synced_table_is_taken_from_tlbs_that_no_entry_knows_of(void **state UNUSED)
+{
+	const gva_t alias = a_page + PAGES(3);
+	gpa_t table;
+
+	use_pages();
+	table = entry_gpa(a_page, 1) & ~0xfffull;
+	map(alias, 1, table | DONE);
+	assert_page(v1, alias, ACCESS_WRITE, table >> PAGE_SHIFT);
+	assert_true(is_unsync(v0, a_page));
+	assert_true(tlb_hits(v1, alias, ACCESS_WRITE));
+	/* The entry goes, and a load of CR3 finds nothing to protect. */
+	write_gpa(entry_gpa(alias, 1), 8, 0);
+	invlpg(v0, alias);
+	assert_true(tlb_hits(v1, alias, ACCESS_WRITE));
+	load_cr3(v0, v0->paging.cr3);
+	assert_page(v0, a_page, ACCESS_READ, 5);
+	assert_false(is_unsync(v0, a_page));
+	assert_false(tlb_hits(v1, alias, ACCESS_WRITE));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -594,6 +633,8 @@ int main(void)
 		shadow_test(a_sync_after_logging_flushes_although_nothing_has_w),
 		shadow_test(with_the_older_policy_logging_flushes_at_once),
 		shadow_test(a_page_dropped_by_a_sync_is_flushed_for_the_host),
+		shadow_test(a_new_table_is_taken_from_tlbs_that_no_entry_knows_of),
+		shadow_test(a_synced_table_is_taken_from_tlbs_that_no_entry_knows_of),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
