@@ -122,6 +122,7 @@ static void zap_obsolete(struct mmu *m) REQUIRES(m->lock)
 static void shadow_zap_slot(struct mmu *m, gfn_t start, gfn_t end)
 {
 	struct shadow *s = m->shadow;
+	struct zap all = { .mmu = m };
 
 	/* Nobody makes a vCPU or takes one away meanwhile: slots_lock is held. */
 	rwlock_wrlock(&m->lock);
@@ -130,6 +131,9 @@ static void shadow_zap_slot(struct mmu *m, gfn_t start, gfn_t end)
 	 * obsolete, with or without having seen the request. */
 	if (rule(INVALID_THEN_REQUEST))
 		request_roots(m);
+	/* By frames first: to look for each entry of a page in the list of a frame that
+	 * a whole address space maps would take the square of its length. */
+	frames_visit(&s->frames, 0, ~0ull, zap_frame, &all);
 	zap_obsolete(m);
 	/* UNLINK_FLUSH_FREE; and no TLB has the slot any more. */
 	flush_owe(m);

@@ -147,6 +147,7 @@ struct shadow_fault {
 	struct shadow_batch unsync;	/* to be brought up to date first */
 	bool flush;			/* before the lock is dropped */
 	bool debt;			/* later */
+	bool made;			/* a shadow page: its table must be read again */
 };
 
 /* Something else is in the place: it goes first (ZAP_BEFORE_REPLACE). */
@@ -182,8 +183,10 @@ static enum fault_verdict step_down(struct mmu *m, struct shadow_fault *sf, stru
 		return FAULT_FIXED;
 	}
 	child = shadow_find(m, gfn, role);
-	if (!child)
+	if (!child) {
 		child = shadow_make(m, gfn, role, &sf->flush);
+		sf->made = true;
+	}
 	if (!child)
 		return FAULT_NO_MEMORY;
 	/*
@@ -463,7 +466,8 @@ static enum mmu_verdict fault_found(struct mmu_vcpu *v, struct shadow_fault *sf)
 		verdict = install(v, sf, &page);
 	else if (verdict == FAULT_MMIO)
 		remember_mmio(v, sf);
-	fault_count(v, verdict);
+	if (verdict != FAULT_RETRY || !sf->made)
+		fault_count(v, verdict);
 	return mmu_verdict_of_fault(verdict);
 }
 
