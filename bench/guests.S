@@ -100,11 +100,11 @@ bench_\name\()_end:
 	/*
 	 * What the page-table guests know of their tables (bench/vm.c): a table of
 	 * 4 KiB pages lies at 0x8000 and maps the window at 0xffe00000, by entry 511
-	 * of the directory at 0x6000; the root is at 0x1000, copies of it from 0x9000.
+	 * of the directory at 0x23000; the root is at 0x1000, copies of it from 0x9000.
 	 */
 	.set WINDOW, 0xffe00000
 	.set TABLE, 0x8000
-	.set DIRECTORY_ENTRY, 0x6000 + 511 * 8
+	.set DIRECTORY_ENTRY, 0x23000 + 511 * 8
 
 	/* An entry of a lowest-level table, again and again. */
 	guest write_table

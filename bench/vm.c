@@ -13,7 +13,7 @@
 #define CODE_BYTES 0x1000ull
 #define PTE 3ull
 #define PTE_LARGE 0x80ull
-/* A table of 4 KiB pages, for a window at the end of the 4 GiB. */
+/* A table of 4 KiB pages, for a window at the end of the first 4 GiB. */
 #define SMALL_TABLE 0x8000ull
 /* Copies of the root. */
 #define MORE_ROOTS 0x9000ull
@@ -33,15 +33,18 @@ static long must(const char *what, long result)
 	return result;
 }
 
-/* Identity of the first 4 GiB by pages of 2 MiB. */
+#define DIRECTORIES 0x20000ull
+
+/* Identity of the first 8 GiB by pages of 2 MiB. */
 static void build_tables(uint8_t *memory)
 {
-	uint64_t *pml4 = (uint64_t *)(memory + TABLES), *pdpt = pml4 + 512, *pd = pdpt + 512;
+	uint64_t *pml4 = (uint64_t *)(memory + TABLES), *pdpt = pml4 + 512;
+	uint64_t *pd = (uint64_t *)(memory + DIRECTORIES);
 
 	pml4[0] = (TABLES + 0x1000) | PTE;
-	for (uint64_t i = 0; i < 4; i++)
-		pdpt[i] = (TABLES + 0x2000 + i * 0x1000) | PTE;
-	for (uint64_t i = 0; i < 2048; i++)
+	for (uint64_t i = 0; i < 8; i++)
+		pdpt[i] = (DIRECTORIES + i * 0x1000) | PTE;
+	for (uint64_t i = 0; i < 8 * 512; i++)
 		pd[i] = i << 21 | PTE | PTE_LARGE;
 	pd[2047] = SMALL_TABLE | PTE;
 	for (uint64_t i = 0; i < 512; i++)

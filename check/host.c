@@ -127,8 +127,10 @@ struct host_memory host_make(unsigned int n_pages, int level)
 
 /* --- what the process does ----------------------------------------------------- */
 
-enum change { UNMAP, REPLACE, PROTECT };
-static const char *const change_names[] = { "munmap", "mmap over", "mprotect(PROT_READ)" };
+enum change { UNMAP, REPLACE, PROTECT, MOVE, REFILL };
+static const char *const change_names[] = {
+	"munmap", "mmap over", "mprotect(PROT_READ)", "mremap of a copy", "mmap over, and refill"
+};
 
 static void take_back(void *frame)
 {
@@ -146,6 +148,32 @@ static void forbid_writing(void *frame)
 	sched_point(memory_is_shared(frame));
 	memory_note_write(frame);
 	frame_of(frame)->read_only = true;
+}
+
+/* One step: nobody is to write to it meanwhile. */
+static void fill(void *to, const void *from)
+{
+	sched_point(memory_is_shared(from) || memory_is_shared(to));
+	memory_note_read(from);
+	memory_note_write(to);
+	for (unsigned int i = 0; i < PAGE_SIZE; i += 8) {
+		uint64_t value = memory_raw_load((const char *)from + i, 8);
+
+		if (value)
+			write_word((char *)to + i, 8, value);
+	}
+}
+
+static void move_page(unsigned int page, void *frame, bool copy_first)
+{
+	unsigned int number = new_frame(page);
+
+	if (copy_first)
+		fill(frame_at(number), frame);
+	atomic64_xchg(&host.pte[page], pte_of(number, true));
+	if (!copy_first)
+		fill(frame_at(number), frame);
+	take_back(frame);
 }
 
 static void change_page(unsigned int page, enum change how)
@@ -169,6 +197,10 @@ static void change_page(unsigned int page, enum change how)
 	case PROTECT:
 		atomic64_xchg(&host.pte[page], old & ~HOST_PTE_WRITABLE);
 		forbid_writing(frame);
+		break;
+	case MOVE:
+	case REFILL:
+		move_page(page, frame, how == MOVE);
 		break;
 	}
 }
@@ -202,6 +234,16 @@ void host_protect(struct mmu *m, unsigned int first, unsigned int n)
 	change_range(m, first, n, PROTECT);
 }
 
+void host_move(struct mmu *m, unsigned int first, unsigned int n)
+{
+	change_range(m, first, n, MOVE);
+}
+
+void host_refill(struct mmu *m, unsigned int first, unsigned int n)
+{
+	change_range(m, first, n, REFILL);
+}
+
 void host_map(unsigned int page)
 {
 	atomic64_xchg(&host.pte[page], pte_of(new_frame(page), true));
@@ -209,6 +251,7 @@ void host_map(unsigned int page)
 
 /* --- what the guest does --------------------------------------------------------- */
 
+/* The step began when its address was translated. */
 static void check_access(const void *at, bool write)
 {
 	void *frame = (void *)((uintptr_t)at & PAGE_MASK);
@@ -218,7 +261,6 @@ static void check_access(const void *at, bool write)
 	if (!host_is_frame(at))
 		sched_fail(VERDICT_MEMORY, "%s %s memory that is no guest's, at %p", who,
 			   write ? "writes to" : "reads", at);
-	sched_point(memory_is_shared(frame));
 	if (f->freed && !oracle_is_blind)
 		sched_fail(VERDICT_FREED_PAGE,
 			   "%s %s frame %u (hva page %u) after %s had taken it back: "
@@ -241,11 +283,17 @@ static bool translate_by_host(const void **at, bool write)
 {
 	uintptr_t offset = (uintptr_t)*at - HOST_BASE;
 	unsigned int n = (unsigned int)(offset >> PAGE_SHIFT);
+	struct atomic64 *at_pte = &host.pte[n];
 	uint64_t pte;
 
-	if (offset >= (uint64_t)host.n_pages << PAGE_SHIFT)
+	if (offset >= (uint64_t)host.n_pages << PAGE_SHIFT) {
+		sched_point(memory_is_shared((void *)((uintptr_t)*at & PAGE_MASK)));
 		return true;
-	pte = atomic64_load_relaxed(&host.pte[n]);
+	}
+	sched_point(memory_is_shared(at_pte) ||
+		    (at_pte->v && memory_is_shared(frame_at((uint32_t)at_pte->v - 1))));
+	memory_note_read(at_pte);
+	pte = at_pte->v;
 	if (!pte || (write && !(pte & HOST_PTE_WRITABLE)))
 		return false;
 	*at = (char *)frame_at((uint32_t)pte - 1) + (offset & PAGE_OFFSET_MASK);

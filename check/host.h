@@ -28,6 +28,10 @@ struct host_memory host_make(unsigned int n_pages, int level);
 void host_unmap(struct mmu *m, unsigned int first, unsigned int n);
 void host_replace(struct mmu *m, unsigned int first, unsigned int n);
 void host_protect(struct mmu *m, unsigned int first, unsigned int n);
+/* The memory changes, what is in it does not: a copy is put in its place; or an empty
+ * page is, and then filled. */
+void host_move(struct mmu *m, unsigned int first, unsigned int n);
+void host_refill(struct mmu *m, unsigned int first, unsigned int n);
 /* The host maps a page where none is: nothing to invalidate. */
 void host_map(unsigned int page);
 

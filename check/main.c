@@ -390,6 +390,7 @@ static int check_mutants(void)
 {
 	struct job *jobs = jobs_make(mutations_count());
 	unsigned int n = make_mutant_jobs(jobs), found = 0, explained = 0, mine = 0;
+	unsigned int of_kind[2] = { 0 }, found_of_kind[2] = { 0 };
 	double slowest = 0;
 
 	if (!n)
@@ -398,12 +399,18 @@ static int check_mutants(void)
 	for (unsigned int i = 0; i < n; i++) {
 		const struct exploration *e = &jobs[i].e;
 
+		bool is_rule = mutation_is_rule(jobs[i].id.mutation);
+
 		mine += jobs[i].mine;
+		of_kind[is_rule] += jobs[i].mine;
 		found += jobs[i].mine && e->failed;
+		found_of_kind[is_rule] += jobs[i].mine && e->failed;
 		explained += jobs[i].mine && !e->failed && jobs[i].id.mutation->survives;
 		if (e->failed && e->seconds > slowest)
 			slowest = e->seconds;
 	}
+	fprintf(lines, "%u of %u rules and %u of %u bugs of the past: ", found_of_kind[1],
+		of_kind[1], found_of_kind[0], of_kind[0]);
 	fprintf(lines, "%u of %u found (the slowest in %.1f s), %u not, for a reason, %u not\n",
 		found, mine, slowest, explained, mine - found - explained);
 	write_html(NULL, jobs, n);

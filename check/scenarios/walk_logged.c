@@ -6,14 +6,15 @@ static void setup(void)
 {
 	guest_make((struct machine_options){ .vcpus = 1 }, KVM_MEM_LOG_DIRTY_PAGES);
 	/* The walk has A and D bits to set, in pages that are logged as well. */
-	host_poke(GUEST_PT, 1 * 8, gpte(1, GPTE_P | GPTE_W | GPTE_U));
-	guest_watch(page(1));
+	host_poke(GUEST_PT, 0, gpte(0, GPTE_P | GPTE_W | GPTE_U));
+	guest_watch(page(0));
+	client_copy_all(0, 0);
 }
 
 static void guest(void)
 {
-	guest_write_watched(0, page(1));
-	guest_write_watched(0, page(1));
+	guest_write_watched(0, page(0));
+	guest_write_watched(0, page(0));
 	vcpu_stop(0);
 }
 
@@ -26,6 +27,7 @@ static void finish(void)
 {
 	client_get_log(0, 0);
 	oracle_compare(0, 0, 4);
+	oracle_compare(0, GUEST_PT, 1);
 }
 
 SCENARIO(walk_logged,

@@ -45,6 +45,8 @@ static bool was_there(struct mmu *m, uint64_t seq, const void *host)
 	hva_t page = (uintptr_t)host & PAGE_MASK;
 	bool was;
 
+	if (mutant(GUEST_READ_IN_INVALIDATION))
+		return true;
 	smp_rmb();
 	if (!atomic32_load_acquire(&m->invalidations_open))
 		return atomic64_load_acquire(&m->invalidate_seq) == seq;
@@ -117,13 +119,15 @@ static enum guest_verdict cmpxchg_locked(struct mmu_vcpu *v, uint64_t seq, gpa_t
 	if (dirty_ring_blocks(v, slot))
 		return GUEST_RING_FULL;
 	page = (uintptr_t)host & PAGE_MASK;
-	if (mmu_invalidate_retry(v->mmu, seq, page, page + PAGE_SIZE))
+	if (mmu_invalidate_retry(v->mmu, seq, page, page + PAGE_SIZE) &&
+	    !mutant(AD_BITS_IN_INVALIDATION))
 		return GUEST_RETRY;
 	ok = bytes == 8 ? guarded_cmpxchg64(host, old, value) :
 			  guarded_cmpxchg32(host, &narrow, (uint32_t)value);
 	if (bytes == 4)
 		*old = narrow;
-	if (ok)
+	/* CMPXCHG_EMUL_DIRTIES: whether or not it was as expected. */
+	if (ok && rule(CMPXCHG_EMUL_DIRTIES))
 		dirty_mark(v, slot, gpa >> PAGE_SHIFT);
 	return ok ? GUEST_OK : GUEST_ABSENT;
 }

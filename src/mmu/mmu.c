@@ -139,7 +139,7 @@ void mmu_vcpu_destroy(struct mmu_vcpu *v)
 
 void mmu_paging_changed(struct mmu_vcpu *v)
 {
-	if (!mutant(CR3_LOAD_KEEPS_TLB))
+	if (rule(ROOT_LOAD_FLUSHES))
 		tlb_flush_all(v);
 	/* They are loaded, and made up to date, before they are next used. */
 	v->roots_loaded = false;

@@ -65,7 +65,8 @@ static void unmap_slot(void *ctx, struct memslot *slot) NO_THREAD_SAFETY
 static void open_window(struct mmu *m, hva_t start, hva_t end) REQUIRES(m->lock)
 {
 	atomic32_fetch_add(&m->invalidations_open, 1);
-	if (mutant(WINDOW_IN_FRAMES)) {
+	/* WINDOW_UNITS: what it is compared with are addresses. */
+	if (!rule(WINDOW_UNITS)) {
 		start >>= PAGE_SHIFT;
 		end >>= PAGE_SHIFT;
 	}
@@ -78,6 +79,22 @@ static void open_window(struct mmu *m, hva_t start, hva_t end) REQUIRES(m->lock)
 	m->invalidate_end = MAX(m->invalidate_end, end);
 }
 
+/*
+ * No RCU section: the slots stay as they are until the end.  And no slots_lock: who has
+ * it may be waiting for that end (NOTIFIER_NEVER_TAKES_SLOTS_LOCK).
+ */
+static const struct slot_set *slots_until_end(struct mmu *m) NO_THREAD_SAFETY
+{
+	const struct slot_set *set;
+
+	if (rule(NOTIFIER_NEVER_TAKES_SLOTS_LOCK))
+		return slots_current(m->slots);
+	mutex_lock(&m->slots->lock);
+	set = slots_current(m->slots);
+	mutex_unlock(&m->slots->lock);
+	return set;
+}
+
 void mmu_invalidate_begin(struct mmu *m, hva_t start, hva_t end, struct invalidation *inv)
 {
 	struct unmap u = { .mmu = m, .start = start, .end = end };
@@ -85,8 +102,7 @@ void mmu_invalidate_begin(struct mmu *m, hva_t start, hva_t end, struct invalida
 
 	mmu_count(m, mmu_notifier_invalidations);
 	slots_invalidate_begin(m->slots);
-	/* No RCU section: the slots stay as they are until the end. */
-	set = slots_current(m->slots);
+	set = slots_until_end(m);
 	slot_tree_visit_hva(set->by_hva, start, end, note_overlap, &u);
 	*inv = (struct invalidation){ .mmu = m, .overlaps = u.overlaps };
 	if (!u.overlaps)
@@ -138,7 +154,8 @@ void mmu_invalidate_end(struct invalidation *inv)
 		atomic32_fetch_add(&m->invalidations_open, (uint32_t)-1);
 		rwlock_wrunlock(&m->lock);
 	}
-	if (inv->overlaps || !mutant(END_NOT_BALANCED))
+	/* BEGIN_END_BALANCED: also if no slot was met. */
+	if (inv->overlaps || rule(BEGIN_END_BALANCED))
 		slots_invalidate_end(m->slots);
 }
 

@@ -33,6 +33,7 @@
 #include "mmu/gpte.h"
 #include "mmu/mmu.h"
 #include "mmu/translate.h"
+#include "sync/rule.h"
 
 /* What the entries above a shadow page have left of the rights. */
 #define SHADOW_USER 1u
@@ -180,6 +181,18 @@ static inline bool shadow_is_obsolete(const struct shadow *s, const struct shado
 {
 	return sp->generation != atomic64_load_acquire(&s->generation) ||
 	       atomic32_load_acquire(&sp->zapped);
+}
+
+/*
+ * ROLE_IS_PART_OF_KEY, and for direct pages DIRECT_ACCESS_MATCH: the rights and the dirty
+ * bit of a large page that has changed are another page's.
+ */
+static inline bool shadow_has_role(const struct shadow_page *sp, union shadow_role role)
+{
+	if (sp->role.word == role.word || !rule(ROLE_IS_PART_OF_KEY))
+		return true;
+	return !rule(DIRECT_ACCESS_MATCH) && sp->role.direct && role.direct &&
+	       sp->role.level == role.level;
 }
 
 /* Has it, or something below it, to be brought up to date? */

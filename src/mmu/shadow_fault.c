@@ -154,7 +154,9 @@ struct shadow_fault {
 static void clear_entry(struct mmu *m, struct shadow_fault *sf, struct spte_ref at)
 	REQUIRES(m->lock)
 {
-	if (spte_kind(sptep_read(&at.sp->table.spte[at.i])) != SPTE_NONE)
+	spte_t there = sptep_read(&at.sp->table.spte[at.i]);
+
+	if (spte_kind(there) != SPTE_NONE && rule(ZAP_BEFORE_REPLACE))
 		sf->debt |= shadow_drop(m, at.sp, at.i) && !mutant(REPLACE_OWES_NOTHING);
 }
 
@@ -165,9 +167,7 @@ static bool leads_to(spte_t spte, gfn_t gfn, union shadow_role role)
 	if (!spte_is_link(spte))
 		return false;
 	child = shadow_page_of(spte_link(spte));
-	/* ROLE_IS_PART_OF_KEY, and for direct pages DIRECT_ACCESS_MATCH: the rights and
-	 * the dirty bit of a large page that has changed lead to another page. */
-	return child->gfn == gfn && (child->role.word == role.word || !rule(ROLE_IS_PART_OF_KEY));
+	return child->gfn == gfn && shadow_has_role(child, role);
 }
 
 /* The page one level down, made and linked if need be. */
@@ -477,14 +477,18 @@ static enum mmu_verdict fault_found(struct mmu_vcpu *v, struct shadow_fault *sf)
  */
 static enum mmu_verdict walk_was_blocked(struct mmu_vcpu *v, enum guest_verdict why, uint64_t seq)
 {
-	bool changing;
+	enum mmu_verdict verdict = mmu_verdict_of_guest(why);
 
-	if (why != GUEST_ABSENT)
-		return mmu_verdict_of_guest(why);
-	rwlock_rdlock(&v->mmu->lock);
-	changing = mmu_invalidate_retry(v->mmu, seq, 0, ~0ull);
-	rwlock_rdunlock(&v->mmu->lock);
-	return changing ? MMU_RETRY : MMU_HOST_FAULT;
+	if (why == GUEST_ABSENT) {
+		rwlock_rdlock(&v->mmu->lock);
+		if (mmu_invalidate_retry(v->mmu, seq, 0, ~0ull))
+			verdict = MMU_RETRY;
+		rwlock_rdunlock(&v->mmu->lock);
+	}
+	/* Who has the invalidation open may need this processor to end it. */
+	if (verdict == MMU_RETRY && !mutant(RETRY_KEEPS_PROCESSOR))
+		fault_count(v, FAULT_RETRY);
+	return verdict;
 }
 
 /*

@@ -28,7 +28,7 @@ struct shadow_page *shadow_find(struct mmu *m, gfn_t gfn, union shadow_role role
 	/* ROLE_IS_PART_OF_KEY: all of it. */
 	for (struct shadow_page *sp = *bucket_of(s, gfn); sp; sp = sp->next)
 		if (sp->gfn == gfn && !shadow_is_obsolete(s, sp) &&
-		    (sp->role.word == role.word || !rule(ROLE_IS_PART_OF_KEY)))
+		    shadow_has_role(sp, role))
 			return sp;
 	return NULL;
 }
@@ -71,7 +71,7 @@ static bool protect_entry(const struct mmu *m, struct spte_ref ref)
  */
 static bool may_be_writable_unmapped(const struct mmu *m)
 {
-	return rule(NO_SPTE_IMPLIES_NO_TLB) &&
+	return rule(NO_SPTE_IMPLIES_NO_TLB) && !mutant(WRITE_DEBT_UNKNOWN) &&
 	       atomic64_load_acquire(&m->paid) < m->shadow->write_debt;
 }
 
@@ -129,7 +129,7 @@ void shadow_set_unsync(struct mmu *m, struct shadow_page *sp, bool unsync)
 	if (atomic32_load_relaxed(&sp->unsync) == unsync)
 		return;
 	atomic32_store_release(&sp->unsync, unsync);
-	if (!mutant(PARENTS_NOT_TOLD))
+	if (rule(UNSYNC_CHILD_COUNTS))
 		tell_parents(m, sp, unsync);
 	mmu_count_n(m, VM_STAT_mmu_unsync, unsync ? 1 : (uint64_t)-1);
 }
@@ -165,7 +165,8 @@ bool shadow_drop(struct mmu *m, struct shadow_page *sp, unsigned int i)
 		/* The caller is about to record it. */
 		if (old.raw & SPTE_MMUW)
 			s->write_debt = atomic64_load_relaxed(&m->owed) + 1;
-		spte_list_remove(&s->frames.nodes, &frame->rmap, ref);
+		if (rule(RMAP_BIJECTION))
+			spte_list_remove(&s->frames.nodes, &frame->rmap, ref);
 		mmu_count_leafs(m, level, -1);
 		trace_spte_changed(gfn, level, old.raw, 0);
 		return true;

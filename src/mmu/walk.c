@@ -42,7 +42,8 @@ static bool tdp_pointer(struct mmu_vcpu *v, gpa_t gpa, bool write, uint64_t *hva
 void *walk_gpa(struct mmu_vcpu *v, gpa_t gpa, bool write)
 {
 	struct tlb_entry *e = &v->gpa_tlb[(gpa >> PAGE_SHIFT) & (GPA_TLB_ENTRIES - 1)];
-	uint64_t flush = mutant(GUEST_TABLE_POINTER_KEPT) ? 1 : v->tlb_flush_number;
+	/* NO_TLB_POINTER_ACROSS_BLOCKING: a flush on the way makes it another. */
+	uint64_t flush = rule(NO_TLB_POINTER_ACROSS_BLOCKING) ? v->tlb_flush_number : 1;
 	uint64_t tag = (gpa & PAGE_MASK) | flush << TLB_FLUSH_SHIFT | TLB_GPA;
 	uint64_t hva;
 
