@@ -1,205 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * preload/preload.c - the C library's calls that a KVM client makes, taken over.
+ * preload/preload.c - calls on our descriptors, on the process's memory, and on its
+ * signals.
  *
- * Each wrapper asks whether the call concerns us; if not, or if it is our own code
- * that calls, it goes on to the next definition of the symbol.  What is exported
- * here, and nothing else, is listed in preload/exports.txt.
+ * What the library exports, and nothing else, is listed in preload/exports.txt.
  */
-/* Meson defines it, and then open is open64: here both must be defined. */
-#undef _FILE_OFFSET_BITS
+#include "preload/next.h"
 
-#include <dlfcn.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <linux/userfaultfd.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <umbra/umbra.h>
 #include <unistd.h>
 
 #include "base/guarded.h"
-#include "preload/preload.h"
-
-#define EXPORT __attribute__((visibility("default")))
-
-/* The next definition of a symbol.  Found on first use: wrappers run before our
- * constructor has. */
-#define NEXT(name)                                                                      \
-	({                                                                              \
-		static __typeof__(&name) found;                                         \
-		__typeof__(&name) next = __atomic_load_n(&found, __ATOMIC_RELAXED);     \
-		if (!next) {                                                            \
-			next = (__typeof__(&name))dlsym(RTLD_NEXT, #name);              \
-			__atomic_store_n(&found, next, __ATOMIC_RELAXED);               \
-		}                                                                       \
-		next;                                                                   \
-	})
-
-/* The API's result as the C library gives it. */
-static int as_libc(long result)
-{
-	if (result >= 0)
-		return (int)result;
-	errno = (int)-result;
-	return -1;
-}
-
-static bool is_dev_kvm(const char *path)
-{
-	return !preload_is_off() && path && strcmp(path, "/dev/kvm") == 0;
-}
-
-static bool needs_mode(int flags)
-{
-	return (flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE;
-}
-
-static mode_t read_mode(int flags, va_list args)
-{
-	return needs_mode(flags) ? va_arg(args, mode_t) : 0;
-}
-
-#define DEFINE_OPEN(name)                                                    \
-	EXPORT int name(const char *path, int flags, ...)                    \
-	{                                                                    \
-		va_list args;                                                \
-		mode_t mode;                                                 \
-                                                                             \
-		if (is_dev_kvm(path))                                        \
-			return as_libc(umbra_open(flags));                   \
-		va_start(args, flags);                                       \
-		mode = read_mode(flags, args);                               \
-		va_end(args);                                                \
-		return NEXT(name)(path, flags, mode);                        \
-	}
-
-#define DEFINE_OPENAT(name)                                                  \
-	EXPORT int name(int dir, const char *path, int flags, ...)           \
-	{                                                                    \
-		va_list args;                                                \
-		mode_t mode;                                                 \
-                                                                             \
-		if (is_dev_kvm(path))                                        \
-			return as_libc(umbra_open(flags));                   \
-		va_start(args, flags);                                       \
-		mode = read_mode(flags, args);                               \
-		va_end(args);                                                \
-		return NEXT(name)(dir, path, flags, mode);                   \
-	}
-
-/* What _FORTIFY_SOURCE makes of an open without a mode; no header declares them. */
-int __open_2(const char *path, int flags);
-int __open64_2(const char *path, int flags);
-int __openat_2(int dir, const char *path, int flags);
-int __openat64_2(int dir, const char *path, int flags);
-
-#define DEFINE_OPEN_2(name)                                  \
-	EXPORT int name(const char *path, int flags)         \
-	{                                                    \
-		if (is_dev_kvm(path))                        \
-			return as_libc(umbra_open(flags));   \
-		return NEXT(name)(path, flags);              \
-	}
-
-#define DEFINE_OPENAT_2(name)                                \
-	EXPORT int name(int dir, const char *path, int flags) \
-	{                                                    \
-		if (is_dev_kvm(path))                        \
-			return as_libc(umbra_open(flags));   \
-		return NEXT(name)(dir, path, flags);         \
-	}
-
-DEFINE_OPEN(open)
-DEFINE_OPEN(open64)
-DEFINE_OPENAT(openat)
-DEFINE_OPENAT(openat64)
-DEFINE_OPEN_2(__open_2)
-DEFINE_OPEN_2(__open64_2)
-DEFINE_OPENAT_2(__openat_2)
-DEFINE_OPENAT_2(__openat64_2)
-
-/* A device that cannot be seen but can be opened would puzzle who looks first. */
-EXPORT int access(const char *path, int mode)
-{
-	if (is_dev_kvm(path) && !(mode & X_OK))
-		return 0;
-	return NEXT(access)(path, mode);
-}
-
-EXPORT int close(int fd)
-{
-	if (preload_is_off() || !umbra_owns(fd))
-		return NEXT(close)(fd);
-	return as_libc(umbra_close(fd));
-}
-
-EXPORT int close_range(unsigned int first, unsigned int last, int flags)
-{
-	int result = NEXT(close_range)(first, last, flags);
-
-	if (!result && !(flags & (int)CLOSE_RANGE_CLOEXEC) && !preload_is_off())
-		umbra_forget(first, last);
-	return result;
-}
-
-EXPORT void closefrom(int first)
-{
-	NEXT(closefrom)(first);
-	if (!preload_is_off())
-		umbra_forget(first < 0 ? 0 : (unsigned int)first, ~0u);
-}
-
-EXPORT int dup(int fd)
-{
-	int result = NEXT(dup)(fd);
-
-	if (result >= 0 && !preload_is_off())
-		umbra_dup(fd, result);
-	return result;
-}
-
-EXPORT int dup2(int fd, int to)
-{
-	int result = NEXT(dup2)(fd, to);
-
-	if (result >= 0 && !preload_is_off())
-		umbra_dup(fd, result);
-	return result;
-}
-
-EXPORT int dup3(int fd, int to, int flags)
-{
-	int result = NEXT(dup3)(fd, to, flags);
-
-	if (result >= 0 && !preload_is_off())
-		umbra_dup(fd, result);
-	return result;
-}
-
-#define DEFINE_FCNTL(name)                                                              \
-	EXPORT int name(int fd, int command, ...)                                       \
-	{                                                                               \
-		va_list args;                                                           \
-		void *arg;                                                              \
-		int result;                                                             \
-                                                                                        \
-		va_start(args, command);                                                \
-		arg = va_arg(args, void *);                                             \
-		va_end(args);                                                           \
-		result = NEXT(name)(fd, command, arg);                                  \
-		if (result >= 0 && !preload_is_off() &&                                 \
-		    (command == F_DUPFD || command == F_DUPFD_CLOEXEC))                 \
-			umbra_dup(fd, result);                                          \
-		return result;                                                          \
-	}
-
-DEFINE_FCNTL(fcntl)
-DEFINE_FCNTL(fcntl64)
 
 /* userfaultfd's ways to take pages from under the guest: the kernel notifies KVM
  * of them as of an unmapping. */
