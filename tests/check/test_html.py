@@ -29,7 +29,7 @@ def expect(ok, what):
 def main():
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     if not browser:
-        print('no browser')
+        print('skipped: no browser (Debian\'s package chromium; tools/setup test installs it)')
         return 77
     with tempfile.TemporaryDirectory() as folder:
         page = pathlib.Path(folder) / 'run.html'
