@@ -40,8 +40,8 @@ struct diff_case {
 	unsigned int offset;		/* of the code in its page */
 	uint8_t code[256];
 	struct diff_state in;
-	/* Flags and results that the last instructions leave undefined. */
-	uint32_t undefined_flags;
+	/* The flags that are undefined at an instruction, by its place in the code. */
+	uint16_t undefined[256 + 1];
 };
 
 /* A generator that both sides of a report can name: a seed and a number. */
@@ -67,5 +67,8 @@ void native_stop(void);
 void emulated_start(void);
 const char *emulated_run(const struct diff_case *c, struct diff_state *result);
 void emulated_stop(void);
+
+/* Umbra again, with what the manuals leave undefined filled in by @r. */
+const char *varied_run(const struct diff_case *c, struct diff_state *result, struct rng *r);
 
 #endif

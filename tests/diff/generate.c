@@ -5,10 +5,12 @@
  * A table of opcodes says what follows each; operands are random, but memory
  * operands mostly use registers that begin as pointers into the data.
  */
+#include <cpuid.h>
 #include <string.h>
 
 #include "cpu/cpu.h"
 #include "diff.h"
+#include "effects.h"
 
 /* What an opcode is followed by, and where it exists. */
 enum {
@@ -37,164 +39,155 @@ struct opcode {
 	uint8_t byte;
 	int8_t reg;		/* of ModRM: fixed, or -1 */
 	uint32_t how;
-	uint32_t undefined;	/* status flags that it leaves undefined */
 };
 
-#define CF X86_EFLAGS_CF
-#define PF X86_EFLAGS_PF
-#define AF X86_EFLAGS_AF
-#define ZF X86_EFLAGS_ZF
-#define SF X86_EFLAGS_SF
-#define OF X86_EFLAGS_OF
 #define STATUS X86_EFLAGS_STATUS
-#define AFTER_MUL (SF | ZF | AF | PF)
 
 #define ALU(base)                                                                       \
-	{ 0, 0, (base) + 0, -1, MODRM | LOCKABLE, 0 },                                  \
-	{ 0, 0, (base) + 1, -1, MODRM | WIDE | LOCKABLE, 0 },                           \
-	{ 0, 0, (base) + 2, -1, MODRM, 0 },                                             \
-	{ 0, 0, (base) + 3, -1, MODRM | WIDE, 0 },                                      \
-	{ 0, 0, (base) + 4, -1, IMM8, 0 }, { 0, 0, (base) + 5, -1, IMMZ | WIDE, 0 }
+	{ 0, 0, (base) + 0, -1, MODRM | LOCKABLE },                                     \
+	{ 0, 0, (base) + 1, -1, MODRM | WIDE | LOCKABLE },                              \
+	{ 0, 0, (base) + 2, -1, MODRM },                                                \
+	{ 0, 0, (base) + 3, -1, MODRM | WIDE },                                         \
+	{ 0, 0, (base) + 4, -1, IMM8 }, { 0, 0, (base) + 5, -1, IMMZ | WIDE }
 #define ALU_IMM(n)                                                                      \
-	{ 0, 0, 0x80, n, MODRM | IMM8 | LOCKABLE, 0 },                                  \
-	{ 0, 0, 0x81, n, MODRM | IMMZ | WIDE | LOCKABLE, 0 },                           \
-	{ 0, 0, 0x83, n, MODRM | IMM8 | WIDE | LOCKABLE, 0 }
+	{ 0, 0, 0x80, n, MODRM | IMM8 | LOCKABLE },                                     \
+	{ 0, 0, 0x81, n, MODRM | IMMZ | WIDE | LOCKABLE },                              \
+	{ 0, 0, 0x83, n, MODRM | IMM8 | WIDE | LOCKABLE }
 #define SHIFT(n)                                                                        \
-	{ 0, 0, 0xc0, n, MODRM | IMM8, 0 }, { 0, 0, 0xc1, n, MODRM | IMM8 | WIDE, 0 },  \
-	{ 0, 0, 0xd0, n, MODRM, 0 }, { 0, 0, 0xd1, n, MODRM | WIDE, 0 },                \
-	{ 0, 0, 0xd2, n, MODRM, 0 }, { 0, 0, 0xd3, n, MODRM | WIDE, 0 }
+	{ 0, 0, 0xc0, n, MODRM | IMM8 }, { 0, 0, 0xc1, n, MODRM | IMM8 | WIDE },        \
+	{ 0, 0, 0xd0, n, MODRM }, { 0, 0, 0xd1, n, MODRM | WIDE },                      \
+	{ 0, 0, 0xd2, n, MODRM }, { 0, 0, 0xd3, n, MODRM | WIDE }
 #define EIGHT(map, base, how)                                                           \
-	{ 0, map, (base) + 0, -1, how, 0 }, { 0, map, (base) + 1, -1, how, 0 },         \
-	{ 0, map, (base) + 2, -1, how, 0 }, { 0, map, (base) + 3, -1, how, 0 },         \
-	{ 0, map, (base) + 4, -1, how, 0 }, { 0, map, (base) + 5, -1, how, 0 },         \
-	{ 0, map, (base) + 6, -1, how, 0 }, { 0, map, (base) + 7, -1, how, 0 }
+	{ 0, map, (base) + 0, -1, how }, { 0, map, (base) + 1, -1, how },               \
+	{ 0, map, (base) + 2, -1, how }, { 0, map, (base) + 3, -1, how },               \
+	{ 0, map, (base) + 4, -1, how }, { 0, map, (base) + 5, -1, how },               \
+	{ 0, map, (base) + 6, -1, how }, { 0, map, (base) + 7, -1, how }
 #define SIXTEEN(map, base, how) EIGHT(map, base, how), EIGHT(map, (base) + 8, how)
 /* With no prefix, 66, F3, F2: PS, PD, SS, SD. */
 #define FP4(byte)                                                                       \
-	{ 0, 1, byte, -1, MODRM | ALIGNED, 0 }, { 0x66, 1, byte, -1, MODRM | ALIGNED, 0 }, \
-	{ 0xf3, 1, byte, -1, MODRM, 0 }, { 0xf2, 1, byte, -1, MODRM, 0 }
+	{ 0, 1, byte, -1, MODRM | ALIGNED }, { 0x66, 1, byte, -1, MODRM | ALIGNED },    \
+	{ 0xf3, 1, byte, -1, MODRM }, { 0xf2, 1, byte, -1, MODRM }
 #define FP2(byte)                                                                       \
-	{ 0, 1, byte, -1, MODRM | ALIGNED, 0 }, { 0x66, 1, byte, -1, MODRM | ALIGNED, 0 }
-#define INT(byte) { 0x66, 1, byte, -1, MODRM | ALIGNED, 0 }
+	{ 0, 1, byte, -1, MODRM | ALIGNED }, { 0x66, 1, byte, -1, MODRM | ALIGNED }
+#define INT(byte) { 0x66, 1, byte, -1, MODRM | ALIGNED }
 
 static const struct opcode opcodes[] = {
 	ALU(0x00), ALU(0x08), ALU(0x10), ALU(0x18), ALU(0x20), ALU(0x28), ALU(0x30), ALU(0x38),
 	ALU_IMM(0), ALU_IMM(1), ALU_IMM(2), ALU_IMM(3), ALU_IMM(4), ALU_IMM(5), ALU_IMM(6),
 	ALU_IMM(7),
-	{ 0, 0, 0x84, -1, MODRM, 0 }, { 0, 0, 0x85, -1, MODRM | WIDE, 0 },
-	{ 0, 0, 0xa8, -1, IMM8, 0 }, { 0, 0, 0xa9, -1, IMMZ | WIDE, 0 },
-	{ 0, 0, 0xf6, 0, MODRM | IMM8, 0 }, { 0, 0, 0xf7, 0, MODRM | IMMZ | WIDE, 0 },
-	{ 0, 0, 0xf6, 2, MODRM | LOCKABLE, 0 }, { 0, 0, 0xf7, 2, MODRM | WIDE | LOCKABLE, 0 },
-	{ 0, 0, 0xf6, 3, MODRM | LOCKABLE, 0 }, { 0, 0, 0xf7, 3, MODRM | WIDE | LOCKABLE, 0 },
-	{ 0, 0, 0xf6, 4, MODRM, AFTER_MUL }, { 0, 0, 0xf7, 4, MODRM | WIDE, AFTER_MUL },
-	{ 0, 0, 0xf6, 5, MODRM, AFTER_MUL }, { 0, 0, 0xf7, 5, MODRM | WIDE, AFTER_MUL },
-	{ 0, 0, 0xf6, 6, MODRM, STATUS }, { 0, 0, 0xf7, 6, MODRM | WIDE, STATUS },
-	{ 0, 0, 0xf6, 7, MODRM, STATUS }, { 0, 0, 0xf7, 7, MODRM | WIDE, STATUS },
-	{ 0, 0, 0xfe, 0, MODRM | LOCKABLE, 0 }, { 0, 0, 0xff, 0, MODRM | WIDE | LOCKABLE, 0 },
-	{ 0, 0, 0xfe, 1, MODRM | LOCKABLE, 0 }, { 0, 0, 0xff, 1, MODRM | WIDE | LOCKABLE, 0 },
+	{ 0, 0, 0x84, -1, MODRM }, { 0, 0, 0x85, -1, MODRM | WIDE },
+	{ 0, 0, 0xa8, -1, IMM8 }, { 0, 0, 0xa9, -1, IMMZ | WIDE },
+	{ 0, 0, 0xf6, 0, MODRM | IMM8 }, { 0, 0, 0xf7, 0, MODRM | IMMZ | WIDE },
+	{ 0, 0, 0xf6, 2, MODRM | LOCKABLE }, { 0, 0, 0xf7, 2, MODRM | WIDE | LOCKABLE },
+	{ 0, 0, 0xf6, 3, MODRM | LOCKABLE }, { 0, 0, 0xf7, 3, MODRM | WIDE | LOCKABLE },
+	{ 0, 0, 0xf6, 4, MODRM }, { 0, 0, 0xf7, 4, MODRM | WIDE },
+	{ 0, 0, 0xf6, 5, MODRM }, { 0, 0, 0xf7, 5, MODRM | WIDE },
+	{ 0, 0, 0xf6, 6, MODRM }, { 0, 0, 0xf7, 6, MODRM | WIDE },
+	{ 0, 0, 0xf6, 7, MODRM }, { 0, 0, 0xf7, 7, MODRM | WIDE },
+	{ 0, 0, 0xfe, 0, MODRM | LOCKABLE }, { 0, 0, 0xff, 0, MODRM | WIDE | LOCKABLE },
+	{ 0, 0, 0xfe, 1, MODRM | LOCKABLE }, { 0, 0, 0xff, 1, MODRM | WIDE | LOCKABLE },
 	EIGHT(0, 0x40, ONLY32 | WIDE), EIGHT(0, 0x48, ONLY32 | WIDE),
 	SHIFT(0), SHIFT(1), SHIFT(2), SHIFT(3), SHIFT(4), SHIFT(5), SHIFT(6), SHIFT(7),
-	{ 0, 1, 0xa4, -1, MODRM | IMM8 | WIDE, 0 }, { 0, 1, 0xa5, -1, MODRM | WIDE, 0 },
-	{ 0, 1, 0xac, -1, MODRM | IMM8 | WIDE, 0 }, { 0, 1, 0xad, -1, MODRM | WIDE, 0 },
-	{ 0, 0, 0x69, -1, MODRM | IMMZ | WIDE, AFTER_MUL },
-	{ 0, 0, 0x6b, -1, MODRM | IMM8 | WIDE, AFTER_MUL },
-	{ 0, 1, 0xaf, -1, MODRM | WIDE, AFTER_MUL },
+	{ 0, 1, 0xa4, -1, MODRM | IMM8 | WIDE }, { 0, 1, 0xa5, -1, MODRM | WIDE },
+	{ 0, 1, 0xac, -1, MODRM | IMM8 | WIDE }, { 0, 1, 0xad, -1, MODRM | WIDE },
+	{ 0, 0, 0x69, -1, MODRM | IMMZ | WIDE },
+	{ 0, 0, 0x6b, -1, MODRM | IMM8 | WIDE },
+	{ 0, 1, 0xaf, -1, MODRM | WIDE },
 	/* moves */
-	{ 0, 0, 0x86, -1, MODRM | LOCKABLE, 0 }, { 0, 0, 0x87, -1, MODRM | WIDE | LOCKABLE, 0 },
-	{ 0, 0, 0x88, -1, MODRM, 0 }, { 0, 0, 0x89, -1, MODRM | WIDE, 0 },
-	{ 0, 0, 0x8a, -1, MODRM, 0 }, { 0, 0, 0x8b, -1, MODRM | WIDE, 0 },
-	{ 0, 0, 0x8d, -1, MODRM | MEM_ONLY | WIDE, 0 },
-	{ 0, 0, 0xc6, 0, MODRM | IMM8, 0 }, { 0, 0, 0xc7, 0, MODRM | IMMZ | WIDE, 0 },
+	{ 0, 0, 0x86, -1, MODRM | LOCKABLE }, { 0, 0, 0x87, -1, MODRM | WIDE | LOCKABLE },
+	{ 0, 0, 0x88, -1, MODRM }, { 0, 0, 0x89, -1, MODRM | WIDE },
+	{ 0, 0, 0x8a, -1, MODRM }, { 0, 0, 0x8b, -1, MODRM | WIDE },
+	{ 0, 0, 0x8d, -1, MODRM | MEM_ONLY | WIDE },
+	{ 0, 0, 0xc6, 0, MODRM | IMM8 }, { 0, 0, 0xc7, 0, MODRM | IMMZ | WIDE },
 	EIGHT(0, 0xb0, IMM8), EIGHT(0, 0xb8, IMMV | WIDE), EIGHT(0, 0x90, WIDE),
-	{ 0, 0, 0x63, -1, MODRM | WIDE | ONLY64, 0 }, { 0, 0, 0x63, -1, MODRM | ONLY32, 0 },
-	{ 0, 1, 0xb6, -1, MODRM | WIDE, 0 }, { 0, 1, 0xb7, -1, MODRM | WIDE, 0 },
-	{ 0, 1, 0xbe, -1, MODRM | WIDE, 0 }, { 0, 1, 0xbf, -1, MODRM | WIDE, 0 },
-	{ 0, 2, 0xf0, -1, MODRM | MEM_ONLY | WIDE, 0 },
-	{ 0, 2, 0xf1, -1, MODRM | MEM_ONLY | WIDE, 0 },
-	EIGHT(1, 0xc8, ONLY_W), { 0, 0, 0xd7, -1, 0, 0 },
+	{ 0, 0, 0x63, -1, MODRM | WIDE | ONLY64 }, { 0, 0, 0x63, -1, MODRM | ONLY32 },
+	{ 0, 1, 0xb6, -1, MODRM | WIDE }, { 0, 1, 0xb7, -1, MODRM | WIDE },
+	{ 0, 1, 0xbe, -1, MODRM | WIDE }, { 0, 1, 0xbf, -1, MODRM | WIDE },
+	{ 0, 2, 0xf0, -1, MODRM | MEM_ONLY | WIDE },
+	{ 0, 2, 0xf1, -1, MODRM | MEM_ONLY | WIDE },
+	EIGHT(1, 0xc8, ONLY_W), { 0, 0, 0xd7, -1, 0 },
 	SIXTEEN(1, 0x40, MODRM | WIDE), SIXTEEN(1, 0x90, MODRM),
 	EIGHT(0, 0x50, STACK), EIGHT(0, 0x58, STACK),
-	{ 0, 0, 0x68, -1, IMMZ | STACK, 0 }, { 0, 0, 0x6a, -1, IMM8 | STACK, 0 },
-	{ 0, 0, 0xff, 6, MODRM | STACK, 0 }, { 0, 0, 0x8f, 0, MODRM | STACK, 0 },
-	{ 0, 0, 0x9c, -1, STACK, 0 }, { 0, 0, 0xc9, -1, STACK, 0 },
-	{ 0, 0, 0x60, -1, ONLY32 | STACK, 0 }, { 0, 0, 0x61, -1, ONLY32 | STACK, 0 },
+	{ 0, 0, 0x68, -1, IMMZ | STACK }, { 0, 0, 0x6a, -1, IMM8 | STACK },
+	{ 0, 0, 0xff, 6, MODRM | STACK }, { 0, 0, 0x8f, 0, MODRM | STACK },
+	{ 0, 0, 0x9c, -1, STACK }, { 0, 0, 0xc9, -1, STACK },
+	{ 0, 0, 0x60, -1, ONLY32 | STACK }, { 0, 0, 0x61, -1, ONLY32 | STACK },
 	/* accumulator and flags */
-	{ 0, 0, 0x98, -1, WIDE, 0 }, { 0, 0, 0x99, -1, WIDE, 0 }, { 0, 0, 0x9e, -1, 0, 0 },
-	{ 0, 0, 0x9f, -1, 0, 0 }, { 0, 0, 0xf5, -1, 0, 0 }, { 0, 0, 0xf8, -1, 0, 0 },
-	{ 0, 0, 0xf9, -1, 0, 0 }, { 0, 0, 0xfc, -1, RARE, 0 }, { 0, 0, 0xfd, -1, RARE, 0 },
-	{ 0, 0, 0xd6, -1, ONLY32, 0 },
-	{ 0, 0, 0x27, -1, ONLY32, OF }, { 0, 0, 0x2f, -1, ONLY32, OF },
-	{ 0, 0, 0x37, -1, ONLY32, OF | SF | ZF | PF },
-	{ 0, 0, 0x3f, -1, ONLY32, OF | SF | ZF | PF },
-	{ 0, 0, 0xd4, -1, ONLY32 | IMM8, OF | AF | CF },
-	{ 0, 0, 0xd5, -1, ONLY32 | IMM8, OF | AF | CF },
-	{ 0, 0, 0xce, -1, ONLY32 | RARE, 0 },
-	{ 0, 0, 0x62, -1, ONLY32 | MODRM | MEM_ONLY | WIDE, 0 },
+	{ 0, 0, 0x98, -1, WIDE }, { 0, 0, 0x99, -1, WIDE }, { 0, 0, 0x9e, -1, 0 },
+	{ 0, 0, 0x9f, -1, 0 }, { 0, 0, 0xf5, -1, 0 }, { 0, 0, 0xf8, -1, 0 },
+	{ 0, 0, 0xf9, -1, 0 }, { 0, 0, 0xfc, -1, RARE }, { 0, 0, 0xfd, -1, RARE },
+	{ 0, 0, 0xd6, -1, ONLY32 },
+	{ 0, 0, 0x27, -1, ONLY32 }, { 0, 0, 0x2f, -1, ONLY32 },
+	{ 0, 0, 0x37, -1, ONLY32 },
+	{ 0, 0, 0x3f, -1, ONLY32 },
+	{ 0, 0, 0xd4, -1, ONLY32 | IMM8 },
+	{ 0, 0, 0xd5, -1, ONLY32 | IMM8 },
+	{ 0, 0, 0xce, -1, ONLY32 | RARE },
 	/* bits */
-	{ 0, 1, 0xa3, -1, MODRM | WIDE, 0 }, { 0, 1, 0xab, -1, MODRM | WIDE | LOCKABLE, 0 },
-	{ 0, 1, 0xb3, -1, MODRM | WIDE | LOCKABLE, 0 },
-	{ 0, 1, 0xbb, -1, MODRM | WIDE | LOCKABLE, 0 },
-	{ 0, 1, 0xba, 4, MODRM | IMM8 | WIDE, 0 },
-	{ 0, 1, 0xba, 5, MODRM | IMM8 | WIDE | LOCKABLE, 0 },
-	{ 0, 1, 0xba, 6, MODRM | IMM8 | WIDE | LOCKABLE, 0 },
-	{ 0, 1, 0xba, 7, MODRM | IMM8 | WIDE | LOCKABLE, 0 },
-	{ 0, 1, 0xbc, -1, MODRM | WIDE, 0 }, { 0, 1, 0xbd, -1, MODRM | WIDE, 0 },
-	{ 0xf3, 1, 0xbc, -1, MODRM | WIDE, OF | SF | AF | PF },
-	{ 0xf3, 1, 0xbd, -1, MODRM | WIDE, OF | SF | AF | PF },
-	{ 0xf3, 1, 0xb8, -1, MODRM | WIDE, 0 },
-	{ 0x66, 2, 0xf6, -1, MODRM | ONLY_W, 0 }, { 0xf3, 2, 0xf6, -1, MODRM | ONLY_W, 0 },
-	{ 0, 1, 0xb0, -1, MODRM | LOCKABLE, 0 }, { 0, 1, 0xb1, -1, MODRM | WIDE | LOCKABLE, 0 },
-	{ 0, 1, 0xc0, -1, MODRM | LOCKABLE, 0 }, { 0, 1, 0xc1, -1, MODRM | WIDE | LOCKABLE, 0 },
-	{ 0, 1, 0xc7, 1, MODRM | MEM_ONLY | ONLY_W | LOCKABLE | ALIGNED, 0 },
+	{ 0, 1, 0xa3, -1, MODRM | WIDE }, { 0, 1, 0xab, -1, MODRM | WIDE | LOCKABLE },
+	{ 0, 1, 0xb3, -1, MODRM | WIDE | LOCKABLE },
+	{ 0, 1, 0xbb, -1, MODRM | WIDE | LOCKABLE },
+	{ 0, 1, 0xba, 4, MODRM | IMM8 | WIDE },
+	{ 0, 1, 0xba, 5, MODRM | IMM8 | WIDE | LOCKABLE },
+	{ 0, 1, 0xba, 6, MODRM | IMM8 | WIDE | LOCKABLE },
+	{ 0, 1, 0xba, 7, MODRM | IMM8 | WIDE | LOCKABLE },
+	{ 0, 1, 0xbc, -1, MODRM | WIDE }, { 0, 1, 0xbd, -1, MODRM | WIDE },
+	{ 0xf3, 1, 0xbc, -1, MODRM | WIDE },
+	{ 0xf3, 1, 0xbd, -1, MODRM | WIDE },
+	{ 0xf3, 1, 0xb8, -1, MODRM | WIDE },
+	{ 0x66, 2, 0xf6, -1, MODRM | ONLY_W }, { 0xf3, 2, 0xf6, -1, MODRM | ONLY_W },
+	{ 0, 1, 0xb0, -1, MODRM | LOCKABLE }, { 0, 1, 0xb1, -1, MODRM | WIDE | LOCKABLE },
+	{ 0, 1, 0xc0, -1, MODRM | LOCKABLE }, { 0, 1, 0xc1, -1, MODRM | WIDE | LOCKABLE },
+	{ 0, 1, 0xc7, 1, MODRM | MEM_ONLY | ONLY_W | LOCKABLE | ALIGNED },
 	/* strings */
-	{ 0, 0, 0xa4, -1, REPEATS, 0 }, { 0, 0, 0xa5, -1, REPEATS | WIDE, 0 },
-	{ 0, 0, 0xa6, -1, REPEATS, 0 }, { 0, 0, 0xa7, -1, REPEATS | WIDE, 0 },
-	{ 0, 0, 0xaa, -1, REPEATS, 0 }, { 0, 0, 0xab, -1, REPEATS | WIDE, 0 },
-	{ 0, 0, 0xac, -1, REPEATS, 0 }, { 0, 0, 0xad, -1, REPEATS | WIDE, 0 },
-	{ 0, 0, 0xae, -1, REPEATS, 0 }, { 0, 0, 0xaf, -1, REPEATS | WIDE, 0 },
+	{ 0, 0, 0xa4, -1, REPEATS }, { 0, 0, 0xa5, -1, REPEATS | WIDE },
+	{ 0, 0, 0xa6, -1, REPEATS }, { 0, 0, 0xa7, -1, REPEATS | WIDE },
+	{ 0, 0, 0xaa, -1, REPEATS }, { 0, 0, 0xab, -1, REPEATS | WIDE },
+	{ 0, 0, 0xac, -1, REPEATS }, { 0, 0, 0xad, -1, REPEATS | WIDE },
+	{ 0, 0, 0xae, -1, REPEATS }, { 0, 0, 0xaf, -1, REPEATS | WIDE },
 	/* jumps forward */
 	SIXTEEN(0, 0x70, BRANCH8), SIXTEEN(1, 0x80, BRANCH32),
-	{ 0, 0, 0xe0, -1, BRANCH8, 0 }, { 0, 0, 0xe1, -1, BRANCH8, 0 },
-	{ 0, 0, 0xe2, -1, BRANCH8, 0 }, { 0, 0, 0xe3, -1, BRANCH8, 0 },
-	{ 0, 0, 0xe8, -1, BRANCH32, 0 }, { 0, 0, 0xe9, -1, BRANCH32, 0 },
-	{ 0, 0, 0xeb, -1, BRANCH8, 0 },
+	{ 0, 0, 0xe0, -1, BRANCH8 }, { 0, 0, 0xe1, -1, BRANCH8 },
+	{ 0, 0, 0xe2, -1, BRANCH8 }, { 0, 0, 0xe3, -1, BRANCH8 },
+	{ 0, 0, 0xe8, -1, BRANCH32 }, { 0, 0, 0xe9, -1, BRANCH32 },
+	{ 0, 0, 0xeb, -1, BRANCH8 },
 	/* SSE and SSE2: floating point */
 	FP4(0x51), FP4(0x58), FP4(0x59), FP4(0x5a), FP4(0x5c), FP4(0x5d), FP4(0x5e), FP4(0x5f),
 	FP2(0x14), FP2(0x15), FP2(0x54), FP2(0x55), FP2(0x56), FP2(0x57), FP2(0x2e), FP2(0x2f),
-	{ 0, 1, 0x52, -1, MODRM | ALIGNED, 0 }, { 0xf3, 1, 0x52, -1, MODRM, 0 },
-	{ 0, 1, 0x53, -1, MODRM | ALIGNED, 0 }, { 0xf3, 1, 0x53, -1, MODRM, 0 },
-	{ 0, 1, 0xc2, -1, MODRM | IMM8 | ALIGNED, 0 },
-	{ 0x66, 1, 0xc2, -1, MODRM | IMM8 | ALIGNED, 0 },
-	{ 0xf3, 1, 0xc2, -1, MODRM | IMM8, 0 }, { 0xf2, 1, 0xc2, -1, MODRM | IMM8, 0 },
-	{ 0, 1, 0x5b, -1, MODRM | ALIGNED, 0 }, { 0x66, 1, 0x5b, -1, MODRM | ALIGNED, 0 },
-	{ 0xf3, 1, 0x5b, -1, MODRM | ALIGNED, 0 }, { 0x66, 1, 0xe6, -1, MODRM | ALIGNED, 0 },
-	{ 0xf3, 1, 0xe6, -1, MODRM, 0 }, { 0xf2, 1, 0xe6, -1, MODRM | ALIGNED, 0 },
-	{ 0xf3, 1, 0x2a, -1, MODRM | ONLY_W, 0 }, { 0xf2, 1, 0x2a, -1, MODRM | ONLY_W, 0 },
-	{ 0xf3, 1, 0x2c, -1, MODRM | ONLY_W, 0 }, { 0xf2, 1, 0x2c, -1, MODRM | ONLY_W, 0 },
-	{ 0xf3, 1, 0x2d, -1, MODRM | ONLY_W, 0 }, { 0xf2, 1, 0x2d, -1, MODRM | ONLY_W, 0 },
-	{ 0, 1, 0xae, 2, MODRM | MEM_ONLY | RARE, 0 }, { 0, 1, 0xae, 3, MODRM | MEM_ONLY, 0 },
+	{ 0, 1, 0x52, -1, MODRM | ALIGNED }, { 0xf3, 1, 0x52, -1, MODRM },
+	{ 0, 1, 0x53, -1, MODRM | ALIGNED }, { 0xf3, 1, 0x53, -1, MODRM },
+	{ 0, 1, 0xc2, -1, MODRM | IMM8 | ALIGNED },
+	{ 0x66, 1, 0xc2, -1, MODRM | IMM8 | ALIGNED },
+	{ 0xf3, 1, 0xc2, -1, MODRM | IMM8 }, { 0xf2, 1, 0xc2, -1, MODRM | IMM8 },
+	{ 0, 1, 0x5b, -1, MODRM | ALIGNED }, { 0x66, 1, 0x5b, -1, MODRM | ALIGNED },
+	{ 0xf3, 1, 0x5b, -1, MODRM | ALIGNED }, { 0x66, 1, 0xe6, -1, MODRM | ALIGNED },
+	{ 0xf3, 1, 0xe6, -1, MODRM }, { 0xf2, 1, 0xe6, -1, MODRM | ALIGNED },
+	{ 0xf3, 1, 0x2a, -1, MODRM | ONLY_W }, { 0xf2, 1, 0x2a, -1, MODRM | ONLY_W },
+	{ 0xf3, 1, 0x2c, -1, MODRM | ONLY_W }, { 0xf2, 1, 0x2c, -1, MODRM | ONLY_W },
+	{ 0xf3, 1, 0x2d, -1, MODRM | ONLY_W }, { 0xf2, 1, 0x2d, -1, MODRM | ONLY_W },
+	{ 0, 1, 0xae, 2, MODRM | MEM_ONLY | RARE }, { 0, 1, 0xae, 3, MODRM | MEM_ONLY },
 	/* moves */
-	FP4(0x10), FP4(0x11), FP2(0x28), FP2(0x29), { 0x66, 1, 0x6f, -1, MODRM | ALIGNED, 0 },
-	{ 0xf3, 1, 0x6f, -1, MODRM, 0 }, { 0x66, 1, 0x7f, -1, MODRM | ALIGNED, 0 },
-	{ 0xf3, 1, 0x7f, -1, MODRM, 0 }, { 0, 1, 0x2b, -1, MODRM | MEM_ONLY | ALIGNED, 0 },
-	{ 0x66, 1, 0x2b, -1, MODRM | MEM_ONLY | ALIGNED, 0 },
-	{ 0x66, 1, 0xe7, -1, MODRM | MEM_ONLY | ALIGNED, 0 },
-	{ 0, 1, 0xc3, -1, MODRM | MEM_ONLY | ONLY_W, 0 },
-	{ 0, 1, 0x12, -1, MODRM, 0 }, { 0, 1, 0x16, -1, MODRM, 0 },
-	{ 0x66, 1, 0x12, -1, MODRM | MEM_ONLY, 0 }, { 0x66, 1, 0x16, -1, MODRM | MEM_ONLY, 0 },
-	{ 0, 1, 0x13, -1, MODRM | MEM_ONLY, 0 }, { 0, 1, 0x17, -1, MODRM | MEM_ONLY, 0 },
-	{ 0x66, 1, 0x13, -1, MODRM | MEM_ONLY, 0 }, { 0x66, 1, 0x17, -1, MODRM | MEM_ONLY, 0 },
-	{ 0x66, 1, 0x6e, -1, MODRM | ONLY_W, 0 }, { 0x66, 1, 0x7e, -1, MODRM | ONLY_W, 0 },
-	{ 0xf3, 1, 0x7e, -1, MODRM, 0 }, { 0x66, 1, 0xd6, -1, MODRM, 0 },
-	{ 0, 1, 0x50, -1, MODRM | REG_ONLY, 0 }, { 0x66, 1, 0x50, -1, MODRM | REG_ONLY, 0 },
-	{ 0x66, 1, 0xd7, -1, MODRM | REG_ONLY, 0 }, { 0x66, 1, 0xc4, -1, MODRM | IMM8, 0 },
-	{ 0x66, 1, 0xc5, -1, MODRM | REG_ONLY | IMM8, 0 },
-	{ 0x66, 1, 0xf7, -1, MODRM | REG_ONLY, 0 },
-	{ 0x66, 1, 0x70, -1, MODRM | IMM8 | ALIGNED, 0 },
-	{ 0xf3, 1, 0x70, -1, MODRM | IMM8 | ALIGNED, 0 },
-	{ 0xf2, 1, 0x70, -1, MODRM | IMM8 | ALIGNED, 0 },
-	{ 0, 1, 0xc6, -1, MODRM | IMM8 | ALIGNED, 0 },
-	{ 0x66, 1, 0xc6, -1, MODRM | IMM8 | ALIGNED, 0 },
+	FP4(0x10), FP4(0x11), FP2(0x28), FP2(0x29), { 0x66, 1, 0x6f, -1, MODRM | ALIGNED },
+	{ 0xf3, 1, 0x6f, -1, MODRM }, { 0x66, 1, 0x7f, -1, MODRM | ALIGNED },
+	{ 0xf3, 1, 0x7f, -1, MODRM }, { 0, 1, 0x2b, -1, MODRM | MEM_ONLY | ALIGNED },
+	{ 0x66, 1, 0x2b, -1, MODRM | MEM_ONLY | ALIGNED },
+	{ 0x66, 1, 0xe7, -1, MODRM | MEM_ONLY | ALIGNED },
+	{ 0, 1, 0xc3, -1, MODRM | MEM_ONLY | ONLY_W },
+	{ 0, 1, 0x12, -1, MODRM }, { 0, 1, 0x16, -1, MODRM },
+	{ 0x66, 1, 0x12, -1, MODRM | MEM_ONLY }, { 0x66, 1, 0x16, -1, MODRM | MEM_ONLY },
+	{ 0, 1, 0x13, -1, MODRM | MEM_ONLY }, { 0, 1, 0x17, -1, MODRM | MEM_ONLY },
+	{ 0x66, 1, 0x13, -1, MODRM | MEM_ONLY }, { 0x66, 1, 0x17, -1, MODRM | MEM_ONLY },
+	{ 0x66, 1, 0x6e, -1, MODRM | ONLY_W }, { 0x66, 1, 0x7e, -1, MODRM | ONLY_W },
+	{ 0xf3, 1, 0x7e, -1, MODRM }, { 0x66, 1, 0xd6, -1, MODRM },
+	{ 0, 1, 0x50, -1, MODRM | REG_ONLY }, { 0x66, 1, 0x50, -1, MODRM | REG_ONLY },
+	{ 0x66, 1, 0xd7, -1, MODRM | REG_ONLY }, { 0x66, 1, 0xc4, -1, MODRM | IMM8 },
+	{ 0x66, 1, 0xc5, -1, MODRM | REG_ONLY | IMM8 },
+	{ 0x66, 1, 0xf7, -1, MODRM | REG_ONLY },
+	{ 0x66, 1, 0x70, -1, MODRM | IMM8 | ALIGNED },
+	{ 0xf3, 1, 0x70, -1, MODRM | IMM8 | ALIGNED },
+	{ 0xf2, 1, 0x70, -1, MODRM | IMM8 | ALIGNED },
+	{ 0, 1, 0xc6, -1, MODRM | IMM8 | ALIGNED },
+	{ 0x66, 1, 0xc6, -1, MODRM | IMM8 | ALIGNED },
 	/* integers */
 	INT(0x60), INT(0x61), INT(0x62), INT(0x63), INT(0x64), INT(0x65), INT(0x66), INT(0x67),
 	INT(0x68), INT(0x69), INT(0x6a), INT(0x6b), INT(0x6c), INT(0x6d), INT(0x74), INT(0x75),
@@ -204,16 +197,16 @@ static const struct opcode opcodes[] = {
 	INT(0xec), INT(0xed), INT(0xee), INT(0xef), INT(0xf1), INT(0xf2), INT(0xf3), INT(0xf4),
 	INT(0xf5), INT(0xf6), INT(0xf8), INT(0xf9), INT(0xfa), INT(0xfb), INT(0xfc), INT(0xfd),
 	INT(0xfe),
-	{ 0x66, 1, 0x71, 2, MODRM | REG_ONLY | IMM8, 0 },
-	{ 0x66, 1, 0x71, 4, MODRM | REG_ONLY | IMM8, 0 },
-	{ 0x66, 1, 0x71, 6, MODRM | REG_ONLY | IMM8, 0 },
-	{ 0x66, 1, 0x72, 2, MODRM | REG_ONLY | IMM8, 0 },
-	{ 0x66, 1, 0x72, 4, MODRM | REG_ONLY | IMM8, 0 },
-	{ 0x66, 1, 0x72, 6, MODRM | REG_ONLY | IMM8, 0 },
-	{ 0x66, 1, 0x73, 2, MODRM | REG_ONLY | IMM8, 0 },
-	{ 0x66, 1, 0x73, 3, MODRM | REG_ONLY | IMM8, 0 },
-	{ 0x66, 1, 0x73, 6, MODRM | REG_ONLY | IMM8, 0 },
-	{ 0x66, 1, 0x73, 7, MODRM | REG_ONLY | IMM8, 0 },
+	{ 0x66, 1, 0x71, 2, MODRM | REG_ONLY | IMM8 },
+	{ 0x66, 1, 0x71, 4, MODRM | REG_ONLY | IMM8 },
+	{ 0x66, 1, 0x71, 6, MODRM | REG_ONLY | IMM8 },
+	{ 0x66, 1, 0x72, 2, MODRM | REG_ONLY | IMM8 },
+	{ 0x66, 1, 0x72, 4, MODRM | REG_ONLY | IMM8 },
+	{ 0x66, 1, 0x72, 6, MODRM | REG_ONLY | IMM8 },
+	{ 0x66, 1, 0x73, 2, MODRM | REG_ONLY | IMM8 },
+	{ 0x66, 1, 0x73, 3, MODRM | REG_ONLY | IMM8 },
+	{ 0x66, 1, 0x73, 6, MODRM | REG_ONLY | IMM8 },
+	{ 0x66, 1, 0x73, 7, MODRM | REG_ONLY | IMM8 },
 };
 
 uint64_t rng_next(struct rng *r)
@@ -233,6 +226,52 @@ uint32_t rng_below(struct rng *r, uint32_t n)
 static bool chance(struct rng *r, uint32_t percent)
 {
 	return rng_below(r, 100) < percent;
+}
+
+/* What not every processor of the architecture has. */
+static struct {
+	bool known, movbe, popcnt, bmi1, lzcnt, adx;
+} host_has;
+
+static void ask_host(void)
+{
+	unsigned int a, b, c, d;
+
+	host_has.known = true;
+	if (__get_cpuid(1, &a, &b, &c, &d)) {
+		host_has.movbe = c & bit_MOVBE;
+		host_has.popcnt = c & bit_POPCNT;
+	}
+	if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
+		host_has.bmi1 = b & bit_BMI;
+		host_has.adx = b & bit_ADX;
+	}
+	if (__get_cpuid(0x80000001, &a, &b, &c, &d))
+		host_has.lzcnt = c & bit_ABM;
+}
+
+static bool host_lacks(const struct opcode *op)
+{
+	if (op->map == 2 && (op->byte & 0xfe) == 0xf0)
+		return !host_has.movbe;
+	if (op->map == 2 && op->byte == 0xf6)
+		return !host_has.adx;
+	if (op->map != 1 || op->prefix != 0xf3)
+		return false;
+	return (op->byte == 0xb8 && !host_has.popcnt) || (op->byte == 0xbc && !host_has.bmi1) ||
+	       (op->byte == 0xbd && !host_has.lzcnt);
+}
+
+static const struct opcode *pick_opcode(struct rng *r)
+{
+	const struct opcode *op;
+
+	if (!host_has.known)
+		ask_host();
+	do
+		op = &opcodes[rng_below(r, sizeof(opcodes) / sizeof(*opcodes))];
+	while (host_lacks(op));
+	return op;
 }
 
 /* Where bytes go. */
@@ -455,6 +494,16 @@ static void put_instruction(struct out *o, struct rng *r, const struct opcode *o
 	put_n(o, interesting(r), immediate);
 }
 
+/* What put_preparation() or put_guard() would have to follow is not leapt over. */
+static bool stands_alone(const struct opcode *op, bool is_32bit)
+{
+	if (op->how & (BRANCH8 | BRANCH32 | (is_32bit ? ONLY64 : ONLY32)))
+		return false;
+	if (op->map == 1)
+		return op->byte != 0xf7 && (op->prefix || (op->byte & 0xfe) != 0xbc);
+	return op->map != 0 || (op->byte != 0x61 && (op->byte & 0xfe) != 0xa6);
+}
+
 /* A branch and what it may leap over. */
 static void put_branch(struct out *o, struct rng *r, const struct opcode *op, bool is_32bit,
 		       const uint8_t *page)
@@ -467,9 +516,8 @@ static void put_branch(struct out *o, struct rng *r, const struct opcode *op, bo
 	at = o->at;
 	put_n(o, 0, bytes);
 	do
-		next = &opcodes[rng_below(r, sizeof(opcodes) / sizeof(*opcodes))];
-	while (next->undefined || next->byte == 0x61 || (next->byte & 0xfe) == 0xa6 ||
-	       next->how & (BRANCH8 | BRANCH32 | (is_32bit ? ONLY64 : ONLY32)));
+		next = pick_opcode(r);
+	while (!stands_alone(next, is_32bit));
 	put_instruction(o, r, next, is_32bit, page);
 	if (!o->full)
 		*at = (uint8_t)(o->at - at - bytes);
@@ -499,9 +547,11 @@ static void put_preparation(struct out *o, struct rng *r, const struct opcode *o
 		put(o, 0xbc);
 		put_n(o, pointer(r), 4);
 	}
-	if (op->byte == 0xf7 && op->map == 1 && chance(r, 80)) {
+	/* Where a MASKMOVDQU faults, and whether it does if the mask is zero, is up to
+	 * the processor: it does not. */
+	if (op->byte == 0xf7 && op->map == 1) {
 		put(o, 0xbf);		/* mov $p, %edi */
-		put_n(o, pointer(r), 4);
+		put_n(o, DATA_AT + rng_below(r, DATA_WRITABLE - 15), 4);
 	}
 }
 
@@ -510,7 +560,7 @@ static void put_special(struct out *o, struct rng *r, bool is_32bit, uint64_t at
 {
 	uint8_t *begin = o->at;
 
-	switch (rng_below(r, 6)) {
+	switch (rng_below(r, is_32bit ? 7 : 6)) {
 	case 0:
 		put(o, 0x68);		/* push $behind; ret */
 		put_n(o, at + 6, 4);
@@ -539,6 +589,15 @@ static void put_special(struct out *o, struct rng *r, bool is_32bit, uint64_t at
 		put(o, 0xc8);		/* enter */
 		put_n(o, rng_below(r, 256), 2);
 		put(o, chance(r, 60) ? 0 : rng_below(r, 32));
+		break;
+	case 6:
+		/* Which of its two bounds is read first is open. */
+		put(o, 0xbb);		/* mov $p, %ebx; bound %reg, (%ebx) */
+		put_n(o, DATA_AT + 16 * rng_below(r, 128), 4);
+		if (chance(r, 15))
+			put(o, 0x66);
+		put(o, 0x62);
+		put(o, rng_below(r, 8) << 3 | 3);
 		break;
 	default:
 		if (!is_32bit && chance(r, 50)) {
@@ -599,48 +658,113 @@ static void generate_state(struct diff_case *c, struct rng *r)
 	}
 }
 
+/*
+ * What is undefined where: what @c has got since @begin is looked at one instruction
+ * at a time.  A branch may leap to the end of it.  False: something there goes by
+ * what is undefined by then, or comes to it.
+ */
+static bool track(struct diff_case *c, const struct out *o, const uint8_t *begin,
+		  uint32_t *undefined)
+{
+	uint32_t now = *undefined, at_leaps = 0;
+	struct effects e;
+
+	for (const uint8_t *at = begin; at < o->at; at += e.bytes) {
+		e = effects_of(c->is_32bit, at, (size_t)(o->at - at));
+		e.bytes = e.bytes ? e.bytes : 1;
+		if (e.reads & now || e.result_open)
+			return false;
+		c->undefined[at - c->code] = (uint16_t)(now | (e.fault_flags_open ? STATUS : 0));
+		at_leaps |= now;
+		now = (now & ~e.defines) | e.undefined;
+	}
+	*undefined = now | at_leaps;
+	return true;
+}
+
+/* Behind a BSF or BSR: cmovz with another register, a pointer too. */
+static void put_guard(struct diff_case *c, struct out *o, const uint8_t *insn)
+{
+	struct effects e = effects_of(c->is_32bit, insn, (size_t)(o->at - insn));
+	unsigned int reg = (unsigned int)e.open_if_zf;
+
+	if (e.open_if_zf < 0)
+		return;
+	if (!c->is_32bit)
+		put(o, 0x48 | (reg >> 3) << 2);
+	put(o, 0x0f);
+	put(o, 0x44);
+	put(o, 0xc0 | (reg & 7) << 3 | (reg == 4 ? 5 : 4));
+}
+
+static void put_step(struct diff_case *c, struct out *o, struct rng *r, const struct opcode *op)
+{
+	/* The page begins so many bytes before the code. */
+	const uint8_t *page = c->code - c->offset, *insn;
+
+	if (chance(r, 4)) {
+		put_special(o, r, c->is_32bit, c->in.rip + (uint64_t)(o->at - c->code));
+		return;
+	}
+	put_preparation(o, r, op);
+	insn = o->at;
+	if (op->how & (BRANCH8 | BRANCH32)) {
+		put_branch(o, r, op, c->is_32bit, page);
+		return;
+	}
+	put_instruction(o, r, op, c->is_32bit, page);
+	if (!o->full)
+		put_guard(c, o, insn);
+}
+
+/* One that goes by a flag which is undefined comes again behind an ADD that defines
+ * all of them; one whose result is undefined does not come. */
+static void add_step(struct diff_case *c, struct out *o, struct rng *r, uint32_t *undefined)
+{
+	uint8_t *begin = o->at, *step;
+	const struct opcode *op;
+	struct rng again;
+
+	do
+		op = pick_opcode(r);
+	while (op->how & (c->is_32bit ? ONLY64 : ONLY32) || (op->how & RARE && chance(r, 80)));
+	again = *r;
+	put_step(c, o, r, op);
+	if (o->full || track(c, o, begin, undefined))
+		return;
+
+	o->at = begin;
+	*r = again;
+	put_n(o, 0x0004, 2);		/* add $0, %al */
+	step = o->at;
+	put_step(c, o, r, op);
+	c->undefined[begin - c->code] = (uint16_t)*undefined;
+	if (o->full)
+		return;
+	*undefined = 0;
+	if (!track(c, o, step, undefined))
+		o->at = step;
+}
+
 void generate_case(struct diff_case *c, struct rng *r, unsigned int insns)
 {
 	struct out o = { .at = c->code, .end = c->code + sizeof(c->code) - 1 };
-	const struct opcode *op;
+	uint32_t undefined = 0;
+	uint8_t *before;
 
 	memset(c, 0, sizeof(*c));
 	c->is_32bit = chance(r, 30);
 	c->offset = chance(r, 5) ? CODE_BYTES - 256 : rng_below(r, 64);
 	generate_state(c, r);
-	while (insns && !o.full) {
-		uint8_t *before = o.at;
-
-		op = &opcodes[rng_below(r, sizeof(opcodes) / sizeof(*opcodes))];
-		if (op->how & (c->is_32bit ? ONLY64 : ONLY32) || (op->how & RARE && chance(r, 80)))
-			continue;
-		insns--;
-		if (chance(r, 4)) {
-			put_special(&o, r, c->is_32bit,
-				    c->in.rip + (uint64_t)(o.at - c->code));
-			if (o.full)
-				break;
-			continue;
-		}
-		put_preparation(&o, r, op);
-		/* The page begins so many bytes before the code. */
-		if (op->how & (BRANCH8 | BRANCH32))
-			put_branch(&o, r, op, c->is_32bit, c->code - c->offset);
-		else
-			put_instruction(&o, r, op, c->is_32bit, c->code - c->offset);
-		if (o.full) {
+	while (insns-- && !o.full) {
+		before = o.at;
+		add_step(c, &o, r, &undefined);
+		if (o.full)
 			o.at = before;
-			break;
-		}
-		/* Nobody may go by flags that are undefined: it ends here, or
-		 * they are defined again. */
-		if (op->undefined && chance(r, 50)) {
-			c->undefined_flags = op->undefined;
-			break;
-		}
-		if (op->undefined)
-			put_n(&o, 0xc084, 2);	/* test %al, %al */
 	}
+	/* Behind the INT3 too, where it says it was. */
+	c->undefined[o.at - c->code] = (uint16_t)undefined;
+	c->undefined[o.at + 1 - c->code] = (uint16_t)undefined;
 	*o.at++ = 0xcc;
 	c->bytes = (unsigned int)(o.at - c->code);
 }
