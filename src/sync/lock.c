@@ -17,19 +17,13 @@ void mutex_destroy(struct mutex *m)
 
 void rwlock_init(struct rwlock *l, enum lock_rank rank)
 {
-	pthread_rwlockattr_t attr;
-
-	/* Faults take it for read in a stream: a writer must get its turn. */
-	bug_on(pthread_rwlockattr_init(&attr));
-	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-	bug_on(pthread_rwlock_init(&l->native, &attr));
-	pthread_rwlockattr_destroy(&attr);
+	fair_init(&l->native);
 	l->rank = rank;
 }
 
 void rwlock_destroy(struct rwlock *l)
 {
-	pthread_rwlock_destroy(&l->native);
+	fair_destroy(&l->native);
 }
 
 #ifdef UMBRA_DEBUG_CHECKS

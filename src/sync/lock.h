@@ -2,6 +2,8 @@
 /*
  * sync/lock.h - mutexes and reader-writer locks with ranks.
  *
+ * The reader-writer locks are fair to both sides (sync/fair.h).
+ *
  * A lock may be taken only while every lock held has a lower rank; with
  * -Ddebug_checks=true a violation is a bug that names both.  docs/LOCKING.md
  * says what each lock covers.  Clang's -Wthread-safety checks that functions
@@ -18,6 +20,8 @@
 #include "sync/checked.h"
 #else
 #include <pthread.h>
+
+#include "sync/fair.h"
 #endif
 
 enum lock_rank {
@@ -49,7 +53,7 @@ struct CAPABILITY("mutex") mutex {
 };
 
 struct CAPABILITY("rwlock") rwlock {
-	pthread_rwlock_t native;
+	struct fair_rwlock native;
 	enum lock_rank rank;
 };
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* sync/lock_native.h - locks by pthread.  For sync/lock.h only. */
+/* sync/lock_native.h - locks as the process has them.  For sync/lock.h only. */
 #ifndef SYNC_LOCK_NATIVE_H
 #define SYNC_LOCK_NATIVE_H
 
@@ -36,24 +36,24 @@ static inline void mutex_unlock(struct mutex *m) RELEASES(*m) NO_THREAD_SAFETY
 static inline void rwlock_rdlock(struct rwlock *l) ACQUIRES_SHARED(*l) NO_THREAD_SAFETY
 {
 	lock_rank_push(l->rank);
-	pthread_rwlock_rdlock(&l->native);
+	fair_rdlock(&l->native);
 }
 
 static inline void rwlock_rdunlock(struct rwlock *l) RELEASES_SHARED(*l) NO_THREAD_SAFETY
 {
-	pthread_rwlock_unlock(&l->native);
+	fair_rdunlock(&l->native);
 	lock_rank_pop(l->rank);
 }
 
 static inline void rwlock_wrlock(struct rwlock *l) ACQUIRES(*l) NO_THREAD_SAFETY
 {
 	lock_rank_push(l->rank);
-	pthread_rwlock_wrlock(&l->native);
+	fair_wrlock(&l->native);
 }
 
 static inline void rwlock_wrunlock(struct rwlock *l) RELEASES(*l) NO_THREAD_SAFETY
 {
-	pthread_rwlock_unlock(&l->native);
+	fair_wrunlock(&l->native);
 	lock_rank_pop(l->rank);
 }
 

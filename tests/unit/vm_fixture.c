@@ -131,10 +131,10 @@ uint64_t watched_locks(void)
 	return atomic64_load_relaxed(&n_watched);
 }
 
-int __real_pthread_rwlock_rdlock(pthread_rwlock_t *lock);
-int __wrap_pthread_rwlock_rdlock(pthread_rwlock_t *lock);
-int __real_pthread_rwlock_wrlock(pthread_rwlock_t *lock);
-int __wrap_pthread_rwlock_wrlock(pthread_rwlock_t *lock);
+void __real_fair_rdlock(struct fair_rwlock *lock);
+void __wrap_fair_rdlock(struct fair_rwlock *lock);
+void __real_fair_wrlock(struct fair_rwlock *lock);
+void __wrap_fair_wrlock(struct fair_rwlock *lock);
 int __real_pthread_mutex_lock(pthread_mutex_t *lock);
 int __wrap_pthread_mutex_lock(pthread_mutex_t *lock);
 void __real_wait_on(struct atomic32 *word, uint32_t value);
@@ -150,16 +150,16 @@ static void come_to_lock(enum hook_point point, enum lock_rank rank)
 	lock_rank_push(rank);
 }
 
-int __wrap_pthread_rwlock_rdlock(pthread_rwlock_t *lock)
+void __wrap_fair_rdlock(struct fair_rwlock *lock)
 {
 	come_to_lock(HOOK_RDLOCK, RANK_MMU);
-	return __real_pthread_rwlock_rdlock(lock);
+	__real_fair_rdlock(lock);
 }
 
-int __wrap_pthread_rwlock_wrlock(pthread_rwlock_t *lock)
+void __wrap_fair_wrlock(struct fair_rwlock *lock)
 {
 	come_to_lock(HOOK_WRLOCK, RANK_MMU);
-	return __real_pthread_rwlock_wrlock(lock);
+	__real_fair_wrlock(lock);
 }
 
 int __wrap_pthread_mutex_lock(pthread_mutex_t *lock)
