@@ -8,6 +8,7 @@
 #include "check/guest.h"
 #include "check/memory.h"
 #include "check/timeline.h"
+#include "check/tlb_log.h"
 #include "mem/dirty_log.h"
 #include "mmu/notifier.h"
 #include "mmu/request.h"
@@ -106,6 +107,7 @@ void machine_make(struct machine_options o)
 	if (o.page_limit)
 		mmu_set_page_limit(&vm->mmu, o.page_limit);
 	register_names();
+	sched_at_end(tlb_log_check);
 }
 
 /* --- the guest ---------------------------------------------------------------- */

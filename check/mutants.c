@@ -83,6 +83,9 @@ static struct mutation table[] = {
 	WITHOUT(TLB_OWNER_ONLY, "fault-notifier-page"),
 	WITHOUT(NO_TLB_POINTER_ACROSS_BLOCKING, "fault-notifier-page"),
 	WITHOUT(MODEL_SREGS_FLUSH, "set-sregs"),
+	SURVIVES(W_LOSS_OWES,
+		 "only the log needs it, which flushes by its own state all the same; without "
+		 "that it is found (W_LOST_UNOWED)"),
 	WITHOUT(FLUSH_IFF_MMUW_CLEARED, "track-log"),
 	WITHOUT(SYNCED_IMPLIES_WPROT, "track-log"),
 	WITHOUT(UNSYNC_ONLY_LEAF, "link-sync upper-table"),
@@ -132,6 +135,17 @@ static struct mutation table[] = {
 	BUG(GUEST_READ_IN_INVALIDATION, "Umbra's own, found by reading", "tables-refilled"),
 	BUG(AD_BITS_IN_INVALIDATION, "Umbra's own, found by reading", "tables-moved"),
 	BUG(RETRY_KEEPS_PROCESSOR, "Umbra's own, found by this checker", "tables-refilled"),
+	BUG_SURVIVES(LOG_FLUSH_BY_DEBT, "half of W_LOST_UNOWED",
+		     "whoever takes W owes, so the debt says no less than the log's own state"),
+	{
+		.name = "W_LOST_UNOWED",
+		.from = "Umbra's own, found by reading",
+		.on = "LOG_FLUSH_BY_DEBT",
+		.off = "W_LOSS_OWES",
+		.sentence = "a guest's change to its tables takes W and leaves no debt, by which "
+			    "the log decides whether to flush",
+		.scenarios = "w-lost-get w-lost-clear w-lost-enable w-lost-ring",
+	},
 
 	LIKE(WINDOW_IN_FRAMES, "KVM 6d3085e4d89a", "WINDOW_UNITS",
 	     "the window of an invalidation is given in frames, and compared with hva",

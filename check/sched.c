@@ -42,6 +42,7 @@ static struct {
 	uint64_t tick;
 	uint64_t max_ticks;
 	unsigned int idle_turns;
+	void (*at_end)(void);
 } s;
 
 uint64_t sched_forced_tick = UINT64_MAX;
@@ -398,6 +399,11 @@ unsigned int sched_ask(unsigned int n, unsigned int cost, bool matters)
 	return c.what[decide(&c)];
 }
 
+void sched_at_end(void (*look)(void))
+{
+	s.at_end = look;
+}
+
 /* --- a run --------------------------------------------------------------- */
 
 static void thread_main(void *arg)
@@ -422,7 +428,10 @@ static void world_setup(void *arg UNUSED)
 
 static void world_finish(void *arg UNUSED)
 {
-	s.program->finish();
+	if (s.at_end)
+		s.at_end();
+	if (!sched_has_failed() && s.program->finish)
+		s.program->finish();
 	leave_for_good();
 }
 
@@ -499,6 +508,7 @@ void run_program(const struct program *p, choose_fn choose, void *ctx, struct ru
 	s.running = false;
 	s.tick = 0;
 	s.idle_turns = 0;
+	s.at_end = NULL;
 	s.max_ticks = p->max_ticks ? p->max_ticks : DEFAULT_MAX_TICKS;
 	memory_begin_run();
 	locks_begin_run();
@@ -512,7 +522,7 @@ void run_program(const struct program *p, choose_fn choose, void *ctx, struct ru
 		memory_drain_all();
 	result->ticks = s.tick;
 	result->new_shared_word = memory_found_shared();
-	if (result->verdict == VERDICT_HOLDS && p->finish)
+	if (result->verdict == VERDICT_HOLDS)
 		run_world(world_finish);
 	s.result = NULL;
 }

@@ -83,7 +83,8 @@ struct program {
 		const char *name;
 		void (*fn)(void);
 	} thread[MAX_THREADS];
-	/* When all threads have ended, again in one thread: the last look. */
+	/* When all threads have ended, again in one thread: the last look.  After
+	 * sched_at_end()'s. */
 	void (*finish)(void);
 	enum memory_model memory;
 	uint64_t max_ticks;		/* 0: DEFAULT_MAX_TICKS */
@@ -121,6 +122,8 @@ void sched_point(bool matters);
 void sched_wait(enum wait_kind kind, void *on, bool matters);
 /* Others get a turn first. */
 void sched_yield_turn(void);
+/* Called in setup(): what to look at when all threads have ended. */
+void sched_at_end(void (*look)(void));
 /* A question to the explorer, of @n alternatives of which 0 is free. */
 unsigned int sched_ask(unsigned int n, unsigned int cost, bool matters);
 

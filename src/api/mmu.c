@@ -223,8 +223,5 @@ uint64_t umbra_mmu_page_limit(const struct umbra_mmu *m)
 
 void umbra_mmu_flush(struct umbra_mmu *m)
 {
-	rwlock_rdlock(&m->mmu.lock);
-	flush_owe(&m->mmu);
-	rwlock_rdunlock(&m->mmu.lock);
-	flush_settle(&m->mmu);
+	flush_always(&m->mmu);
 }

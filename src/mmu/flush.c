@@ -88,3 +88,10 @@ void flush_settle(struct mmu *m)
 	}
 	mutex_unlock(&m->flush_lock);
 }
+
+void flush_always(struct mmu *m)
+{
+	if (!mutant(LOG_FLUSH_BY_DEBT))
+		flush_owe(m);
+	flush_settle(m);
+}

@@ -39,10 +39,27 @@ static inline bool flush_owed_by_change(const struct mmu *m, spte_t old, spte_t 
 }
 
 /*
+ * A leaf has changed in place: what is owed for it, and whether that is to be settled
+ * before the MMU lock is dropped.  Neither is ever reset here.
+ *
+ * W_LOSS_OWES.  A TLB may write for as long as the entry had W, whoever has taken that and
+ * for whatever reason; who comes next finds nothing to protect, and the debt.
+ */
+static inline void flush_note_change(const struct mmu *m, spte_t old, spte_t new, bool *debt,
+				     bool *now)
+{
+	*debt |= rule(W_LOSS_OWES) && (old.raw & ~new.raw & SPTE_W);
+	*now |= flush_owed_by_change(m, old, new);
+}
+
+/*
  * Returns when no TLB holds anything that was revoked before the call.  Not in
  * guest mode; with or without the MMU lock.
  */
 void flush_settle(struct mmu *m);
+
+/* The same without a look at what is owed: for who goes by something else. */
+void flush_always(struct mmu *m);
 
 /* Leafs have lost W for logging.  Under the MMU lock; the flush may trail it, but
  * for the older policy. */

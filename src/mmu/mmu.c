@@ -32,9 +32,11 @@ static void protect_pages(void *ctx, const struct memslot *slot, uint64_t offset
 	m->ops->write_protect_mask(m, slot->base_gfn + offset, mask);
 }
 
+/* Who asks has begun a log or taken bits of one: that decides, and not whether there
+ * was a translation to protect, or a debt. */
 static void flush(void *ctx)
 {
-	flush_settle(ctx);
+	flush_always(ctx);
 }
 
 static bool generation_wraps(uint64_t generation)
@@ -181,10 +183,10 @@ uint32_t mmu_reset_dirty_rings(struct mmu *m)
 	 * pages, while TLBs may still write to them unseen.
 	 */
 	if (taken && rule(RING_RESET_FLUSHES) && rule(SLOTS_LOCK_SPANS_FLUSH))
-		flush_settle(m);
+		flush_always(m);
 	mutex_unlock(&s->lock);
 	if (taken && !rule(SLOTS_LOCK_SPANS_FLUSH))
-		flush_settle(m);
+		flush_always(m);
 	return taken;
 }
 

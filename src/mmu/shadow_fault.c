@@ -336,7 +336,7 @@ static enum fault_verdict change_leaf(struct mmu *m, struct shadow_fault *sf, st
 		if (new.raw == old.raw)
 			return FAULT_SPURIOUS;
 	} while (!sptep_cmpxchg(&at.sp->table.spte[at.i], &old, new));
-	sf->flush |= flush_owed_by_change(m, old, new);
+	flush_note_change(m, old, new, &sf->debt, &sf->flush);
 	return FAULT_FIXED;
 }
 

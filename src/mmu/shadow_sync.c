@@ -76,9 +76,8 @@ static bool maps_as_before(const struct shadow_page *sp, unsigned int i, uint64_
 	       gpte_table(kind, entry) >> PAGE_SHIFT == shadow_gfn(sp, i);
 }
 
-/* True: owes a flush before the lock is dropped. */
-static bool renew_leaf(struct mmu *m, struct shadow_page *sp, unsigned int i, spte_t old,
-		       uint64_t entry)
+static void renew_leaf(struct mmu *m, struct shadow_page *sp, unsigned int i, spte_t old,
+		       uint64_t entry, bool *debt, bool *flush)
 {
 	uint64_t bits = guest_bits(sp->role, entry);
 	spte_t new;
@@ -92,9 +91,9 @@ static bool renew_leaf(struct mmu *m, struct shadow_page *sp, unsigned int i, sp
 		if (!(bits & SPTE_GD))
 			new.raw &= ~SPTE_W;
 		if (new.raw == old.raw)
-			return false;
+			return;
 	} while (!sptep_cmpxchg(&sp->table.spte[i], &old, new));
-	return flush_owed_by_change(m, old, new);
+	flush_note_change(m, old, new, debt, flush);
 }
 
 static bool compare(struct mmu *m, struct shadow_page *sp, const uint64_t *entry)
@@ -108,11 +107,11 @@ static bool compare(struct mmu *m, struct shadow_page *sp, const uint64_t *entry
 		if (spte_kind(spte) == SPTE_NONE)
 			continue;
 		if (spte_is_leaf(spte) && entry && maps_as_before(sp, i, entry[i]))
-			flush |= renew_leaf(m, sp, i, spte, entry[i]);
+			renew_leaf(m, sp, i, spte, entry[i], &debt, &flush);
 		else
 			debt |= shadow_drop(m, sp, i);
 	}
-	/* The flush for what was dropped comes when somebody needs it. */
+	/* The flush for what was dropped, or lost W, comes when somebody needs it. */
 	if (debt || flush)
 		flush_owe(m);
 	return flush;

@@ -541,6 +541,74 @@ static void with_the_older_policy_logging_flushes_at_once(void **state UNUSED)
 	assert_false(tlb_hits(v0, window(a_page, 1), ACCESS_WRITE));
 }
 
+static bool has_debt(void)
+{
+	return atomic64_load_relaxed(&vm->mmu.paid) < atomic64_load_relaxed(&vm->mmu.owed);
+}
+
+/* W_LOSS_OWES: v1 may go on writing until the log asks. */
+static void w_taken_by_a_fault_is_owed_to_the_log(void **state UNUSED)
+{
+	static uint64_t bitmap[N_PAGES / 64];
+	const gva_t page = a_page + PAGES(2);
+	uint64_t rounds;
+
+	vm_slot(vm, 0, 0, 0, N_PAGES, KVM_MEM_LOG_DIRTY_PAGES);
+	give_up_table();
+	map(page, 1, PAGES(8) | (DONE & ~GPTE_U));
+	assert_page(v1, page, ACCESS_WRITE, 8);
+	flush_settle(&vm->mmu);
+	assert_page(v1, page, ACCESS_WRITE, 8);
+	rounds = vm_stat(vm, VM_STAT_remote_tlb_flush);
+	guest_map(v0, page, 1, PAGES(8) | (DONE & ~GPTE_D));
+	assert_false(has_debt());
+	set_privilege(v0, 3, false);
+	assert_page(v0, page, ACCESS_READ, 8);
+	assert_false(spte_is_writable(shadow_entry(v0, page).spte));
+	assert_true(has_debt());
+	assert_int_equal(vm_stat(vm, VM_STAT_remote_tlb_flush), rounds);
+	assert_true(tlb_hits(v1, page, ACCESS_WRITE));
+	assert_int_equal(dirty_log_get(&vm->slots, 0, bitmap), 0);
+	assert_false(tlb_hits(v1, page, ACCESS_WRITE));
+	assert_false(has_debt());
+}
+
+static void w_taken_by_a_sync_is_owed(void **state UNUSED)
+{
+	give_up_table();
+	assert_page(v1, a_page, ACCESS_WRITE, 5);
+	guest_map(v0, a_page, 1, PAGES(5) | (DONE & ~GPTE_D));
+	load_cr3(v0, v0->paging.cr3);
+	assert_page(v0, a_page, ACCESS_READ, 5);
+	assert_false(spte_is_writable(shadow_entry(v0, a_page).spte));
+	assert_true(has_debt());
+}
+
+/* FLUSH_BY_SOFTWARE_STATE, ENABLE_FLUSHES_ALWAYS: with no debt and nothing to protect. */
+static void the_log_flushes_by_what_it_took(void **state UNUSED)
+{
+	static uint64_t bitmap[N_PAGES / 64];
+	uint64_t rounds;
+
+	use_pages();
+	flush_settle(&vm->mmu);
+	rounds = vm_stat(vm, VM_STAT_remote_tlb_flush);
+	vm_slot(vm, 0, 0, 0, N_PAGES, KVM_MEM_LOG_DIRTY_PAGES);
+	assert_int_equal(vm_stat(vm, VM_STAT_remote_tlb_flush), rounds + 1);
+	/* Nothing taken, nothing flushed. */
+	assert_int_equal(dirty_log_get(&vm->slots, 0, bitmap), 0);
+	assert_int_equal(dirty_log_get(&vm->slots, 0, bitmap), 0);
+	rounds = vm_stat(vm, VM_STAT_remote_tlb_flush);
+	assert_int_equal(dirty_log_get(&vm->slots, 0, bitmap), 0);
+	assert_int_equal(vm_stat(vm, VM_STAT_remote_tlb_flush), rounds);
+	assert_page(v1, a_page, ACCESS_WRITE, 5);
+	shadow_ops.write_protect_mask(&vm->mmu, 5, 1);
+	flush_settle(&vm->mmu);
+	rounds = vm_stat(vm, VM_STAT_remote_tlb_flush);
+	assert_int_equal(dirty_log_get(&vm->slots, 0, bitmap), 0);
+	assert_int_equal(vm_stat(vm, VM_STAT_remote_tlb_flush), rounds + 1);
+}
+
 /* NO_SPTE_IMPLIES_NO_TLB: what a sync drops, the host's next question finds as a debt. */
 static void a_page_dropped_by_a_sync_is_flushed_for_the_host(void **state UNUSED)
 {
@@ -632,6 +700,9 @@ int main(void)
 		shadow_test(unseen_writes_are_in_the_dirty_log),
 		shadow_test(a_sync_after_logging_flushes_although_nothing_has_w),
 		shadow_test(with_the_older_policy_logging_flushes_at_once),
+		shadow_test(w_taken_by_a_fault_is_owed_to_the_log),
+		shadow_test(w_taken_by_a_sync_is_owed),
+		shadow_test(the_log_flushes_by_what_it_took),
 		shadow_test(a_page_dropped_by_a_sync_is_flushed_for_the_host),
 		shadow_test(a_new_table_is_taken_from_tlbs_that_no_entry_knows_of),
 		shadow_test(a_synced_table_is_taken_from_tlbs_that_no_entry_knows_of),
