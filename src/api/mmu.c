@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* api/mmu.c - <umbra/mmu.h>: an MMU, its slots, its dirty log, and the memory behind it. */
-#include <stdlib.h>
-
 #include "api/api.h"
 #include "base/bug.h"
 #include "base/guarded.h"
 #include "mem/dirty_log.h"
+#include "mem/reservation.h"
 #include "mmu/flush.h"
 #include "mmu/notifier.h"
 #include "sync/thread.h"
@@ -96,16 +95,17 @@ int umbra_mmu_create_(const struct umbra_mmu_config *config, size_t bytes, struc
 		return -EINVAL;
 	err = guarded_install();
 	if (!err)
+		err = reservation_init();
+	if (!err)
 		err = thread_at_fork(NULL);
 	if (err)
 		return err;
-	m = aligned_alloc(CACHE_LINE, ALIGN_UP(sizeof(*m), (size_t)CACHE_LINE));
+	m = reservation_get(sizeof(*m));
 	if (!m)
 		return -ENOMEM;
-	*m = (struct umbra_mmu){ 0 };
 	err = init(m, config);
 	if (err)
-		free(m);
+		reservation_put(m, sizeof(*m));
 	else
 		*mmu = m;
 	return err;
@@ -119,7 +119,8 @@ int umbra_mmu_destroy(struct umbra_mmu *m)
 	host_process_destroy(&m->host);
 	slots_destroy(&m->slots);
 	bug_on(atomic64_load_relaxed(&m->alloc.bytes));
-	free(m);
+	reservation_put(m, sizeof(*m));
+	reservation_trim();
 	return 0;
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* api/vcpu.c - <umbra/mmu.h>: vCPUs, guest mode, the paging registers. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "api/api.h"
+#include "mem/reservation.h"
 #include "mmu/gpte.h"
 #include "mmu/request.h"
 #include "mmu/tlb.h"
@@ -35,7 +35,7 @@ static size_t ring_bytes(const struct umbra_mmu *m)
 
 int umbra_vcpu_create(struct umbra_mmu *m, struct umbra_vcpu **vcpu)
 {
-	struct api_vcpu *a = aligned_alloc(CACHE_LINE, ALIGN_UP(sizeof(*a), (size_t)CACHE_LINE));
+	struct api_vcpu *a = reservation_get(sizeof(*a));
 	void *ring = NULL;
 	int err = -ENOMEM;
 
@@ -60,7 +60,7 @@ int umbra_vcpu_create(struct umbra_mmu *m, struct umbra_vcpu **vcpu)
 free_ring:
 	alloc_free(&m->alloc, ring, ring_bytes(m));
 free_vcpu:
-	free(a);
+	reservation_put(a, sizeof(*a));
 	return err;
 }
 
@@ -73,7 +73,7 @@ void umbra_vcpu_destroy(struct umbra_vcpu *v)
 	for (unsigned int i = 0; i < N_VCPU_STATS; i++)
 		atomic64_fetch_add(&m->vcpu_stats[i], atomic64_load_relaxed(&a->mmu.stats[i]));
 	alloc_free(&m->alloc, a->mmu.ring.entries, ring_bytes(m));
-	free(a);
+	reservation_put(a, sizeof(*a));
 	atomic32_fetch_add(&m->n_vcpus, (uint32_t)-1);
 }
 

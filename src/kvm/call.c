@@ -13,6 +13,7 @@
 
 #include "base/guarded.h"
 #include "kvm/process.h"
+#include "mem/reservation.h"
 #include "sync/thread.h"
 
 const struct command commands[] = {
@@ -64,11 +65,15 @@ const unsigned int n_commands = ARRAY_SIZE(commands);
 
 long copy_from_client(void *to, uintptr_t from, size_t bytes)
 {
+	if (reservation_meets(from, bytes))
+		return -EFAULT;
 	return guarded_copy(to, (const void *)from, bytes) ? 0 : -EFAULT;
 }
 
 long copy_to_client(uintptr_t to, const void *from, size_t bytes)
 {
+	if (reservation_meets(to, bytes))
+		return -EFAULT;
 	return guarded_copy((void *)to, from, bytes) ? 0 : -EFAULT;
 }
 

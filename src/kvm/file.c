@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "kvm/file.h"
 
-#include <stdlib.h>
-
 #include "kvm/vm.h"
+#include "mem/reservation.h"
 #include "sync/rcu.h"
 
 /* Two levels, the second allocated as needed and never freed: 2^20 descriptors. */
@@ -37,11 +36,11 @@ static struct atomic_ptr *find_or_make(int fd)
 	if (n >= N_LEAFS * LEAF_SIZE)
 		return NULL;
 	if (!atomic_ptr_load_acquire(&leafs[n >> LEAF_BITS])) {
-		leaf = calloc(1, sizeof(*leaf));
+		leaf = reservation_get(sizeof(*leaf));
 		if (!leaf)
 			return NULL;
 		if (!atomic_ptr_cmpxchg(&leafs[n >> LEAF_BITS], &none, leaf))
-			free(leaf);
+			reservation_put(leaf, sizeof(*leaf));
 	}
 	return find(fd);
 }
@@ -68,7 +67,7 @@ int file_prepare(struct file **file, int fd, enum file_kind kind, struct vm *vm,
 		atomic32_fetch_add(&system_file.refs, 1);
 		return 0;
 	}
-	*file = calloc(1, sizeof(**file));
+	*file = reservation_get(sizeof(**file));
 	if (!*file)
 		return -ENOMEM;
 	**file = (struct file){ .refs = { 1 }, .kind = kind, .vm = vm, .vcpu = vcpu };
@@ -113,7 +112,7 @@ void file_put(struct file *file)
 	rcu_synchronize();
 	if (file->vm)
 		vm_put(file->vm);
-	free(file);
+	reservation_put(file, sizeof(*file));
 }
 
 bool file_is_ours(int fd)

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "kvm/process.h"
+#include "mem/reservation.h"
 
 /* A system call with up to six arguments, and its result. */
 struct change {
@@ -39,10 +40,25 @@ static long change_range(struct change *c, const void *addr, size_t length)
 	return c->result;
 }
 
+/* Umbra's own memory is no part of the client's address space: calls on it fail as
+ * they do beyond the end of that. */
+static bool is_ours(const void *addr, size_t length)
+{
+	return reservation_meets((uintptr_t)addr, length);
+}
+
+static int refuse(int err)
+{
+	errno = err;
+	return -1;
+}
+
 int umbra_munmap(void *addr, size_t length)
 {
 	struct change c = { .number = SYS_munmap, .args = { (long)addr, (long)length } };
 
+	if (is_ours(addr, length))
+		return refuse(EINVAL);
 	return (int)change_range(&c, addr, length);
 }
 
@@ -50,6 +66,8 @@ int umbra_mprotect(void *addr, size_t length, int prot)
 {
 	struct change c = { .number = SYS_mprotect, .args = { (long)addr, (long)length, prot } };
 
+	if (is_ours(addr, length))
+		return refuse(ENOMEM);
 	return (int)change_range(&c, addr, length);
 }
 
@@ -80,6 +98,8 @@ int umbra_madvise(void *addr, size_t length, int advice)
 		make_call(&c);
 		return (int)c.result;
 	}
+	if (is_ours(addr, length))
+		return refuse(ENOMEM);
 	return (int)change_range(&c, addr, length);
 }
 
@@ -94,6 +114,10 @@ void *umbra_mmap_memory(void *addr, size_t length, int prot, int flags, int fd, 
 	if (!(flags & MAP_FIXED)) {
 		make_call(&c);
 		return (void *)c.result;
+	}
+	if (is_ours(addr, length)) {
+		errno = ENOMEM;
+		return MAP_FAILED;
 	}
 	return (void *)change_range(&c, addr, length);
 }
@@ -120,6 +144,11 @@ void *umbra_mremap(void *addr, size_t old_length, size_t new_length, int flags, 
 		.old_end = ALIGN_UP((uintptr_t)addr + old_length, PAGE_SIZE),
 	};
 
+	if (is_ours(addr, old_length) ||
+	    ((flags & MREMAP_FIXED) && is_ours(new_addr, new_length))) {
+		errno = is_ours(addr, old_length) ? EFAULT : EINVAL;
+		return MAP_FAILED;
+	}
 	if (!(flags & MREMAP_FIXED))
 		return (void *)change_range(&r.call, addr, old_length);
 	/* Two ranges: one vanishes, the other is replaced. */

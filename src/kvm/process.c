@@ -5,6 +5,7 @@
 
 #include "base/guarded.h"
 #include "kvm/stats.h"
+#include "mem/reservation.h"
 #include "mmu/notifier.h"
 #include "sync/lock.h"
 #include "sync/thread.h"
@@ -40,6 +41,8 @@ static void init_once(void)
 	CDS_INIT_LIST_HEAD(&process.vms);
 	process.pid = getpid();
 	process.init_err = guarded_install();
+	if (!process.init_err)
+		process.init_err = reservation_init();
 	if (!process.init_err)
 		process.init_err = thread_at_fork(after_fork_child);
 }

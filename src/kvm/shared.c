@@ -6,6 +6,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "mem/reservation.h"
+
 int shared_create(struct shared *s, const char *name, size_t bytes)
 {
 	int err;
@@ -18,21 +20,20 @@ int shared_create(struct shared *s, const char *name, size_t bytes)
 	if (ftruncate(s->fd, (off_t)bytes) ||
 	    fcntl(s->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
 		goto fail;
-	s->map = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, s->fd, 0);
-	if (s->map != MAP_FAILED)
+	s->map = reservation_map(s->fd, bytes);
+	if (s->map)
 		return 0;
 fail:
 	err = -errno;
 	close(s->fd);
 	s->fd = -1;
-	s->map = NULL;
 	return err;
 }
 
 void shared_destroy(struct shared *s)
 {
 	if (s->map)
-		munmap(s->map, s->bytes);
+		reservation_unmap(s->map, s->bytes);
 	if (s->fd >= 0)
 		close(s->fd);
 	*s = (struct shared){ .fd = -1 };

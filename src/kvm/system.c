@@ -13,6 +13,7 @@
 #include "kvm/call.h"
 #include "kvm/process.h"
 #include "kvm/stats.h"
+#include "mem/reservation.h"
 
 #define MAX_CPUID_ENTRIES 256u
 #define MAX_IO_MSRS 256u
@@ -111,7 +112,9 @@ void *umbra_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t o
 			       first < RING_PAGE + (file->vm->ring_bytes >> PAGE_SHIFT);
 
 		*err = EINVAL;
-		if (!in_ring || (!(prot & PROT_EXEC) && (flags & MAP_SHARED))) {
+		if ((flags & MAP_FIXED) && reservation_meets((uintptr_t)addr, length))
+			*err = ENOMEM;
+		else if (!in_ring || (!(prot & PROT_EXEC) && (flags & MAP_SHARED))) {
 			result = mmap(addr, length, prot, flags, fd,
 				      offset + (off_t)stats_vcpu_bytes());
 			*err = errno;

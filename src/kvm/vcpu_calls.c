@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* kvm/vcpu_calls.c - calls on a vCPU's descriptor, but for its registers. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "cpu/cpuid.h"
@@ -67,17 +66,22 @@ long call_get_cpuid2(struct call *c)
 	return 0;
 }
 
-/* 0 or -errno; *entries is the caller's to free. */
-static int read_cpuid(uintptr_t from, unsigned int n, struct cpuid_entry **entries)
+static void free_cpuid(struct vm *vm, struct cpuid_entry *entries, unsigned int n)
 {
-	*entries = calloc(n ? n : 1, sizeof(**entries));
+	alloc_free(&vm->alloc, entries, MAX(n, 1u) * sizeof(*entries));
+}
+
+/* 0 or -errno; *entries is the caller's to free. */
+static int read_cpuid(struct vm *vm, uintptr_t from, unsigned int n, struct cpuid_entry **entries)
+{
+	*entries = alloc_zeroed(&vm->alloc, MAX(n, 1u) * sizeof(**entries));
 	if (!*entries)
 		return -ENOMEM;
 	for (unsigned int i = 0; i < n; i++) {
 		struct kvm_cpuid_entry2 e;
 
 		if (copy_from_client(&e, from + i * sizeof(e), sizeof(e))) {
-			free(*entries);
+			free_cpuid(vm, *entries, n);
 			return -EFAULT;
 		}
 		(*entries)[i] = (struct cpuid_entry){
@@ -119,16 +123,16 @@ long call_set_cpuid2(struct call *c)
 
 	if (head->nent > MAX_CPUID_ENTRIES)
 		return -E2BIG;
-	err = read_cpuid(c->arg + sizeof(*head), head->nent, &entries);
+	err = read_cpuid(c->vm, c->arg + sizeof(*head), head->nent, &entries);
 	if (err)
 		return err;
 	/* The guest has seen the old table: it must not change any more. */
 	if (c->vcpu->has_run || !is_sensible(entries, head->nent)) {
 		err = c->vcpu->has_run && is_same(cpu, entries, head->nent) ? 0 : -EINVAL;
-		free(entries);
+		free_cpuid(c->vm, entries, head->nent);
 		return err;
 	}
-	free(cpu->cpuid);
+	free_cpuid(c->vm, cpu->cpuid, cpu->n_cpuid);
 	cpu->cpuid = entries;
 	cpu->n_cpuid = head->nent;
 	cpu->mmu.paging.maxphyaddr = (uint8_t)MIN(MAX(cpuid_maxphyaddr(cpu), 32), 52);

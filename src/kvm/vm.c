@@ -3,13 +3,17 @@
 #include "kvm/vm.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <umbra/umbra.h>
 #include <unistd.h>
 
 #include "cpu/cpuid.h"
 #include "kvm/process.h"
 #include "kvm/stats.h"
+#include "mem/reservation.h"
+
+/* Page tables of small guests; decoded code, mostly (cpu/block.c). */
+#define VM_EXPECTS (int64_t)(16u << 20)
+#define VCPU_EXPECTS (int64_t)(16u << 20)
 
 #define APIC_BASE_BSP (1u << 8)	/* the bootstrap processor: id 0 */
 
@@ -47,7 +51,7 @@ int umbra_set_flush_policy(int policy)
 
 int vm_create(struct vm **created)
 {
-	struct vm *vm = calloc(1, sizeof(*vm));
+	struct vm *vm = reservation_get(sizeof(*vm));
 	char id[32];
 	int err;
 
@@ -73,6 +77,7 @@ int vm_create(struct vm **created)
 		goto destroy_slots;
 	mutex_init(&vm->lock, RANK_VM);
 	atomic32_store_relaxed(&vm->refs, 1);
+	reservation_expect(VM_EXPECTS);
 	process_add_vm(vm);
 	*created = vm;
 	return 0;
@@ -83,7 +88,7 @@ destroy_slots:
 destroy_shared:
 	shared_destroy(&vm->shared);
 free_vm:
-	free(vm);
+	reservation_put(vm, sizeof(*vm));
 	return err;
 }
 
@@ -94,6 +99,8 @@ void vm_get(struct vm *vm)
 
 static void destroy(struct vm *vm)
 {
+	int64_t expected = VM_EXPECTS + (int64_t)atomic64_load_relaxed(&vm->expected);
+
 	process_remove_vm(vm);
 	for (unsigned int i = 0; i < vm->n_vcpus; i++)
 		vcpu_destroy(vm->vcpus[i]);
@@ -103,7 +110,9 @@ static void destroy(struct vm *vm)
 	bug_on(atomic64_load_relaxed(&vm->alloc.bytes));
 	mutex_destroy(&vm->lock);
 	shared_destroy(&vm->shared);
-	free(vm);
+	reservation_put(vm, sizeof(*vm));
+	reservation_expect(-expected);
+	reservation_trim();
 }
 
 void vm_put(struct vm *vm)
@@ -122,7 +131,7 @@ static size_t vcpu_file_bytes(const struct vm *vm)
 
 int vcpu_create(struct vm *vm, uint32_t id, struct vcpu **created)
 {
-	struct vcpu *vcpu = aligned_alloc(CACHE_LINE, ALIGN_UP(sizeof(*vcpu), (size_t)CACHE_LINE));
+	struct vcpu *vcpu = reservation_get(sizeof(*vcpu));
 	uint8_t *pages;
 	char name[48];
 	int err;
@@ -153,6 +162,7 @@ int vcpu_create(struct vm *vm, uint32_t id, struct vcpu **created)
 		vcpu->cpu.apic_base |= APIC_BASE_BSP;
 	vcpu->mp_state = vm->irqchip && id != 0 ? KVM_MP_STATE_UNINITIALIZED :
 						  KVM_MP_STATE_RUNNABLE;
+	reservation_expect(VCPU_EXPECTS);
 	*created = vcpu;
 	return 0;
 
@@ -161,7 +171,7 @@ destroy_mmu:
 destroy_shared:
 	shared_destroy(&vcpu->shared);
 free_vcpu:
-	free(vcpu);
+	reservation_put(vcpu, sizeof(*vcpu));
 	return err;
 }
 
@@ -173,9 +183,11 @@ void vcpu_add(struct vm *vm, struct vcpu *vcpu)
 void vcpu_destroy(struct vcpu *vcpu)
 {
 	cpu_destroy(&vcpu->cpu);
-	free(vcpu->cpu.cpuid);
+	alloc_free(&vcpu->vm->alloc, vcpu->cpu.cpuid,
+		   MAX(vcpu->cpu.n_cpuid, 1u) * sizeof(*vcpu->cpu.cpuid));
 	mmu_vcpu_destroy(&vcpu->cpu.mmu);
 	mutex_destroy(&vcpu->lock);
 	shared_destroy(&vcpu->shared);
-	free(vcpu);
+	reservation_put(vcpu, sizeof(*vcpu));
+	reservation_expect(-VCPU_EXPECTS);
 }

@@ -43,6 +43,7 @@ struct vm {
 	bool irqchip;			/* [v] */
 	uint64_t identity_map_addr;	/* [v] */
 	struct atomic32 ring_enabled;	/* (a) ring_bytes != 0 */
+	struct atomic64 expected;	/* (a) bytes of tables: mem/reservation.h */
 	struct atomic32 hide_platform_info; /* (a) KVM_CAP_MSR_PLATFORM_INFO off */
 };
 

@@ -2,6 +2,8 @@
 /* kvm/vm_calls.c - calls on a VM's descriptor. */
 #include "kvm/call.h"
 #include "mem/dirty_log.h"
+#include "mem/reservation.h"
+#include "sync/rcu.h"
 
 /* Without a limit of the client's, KVM grants a fiftieth of the memory. */
 
@@ -45,9 +47,30 @@ long call_create_vcpu(struct call *c) NO_THREAD_SAFETY
 	return fd;
 }
 
+/* Tables, reverse maps and bitmaps of a page of memory, with room to spare. */
+#define BYTES_PER_PAGE 64
+#define MAX_EXPECTED (4ull << 30)
+
+/* Of several callers at once each counts its own step. */
+static void expect_tables(struct vm *vm)
+{
+	uint64_t was = atomic64_load_relaxed(&vm->expected), now;
+
+	rcu_read_begin();
+	now = MIN(slots_current(&vm->slots)->n_pages, MAX_EXPECTED / BYTES_PER_PAGE) *
+	      BYTES_PER_PAGE;
+	rcu_read_end();
+	if (now != was && atomic64_cmpxchg(&vm->expected, &was, now))
+		reservation_expect((int64_t)(now - was));
+}
+
 long call_set_user_memory_region(struct call *c)
 {
-	return slots_set_region(&c->vm->slots, c->data);
+	long err = slots_set_region(&c->vm->slots, c->data);
+
+	if (!err)
+		expect_tables(c->vm);
+	return err;
 }
 
 long call_get_dirty_log(struct call *c)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "mem/alloc.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/bug.h"
+#include "mem/reservation.h"
 
 #ifdef BUILT_WITH_ASAN
 #include <sanitizer/asan_interface.h>
@@ -31,7 +31,7 @@ static bool must_fail(struct alloc *a)
 
 void *alloc_zeroed(struct alloc *a, size_t bytes)
 {
-	void *p = must_fail(a) ? NULL : calloc(1, bytes);
+	void *p = must_fail(a) ? NULL : reservation_get(bytes);
 
 	if (p)
 		atomic64_fetch_add(&a->bytes, bytes);
@@ -43,7 +43,7 @@ void alloc_free(struct alloc *a, void *p, size_t bytes)
 	if (!p)
 		return;
 	atomic64_fetch_add(&a->bytes, -(uint64_t)bytes);
-	free(p);
+	reservation_put(p, bytes);
 }
 
 #define CHUNK_OBJECTS 63

@@ -2,7 +2,8 @@
 /*
  * mem/alloc.h - the one door through which mem/ and mmu/ allocate.
  *
- * Every VM has its own.  It counts what is in use, so that a test can see that
+ * Behind it is the process's reservation (mem/reservation.h); in the checker an arena.
+ * Every VM has its own door.  It counts what is in use, so that a test can see that
  * nothing leaked, and can be told to fail the n-th allocation from now.
  */
 #ifndef MEM_ALLOC_H

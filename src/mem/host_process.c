@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/guarded.h"
+#include "mem/reservation.h"
 
 /*
  * PAGEMAP_SCAN of Linux 6.7, which Debian 12's headers do not have yet
@@ -79,7 +80,8 @@ static int resolve(void *ctx, hva_t hva, bool write, int max_level, struct host_
 {
 	const struct host_process *h = ctx;
 
-	if (!touch(hva, write))
+	/* What a guest must never see, wherever a slot may point. */
+	if (reservation_meets(hva & PAGE_MASK, PAGE_SIZE) || !touch(hva, write))
 		return -EFAULT;
 	page->pfn = hva >> PAGE_SHIFT;
 	page->writable = write;

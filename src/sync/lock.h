@@ -33,6 +33,7 @@ enum lock_rank {
 	RANK_MMU,		/* mmu->lock */
 	RANK_FLUSH,		/* one flush round at a time */
 	RANK_ALLOC,		/* free lists */
+	RANK_RESERVATION,	/* our own memory */
 };
 
 #ifdef UMBRA_CHECKED

@@ -105,6 +105,11 @@ int thread_at_fork(void (*in_child)(void))
 	return -pthread_atfork(NULL, NULL, in_child);
 }
 
+int thread_around_fork(void (*before)(void), void (*in_parent)(void), void (*in_child)(void))
+{
+	return -pthread_atfork(before, in_parent, in_child);
+}
+
 _Static_assert(sizeof(pthread_once_t) == sizeof(int) && PTHREAD_ONCE_INIT == 0,
 	       "struct thread_once is a pthread_once_t");
 

@@ -51,6 +51,10 @@ void thread_yield(void);
 /* Makes RCU ready for fork(2); @in_child, if not NULL, is called in the child after that.
  * Any number of times.  0 or -errno. */
 int thread_at_fork(void (*in_child)(void)) MUST_CHECK;
+/* @before is called before every fork(2), the others after it.  Called before the first
+ * thread_at_fork(), @before runs with RCU's locks held.  0 or -errno. */
+int thread_around_fork(void (*before)(void), void (*in_parent)(void),
+		       void (*in_child)(void)) MUST_CHECK;
 
 /* Runs @init in the first of all calls with this @once; the others wait for it. */
 struct thread_once {

@@ -9,7 +9,11 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/time.h>
+#include <unistd.h>
+
+#include "mem/reservation.h"
 
 #define NOWHERE 0x3f000000ull
 #define PRESENT_WRITABLE 3ull
@@ -223,6 +227,94 @@ static void noise_does_no_harm(void **state)
 		assert_int_equal(guard[i], 0xa5a5a5a5a5a5a5a5);
 }
 
+/* What the guest reads at offset 0, 1 page, 2 pages, ... of a slot over @from: nothing. */
+static void assert_guest_sees_nothing(const void *from, uint64_t bytes, uint64_t step)
+{
+	const uint64_t gpa = 256ull << 20;
+	struct kvm_regs regs;
+
+	assert_int_equal(api_set_region(&vm, 5, 0, gpa, bytes, from), 0);
+	api_load_guest(&vm, load);
+	for (uint64_t at = 0; at < bytes; at += step) {
+		api_vcpu_reset(&vm.vcpu);
+		regs = api_regs(&vm.vcpu);
+		regs.rax = 0x5555;
+		regs.rdi = gpa + at;
+		api_set_regs(&vm.vcpu, &regs);
+		assert_int_equal(api_run(&vm.vcpu), -EFAULT);
+		assert_int_equal(api_regs(&vm.vcpu).rax, 0x5555);
+	}
+	assert_int_equal(api_set_region(&vm, 5, 0, gpa, 0, from), 0);
+}
+
+static void a_slot_over_umbras_own_memory_reaches_none_of_it(void **state)
+{
+	void *ours = reservation_get(4096);
+	uint64_t *arg = (uint64_t *)((uintptr_t)ours & ~4095ull);
+
+	(void)state;
+	assert_guest_sees_nothing(arg, 8 << 20, 4096);
+	/* Where it is not opened yet too. */
+	assert_guest_sees_nothing(arg, 512 << 20, 16 << 20);
+	/* Nor does a call of the client's take its argument from there, or put it. */
+	assert_int_equal(umbra_ioctl(vm.vcpu.fd, KVM_GET_REGS, (uintptr_t)ours), -EFAULT);
+	assert_int_equal(umbra_ioctl(vm.vcpu.fd, KVM_SET_REGS, (uintptr_t)ours), -EFAULT);
+	reservation_put(ours, 4096);
+}
+
+/* Guests enough that every sort of our memory is there, and a hole large enough. */
+static void a_slot_over_a_hole_stays_empty_whatever_we_allocate(void **state)
+{
+	const uint64_t bytes = 64 << 20;
+	uint8_t *hole = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct api_vm others[4];
+
+	(void)state;
+	assert_true(hole != MAP_FAILED);
+	munmap(hole, bytes);
+	for (int i = 0; i < 4; i++) {
+		/* Not where the client's own mappings go. */
+		void *again = mmap(hole, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+		api_vm_create(&others[i]);
+		assert_ptr_equal(again, hole);
+		munmap(hole, bytes);
+		api_load_guest(&others[i], halt);
+		assert_int_equal(api_run(&others[i].vcpu), 0);
+	}
+	assert_guest_sees_nothing(hole, bytes, 1 << 16);
+	for (int i = 0; i < 4; i++)
+		api_vm_destroy(&others[i]);
+}
+
+static void the_clients_calls_do_not_change_umbras_own_memory(void **state)
+{
+	uint64_t *ours = reservation_get(4096);
+	int fd = memfd_create("none", MFD_CLOEXEC);
+
+	(void)state;
+	*ours = 7;
+	assert_int_equal(umbra_munmap(ours, 4096), -1);
+	assert_int_equal(errno, EINVAL);
+	assert_int_equal(umbra_mprotect(ours, 4096, PROT_NONE), -1);
+	assert_int_equal(errno, ENOMEM);
+	assert_int_equal(umbra_madvise(ours, 4096, MADV_DONTNEED), -1);
+	assert_int_equal(errno, ENOMEM);
+	assert_ptr_equal(umbra_mremap(ours, 4096, 8192, MREMAP_MAYMOVE, NULL), MAP_FAILED);
+	assert_int_equal(errno, EFAULT);
+	assert_ptr_equal(umbra_mremap(vm.memory, 4096, 4096, MREMAP_MAYMOVE | MREMAP_FIXED, ours),
+			 MAP_FAILED);
+	assert_int_equal(errno, EINVAL);
+	assert_ptr_equal(umbra_mmap_memory(ours, 4096, PROT_READ, MAP_PRIVATE | MAP_FIXED |
+					   MAP_ANONYMOUS, -1, 0), MAP_FAILED);
+	assert_int_equal(errno, ENOMEM);
+	/* A range that begins and ends outside contains it. */
+	assert_int_equal(umbra_madvise((void *)4096, (size_t)1 << 46, MADV_DONTNEED), -1);
+	assert_int_equal(*ours, 7);
+	reservation_put(ours, 4096);
+	close(fd);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -236,6 +328,9 @@ int main(void)
 		TEST(code_outside_memory_is_an_internal_error),
 		TEST(page_tables_whose_slot_is_deleted_are_an_internal_error),
 		TEST(noise_does_no_harm),
+		TEST(a_slot_over_umbras_own_memory_reaches_none_of_it),
+		TEST(a_slot_over_a_hole_stays_empty_whatever_we_allocate),
+		TEST(the_clients_calls_do_not_change_umbras_own_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

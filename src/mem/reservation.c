@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mem/reservation.c - powers of two from one mapping.
+ *
+ * A block is as large as the next power of two.  The rest of it is never touched
+ * and so costs addresses only, of which there are plenty; in return there is
+ * nothing to search, split or join.  New blocks are cut from the mapping in order,
+ * freed ones kept by size, those that were touched apart from those that are zero.
+ *
+ * Freed memory stays where it is until reservation_trim(): what is freed while a
+ * guest runs is soon used again, and giving it back is a system call.
+ */
+#include "mem/reservation.h"
+
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/bug.h"
+#include "base/log.h"
+#include "sync/atomic.h"
+#include "sync/lock.h"
+#include "sync/thread.h"
+
+#ifdef BUILT_WITH_ASAN
+#include <sanitizer/asan_interface.h>
+/* What follows an object must be somebody's redzone. */
+#define REDZONE 16
+#else
+#define ASAN_POISON_MEMORY_REGION(p, bytes) ((void)(p), (void)(bytes))
+#define ASAN_UNPOISON_MEMORY_REGION(p, bytes) ((void)(p), (void)(bytes))
+#define REDZONE 0
+#endif
+
+#define MAX_BYTES (64ull << 30)
+#define MIN_BYTES (64ull << 20)
+#define OPEN_STEP (16ull << 20)
+#define MIN_SHIFT 6
+#define N_CLASSES 31		/* 64 bytes to 64 GiB */
+
+struct free_block {
+	struct free_block *next;
+};
+
+struct free_blocks {
+	struct free_block *zero;	/* zero but for the link */
+	struct free_block *used;
+};
+
+static struct {
+	hva_t start, end;	/* (c) once made; 0: there is none */
+	struct mutex lock;	/* (c) rank RANK_RESERVATION */
+	hva_t next;		/* [lock] where nothing has been cut yet */
+	hva_t open;		/* [lock] the end of what may be touched */
+	int64_t expected;	/* [lock] sum of reservation_expect() */
+	struct free_blocks classes[N_CLASSES]; /* [lock] */
+} reservation;
+
+static struct thread_once once;
+
+/* The system's own calls: the C library's may be interposed. */
+static hva_t map_nothing(uint64_t bytes)
+{
+	long at = syscall(SYS_mmap, NULL, bytes, PROT_NONE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return at == -1 ? 0 : (hva_t)at;
+}
+
+/* A client that limits its address space wants most of it for itself. */
+static uint64_t most_bytes(void)
+{
+	uint64_t most = MAX_BYTES;
+	struct rlimit limit;
+
+	if (!getrlimit(RLIMIT_AS, &limit) && limit.rlim_cur != RLIM_INFINITY)
+		while (most > MIN_BYTES && most > limit.rlim_cur / 4)
+			most /= 2;
+	return most;
+}
+
+static void lock_all(void) NO_THREAD_SAFETY
+{
+	mutex_lock(&reservation.lock);
+}
+
+static void unlock_all(void) NO_THREAD_SAFETY
+{
+	mutex_unlock(&reservation.lock);
+}
+
+static void init_once(void)
+{
+	uint64_t bytes;
+
+	mutex_init(&reservation.lock, RANK_RESERVATION);
+	for (bytes = most_bytes(); bytes >= MIN_BYTES && !reservation.start; bytes /= 2) {
+		reservation.start = map_nothing(bytes);
+		reservation.end = reservation.start + bytes;
+	}
+	if (!reservation.start) {
+		log_emit(LOG_ERR, "no %llu MiB of address space for Umbra itself (ulimit -v?)",
+			 MIN_BYTES >> 20);
+		return;
+	}
+	/* A page of it is committed when it is touched, and no more than that. */
+	syscall(SYS_madvise, reservation.start, reservation.end - reservation.start,
+		MADV_NOHUGEPAGE);
+	reservation.next = reservation.open = reservation.start;
+	/* The child allocates too, whatever other threads were doing at the fork. */
+	if (thread_around_fork(lock_all, unlock_all, unlock_all))
+		log_emit(LOG_ERR, "no memory to prepare for fork()");
+}
+
+int reservation_init(void)
+{
+	thread_run_once(&once, init_once);
+	return reservation.start ? 0 : -ENOMEM;
+}
+
+static unsigned int class_of(size_t bytes)
+{
+	bytes += REDZONE;
+	if (bytes <= 1u << MIN_SHIFT)
+		return 0;
+	return 64 - MIN_SHIFT - (unsigned int)__builtin_clzll(bytes - 1);
+}
+
+static size_t class_bytes(unsigned int class)
+{
+	return (size_t)1 << (MIN_SHIFT + class);
+}
+
+/* Opens up to @end, or a step more. */
+static bool open_to(hva_t end) REQUIRES(reservation.lock)
+{
+	hva_t open = ALIGN_UP(MAX(end, reservation.open + OPEN_STEP), OPEN_STEP);
+
+	if (end <= reservation.open)
+		return true;
+	if (end > reservation.end || end < reservation.start)
+		return false;
+	open = MIN(open, reservation.end);
+	if (syscall(SYS_mprotect, reservation.open, open - reservation.open,
+		    PROT_READ | PROT_WRITE))
+		return false;
+	ASAN_POISON_MEMORY_REGION((void *)reservation.open, open - reservation.open);
+	reservation.open = open;
+	return true;
+}
+
+static void *cut(size_t bytes) REQUIRES(reservation.lock)
+{
+	hva_t at = ALIGN_UP(reservation.next, MIN(bytes, PAGE_SIZE));
+
+	if (bytes > reservation.end - reservation.start || !open_to(at + bytes))
+		return NULL;
+	reservation.next = at + bytes;
+	return (void *)at;
+}
+
+static struct free_block *pop(struct free_block **list)
+{
+	struct free_block *f = *list;
+
+	if (f) {
+		ASAN_UNPOISON_MEMORY_REGION(f, sizeof(*f));
+		*list = f->next;
+	}
+	return f;
+}
+
+static void push(struct free_block **list, void *p, unsigned int class)
+{
+	struct free_block *f = p;
+
+	ASAN_UNPOISON_MEMORY_REGION(f, sizeof(*f));
+	f->next = *list;
+	*list = f;
+	ASAN_POISON_MEMORY_REGION(f, class_bytes(class));
+}
+
+/* How much of it has to be zeroed. */
+static void *find(unsigned int class, size_t bytes, size_t *used)
+{
+	struct free_blocks *c = &reservation.classes[class];
+	void *p;
+
+	mutex_lock(&reservation.lock);
+	*used = bytes;
+	p = pop(&c->used);
+	if (!p) {
+		*used = MIN(bytes, sizeof(struct free_block));
+		p = pop(&c->zero);
+	}
+	if (!p) {
+		*used = 0;
+		p = cut(class_bytes(class));
+	}
+	mutex_unlock(&reservation.lock);
+	return p;
+}
+
+void *reservation_get(size_t bytes)
+{
+	size_t used;
+	void *p;
+
+	if (bytes > MAX_BYTES / 2 || reservation_init())
+		return NULL;
+	p = find(class_of(bytes), bytes, &used);
+	if (p) {
+		ASAN_UNPOISON_MEMORY_REGION(p, bytes);
+		memset(p, 0, used);
+	}
+	return p;
+}
+
+void reservation_put(void *p, size_t bytes)
+{
+	unsigned int class = class_of(bytes);
+
+	if (!p)
+		return;
+	mutex_lock(&reservation.lock);
+	push(&reservation.classes[class].used, p, class);
+	mutex_unlock(&reservation.lock);
+}
+
+static void trim_class(unsigned int class)
+{
+	struct free_blocks *c = &reservation.classes[class];
+	struct free_block *f, *list;
+
+	/* Out of everybody's reach while the system takes its time. */
+	mutex_lock(&reservation.lock);
+	list = c->used;
+	c->used = NULL;
+	mutex_unlock(&reservation.lock);
+	while ((f = pop(&list))) {
+		bool is_zero = !syscall(SYS_madvise, f, class_bytes(class), MADV_DONTNEED);
+
+		mutex_lock(&reservation.lock);
+		push(is_zero ? &c->zero : &c->used, f, class);
+		mutex_unlock(&reservation.lock);
+	}
+}
+
+void reservation_trim(void)
+{
+	/* The link takes a page of each. */
+	for (unsigned int i = 0; i < N_CLASSES; i++)
+		if (class_bytes(i) >= 4 * PAGE_SIZE)
+			trim_class(i);
+}
+
+void reservation_expect(int64_t bytes)
+{
+	hva_t end;
+
+	if (reservation_init())
+		return;
+	mutex_lock(&reservation.lock);
+	reservation.expected += bytes;
+	end = reservation.next + (uint64_t)reservation.expected;
+	if (bytes > 0 && !open_to(MIN(end, reservation.end)))
+		log_emit(LOG_WARNING, "no memory to be had in advance");
+	mutex_unlock(&reservation.lock);
+}
+
+void *reservation_map(int fd, size_t bytes)
+{
+	void *p;
+
+	bytes = ALIGN_UP(bytes, (size_t)PAGE_SIZE);
+	p = reservation_get(bytes);
+	if (!p) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	if (syscall(SYS_mmap, p, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) ==
+	    (long)p)
+		return p;
+	reservation_put(p, bytes);
+	return NULL;
+}
+
+void reservation_unmap(void *p, size_t bytes)
+{
+	bytes = ALIGN_UP(bytes, (size_t)PAGE_SIZE);
+	/* Or it stays a mapping of the file, which nobody uses any more. */
+	if (syscall(SYS_mmap, p, bytes, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != (long)p)
+		return;
+	syscall(SYS_madvise, p, bytes, MADV_NOHUGEPAGE);
+	reservation_put(p, bytes);
+}
+
+bool reservation_meets(hva_t start, uint64_t bytes)
+{
+	hva_t end = start + bytes < start ? UINT64_MAX : start + bytes;
+
+	return start < reservation.end && end > reservation.start;
+}
