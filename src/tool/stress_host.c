@@ -64,7 +64,6 @@ static void wait_and_look(struct worker *w, struct range r)
 {
 	const volatile uint64_t *at = (uint64_t *)(void *)r.at;
 
-
 	for (uint64_t n = stress_random(w) % 4; n; n--)
 		sched_yield();
 	if (stress_random(w) % 4 == 0)
@@ -77,6 +76,10 @@ static void wait_and_look(struct worker *w, struct range r)
 				   (size_t)((const uint8_t *)&at[i] - w->s->memory));
 }
 
+/*
+ * In one step, here and when a range moves: another thread's allocation would take any
+ * hole, and what then replaces "the range" would replace that.
+ */
 static bool map_fresh(struct range r)
 {
 	return mmap(r.at, r.bytes, PROT_READ | PROT_WRITE,
@@ -85,13 +88,14 @@ static bool map_fresh(struct range r)
 
 static bool move_to(struct range r, void *to)
 {
-	return mremap(r.at, r.bytes, r.bytes, MREMAP_MAYMOVE | MREMAP_FIXED, to) != MAP_FAILED;
+	return mremap(r.at, r.bytes, r.bytes,
+		      MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to) != MAP_FAILED;
 }
 
 /* Its contents wait elsewhere meanwhile. */
 static bool move_away_and_back(struct worker *w, struct range r, uint8_t *elsewhere)
 {
-	if (!move_to(r, elsewhere) || !map_fresh(r))
+	if (!move_to(r, elsewhere))
 		return false;
 	fill_with_poison(r);
 	wait_and_look(w, r);
@@ -104,7 +108,7 @@ static bool replace(struct worker *w, enum stress_op op, struct range r)
 	wait_and_look(w, r);
 	if (op == OP_PUNCH)
 		return madvise(r.at, r.bytes, MADV_DONTNEED) == 0;
-	return munmap(r.at, r.bytes) == 0 && map_fresh(r);
+	return map_fresh(r);
 }
 
 static void note_dirty(struct stress *s, uint64_t block)

@@ -579,10 +579,21 @@ static uint8_t *page_of(uint64_t page)
 	return vm->memory + PAGES(page);
 }
 
+static void map_instead(uint64_t page, int prot)
+{
+	assert_ptr_equal(mmap(page_of(page), PAGE_SIZE, prot,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0), page_of(page));
+}
+
+/* There is nothing any more, but no allocation comes to lie there either. */
+static void take_away(uint64_t page)
+{
+	map_instead(page, PROT_NONE);
+}
+
 static void map_again(uint64_t page)
 {
-	assert_ptr_equal(mmap(page_of(page), PAGE_SIZE, PROT_READ | PROT_WRITE,
-			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0), page_of(page));
+	map_instead(page, PROT_READ | PROT_WRITE);
 }
 
 /* By a system call that nobody told us of. */
@@ -591,7 +602,7 @@ static void memory_that_vanished_is_a_host_fault(void **state UNUSED)
 	uint64_t value;
 
 	assert_ram(PAGES(5), ACCESS_WRITE, PAGES(5), 5);
-	munmap(page_of(5), PAGE_SIZE);
+	take_away(5);
 	/* The TLB cannot know; the access finds out. */
 	assert_non_null(tlb_read(vcpu, PAGES(5), 8));
 	assert_false(guarded_load64(result.host, &value));
@@ -624,7 +635,7 @@ static void tables_that_vanished_are_a_host_fault(void **state UNUSED)
 	guest_map(GVA, PAGES(5), ALL);
 	assert_ram(GVA, ACCESS_READ, PAGES(5), 5);
 	tlb_flush_page(vcpu, GVA);
-	munmap(page_of(131), PAGE_SIZE);
+	take_away(131);
 	assert_int_equal(mmu_translate(vcpu, GVA, ACCESS_READ, &result), MMU_HOST_FAULT);
 	assert_false(spte_is_leaf(tdp_lookup(&vm->mmu, 131).spte));
 	map_again(131);
