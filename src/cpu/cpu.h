@@ -112,7 +112,8 @@ struct cpu_io {
  * exit is made.  A read starts its instruction again when the data is there:
  * fragments that have been read are kept until the instruction is done.
  */
-#define CPU_MMIO_FRAGMENTS 8
+/* FXSAVE and FXRSTOR have 64; ENTER, and a call gate with its parameters, fewer. */
+#define CPU_MMIO_FRAGMENTS 80
 struct cpu_mmio {
 	bool pending;
 	bool write;

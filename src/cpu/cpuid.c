@@ -57,7 +57,24 @@ static const struct place places[] = {
 	[FEATURE_PAT] = { 1, 0, EDX, 16 },
 	[FEATURE_SEP] = { 1, 0, EDX, 11 },
 	[FEATURE_MCA] = { 1, 0, EDX, 14 },
+	[FEATURE_FPU] = { 1, 0, EDX, 0 },
+	[FEATURE_MMX] = { 1, 0, EDX, 23 },
+	[FEATURE_SSE3] = { 1, 0, ECX, 0 },
+	[FEATURE_SSSE3] = { 1, 0, ECX, 9 },
+	[FEATURE_SSE41] = { 1, 0, ECX, 19 },
+	[FEATURE_SSE42] = { 1, 0, ECX, 20 },
+	[FEATURE_AES] = { 1, 0, ECX, 25 },
+	[FEATURE_PCLMUL] = { 1, 0, ECX, 1 },
+	[FEATURE_SHA] = { 7, 0, EBX, 29 },
+	[FEATURE_GFNI] = { 7, 0, ECX, 8 },
+	[FEATURE_RDRAND] = { 1, 0, ECX, 30 },
+	[FEATURE_RDSEED] = { 7, 0, EBX, 18 },
+	[FEATURE_SSE4A] = { 0x80000001, 0, ECX, 6 },
+	[FEATURE_3DNOW] = { 0x80000001, 0, EDX, 31 },
+	[FEATURE_BMI1] = { 7, 0, EBX, 3 },
+	[FEATURE_BMI2] = { 7, 0, EBX, 8 },
 };
+_Static_assert(ARRAY_SIZE(places) == N_FEATURES, "every feature has its place");
 
 /* What is offered: the places above that work, and those nobody else asks for. */
 #define BIT(n) (1u << (n))

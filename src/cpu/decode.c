@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cpu/address.h"
+#include "cpu/cpuid.h"
 #include "cpu/mode.h"
 
 /* What insn.def says of a mnemonic. */
@@ -87,6 +88,7 @@ void decode_init(struct decoders *d)
 		ZydisDecoderEnableMode(z, ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
 		ZydisDecoderEnableMode(z, ZYDIS_DECODER_MODE_CET, ZYAN_FALSE);
 		ZydisDecoderEnableMode(z, ZYDIS_DECODER_MODE_CLDEMOTE, ZYAN_FALSE);
+		ZydisDecoderEnableMode(z, ZYDIS_DECODER_MODE_WBNOINVD, ZYAN_FALSE);
 	}
 }
 
@@ -299,16 +301,101 @@ static unsigned int count_accesses(const struct insn *insn)
 	return n;
 }
 
-static bool is_vector_encoding(const struct insn *insn)
+/* Whose CPUID bit an instruction without a handler waits for.  Most have none that
+ * counts: they also need a control bit that cannot be set here. */
+#define EVERYWHERE 0xfe		/* every processor has it */
+#define NOWHERE 0xff
+
+static uint8_t feature_of_set(ZydisISASet set)
 {
-	return insn->info.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY &&
-	       insn->info.encoding != ZYDIS_INSTRUCTION_ENCODING_3DNOW;
+	switch (set) {
+	case ZYDIS_ISA_SET_I86:
+	case ZYDIS_ISA_SET_I186:
+	case ZYDIS_ISA_SET_I286PROTECTED:
+	case ZYDIS_ISA_SET_I286REAL:
+	case ZYDIS_ISA_SET_I386:
+	case ZYDIS_ISA_SET_I486:
+	case ZYDIS_ISA_SET_I486REAL:
+	case ZYDIS_ISA_SET_PENTIUMREAL:
+	case ZYDIS_ISA_SET_PPRO:
+	case ZYDIS_ISA_SET_LONGMODE:
+	case ZYDIS_ISA_SET_SSE:
+	case ZYDIS_ISA_SET_SSE2:
+		return EVERYWHERE;
+	case ZYDIS_ISA_SET_PENTIUMMMX:
+	case ZYDIS_ISA_SET_SSE2MMX:
+	case ZYDIS_ISA_SET_SSSE3MMX:
+		return FEATURE_MMX;
+	case ZYDIS_ISA_SET_SSE3:
+	case ZYDIS_ISA_SET_SSE3X87:
+		return FEATURE_SSE3;
+	case ZYDIS_ISA_SET_SSSE3:
+		return FEATURE_SSSE3;
+	case ZYDIS_ISA_SET_SSE4:
+		return FEATURE_SSE41;
+	case ZYDIS_ISA_SET_SSE42:
+		return FEATURE_SSE42;
+	case ZYDIS_ISA_SET_AES:
+		return FEATURE_AES;
+	case ZYDIS_ISA_SET_PCLMULQDQ:
+		return FEATURE_PCLMUL;
+	case ZYDIS_ISA_SET_SHA:
+		return FEATURE_SHA;
+	case ZYDIS_ISA_SET_GFNI:
+		return FEATURE_GFNI;
+	case ZYDIS_ISA_SET_RDRAND:
+		return FEATURE_RDRAND;
+	case ZYDIS_ISA_SET_RDSEED:
+		return FEATURE_RDSEED;
+	case ZYDIS_ISA_SET_SSE4A:
+		return FEATURE_SSE4A;
+	case ZYDIS_ISA_SET_AMD3DNOW:
+		return FEATURE_3DNOW;
+	case ZYDIS_ISA_SET_BMI1:
+		return FEATURE_BMI1;
+	case ZYDIS_ISA_SET_BMI2:
+		return FEATURE_BMI2;
+	default:
+		return NOWHERE;
+	}
 }
 
-static op_fn unimplemented(const struct insn *insn, struct op *op)
+/* Also by a memory operand in the place of an MMX register. */
+static bool uses_mmx(const struct insn *insn)
 {
+	if (insn->info.mnemonic == ZYDIS_MNEMONIC_CVTPI2PS ||
+	    insn->info.mnemonic == ZYDIS_MNEMONIC_CVTPI2PD)
+		return true;
+	for (unsigned int i = 0; i < insn->info.operand_count; i++)
+		if (decode_is_reg(insn, i) &&
+		    ZydisRegisterGetClass(insn->operands[i].reg.value) == ZYDIS_REGCLASS_MMX)
+			return true;
+	return false;
+}
+
+/* There is no handler.  Whether that is the guest's mistake or ours is for CPUID to
+ * say, when it is executed. */
+static op_fn lacking(const struct insn *insn, struct op *op)
+{
+	bool x87 = insn->info.meta.isa_ext == ZYDIS_ISA_EXT_X87;
+	uint8_t feature = uses_mmx(insn) ? FEATURE_MMX :
+			  x87		 ? FEATURE_FPU :
+					   feature_of_set(insn->info.meta.isa_set);
+
 	op->imm = (int64_t)(uintptr_t)ZydisMnemonicGetString(insn->info.mnemonic);
-	return op_unimplemented;
+	op->src = feature;
+	if (feature == EVERYWHERE)
+		return op_unimplemented;
+	if (feature == NOWHERE)
+		return op_undefined;
+	return x87 ? op_lacking_x87 : op_lacking;
+}
+
+/* Forms that Zydis takes for AMD's other name of CR8, which is not offered. */
+static bool is_locked_cr_move(const struct insn *insn, const struct op *op)
+{
+	return insn->info.mnemonic == ZYDIS_MNEMONIC_MOV && (op->flags & OP_LOCK) &&
+	       !decode_is_mem(insn, 0);
 }
 
 static op_fn choose(struct decoded_block *b, const struct insn *insn, struct op *op,
@@ -316,15 +403,21 @@ static op_fn choose(struct decoded_block *b, const struct insn *insn, struct op 
 {
 	op_fn fn;
 
-	/* They need CR4.OSXSAVE, which cannot be set. */
-	if (is_vector_encoding(insn))
-		return op_not_offered;
+	if (is_locked_cr_move(insn, op))
+		return op_undefined;
 	if ((rule->flags & SSE) && (insn->mode & (MODE_SSE_UD | MODE_SSE_NM)))
 		return insn->mode & MODE_SSE_UD ? op_undefined : op_device_not_available;
 	if ((!rule->fn && !rule->pick) || !fill_operands(b, insn, op, rule))
-		return unimplemented(insn, op);
+		return lacking(insn, op);
 	fn = rule->fn ? rule->fn : rule->pick(insn, op, rule->arg);
-	return fn ? fn : unimplemented(insn, op);
+	return fn ? fn : lacking(insn, op);
+}
+
+/* What executes it does not go on to the next instruction. */
+static bool never_completes(op_fn fn)
+{
+	return fn == op_undefined || fn == op_unimplemented || fn == op_lacking ||
+	       fn == op_lacking_x87 || fn == op_device_not_available;
 }
 
 /* Returns whether the block ends behind this instruction. */
@@ -350,8 +443,7 @@ static bool emit(struct decoded_block *b, const struct insn *insn)
 	b->n_instructions++;
 	b->n_accesses += count_accesses(insn);
 	b->bytes += insn->info.length;
-	return (rule->flags & ENDS) || op.fn == op_undefined || op.fn == op_unimplemented ||
-	       op.fn == op_not_offered || op.fn == op_device_not_available;
+	return (rule->flags & ENDS) || never_completes(op.fn);
 }
 
 /* What Zydis refuses: the bytes that it has looked at, at most. */

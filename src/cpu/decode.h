@@ -79,7 +79,8 @@ static inline bool decode_is_64bit(const struct insn *insn)
 #undef PICK
 /* and those that pickers and the decoder choose. */
 #define OTHER_HANDLERS(X)                                                                      \
-	X(address) X(block_end) X(too_long) X(unimplemented) X(device_not_available)           \
+	X(address) X(block_end) X(too_long) X(unimplemented) X(lacking) X(lacking_x87)         \
+	X(device_not_available)                                                                \
 	X(mov_to_segment) X(mov_from_segment) X(push_segment) X(pop_segment)                   \
 	X(mov_to_cr) X(mov_from_cr) X(mov_to_dr) X(mov_from_dr) X(push) X(pop)                 \
 	X(setcc) X(cmovcc) X(jmp_relative) X(jmp_indirect) X(call_relative) X(call_indirect)   \

@@ -251,7 +251,7 @@ OP_END(sysret)
 
 static bool sysenter_is_there(const struct cpu *cpu)
 {
-	return !cpuid_is_amd(cpu) || !cpu_is_long_mode(cpu);
+	return cpuid_has(cpu, FEATURE_SEP) && (!cpuid_is_amd(cpu) || !cpu_is_long_mode(cpu));
 }
 
 OP_END(sysenter)

@@ -230,10 +230,12 @@ OP(pmovmskb)
 	return true;
 }
 
-/* These have MMX forms, which are not there. */
+/* These have MMX forms, which are not there; and PEXTRW has one whose destination may
+ * be in memory, which is SSE4.1's. */
 op_fn pick_from_xmm(const struct insn *insn, struct op *op UNUSED, unsigned int pextrw)
 {
-	if (!is_class(insn, 1, ZYDIS_REGCLASS_XMM))
+	if (!is_class(insn, 1, ZYDIS_REGCLASS_XMM) ||
+	    insn->info.meta.isa_set == ZYDIS_ISA_SET_SSE4)
 		return NULL;
 	return pextrw ? op_pextrw : op_pmovmskb;
 }

@@ -42,6 +42,23 @@ OP_END(unimplemented)
 	return raise_unimplemented(cpu, (const char *)(uintptr_t)op->imm);
 }
 
+/* Of a feature that is not there.  If the client offers it all the same, the guest has
+ * done nothing wrong.  src is the feature, imm the name. */
+OP_END(lacking)
+{
+	if (!cpuid_has(cpu, (enum cpuid_feature)op->src))
+		return raise_ud(cpu);
+	return raise_unimplemented(cpu, (const char *)(uintptr_t)op->imm);
+}
+
+/* Likewise of the x87, which is emulated by whoever sets CR0.EM. */
+OP_END(lacking_x87)
+{
+	if (cpu->mmu.paging.cr0 & (X86_CR0_EM | X86_CR0_TS))
+		return raise_exception(cpu, EXC_NM);
+	return exec_lacking(cpu, op);
+}
+
 /* An SSE instruction while CR0.TS is set. */
 OP_END(device_not_available)
 {
@@ -52,12 +69,6 @@ OP_END(device_not_available)
 OP_END(too_long)
 {
 	return raise_gp(cpu, 0);
-}
-
-/* Instructions whose CPUID bit or control bit is never set here. */
-OP_END(not_offered)
-{
-	return raise_ud(cpu);
 }
 
 OP_END(cpuid)

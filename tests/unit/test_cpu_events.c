@@ -566,6 +566,17 @@ CODE(ts_cleared, ".code64",
 CODE(privileged, ".code64", "mov %cr0, %rax\n")
 CODE(vex, ".code64", "vaddps %ymm0, %ymm1, %ymm2\n")
 CODE(x87, ".code64", "fld1\n")
+CODE(x87_switched_off, ".code64", "mov %cr0, %rax\n or $4, %al\n mov %rax, %cr0\n fld1\n")
+CODE(mmx, ".code64", "paddb %mm0, %mm1\n")
+CODE(mmx_source, ".code64", "cvtpi2ps (%rsp), %xmm0\n")
+CODE(sse3, ".code64", "haddps %xmm0, %xmm1\n")
+CODE(pextrw_to_memory, ".code64", ".byte 0x66, 0x0f, 0x3a, 0x15, 0x04, 0x24, 1\n")
+CODE(locked_register, ".code64", ".byte 0xf0, 0x01, 0xc3\n")
+CODE(locked_move, ".code64", ".byte 0xf0, 0x89, 0x03\n")
+CODE(other_cr8, ".code64", ".byte 0xf0, 0x0f, 0x20, 0xc0\n")
+CODE(vmx, ".code64", "vmlaunch\n")
+CODE(svm, ".code64", "vmrun\n")
+CODE(random_number, ".code64", "rdrand %eax\n")
 
 static void refusals_have_their_vector(void **state)
 {
@@ -576,7 +587,13 @@ static void refusals_have_their_vector(void **state)
 	} refusals[] = {
 		{ &device_missing, false, EXC_NM }, { &no_osfxsr, false, EXC_UD },
 		{ &ts_cleared, false, -1 },	    { &privileged, true, EXC_GP },
-		{ &vex, false, EXC_UD },
+		{ &vex, false, EXC_UD },	    { &x87, false, EXC_UD },
+		{ &x87, true, EXC_UD },		    { &x87_switched_off, false, EXC_NM },
+		{ &mmx, true, EXC_UD },		    { &mmx_source, true, EXC_UD },
+		{ &sse3, true, EXC_UD },	    { &pextrw_to_memory, true, EXC_UD },
+		{ &locked_register, true, EXC_UD }, { &locked_move, false, EXC_UD },
+		{ &other_cr8, false, EXC_UD },	    { &vmx, false, EXC_UD },
+		{ &svm, false, EXC_UD },	    { &random_number, true, EXC_UD },
 	};
 	struct machine *m = *state;
 	struct cpu *cpu = m->cpu;
@@ -589,16 +606,43 @@ static void refusals_have_their_vector(void **state)
 	}
 }
 
-static void what_is_not_implemented_is_reported(void **state)
+CODE(enter_system, ".code32", "sysenter\n")
+
+static void sysenter_needs_its_feature(void **state)
 {
+	struct cpuid_entry one = { .leaf = 1, .edx = 1u << 11 };
 	struct machine *m = *state;
 	struct cpu *cpu = m->cpu;
 
+	cpu->cpuid = &one;
+	cpu->n_cpuid = 1;
+	machine_set_protected(m, cpu, true, true);
+	assert_int_equal(run_code(m, cpu, enter_system), CPU_EXIT_HLT);
+	EXPECT_VECTOR(m, cpu, EXC_GP);
+	one.edx = 0;
+	machine_set_protected(m, cpu, true, true);
+	assert_int_equal(run_code(m, cpu, enter_system), CPU_EXIT_HLT);
+	EXPECT_VECTOR(m, cpu, EXC_UD);
+	cpu->cpuid = NULL;
+	cpu->n_cpuid = 0;
+}
+
+/* It is the client's mistake, not the guest's. */
+static void what_cpuid_offers_and_is_not_there_is_reported(void **state)
+{
+	struct cpuid_entry one = { .leaf = 1, .edx = 1 };
+	struct machine *m = *state;
+	struct cpu *cpu = m->cpu;
+
+	cpu->cpuid = &one;
+	cpu->n_cpuid = 1;
 	machine_set_long(m, cpu, false);
 	assert_int_equal(run_code(m, cpu, x87), CPU_EXIT_INTERNAL_ERROR);
 	assert_int_equal(cpu->rip, MACHINE_CODE);
 	assert_true(cpu->error.n_bytes >= 2);
 	assert_memory_equal(cpu->error.bytes, "\xd9\xe8", 2);
+	cpu->cpuid = NULL;
+	cpu->n_cpuid = 0;
 }
 
 int main(void)
@@ -628,7 +672,8 @@ int main(void)
 		machine_test(injected_interrupt_comes_first),
 		machine_test(sti_shadows_one_instruction),
 		machine_test(refusals_have_their_vector),
-		machine_test(what_is_not_implemented_is_reported),
+		machine_test(sysenter_needs_its_feature),
+		machine_test(what_cpuid_offers_and_is_not_there_is_reported),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

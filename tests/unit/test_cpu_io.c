@@ -333,6 +333,38 @@ static void wide_accesses_are_split_at_eight_bytes(void **state)
 	assert_int_equal(answer(cpu, 0), CPU_EXIT_HLT);
 }
 
+CODE(save_to_device, ".code64", "fxsave (%rbx)\n hlt\n")
+CODE(load_from_device, ".code64", "fxrstor (%rbx)\n hlt\n")
+
+static void the_widest_accesses_reach_a_device(void **state)
+{
+	struct machine *m = *state;
+	struct cpu *cpu = m->cpu;
+	uint64_t image[64];
+	unsigned int n;
+
+	machine_set_long(m, cpu, false);
+	cpu->r[GPR_RBX] = DEVICE;
+	cpu->xmm[15].u64[0] = 0x1122334455667788;
+	assert_int_equal(run_code(m, cpu, save_to_device), CPU_EXIT_MMIO);
+	for (n = 0; cpu->mmio.pending && n < 64; n++) {
+		expect_mmio(cpu, true, DEVICE + 8 * n, 8);
+		image[n] = written(cpu);
+		assert_int_equal(answer(cpu, 0), n < 51 ? CPU_EXIT_MMIO : CPU_EXIT_HLT);
+	}
+	assert_int_equal(n, 52); /* the last 96 bytes are the program's own */
+	assert_true(image[50] == 0x1122334455667788);
+
+	cpu->xmm[15].u64[0] = 0;
+	cpu->rip = MACHINE_CODE;
+	assert_int_equal(run_code(m, cpu, load_from_device), CPU_EXIT_MMIO);
+	for (n = 0; n < 52; n++) {
+		expect_mmio(cpu, false, DEVICE + 8 * n, 8);
+		assert_int_equal(answer(cpu, image[n]), n < 51 ? CPU_EXIT_MMIO : CPU_EXIT_HLT);
+	}
+	assert_true(cpu->xmm[15].u64[0] == 0x1122334455667788);
+}
+
 CODE(half_load, ".code64", "mov (%rbx), %rax\n mov %rcx, (%rbx)\n lock add %rax, (%rbx)\n hlt\n")
 
 static void half_memory_half_device(void **state)
@@ -636,6 +668,7 @@ int main(void)
 		machine_test(user_io_needs_the_bitmap),
 		machine_test(loads_and_stores_exit_in_order),
 		machine_test(wide_accesses_are_split_at_eight_bytes),
+		machine_test(the_widest_accesses_reach_a_device),
 		machine_test(half_memory_half_device),
 		machine_test(data_of_a_load_is_dropped_if_rip_moves),
 		machine_test(data_of_a_load_is_dropped_if_its_address_moves),
