@@ -13,7 +13,7 @@ $(BUILD)/build.ninja:
 	meson setup $(BUILD)
 
 run: all
-	$(BUILD)/umbra run
+	$(BUILD)/umbra demo
 
 test: all
 	@tools/setup test

@@ -6,6 +6,7 @@
 #include "check/job.h"
 #include "check/report.h"
 #include "check/timeline.h"
+#include "tool/output.h"
 
 static const char style[] =
 	"<style>\n"
@@ -188,5 +189,5 @@ int report_html(const char *path, const struct told_run *told, const struct job 
 	if (n_jobs > 1)
 		put_jobs(out, jobs, n_jobs);
 	fputs("</main></body></html>\n", out);
-	return fclose(out) ? -errno : 0;
+	return output_close(out);
 }

@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #include "check/job.h"
 
+#include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "tool/output.h"
 
 #define MAX_WORKERS 64
 
@@ -17,8 +22,8 @@ struct job *jobs_make(unsigned int n)
 		       PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	if (p == MAP_FAILED) {
-		perror("umbra-check");
-		exit(2);
+		complain("no memory for the results: %s", strerror(errno));
+		exit(EXIT_USAGE);
 	}
 	return p;
 }
@@ -146,14 +151,48 @@ static void show(const struct job *jobs, unsigned int n)
 		(unsigned long long)busy->runs_so_far, busy->bound_so_far);
 }
 
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int sig)
+{
+	interrupted = sig;
+}
+
+int jobs_interrupted(void)
+{
+	return interrupted;
+}
+
+/* The first signal; whoever sends another means it. */
+static void watch_for_interrupts(void)
+{
+	const struct sigaction action = {
+		.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND,
+	};
+
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+}
+
+/* A worker is nothing without whoever asked for its work. */
+static void begin_worker(void)
+{
+	signal(SIGINT, SIG_DFL);
+	signal(SIGTERM, SIG_DFL);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+}
+
 static unsigned int report_finished(const struct job *jobs, unsigned int n, unsigned int next,
 				    void (*finished)(const struct job *job), bool show_progress)
 {
 	for (; next < n; next++) {
 		if (!jobs[next].mine)
 			continue;
-		if (!__atomic_load_n(&jobs[next].done, __ATOMIC_ACQUIRE))
+		if (!__atomic_load_n(&jobs[next].done, __ATOMIC_ACQUIRE)) {
+			if (interrupted)
+				continue;
 			break;
+		}
 		if (show_progress)
 			fputs("\r\033[K", stderr);
 		finished(&jobs[next]);
@@ -166,23 +205,32 @@ void jobs_run(struct job *jobs, unsigned int n, unsigned int n_workers,
 	      void (*finished)(const struct job *job), bool show_progress)
 {
 	uint32_t *next = (uint32_t *)(jobs + n);
-	unsigned int reported = 0, running = 0;
+	unsigned int reported = 0, running = 0, started = 0;
+	pid_t workers[MAX_WORKERS];
 
 	fflush(NULL);
+	watch_for_interrupts();
 	for (unsigned int i = 0; i < n_workers && i < MAX_WORKERS; i++) {
 		pid_t pid = fork();
 
 		if (pid == 0) {
+			begin_worker();
 			work(jobs, n, next);
 			_exit(0);
 		}
-		running += pid > 0;
+		if (pid > 0)
+			workers[started++] = pid;
 	}
+	running = started;
 	if (!running)
 		work(jobs, n, next);
 	while (running) {
+		for (unsigned int i = 0; interrupted && i < started; i++)
+			kill(workers[i], SIGKILL);
 		while (running && waitpid(-1, NULL, WNOHANG) > 0)
 			running--;
+		if (interrupted && running)
+			continue;
 		reported = report_finished(jobs, n, reported, finished, show_progress);
 		if (show_progress && running)
 			show(jobs, n);

@@ -23,8 +23,11 @@ struct job {
 struct job *jobs_make(unsigned int n);
 
 /* Runs those that are mine on @n_workers processes; @finished is called in this one, in
- * the order of the list. */
+ * the order of the list, for each that is done.  An interrupt ends it before all are. */
 void jobs_run(struct job *jobs, unsigned int n, unsigned int n_workers,
 	      void (*finished)(const struct job *job), bool show_progress);
+
+/* By which signal; 0: by none. */
+int jobs_interrupted(void);
 
 #endif

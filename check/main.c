@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* check/main.c - umbra-check, which `umbra check` executes. */
 #include <ctype.h>
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,37 +13,8 @@
 #include "check/report.h"
 #include "check/result.h"
 #include "check/rules.h"
-
-static const char help[] =
-	"Usage: umbra check [OPTION]...\n"
-	"       umbra check --without=RULE | --mutant=NAME [OPTION]...\n"
-	"       umbra check --mutants | --list | --replay=TOKEN | --merge FILE...\n"
-	"\n"
-	"Runs the MMU's own code in every order that its threads can take, up to a number of\n"
-	"preemptions, and looks whether a guest could see what it must not.\n"
-	"\n"
-	"  --without=RULE    switch a coherence rule off and show what breaks\n"
-	"  --mutant=NAME     the same for a bug of the past\n"
-	"  --mutants         all rules and bugs: which are found, by what, how fast\n"
-	"  --list            name scenarios, rules and mutants\n"
-	"  --replay=TOKEN    make one run again and show it\n"
-	"  --only=TEXT       scenarios (or mutants) with TEXT in their names\n"
-	"  --mode=MODE       tdp, shadow or both (the default)\n"
-	"  --bound=N         preemptions at most; the default depends on the scenario\n"
-	"  --seconds=N       for each scenario or mutant at most\n"
-	"  --random          by chance instead of in order\n"
-	"  --seed=N          where chance begins\n"
-	"  --memory=MODEL    sc, tso or weak (the default)\n"
-	"  --jobs=N          processes\n"
-	"  --shard=I/N       only the I-th of N parts\n"
-	"  --merge           join what --shard and --json have written\n"
-	"  --json[=FILE]     results as JSON\n"
-	"  --html=FILE       results, or the failing run, as a page\n"
-	"  --all             show reads and locks in a run, too\n"
-	"  --blind           without the oracles: nothing must be found\n"
-	"  --help            show this text\n"
-	"\n"
-	"Exits with 0 if all holds (or, with --mutants, if all are found), 1 if not.\n";
+#include "tool/options.h"
+#include "tool/output.h"
 
 enum what { CHECK, MUTATION, MUTANTS, LIST, REPLAY, MERGE };
 
@@ -70,41 +42,11 @@ static struct {
 
 static _Noreturn void refuse(const char *what, const char *value)
 {
-	fprintf(stderr, "umbra check: %s: %s\nTry 'umbra check --help'.\n", what, value);
-	exit(2);
+	complain("%s: %s (try 'umbra check --help')", what, value);
+	exit(EXIT_USAGE);
 }
 
 /* --- what is asked ------------------------------------------------------------- */
-
-enum {
-	OPT_WITHOUT = 256, OPT_MUTANT, OPT_MUTANTS, OPT_LIST, OPT_REPLAY, OPT_ONLY, OPT_MODE,
-	OPT_BOUND, OPT_SECONDS, OPT_RANDOM, OPT_SEED, OPT_MEMORY, OPT_JOBS, OPT_SHARD, OPT_MERGE,
-	OPT_JSON, OPT_HTML, OPT_ALL, OPT_BLIND, OPT_HELP,
-};
-
-static const struct option long_options[] = {
-	{ "without", required_argument, NULL, OPT_WITHOUT },
-	{ "mutant", required_argument, NULL, OPT_MUTANT },
-	{ "mutants", no_argument, NULL, OPT_MUTANTS },
-	{ "list", no_argument, NULL, OPT_LIST },
-	{ "replay", required_argument, NULL, OPT_REPLAY },
-	{ "only", required_argument, NULL, OPT_ONLY },
-	{ "mode", required_argument, NULL, OPT_MODE },
-	{ "bound", required_argument, NULL, OPT_BOUND },
-	{ "seconds", required_argument, NULL, OPT_SECONDS },
-	{ "random", no_argument, NULL, OPT_RANDOM },
-	{ "seed", required_argument, NULL, OPT_SEED },
-	{ "memory", required_argument, NULL, OPT_MEMORY },
-	{ "jobs", required_argument, NULL, OPT_JOBS },
-	{ "shard", required_argument, NULL, OPT_SHARD },
-	{ "merge", no_argument, NULL, OPT_MERGE },
-	{ "json", optional_argument, NULL, OPT_JSON },
-	{ "html", required_argument, NULL, OPT_HTML },
-	{ "all", no_argument, NULL, OPT_ALL },
-	{ "blind", no_argument, NULL, OPT_BLIND },
-	{ "help", no_argument, NULL, OPT_HELP },
-	{ 0 },
-};
 
 static uint64_t number(const char *text, uint64_t most)
 {
@@ -114,14 +56,6 @@ static uint64_t number(const char *text, uint64_t most)
 	if (!isdigit((unsigned char)*text) || *end || n > most)
 		refuse("not a number that can be used", text);
 	return n;
-}
-
-static unsigned int one_of(const char *text, const char *const *names, unsigned int n)
-{
-	for (unsigned int i = 0; i < n; i++)
-		if (strcmp(text, names[i]) == 0)
-			return i;
-	refuse("unknown", text);
 }
 
 static void take_mutation(const char *name, bool rule)
@@ -140,75 +74,95 @@ static void take_shard(const char *text)
 	options.shard--;
 }
 
-static void take_option(int option, const char *value)
+static void take_replay(const char *token)
 {
-	static const char *const modes[] = { "tdp", "shadow", "both" };
-	static const char *const memories[] = { "sc", "tso", "weak" };
+	options.what = REPLAY;
+	if (!token_parse(token, &options.replay))
+		refuse("not a token of this version", token);
+}
 
-	switch (option) {
-	case OPT_WITHOUT:
-	case OPT_MUTANT:
-		take_mutation(value, option == OPT_WITHOUT);
-		break;
-	case OPT_MUTANTS:
+/* What is done, and to what. */
+static bool take_task(enum option_id id, const char *value)
+{
+	switch (id) {
+	case OPTION_WITHOUT:
+	case OPTION_MUTANT:
+		take_mutation(value, id == OPTION_WITHOUT);
+		return true;
+	case OPTION_MUTANTS:
 		options.what = MUTANTS;
-		break;
-	case OPT_LIST:
+		return true;
+	case OPTION_LIST:
 		options.what = LIST;
-		break;
-	case OPT_REPLAY:
-		options.what = REPLAY;
-		if (!token_parse(value, &options.replay))
-			refuse("not a token of this version", value);
-		break;
-	case OPT_ONLY:
-		options.only = value;
-		break;
-	case OPT_MODE:
-		options.modes = one_of(value, modes, ARRAY_SIZE(modes)) + 1;
-		break;
-	case OPT_BOUND:
-		options.bound = (int)number(value, 14);
-		break;
-	case OPT_SECONDS:
-		options.seconds = (double)number(value, 1000000);
-		break;
-	case OPT_RANDOM:
-		options.random = true;
-		break;
-	case OPT_SEED:
-		options.seed = number(value, UINT64_MAX);
-		break;
-	case OPT_MEMORY:
-		options.memory = (enum memory_model)one_of(value, memories, ARRAY_SIZE(memories));
-		break;
-	case OPT_JOBS:
-		options.jobs = (unsigned int)number(value, 64);
-		break;
-	case OPT_SHARD:
-		take_shard(value);
-		break;
-	case OPT_MERGE:
+		return true;
+	case OPTION_REPLAY:
+		take_replay(value);
+		return true;
+	case OPTION_MERGE:
 		options.what = MERGE;
-		break;
-	case OPT_JSON:
-		options.json = value ? value : "-";
-		break;
-	case OPT_HTML:
-		options.html = value;
-		break;
-	case OPT_ALL:
-		options.all = true;
-		break;
-	case OPT_BLIND:
-		oracle_is_blind = true;
-		break;
-	case OPT_HELP:
-		fputs(help, stdout);
-		exit(0);
+		return true;
 	default:
-		fputs("Try 'umbra check --help'.\n", stderr);
-		exit(2);
+		return false;
+	}
+}
+
+/* How it is shown. */
+static bool take_output(enum option_id id, const char *value)
+{
+	switch (id) {
+	case OPTION_JSON:
+		options.json = value ? value : "-";
+		return true;
+	case OPTION_HTML:
+		options.html = value;
+		return true;
+	case OPTION_ALL:
+		options.all = true;
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* The words stand in the order of their choices (tool/commands.c). */
+static bool take(void *ctx, enum option_id id, const char *value)
+{
+	(void)ctx;
+	if (take_task(id, value) || take_output(id, value))
+		return true;
+	switch (id) {
+	case OPTION_ONLY:
+		options.only = value;
+		return true;
+	case OPTION_MODE:
+		options.modes = (unsigned int)options_choice("tdp|shadow|both", value) + 1;
+		return true;
+	case OPTION_BOUND:
+		options.bound = (int)number(value, 14);
+		return true;
+	case OPTION_SECONDS:
+		options.seconds = (double)number(value, 1000000);
+		return true;
+	case OPTION_RANDOM:
+		options.random = true;
+		return true;
+	case OPTION_SEED:
+		options.seed = number(value, UINT64_MAX);
+		return true;
+	case OPTION_MEMORY:
+		options.memory = (enum memory_model)options_choice("sc|tso|weak", value);
+		return true;
+	case OPTION_JOBS:
+		options.jobs = (unsigned int)number(value, 64);
+		return true;
+	case OPTION_SHARD:
+		take_shard(value);
+		return true;
+	case OPTION_BLIND:
+		oracle_is_blind = true;
+		return true;
+	default:
+		return false;
 	}
 }
 
@@ -321,29 +275,33 @@ static void mutant_finished(const struct job *job)
 		verdict_name(e->result.verdict));
 }
 
+static _Noreturn void cannot_write(const char *file, int err)
+{
+	complain("%s: %s", file, strerror(-err));
+	exit(EXIT_USAGE);
+}
+
 static void write_json(const char *what, const struct job *jobs, unsigned int n)
 {
 	FILE *out = stdout;
+	int err;
 
 	if (!options.json)
 		return;
-	if (strcmp(options.json, "-") && !(out = fopen(options.json, "w"))) {
-		perror(options.json);
-		exit(2);
-	}
+	if (strcmp(options.json, "-") && !(out = fopen(options.json, "we")))
+		cannot_write(options.json, -errno);
 	result_write(out, what, jobs, n, options.shard, options.shards);
-	if (out != stdout)
-		fclose(out);
+	err = out == stdout ? 0 : output_close(out);
+	if (err)
+		cannot_write(options.json, err);
 }
 
 static void write_html(const struct told_run *told, const struct job *jobs, unsigned int n)
 {
 	int err = options.html ? report_html(options.html, told, jobs, n) : 0;
 
-	if (err) {
-		fprintf(stderr, "umbra check: %s: %s\n", options.html, strerror(-err));
-		exit(2);
-	}
+	if (err)
+		cannot_write(options.html, err);
 }
 
 static void tell(const struct run_id *id, const struct job *jobs, unsigned int n)
@@ -359,23 +317,27 @@ static int check_all(void)
 {
 	struct job *jobs = jobs_make(2 * n_scenarios);
 	unsigned int n = make_scenario_jobs(jobs), n_failed = 0, n_mine = 0, n_complete = 0;
+	unsigned int n_done = 0;
 	const struct job *first = NULL;
 	double start = wall_clock();
 	uint64_t runs = 0;
 
 	if (!n)
 		refuse("no scenario has this in its name", options.only);
-	jobs_run(jobs, n, options.jobs, scenario_finished, isatty(2));
+	jobs_run(jobs, n, options.jobs, scenario_finished, output_is_screen(stderr));
 	for (unsigned int i = 0; i < n; i++) {
 		n_mine += jobs[i].mine;
 		if (!jobs[i].mine)
 			continue;
 		runs += jobs[i].e.runs;
 		n_complete += jobs[i].e.complete;
-		n_failed += jobs[i].e.failed || !jobs[i].done;
+		n_done += jobs[i].done;
+		n_failed += jobs[i].e.failed || (!jobs[i].done && !jobs_interrupted());
 		if (jobs[i].e.failed && !first)
 			first = &jobs[i];
 	}
+	if (jobs_interrupted())
+		fprintf(lines, "interrupted: %u of ", n_done);
 	fprintf(lines, "%u explorations, %u complete, %u failed; %llu schedules in %.1f s\n",
 		n_mine, n_complete, n_failed, (unsigned long long)runs, wall_clock() - start);
 	if (first)
@@ -389,30 +351,34 @@ static int check_all(void)
 static int check_mutants(void)
 {
 	struct job *jobs = jobs_make(mutations_count());
-	unsigned int n = make_mutant_jobs(jobs), found = 0, explained = 0, mine = 0;
+	unsigned int n = make_mutant_jobs(jobs), found = 0, explained = 0, mine = 0, done = 0;
 	unsigned int of_kind[2] = { 0 }, found_of_kind[2] = { 0 };
 	double slowest = 0;
 
 	if (!n)
 		refuse("no rule or mutant has this in its name", options.only);
-	jobs_run(jobs, n, options.jobs, mutant_finished, isatty(2));
+	jobs_run(jobs, n, options.jobs, mutant_finished, output_is_screen(stderr));
 	for (unsigned int i = 0; i < n; i++) {
 		const struct exploration *e = &jobs[i].e;
 
 		bool is_rule = mutation_is_rule(jobs[i].id.mutation);
 
 		mine += jobs[i].mine;
+		done += jobs[i].mine && jobs[i].done;
 		of_kind[is_rule] += jobs[i].mine;
 		found += jobs[i].mine && e->failed;
 		found_of_kind[is_rule] += jobs[i].mine && e->failed;
-		explained += jobs[i].mine && !e->failed && jobs[i].id.mutation->survives;
+		explained += jobs[i].mine && jobs[i].done && !e->failed &&
+			     jobs[i].id.mutation->survives;
 		if (e->failed && e->seconds > slowest)
 			slowest = e->seconds;
 	}
+	if (jobs_interrupted())
+		fprintf(lines, "interrupted: %u of %u done; ", done, mine);
 	fprintf(lines, "%u of %u rules and %u of %u bugs of the past: ", found_of_kind[1],
 		of_kind[1], found_of_kind[0], of_kind[0]);
 	fprintf(lines, "%u of %u found (the slowest in %.1f s), %u not, for a reason, %u not\n",
-		found, mine, slowest, explained, mine - found - explained);
+		found, mine, slowest, explained, done - found - explained);
 	write_html(NULL, jobs, n);
 	write_json("mutants", jobs, n);
 	return found + explained != mine;
@@ -435,7 +401,7 @@ static int check_mutation(void)
 		m->sentence);
 	if (m->from)
 		fprintf(lines, "    %s\n", m->from);
-	jobs_run(job, 1, 1, mutant_finished, isatty(2));
+	jobs_run(job, 1, 1, mutant_finished, output_is_screen(stderr));
 	write_json("mutants", job, 1);
 	if (job->e.failed)
 		tell(&job->failing, job, 1);
@@ -469,19 +435,8 @@ static int replay_one(void)
 	return told.result.verdict != VERDICT_HOLDS;
 }
 
-int main(int argc, char **argv)
+static int check(char **argv, int n)
 {
-	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	int option;
-
-	rules_reset();
-	options.jobs = cpus > 0 ? (unsigned int)cpus : 1;
-	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1)
-		take_option(option, optarg);
-	if (optind < argc && options.what != MERGE)
-		refuse("what is this", argv[optind]);
-	lines = options.json && strcmp(options.json, "-") == 0 ? stderr : stdout;
-
 	switch (options.what) {
 	case CHECK:
 		return check_all();
@@ -494,7 +449,25 @@ int main(int argc, char **argv)
 	case REPLAY:
 		return replay_one();
 	case MERGE:
-		return result_merge(stdout, argv + optind, argc - optind);
+		return result_merge(stdout, argv, n);
 	}
-	return 2;
+	return EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	int status;
+
+	output_begin();
+	rules_reset();
+	options.jobs = cpus > 0 ? (unsigned int)cpus : 1;
+	status = options_parse(&command_check, argc, argv, take, NULL);
+	if (status >= 0)
+		return output_end(status);
+	if (optind < argc && options.what != MERGE)
+		refuse("what is this", argv[optind]);
+	lines = options.json && strcmp(options.json, "-") == 0 ? stderr : stdout;
+	status = check(argv + optind, argc - optind);
+	return output_end(jobs_interrupted() ? 128 + jobs_interrupted() : status);
 }

@@ -47,7 +47,7 @@ static void *map(uint64_t where, size_t bytes)
 	void *p = mmap((void *)(uintptr_t)where, bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
 
 	if (p == MAP_FAILED) {
-		perror("umbra-check: no memory for the simulated machine");
+		perror("umbra: no memory for the simulated machine");
 		exit(2);
 	}
 	return p;

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tool/output.h"
+
 static const char *mode_name(enum mmu_mode mode)
 {
 	return mode == MMU_SHADOW ? "shadow" : "tdp";
@@ -52,7 +54,8 @@ void result_write(FILE *out, const char *what, const struct job *jobs, unsigned 
 	for (unsigned int i = 0; i < n; i++) {
 		json_t *o;
 
-		if (!jobs[i].mine)
+		/* What an interrupt has left undone is missing when parts are joined. */
+		if (!jobs[i].mine || !jobs[i].done)
 			continue;
 		o = one(&jobs[i]);
 		json_object_set_new(o, "index", json_integer(i));
@@ -117,9 +120,9 @@ int result_merge(FILE *out, char **paths, int n)
 		size_t k;
 
 		if (!file || !json_is_array(json_object_get(file, "results"))) {
-			fprintf(stderr, "umbra check: %s: %s\n", paths[i],
-				file ? "not a result of umbra check" : error.text);
-			return 2;
+			complain("%s: %s", paths[i],
+				 file ? "not a result of umbra check" : error.text);
+			return EXIT_USAGE;
 		}
 		json_array_append_new(keep, file);
 		expected = json_integer_value(json_object_get(file, "jobs"));

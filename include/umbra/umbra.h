@@ -165,8 +165,9 @@ UMBRA_API int umbra_sigaction(int sig, const struct sigaction *new_action,
 			      struct sigaction *old_action);
 
 /**
- * umbra_stats_write - every counter, summed over all VMs so far, as JSON.
- * @fd: where to.
+ * umbra_stats_write - every counter, summed over all VMs so far, as one line of JSON,
+ * with this process's number and name.
+ * @fd: where to; opened with O_APPEND it may be shared with other processes.
  *
  * Return: 0 or a negative errno.
  */

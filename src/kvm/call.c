@@ -12,7 +12,9 @@
 #include <umbra/umbra.h>
 
 #include "base/guarded.h"
+#include "base/log.h"
 #include "kvm/process.h"
+#include "kvm/told.h"
 #include "mem/reservation.h"
 #include "sync/thread.h"
 
@@ -100,11 +102,10 @@ static long handle_locked(const struct command *cmd, struct call *c) NO_THREAD_S
 	return result;
 }
 
-static long dispatch(const struct file *file, struct call *c)
+static long answer(const struct file *file, struct call *c, void *data)
 {
 	const struct command *cmd = find_command(c->request, file->kind);
 	size_t bytes = _IOC_SIZE(c->request);
-	uint8_t data[CALL_DATA_MAX] __attribute__((aligned(16)));
 	long result;
 
 	if (file->vm && file->vm->process != process_number())
@@ -112,7 +113,7 @@ static long dispatch(const struct file *file, struct call *c)
 	if (!cmd)
 		return file->kind == FILE_VM ? -ENOTTY : -EINVAL;
 
-	bug_on(bytes > sizeof(data));
+	bug_on(bytes > CALL_DATA_MAX);
 	c->data = data;
 	/* A null signal mask is not a bad address but "none". */
 	if (c->request == KVM_SET_SIGNAL_MASK && !c->arg)
@@ -126,6 +127,16 @@ static long dispatch(const struct file *file, struct call *c)
 	if (result >= 0 && (_IOC_DIR(c->request) & _IOC_READ) &&
 	    copy_to_client(c->arg, data, bytes))
 		return -EFAULT;
+	return result;
+}
+
+static long dispatch(const struct file *file, struct call *c)
+{
+	uint8_t data[CALL_DATA_MAX] __attribute__((aligned(16)));
+	long result = answer(file, c, data);
+
+	if (log_has(LOG_INFO))
+		tell_call(file, c, result);
 	return result;
 }
 

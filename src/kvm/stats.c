@@ -2,6 +2,7 @@
 #include "kvm/stats.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -152,32 +153,67 @@ bool stats_any(void)
 static void print_group(FILE *out, const char *name, const struct description *stats,
 			const uint64_t *values, size_t n)
 {
-	fprintf(out, "  \"%s\": {\n", name);
+	fprintf(out, ", \"%s\": {", name);
 	for (size_t i = 0; i < n; i++)
-		fprintf(out, "    \"%s\": %llu%s\n", stats[i].name, (unsigned long long)values[i],
-			i + 1 < n ? "," : "");
-	fprintf(out, "  }");
+		fprintf(out, "%s\"%s\": %llu", i ? ", " : "", stats[i].name,
+			(unsigned long long)values[i]);
+	fputc('}', out);
+}
+
+/* A name may be anything that a file may be called. */
+static void print_string(FILE *out, const char *text)
+{
+	fputc('"', out);
+	for (; *text; text++) {
+		unsigned char c = (unsigned char)*text;
+
+		if (c < ' ' || c == '"' || c == '\\' || c >= 0x7f)
+			fprintf(out, "\\u%04x", c);
+		else
+			fputc(c, out);
+	}
+	fputc('"', out);
+}
+
+static void print_line(FILE *out)
+{
+	struct totals sum = { 0 };
+
+	process_with_vms(add_all, &sum);
+	fprintf(out, "{\"pid\": %d, \"name\": ", (int)getpid());
+	print_string(out, program_invocation_short_name);
+	fprintf(out, ", \"vms\": %llu, \"vcpus\": %llu", (unsigned long long)sum.vms,
+		(unsigned long long)sum.vcpus);
+	print_group(out, "vm", vm_stats, sum.vm, ARRAY_SIZE(vm_stats));
+	print_group(out, "vcpu", vcpu_stats, sum.vcpu, ARRAY_SIZE(vcpu_stats));
+	fputs("}\n", out);
+}
+
+/* By one write, so that the lines of several processes do not mix. */
+static int write_line(int fd, const char *line, size_t bytes)
+{
+	while (bytes) {
+		ssize_t n = write(fd, line, bytes);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		line += n > 0 ? n : 0;
+		bytes -= n > 0 ? (size_t)n : 0;
+	}
+	return 0;
 }
 
 int stats_write_json(int fd)
 {
-	struct totals sum = { 0 };
-	int copy = dup(fd);
-	FILE *out = copy < 0 ? NULL : fdopen(copy, "w");
+	char *line = NULL;
+	size_t bytes;
+	FILE *out = open_memstream(&line, &bytes);
+	int err = out ? 0 : -errno;
 
-	if (!out) {
-		int err = -errno;
-
-		if (copy >= 0)
-			close(copy);
-		return err;
+	if (out) {
+		print_line(out);
+		err = fclose(out) ? -errno : write_line(fd, line, bytes);
 	}
-	process_with_vms(add_all, &sum);
-	fprintf(out, "{\n  \"vms\": %llu,\n  \"vcpus\": %llu,\n", (unsigned long long)sum.vms,
-		(unsigned long long)sum.vcpus);
-	print_group(out, "vm", vm_stats, sum.vm, ARRAY_SIZE(vm_stats));
-	fprintf(out, ",\n");
-	print_group(out, "vcpu", vcpu_stats, sum.vcpu, ARRAY_SIZE(vcpu_stats));
-	fprintf(out, "\n}\n");
-	return fclose(out) ? -errno : 0;
+	free(line);
+	return err;
 }

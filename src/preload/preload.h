@@ -8,4 +8,7 @@
 /* Our own code calls, or the process begins or ends: not the program's doing. */
 bool preload_is_off(void);
 
+/* Tells `umbra run`, if it asks, that the library is in. */
+void report_begin(void);
+
 #endif

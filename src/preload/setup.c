@@ -3,15 +3,18 @@
  * preload/setup.c - what `umbra run` says to the library it preloads:
  *
  *	UMBRA_MMU=tdp|shadow   UMBRA_FLUSH=mmu-writable|writable
- *	UMBRA_LOG=LEVEL   UMBRA_STATS=FILE ("-": stderr)
+ *	UMBRA_LOG=LEVEL   UMBRA_STATS=FILE ("-": stderr)   UMBRA_REPORT: report.c
  */
+#include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <umbra/umbra.h>
 #include <unistd.h>
 
 #include "base/compiler.h"
+#include "base/log.h"
 #include "kvm/stats.h"
 #include "preload/preload.h"
 #include "sync/thread.h"
@@ -42,36 +45,82 @@ static void log_to_stderr(int level UNUSED, const char *line)
 		return;
 }
 
+/* One of two words; what else it may be is told, and counts as the first. */
+static bool is_second(const char *variable, const char *first, const char *second)
+{
+	const char *value = getenv(variable);
+
+	if (!value || !*value || strcmp(value, first) == 0)
+		return false;
+	if (strcmp(value, second) == 0)
+		return true;
+	log_emit(LOG_WARNING, "%s=%s: the choices are %s and %s; it is %s", variable, value, first,
+		 second, first);
+	return false;
+}
+
+static void begin_log(void)
+{
+	const char *value = getenv("UMBRA_LOG");
+	int level = value && *value ? log_level(value) : LOG_WARNING;
+
+	umbra_set_log(log_to_stderr, level < 0 ? LOG_WARNING : level);
+	if (level < 0)
+		log_emit(LOG_WARNING, "UMBRA_LOG=%s: the levels are %s; it is warning", value,
+			 LOG_LEVEL_NAMES);
+}
+
+static bool stats_failed;
+
+/* The last of all: the program's output shall be out, and its own failure counts first. */
+static void fail_without_stats(int status, void *unused UNUSED)
+{
+	if (!stats_failed || status)
+		return;
+	fflush(NULL);
+	_exit(EXIT_FAILURE);
+}
+
 __attribute__((constructor)) static void begin(void)
 {
-	const char *level = getenv("UMBRA_LOG"), *mmu = getenv("UMBRA_MMU");
-	const char *flush = getenv("UMBRA_FLUSH");
+	bool was = thread_enter_library();
 
 	__atomic_store_n(&off, false, __ATOMIC_RELAXED);
-	if (level)
-		umbra_set_log(log_to_stderr, atoi(level));
-	if (mmu && strcmp(mmu, "shadow") == 0)
+	begin_log();
+	if (is_second("UMBRA_MMU", "tdp", "shadow"))
 		umbra_set_mmu(UMBRA_MMU_SHADOW);
-	if (flush && strcmp(flush, "writable") == 0)
+	if (is_second("UMBRA_FLUSH", "mmu-writable", "writable"))
 		umbra_set_flush_policy(UMBRA_FLUSH_IF_WRITABLE);
+	if (getenv("UMBRA_STATS"))
+		on_exit(fail_without_stats, NULL);
+	report_begin();
+	thread_leave_library(was);
+}
+
+static void write_stats(const char *file)
+{
+	int fd, err;
+
+	if (strcmp(file, "-") == 0)
+		fd = dup(STDERR_FILENO);
+	else
+		fd = open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+	err = fd < 0 ? -errno : umbra_stats_write(fd);
+	if (fd >= 0)
+		close(fd);
+	if (!err)
+		return;
+	log_emit(LOG_ERR, "statistics: %s: %s", file, strerror(-err));
+	stats_failed = true;
 }
 
 __attribute__((destructor)) static void end(void)
 {
 	const char *file = getenv("UMBRA_STATS");
-	int fd;
 
 	thread_enter_library();
-	if (file && stats_any()) {
-		if (strcmp(file, "-") == 0)
-			fd = dup(STDERR_FILENO);
-		else
-			fd = open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
-		if (fd >= 0) {
-			umbra_stats_write(fd);
-			close(fd);
-		}
-	}
+	if (file && *file && stats_any())
+		write_stats(file);
 	/* Libraries below us are about to end: their calls are not the program's. */
 	__atomic_store_n(&off, true, __ATOMIC_RELAXED);
 }

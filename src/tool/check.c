@@ -5,36 +5,25 @@
  */
 #include <errno.h>
 #include <limits.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "tool/output.h"
+#include "tool/parts.h"
 #include "tool/tool.h"
 
 #define NAME "umbra-check"
 
-/* In the folder that this program is in: where both were built. */
-static void execute_beside(char **argv)
-{
-	char path[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - sizeof(NAME) - 1);
-	char *slash;
-
-	if (n <= 0)
-		return;
-	path[n] = 0;
-	slash = strrchr(path, '/');
-	if (slash) {
-		strcpy(slash + 1, NAME);
-		execv(path, argv);
-	}
-}
-
 int check_command(int argc, char **argv)
 {
+	char path[PATH_MAX];
+
 	(void)argc;
-	execute_beside(argv);
-	execv(UMBRA_LIBEXECDIR "/" NAME, argv);
-	complain("cannot execute %s: %s", NAME, strerror(errno));
-	return 126;
+	if (!parts_find_program(NAME, path, sizeof(path))) {
+		complain("%s is neither beside this command nor in %s", NAME, UMBRA_LIBEXECDIR);
+		return EXIT_CANNOT_RUN;
+	}
+	execv(path, argv);
+	complain("%s: %s", path, strerror(errno));
+	return EXIT_CANNOT_RUN;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tool/demo.c - umbra run without a program: what is done to the built-in guest.
+ * tool/demo.c - umbra demo: what is done to the built-in guest.
  *
  * While its two vCPUs write and check pages, the host copies its memory by the
  * dirty log, moves a slot about, takes memory away and gives it back; each phase
@@ -8,6 +8,7 @@
  */
 #include "tool/demo.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 #include <umbra/umbra.h>
 #include <unistd.h>
 
+#include "tool/output.h"
 #include "tool/tool.h"
 
 #define CONVERGED_PAGES 64
@@ -294,23 +296,41 @@ static bool final_check(struct demo *d)
 	return true;
 }
 
-static void write_stats(const char *file)
+static bool write_stats(const char *file)
 {
-	int fd = strcmp(file, "-") ? open(file, O_WRONLY | O_APPEND | O_CLOEXEC) :
+	int fd = strcmp(file, "-") ? open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666) :
 				     dup(STDERR_FILENO);
+	int err = fd < 0 ? -errno : umbra_stats_write(fd);
 
-	if (fd < 0 || umbra_stats_write(fd))
-		complain("--stats=%s: cannot write it", file);
 	if (fd >= 0)
 		close(fd);
+	if (err)
+		complain("statistics: %s: %s", file, strerror(-err));
+	return !err;
 }
 
-int demo_run(const struct run_options *options)
+static void log_line(int level, const char *line)
+{
+	(void)level;
+	complain("%s", line);
+}
+
+/* Of syslog(3), as the library takes them. */
+static int log_level(const char *name)
+{
+	static const int levels[] = { -1, 3, 4, 6, 7 };
+	int choice = options_choice("none|error|warning|info|debug", name);
+
+	return choice < 0 ? name[0] - '0' : levels[choice];
+}
+
+static int run(const struct run_options *options)
 {
 	double start = view_seconds();
 	struct demo d;
 	bool held;
 
+	umbra_set_log(log_line, log_level(options->log));
 	umbra_set_mmu(strcmp(options->mmu, "shadow") ? UMBRA_MMU_TDP : UMBRA_MMU_SHADOW);
 	umbra_set_flush_policy(strcmp(options->flush, "writable") ? UMBRA_FLUSH_IF_MMU_WRITABLE :
 								    UMBRA_FLUSH_IF_WRITABLE);
@@ -322,7 +342,18 @@ int demo_run(const struct run_options *options)
 	else
 		view_done("stopped", false, "%s", d.problem);
 	demo_destroy(&d);
-	if (options->stats)
-		write_stats(options->stats);
+	if (options->stats && !write_stats(options->stats))
+		return 1;
 	return held ? 0 : 1;
+}
+
+int demo_command(int argc, char **argv)
+{
+	struct run_options options;
+	int status;
+
+	if (!run_options_begin(&options))
+		return EXIT_USAGE;
+	status = options_parse(&command_demo, argc, argv, run_options_take, &options);
+	return status >= 0 ? status : run(&options);
 }

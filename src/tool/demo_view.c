@@ -3,27 +3,24 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <umbra/umbra.h>
-#include <unistd.h>
 
 #include "tool/demo.h"
+#include "tool/output.h"
 
 #define MAP_COLUMNS 48
 
+/* May a line be rewritten? */
 static bool is_terminal(void)
 {
-	return isatty(STDOUT_FILENO);
+	return output_is_screen(stdout);
 }
 
-/* Colours, where somebody can see and has not declined them. */
 static const char *style(const char *code)
 {
-	const char *no_color = getenv("NO_COLOR");
-
-	return is_terminal() && !(no_color && *no_color) ? code : "";
+	return output_has_colour(stdout) ? code : "";
 }
 
 #define BOLD style("\033[1m")

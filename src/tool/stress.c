@@ -3,47 +3,19 @@
 #include "tool/stress.h"
 
 #include <errno.h>
-#include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "tool/output.h"
 #include "tool/tool.h"
 
-#define EXIT_USAGE 2
 #define STUCK_NS 10000000000ull
 #define WATCH_US 250000u
 #define PROGRESS_NS 1000000000ull
 #define PROGRESS_NS_IN_FILE 10000000000ull
-
-static const char help[] =
-	"Usage: umbra stress [OPTION]...\n"
-	"\n"
-	"Lets vCPUs use and change their memory while other threads take it away, move\n"
-	"it, copy it by the dirty log, and change slots and limits; and checks every\n"
-	"access.  The first that is wrong ends it.\n"
-	"\n"
-	"  --seconds=N       for how long (default 10)\n"
-	"  --vcpus=N         how many vCPUs, 1 to 32 (default 4)\n"
-	"  --mmu=tdp|shadow  how guest memory is virtualized (default tdp)\n"
-	"  --seed=N          of all that is chosen at random (default: a new one)\n"
-	"  --only=OP,...     these operations and no others; guests': read, write, tables,\n"
-	"                    lazy, shared, lock, mmio, slot; the host's: unmap, punch,\n"
-	"                    move, harvest, logging, slots, age, limit\n"
-	"  --help            show this text\n";
-
-enum { OPTION_SECONDS = 256, OPTION_VCPUS, OPTION_MMU, OPTION_SEED, OPTION_ONLY, OPTION_HELP };
-
-static const struct option long_options[] = {
-	{ "seconds", required_argument, NULL, OPTION_SECONDS },
-	{ "vcpus", required_argument, NULL, OPTION_VCPUS },
-	{ "mmu", required_argument, NULL, OPTION_MMU },
-	{ "seed", required_argument, NULL, OPTION_SEED },
-	{ "only", required_argument, NULL, OPTION_ONLY },
-	{ "help", no_argument, NULL, OPTION_HELP },
-	{ 0 },
-};
 
 /* --- options ------------------------------------------------------------------ */
 
@@ -69,15 +41,6 @@ static bool parse_seconds(const char *text, double *seconds)
 	if (*text >= '0' && *text <= '9' && !*end && *seconds > 0 && *seconds <= 1e7)
 		return true;
 	complain("--seconds=%s: a number above 0 is needed", text);
-	return false;
-}
-
-static bool parse_mmu(const char *text, enum umbra_mmu_mode *mode)
-{
-	*mode = strcmp(text, "shadow") ? UMBRA_MMU_TDP : UMBRA_MMU_SHADOW;
-	if (*mode == UMBRA_MMU_SHADOW || strcmp(text, "tdp") == 0)
-		return true;
-	complain("--mmu=%s: the choices are tdp and shadow", text);
 	return false;
 }
 
@@ -113,47 +76,29 @@ static bool parse_only(const char *text, bool *enabled)
 	return any;
 }
 
-static bool parse_option(struct stress *s, int option)
+static bool take(void *ctx, enum option_id id, const char *value)
 {
+	struct stress *s = ctx;
 	uint64_t number = 0;
-	bool ok = true;
+	bool ok;
 
-	switch (option) {
+	switch (id) {
 	case OPTION_SECONDS:
-		return parse_seconds(optarg, &s->seconds);
+		return parse_seconds(value, &s->seconds);
 	case OPTION_VCPUS:
-		ok = parse_number("vcpus", optarg, 1, MAX_VCPUS, &number);
+		ok = parse_number("vcpus", value, 1, MAX_VCPUS, &number);
 		s->n_vcpus = (unsigned int)number;
 		return ok;
 	case OPTION_MMU:
-		return parse_mmu(optarg, &s->mode);
+		s->mode = strcmp(value, "shadow") ? UMBRA_MMU_TDP : UMBRA_MMU_SHADOW;
+		return true;
 	case OPTION_SEED:
-		return parse_number("seed", optarg, 0, UINT64_MAX, &s->seed);
+		return parse_number("seed", value, 0, UINT64_MAX, &s->seed);
 	case OPTION_ONLY:
-		return parse_only(optarg, s->enabled);
+		return parse_only(value, s->enabled);
 	default:
-		fputs("Try 'umbra stress --help'.\n", stderr);
 		return false;
 	}
-}
-
-/* -1: run; else the exit status. */
-static int parse(int argc, char **argv, struct stress *s)
-{
-	int option;
-
-	while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
-		if (option == OPTION_HELP) {
-			fputs(help, stdout);
-			return 0;
-		}
-		if (!parse_option(s, option))
-			return EXIT_USAGE;
-	}
-	if (optind == argc)
-		return -1;
-	complain("stress: what is '%s'?  It takes options only", argv[optind]);
-	return EXIT_USAGE;
 }
 
 /* --- a run -------------------------------------------------------------------- */
@@ -243,12 +188,30 @@ static bool start(struct stress *s, pthread_t *watch)
 	return true;
 }
 
+static volatile sig_atomic_t interrupted;
+
+/* Once: whoever asks again means it. */
+static void on_interrupt(int sig)
+{
+	interrupted = sig;
+}
+
+static void watch_for_interrupts(void)
+{
+	const struct sigaction action = {
+		.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND,
+	};
+
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+}
+
 static void run_for_its_time(struct stress *s)
 {
-	uint64_t every = isatty(STDERR_FILENO) ? PROGRESS_NS : PROGRESS_NS_IN_FILE;
+	uint64_t every = output_is_screen(stderr) ? PROGRESS_NS : PROGRESS_NS_IN_FILE;
 	uint64_t end = s->start_ns + (uint64_t)(s->seconds * 1e9), shown = s->start_ns;
 
-	for (uint64_t now = s->start_ns; now < end; now = stress_now_ns()) {
+	for (uint64_t now = s->start_ns; now < end && !interrupted; now = stress_now_ns()) {
 		usleep((useconds_t)(10000 + stress_random(&s->main) % 40000));
 		stress_checkpoint(s);
 		if (now - shown >= every) {
@@ -269,10 +232,11 @@ static int run(struct stress *s)
 	s->start_ns = stress_now_ns();
 	if (!stress_world_create(s))
 		return 1;
-	fprintf(stderr, "umbra stress: seed %llu, %u vCPUs, log: %s\n",
-		(unsigned long long)s->seed, s->n_vcpus, stress_log_names[s->log]);
+	complain("seed %llu, %u vCPUs, log: %s", (unsigned long long)s->seed, s->n_vcpus,
+		 stress_log_names[s->log]);
+	watch_for_interrupts();
 	if (!start(s, &watch)) {
-		complain("stress: cannot start its threads");
+		complain("cannot start the threads");
 		return 1;
 	}
 	run_for_its_time(s);
@@ -285,7 +249,7 @@ static int run(struct stress *s)
 	stress_progress(s, true);
 	stress_summary(s);
 	stress_world_destroy(s);
-	return 0;
+	return interrupted ? 128 + interrupted : 0;
 }
 
 int stress_command(int argc, char **argv)
@@ -297,6 +261,6 @@ int stress_command(int argc, char **argv)
 	stress.n_vcpus = 4;
 	stress.seed = spread(stress_now_ns() ^ (uint64_t)getpid()) >> 32;
 	memset(stress.enabled, true, sizeof(stress.enabled));
-	status = parse(argc, argv, &stress);
+	status = options_parse(&command_stress, argc, argv, take, &stress);
 	return status >= 0 ? status : run(&stress);
 }

@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tool/output.h"
 #include "tool/stress.h"
 
 #define EVENTS_SHOWN 12u
@@ -177,12 +178,12 @@ void stress_progress(struct stress *s, bool last)
 	double seconds = (double)(stress_now_ns() - s->start_ns) / 1e9;
 
 	fprintf(stderr, "%s%s: %5.1f s, %7.2f million accesses, %llu checkpoints, "
-		"%llu pages harvested%s", isatty(STDERR_FILENO) ? "\r" : "",
+		"%llu pages harvested%s", output_is_screen(stderr) ? "\r" : "",
 		s->mode == UMBRA_MMU_SHADOW ? "shadow" : "tdp", seconds,
 		(double)accesses(s) / 1e6,
 		(unsigned long long)__atomic_load_n(&s->n_checkpoints, __ATOMIC_RELAXED),
 		(unsigned long long)__atomic_load_n(&s->n_harvested, __ATOMIC_RELAXED),
-		isatty(STDERR_FILENO) && !last ? " " : "\n");
+		output_is_screen(stderr) && !last ? " " : "\n");
 }
 
 /* Only the first counts; the others wait for the end, which is near. */
@@ -198,8 +199,10 @@ static void report(struct worker *w, enum stress_oracle oracle, const char *what
 {
 	struct stress *s = w->s;
 
-	fprintf(stderr, "\numbra stress: %s, found by %s after %.1f s:\n  %s\n",
-		oracle_names[oracle], w->name, (double)(stress_now_ns() - s->start_ns) / 1e9, what);
+	if (output_is_screen(stderr))
+		fputc('\n', stderr);
+	complain("%s, found by %s after %.1f s:\n  %s", oracle_names[oracle], w->name,
+		 (double)(stress_now_ns() - s->start_ns) / 1e9, what);
 	print_again(s);
 	print_all_events(s);
 	print_head(s);

@@ -5,7 +5,7 @@
 #include <sys/mman.h>
 
 #include "tool/stress.h"
-#include "tool/tool.h"
+#include "tool/output.h"
 
 #define GUARD_BYTES (64u << 10)
 #define LARGE_BYTES (2u << 20)
@@ -150,12 +150,12 @@ static bool make_mmu(struct stress *s)
 bool stress_world_create(struct stress *s)
 {
 	if (!map_memory(s)) {
-		complain("stress: no memory for the guest");
+		complain("no memory for the guest");
 		return false;
 	}
 	make_tables(s);
 	if (!make_mmu(s)) {
-		complain("stress: no memory for the MMU");
+		complain("no memory for the MMU");
 		return false;
 	}
 	return true;

@@ -5,33 +5,40 @@
 
 #include <stdbool.h>
 
+#include "tool/options.h"
+
+#define EXIT_CANNOT_RUN 126
+#define EXIT_NOT_FOUND 127
+
+/* Of `umbra run` and `umbra demo`: words of their options' choices, and a file. */
 struct run_options {
-	const char *mmu;	/* "tdp" or "shadow" */
-	const char *flush;	/* "mmu-writable" or "writable" */
-	const char *stats;	/* NULL: none; "-": stderr; else a file */
-	int log_level;		/* of syslog(3); -1: not given */
+	const char *mmu;
+	const char *flush;
+	const char *stats;	/* NULL: none; "-": standard error; else a file */
+	const char *log;
 };
 
-/* One line to stderr, with the command's name before it. */
-void complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* What the environment says, or else the defaults; false, after a complaint, if it says
+ * what is not known. */
+bool run_options_begin(struct run_options *options);
+/* An option_fn for them. */
+bool run_options_take(void *options, enum option_id id, const char *value);
 
-/* umbra run [OPTIONS] [-- PROGRAM [ARG...]]: the exit status. */
+/* Each command's exit status; @argv[0] is its name.  umbra check returns only if
+ * umbra-check cannot be executed. */
 int run_command(int argc, char **argv);
-
-/* umbra stress [OPTIONS]: the exit status. */
+int demo_command(int argc, char **argv);
 int stress_command(int argc, char **argv);
-
-/* umbra check [OPTIONS]: returns only if umbra-check cannot be executed. */
 int check_command(int argc, char **argv);
 
 /* Replaces this process by @argv with the library preloaded.  Returns the exit
  * status only if it could not. */
-int run_program(const struct run_options *options, char **argv);
+int launch(const struct run_options *options, char **argv);
 
-/* Why @path cannot be run with a preloaded library, or NULL if it can. */
-const char *elf_problem(const char *path);
-
-/* The built-in guest.  0 if all held. */
-int demo_run(const struct run_options *options);
+/* Sees to it that somebody is told if @program runs without the library: tells the
+ * library, by the environment, how to report.  Call it last before exec. */
+void watch_begin(const char *program);
+/* It could not be executed. */
+void watch_end(void);
 
 #endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tool/options.h - a command's options: one table, from which they are parsed, shown by
+ * --help and completed by shells, and with which a test compares the manual.
+ */
+#ifndef TOOL_OPTIONS_H
+#define TOOL_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum option_id {
+	OPTION_END,	/* of a table */
+	OPTION_ALL,
+	OPTION_BLIND,
+	OPTION_BOUND,
+	OPTION_COMPLETION,
+	OPTION_FLUSH,
+	OPTION_HELP,
+	OPTION_HTML,
+	OPTION_JOBS,
+	OPTION_JSON,
+	OPTION_LIST,
+	OPTION_LOG,
+	OPTION_MEMORY,
+	OPTION_MERGE,
+	OPTION_MMU,
+	OPTION_MODE,
+	OPTION_MUTANT,
+	OPTION_MUTANTS,
+	OPTION_ONLY,
+	OPTION_RANDOM,
+	OPTION_REPLAY,
+	OPTION_SECONDS,
+	OPTION_SEED,
+	OPTION_SHARD,
+	OPTION_STATS,
+	OPTION_VCPUS,
+	OPTION_VERSION,
+	OPTION_WITHOUT,
+};
+
+struct option_def {
+	enum option_id id;
+	const char *name;
+	const char *value;	/* NULL: it takes none; "[...]": it need not be given */
+	const char *choices;	/* "one|other", which are checked; NULL: any */
+	const char *text;	/* for --help; lines end in '\n' but for the last */
+};
+
+struct command_def {
+	const char *name;	/* NULL: umbra itself */
+	const char *about;	/* half a line, for a list of commands */
+	const char *usage;	/* lines without "umbra", each after a '\n' but for the first */
+	const char *text;	/* for --help: what it does */
+	const struct option_def *options;
+	const char *more;	/* for --help: what comes last; or NULL */
+	bool takes_files;	/* arguments, and it tells which it wants */
+	bool takes_program;	/* the rest of the line is another's command line */
+};
+
+/* The tables: tool/commands.c. */
+extern const struct command_def command_umbra, command_run, command_demo, command_stress,
+	command_check;
+/* All but umbra itself, and a NULL. */
+extern const struct command_def *const commands_all[];
+
+/* Takes one option; false, after a complaint, if its value will not do. */
+typedef bool (*option_fn)(void *ctx, enum option_id id, const char *value);
+
+/*
+ * Parses the options before the first other argument (of all, if no program follows).
+ * Returns -1 if the command may go on, at optind; else the exit status: of --help,
+ * --version, and what was wrong.
+ */
+int options_parse(const struct command_def *command, int argc, char **argv, option_fn take,
+		  void *ctx);
+
+/* Which of "one|other|..." @value is; -1: none. */
+int options_choice(const char *choices, const char *value);
+/* "one, other and another", for people. */
+void options_list_choices(const char *choices, char *text, size_t bytes);
+
+void options_help(const struct command_def *command);
+/* The options of every command, with what this enumerates last: help and version. */
+extern const struct option_def options_common[];
+
+/* tool/complete.c: a shell's completion, to standard output. */
+void complete_bash(void);
+void complete_zsh(void);
+
+#endif

@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""tests/tool/test_install.py UMBRA - an installation, wherever it was put."""
+import os
+import subprocess
+import unittest
+
+from command import BUILD, CLIENT, UMBRA, WithFolder
+
+
+class Installed(WithFolder):
+    def setUp(self):
+        super().setUp()
+        subprocess.run(['meson', 'install', '-C', str(BUILD), '--no-rebuild', '--quiet',
+                        '--destdir', str(self.path / 'staged')], check=True, timeout=120,
+                       stdout=subprocess.DEVNULL)
+        # As a tarball of it is unpacked somewhere.
+        staged = next((self.path / 'staged').rglob('bin/umbra')).parent.parent
+        self.root = self.path / 'unpacked'
+        staged.rename(self.root)
+
+    def run_it(self, *args, **kwargs):
+        return subprocess.run([self.root / 'bin/umbra', *args], capture_output=True, text=True,
+                              timeout=300, check=False, **kwargs)
+
+    def test_its_parts_are_beside_it(self):
+        result = self.run_it('run', '--', 'sh', '-c', 'echo "$LD_PRELOAD"')
+        library = os.path.realpath(result.stdout.strip().split(':')[-1])
+        self.assertTrue(library.startswith(str(self.root)), library)
+        self.assertEqual(result.stderr, '')
+        result = self.run_it('run', '--', self.compile(CLIENT))
+        self.assertEqual((result.returncode, result.stderr), (0, ''))
+        result = self.run_it('check', '--only=mmio-cache', '--bound=0')
+        self.assertEqual(result.returncode, 0, result.stderr)
+
+    def test_what_is_missing_is_named(self):
+        for args, name in ((['run', '--', 'true'], 'libumbra-preload.so'),
+                           (['check'], 'umbra-check')):
+            next(self.root.rglob(name)).unlink()
+            result = self.run_it(*args)
+            if result.returncode == 0:
+                self.skipTest('there is another installation')
+            self.assertEqual(result.returncode, 126)
+            self.assertIn(f'umbra: {name} is neither beside this command nor in', result.stderr)
+
+    def test_manuals_and_completions_are_where_they_are_looked_for(self):
+        for name in ('umbra', 'umbra-run', 'umbra-demo', 'umbra-stress', 'umbra-check'):
+            self.assertTrue((self.root / f'share/man/man1/{name}.1').exists(), name)
+        self.assertTrue((self.root / 'share/bash-completion/completions/umbra').exists())
+        self.assertTrue((self.root / 'share/zsh/site-functions/_umbra').exists())
+
+
+class Bare(WithFolder):
+    """A file system without /proc and /dev."""
+
+    def test_programs_run_without_proc_and_dev(self):
+        enter = ['unshare', '--mount', 'sh', '-c',
+                 'mount -t tmpfs none /proc && mount -t tmpfs none /dev && exec "$@"', 'sh']
+        probe = subprocess.run([*enter, 'true'], capture_output=True, check=False)
+        if probe.returncode:
+            self.skipTest('needs the right to mount')
+        program = self.compile('int main(void) { return 5; }')
+        result = subprocess.run([*enter, str(UMBRA), 'run', '--', program], capture_output=True,
+                                text=True, timeout=60, check=False)
+        self.assertEqual((result.returncode, result.stderr), (5, ''))
+
+
+if __name__ == '__main__':
+    unittest.main(verbosity=2)
