@@ -34,6 +34,10 @@ void host_move(struct mmu *m, unsigned int first, unsigned int n);
 void host_refill(struct mmu *m, unsigned int first, unsigned int n);
 /* The host maps a page where none is: nothing to invalidate. */
 void host_map(unsigned int page);
+/* Whoever touches one of the first 64 pages without having it waits for another thread to
+ * provide it, as with userfaultfd. */
+void host_await(unsigned int page);
+void host_provide(unsigned int page);
 
 /* Which host page a frame was made for. */
 unsigned int host_page_of(const void *at);

@@ -292,6 +292,13 @@ void wait_on(struct atomic32 *word, uint32_t value)
 	sched_wait(WAIT_WOKEN, word, true);
 }
 
+/* As if there were no end to it: a wake-up that is lost is to be noticed. */
+void wait_on_for(struct atomic32 *word, uint32_t value, uint32_t microseconds)
+{
+	(void)microseconds;
+	wait_on(word, value);
+}
+
 void wait_wake_all(struct atomic32 *word)
 {
 	if (!sched_is_running())

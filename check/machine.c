@@ -41,8 +41,11 @@ static void register_names(void)
 	const struct mmu *m = &vm->mmu;
 
 	timeline_register(&vm->slots.lock, sizeof(vm->slots.lock), 0, WORD_HEX, "slots_lock");
-	timeline_register(&vm->slots.mn_lock, sizeof(vm->slots.mn_lock), 0, WORD_HEX, "mn_lock");
-	timeline_register(&vm->slots.mn_closed, 4, 0, WORD_NUMBER, "slots.mn_closed");
+	timeline_register(&vm->slots.n_swaps, 4, 0, WORD_NUMBER, "slots.n_swaps");
+	timeline_register(&m->changes->lock, sizeof(m->changes->lock), 0, WORD_HEX, "changes.lock");
+	timeline_register(&m->changes->n_open, 4, 0, WORD_NUMBER, "changes.n_open");
+	timeline_register(&m->changes->n_closed, 4, 0, WORD_NUMBER, "changes.n_closed");
+	timeline_register(&m->changes->n_asleep, 4, 0, WORD_NUMBER, "changes.n_asleep");
 	timeline_register(&vm->slots.current, 8, 0, WORD_POINTER, "the slots");
 	timeline_register(&vm->slots.generation, 8, 0, WORD_HEX, "slots.generation");
 	timeline_register(&m->lock, sizeof(m->lock), 0, WORD_HEX, "mmu.lock");
@@ -422,6 +425,6 @@ void machine_show(void)
 	timeline_add_state("  debt: owed %llu, paid %llu\n", (unsigned long long)m->owed.v,
 			   (unsigned long long)m->paid.v);
 	timeline_add_state("  invalidations open: %u, sequence %llu; slots generation %#llx\n",
-			   m->invalidate_count, (unsigned long long)m->invalidate_seq.v,
+			   m->changes->n_open.v, (unsigned long long)m->invalidate_seq.v,
 			   (unsigned long long)vm->slots.generation.v);
 }

@@ -146,8 +146,8 @@ struct umbra_slot {
  * an access that overlaps the call in time is answered by the slots before or after,
  * one that begins later by those after.
  *
- * Context: not between invalidate_begin and invalidate_end on the same thread; waits
- *          for those of other threads.
+ * Context: invalidations may be open; slots made over their ranges are used when they
+ *          have ended.
  * Return:  0, or
  *          -EINVAL  misaligned, wrapping, or beyond the physical addresses; unknown
  *                   flag or id; deletion of what is not there; change of what cannot be
@@ -223,7 +223,7 @@ UMBRA_API uint32_t umbra_mmu_reset_dirty_rings(struct umbra_mmu *mmu);
 
 /** An invalidation that is open; the caller's, on its stack. */
 struct umbra_invalidation {
-	void *private_[2];
+	void *private_[6];
 };
 
 /**
@@ -237,8 +237,9 @@ struct umbra_invalidation {
  * where no slot is.
  *
  * Context: several may be open at once, in any order, also of overlapping ranges.
- *          Each begin needs its end, on the same thread, which between the two does
- *          not change slots.
+ *          Each begin needs its end.  In between any call may be made, also changes
+ *          of slots, and no lock is held: the thread may wait for others.  An access to
+ *          the range waits for the end, a moment at a time, before it is UMBRA_RETRY.
  * Source:  Linux, MMU notifiers.
  */
 UMBRA_API void umbra_mmu_invalidate_begin(struct umbra_mmu *mmu, const void *memory, size_t bytes,

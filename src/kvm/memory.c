@@ -27,16 +27,18 @@ static void make_call(void *ctx)
 			    c->args[5]);
 }
 
+static struct hva_range range_of(const void *addr, size_t length)
+{
+	return (struct hva_range){ (uintptr_t)addr & PAGE_MASK,
+				   ALIGN_UP((uintptr_t)addr + length, PAGE_SIZE) };
+}
+
 static long change_range(struct change *c, const void *addr, size_t length)
 {
-	hva_t start = (uintptr_t)addr & PAGE_MASK;
-	hva_t end = ALIGN_UP((uintptr_t)addr + length, PAGE_SIZE);
+	struct hva_range range = range_of(addr, length);
 
-	/* The system refuses such a call, without touching anything. */
-	if (end <= start)
-		make_call(c);
-	else
-		process_invalidate(start, end, make_call, c);
+	/* The system refuses an empty or wrapping one, without touching anything. */
+	process_invalidate(&range, range.start < range.end, make_call, c);
 	return c->result;
 }
 
@@ -122,45 +124,32 @@ void *umbra_mmap_memory(void *addr, size_t length, int prot, int flags, int fd, 
 	return (void *)change_range(&c, addr, length);
 }
 
-struct fixed_remap {
-	struct change call;
-	hva_t old_start, old_end;
-};
-
-static void remap_old(void *ctx)
-{
-	struct fixed_remap *r = ctx;
-
-	process_invalidate(r->old_start, r->old_end, make_call, &r->call);
-}
-
 void *umbra_mremap(void *addr, size_t old_length, size_t new_length, int flags, void *new_addr)
 {
-	struct fixed_remap r = {
-		.call.number = SYS_mremap,
-		.call.args = { (long)addr, (long)old_length, (long)new_length, flags,
-			       (long)new_addr },
-		.old_start = (uintptr_t)addr & PAGE_MASK,
-		.old_end = ALIGN_UP((uintptr_t)addr + old_length, PAGE_SIZE),
+	struct change c = {
+		.number = SYS_mremap,
+		.args = { (long)addr, (long)old_length, (long)new_length, flags, (long)new_addr },
 	};
+	struct hva_range ranges[2] = { range_of(addr, old_length) };
+	unsigned int n = ranges[0].start < ranges[0].end;
 
 	if (is_ours(addr, old_length) ||
 	    ((flags & MREMAP_FIXED) && is_ours(new_addr, new_length))) {
 		errno = is_ours(addr, old_length) ? EFAULT : EINVAL;
 		return MAP_FAILED;
 	}
-	if (!(flags & MREMAP_FIXED))
-		return (void *)change_range(&r.call, addr, old_length);
-	/* Two ranges: one vanishes, the other is replaced. */
-	hva_t start = (uintptr_t)new_addr & PAGE_MASK;
-
-	process_invalidate(start, ALIGN_UP((uintptr_t)new_addr + new_length, PAGE_SIZE), remap_old,
-			   &r);
-	return (void *)r.call.result;
+	/* One vanishes, the other is replaced. */
+	if (flags & MREMAP_FIXED) {
+		ranges[n] = range_of(new_addr, new_length);
+		n += ranges[n].start < ranges[n].end;
+	}
+	process_invalidate(ranges, n, make_call, &c);
+	return (void *)c.result;
 }
 
 void umbra_changing(void *addr, size_t length, void (*change)(void *ctx), void *ctx)
 {
-	process_invalidate((uintptr_t)addr & PAGE_MASK,
-			   ALIGN_UP((uintptr_t)addr + length, PAGE_SIZE), change, ctx);
+	struct hva_range range = range_of(addr, length);
+
+	process_invalidate(&range, range.start < range.end, change, ctx);
 }

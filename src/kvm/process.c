@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "kvm/process.h"
 
+#include <errno.h>
 #include <unistd.h>
 
+#include "base/bug.h"
 #include "base/guarded.h"
 #include "kvm/stats.h"
 #include "mem/reservation.h"
@@ -14,6 +16,7 @@ static struct {
 	struct rwlock lock;		/* rank RANK_PROCESS */
 	struct cds_list_head vms;	/* [lock] */
 	struct atomic32 n_vms;		/* (a) a quick look for the notifiers */
+	struct host_changes changes;	/* of the memory that all VMs share */
 	struct atomic32 number;		/* (a) */
 	pid_t pid;
 	int init_err;
@@ -30,6 +33,7 @@ static void after_fork_child(void)
 	rwlock_init(&process.lock, RANK_PROCESS);
 	CDS_INIT_LIST_HEAD(&process.vms);
 	atomic32_store_relaxed(&process.n_vms, 0);
+	host_changes_init(&process.changes);
 	atomic32_fetch_add(&process.number, 1);
 	process.pid = getpid();
 	stats_forget();
@@ -39,6 +43,7 @@ static void init_once(void)
 {
 	rwlock_init(&process.lock, RANK_PROCESS);
 	CDS_INIT_LIST_HEAD(&process.vms);
+	host_changes_init(&process.changes);
 	process.pid = getpid();
 	process.init_err = guarded_install();
 	if (!process.init_err)
@@ -90,33 +95,88 @@ void process_with_vms(void (*use)(void *ctx, struct cds_list_head *vms), void *c
 	rwlock_rdunlock(&process.lock);
 }
 
-/* One frame a VM: each keeps its own record open around the change. */
-static void invalidate_from(struct cds_list_head *at, hva_t start, hva_t end,
-			    void (*change)(void *ctx), void *ctx)
+struct host_changes *process_changes(void)
 {
-	struct invalidation inv;
-
-	if (at == &process.vms) {
-		change(ctx);
-		return;
-	}
-	mmu_invalidate_begin(&cds_list_entry(at, struct vm, node)->mmu, start, end, &inv);
-	invalidate_from(at->next, start, end, change, ctx);
-	mmu_invalidate_end(&inv);
+	return &process.changes;
 }
 
-void process_invalidate(hva_t start, hva_t end, void (*change)(void *ctx), void *ctx)
+bool process_has_vms(void)
 {
-	thread_sigmask_t saved;
+	return atomic32_load_acquire(&process.n_vms) && !process_is_borrowed();
+}
 
-	if (!atomic32_load_acquire(&process.n_vms) || process_is_borrowed()) {
+/*
+ * The VM behind @vm in the list, or the first, with a reference; gives up that on @vm.
+ * One that has a reference stays in the list.
+ */
+static struct vm *next_vm(struct vm *vm)
+{
+	struct cds_list_head *at;
+	struct vm *next = NULL;
+
+	rwlock_rdlock(&process.lock);
+	for (at = vm ? vm->node.next : process.vms.next; at != &process.vms; at = at->next) {
+		next = cds_list_entry(at, struct vm, node);
+		if (vm_get_unless_gone(next))
+			break;
+		next = NULL;
+	}
+	rwlock_rdunlock(&process.lock);
+	if (vm)
+		vm_put(vm);
+	return next;
+}
+
+struct change {
+	const struct hva_range *ranges;
+	unsigned int n;
+	struct host_change record[PROCESS_MAX_RANGES];
+};
+
+/* First on record, then withdrawn: a VM, or a slot, that is not found here is made
+ * later, and finds it there. */
+static void begin(struct change *c)
+{
+	bool was = thread_enter_library();
+
+	for (unsigned int i = 0; i < c->n; i++)
+		host_change_open(&process.changes, &c->record[i], c->ranges[i].start,
+				 c->ranges[i].end);
+	for (struct vm *vm = next_vm(NULL); vm; vm = next_vm(vm))
+		for (unsigned int i = 0; i < c->n; i++)
+			mmu_withdraw(&vm->mmu, c->ranges[i].start, c->ranges[i].end);
+	thread_leave_library(was);
+}
+
+static void end(struct change *c)
+{
+	bool was = thread_enter_library();
+
+	for (struct vm *vm = next_vm(NULL); vm; vm = next_vm(vm))
+		for (unsigned int i = 0; i < c->n; i++)
+			mmu_restore(&vm->mmu, c->ranges[i].start, c->ranges[i].end);
+	for (unsigned int i = 0; i < c->n; i++)
+		host_change_close(&process.changes, &c->record[i]);
+	thread_leave_library(was);
+}
+
+void process_invalidate(const struct hva_range *ranges, unsigned int n, void (*change)(void *ctx),
+			void *ctx)
+{
+	struct change c = { .ranges = ranges, .n = n };
+	thread_sigmask_t saved;
+	int err;
+
+	bug_on(n > PROCESS_MAX_RANGES);
+	if (!n || !process_has_vms()) {
 		change(ctx);
 		return;
 	}
-	/* A handler that changes slots would wait for this thread for ever. */
 	saved = thread_hold_signals();
-	rwlock_rdlock(&process.lock);
-	invalidate_from(process.vms.next, start, end, change, ctx);
-	rwlock_rdunlock(&process.lock);
+	begin(&c);
+	change(ctx);
+	err = errno;
+	end(&c);
+	errno = err;
 	thread_release_signals(saved);
 }

@@ -20,10 +20,24 @@ void process_remove_vm(struct vm *vm);
 /* Calls @use with the list of VMs (struct vm, .node) under the process lock. */
 void process_with_vms(void (*use)(void *ctx, struct cds_list_head *vms), void *ctx);
 
+/* What of the process's memory is about to change: every VM's mmu.changes. */
+struct host_changes *process_changes(void);
+
+struct hva_range {
+	hva_t start, end;
+};
+#define PROCESS_MAX_RANGES 8u
+
 /*
- * Runs @change while every VM of the process has the range invalidated: the
- * rules of mmu/notifier.h, for all.  Without a VM it only runs @change.
+ * Runs @change while every VM of the process, also one made meanwhile, has the ranges
+ * withdrawn: the rules of mmu/notifier.h, for all.  Without a VM it only runs @change.
+ * No lock is held while it runs, and nobody but faults on these ranges waits for it; but
+ * handlers of signals do not run on this thread, as one that never returned would leave
+ * the record open for ever.  @n is at most PROCESS_MAX_RANGES.
  */
-void process_invalidate(hva_t start, hva_t end, void (*change)(void *ctx), void *ctx);
+void process_invalidate(const struct hva_range *ranges, unsigned int n, void (*change)(void *ctx),
+			void *ctx);
+/* Is there a VM that could have a use for that? */
+bool process_has_vms(void);
 
 #endif

@@ -72,6 +72,7 @@ int vm_create(struct vm **created)
 	vm->mmu.mode = (enum mmu_mode)atomic32_load_relaxed(&mode_of_new_vms);
 	atomic32_store_relaxed(&vm->mmu.flush_policy,
 			       atomic32_load_relaxed(&flush_policy_of_new_vms));
+	vm->mmu.changes = process_changes();
 	err = mmu_init(&vm->mmu, &vm->alloc, &vm->slots, host_process_init(&vm->host));
 	if (err)
 		goto destroy_slots;
@@ -95,6 +96,16 @@ free_vm:
 void vm_get(struct vm *vm)
 {
 	atomic32_fetch_add(&vm->refs, 1);
+}
+
+bool vm_get_unless_gone(struct vm *vm)
+{
+	uint32_t refs = atomic32_load_relaxed(&vm->refs);
+
+	while (refs)
+		if (atomic32_cmpxchg(&vm->refs, &refs, refs + 1))
+			return true;
+	return false;
 }
 
 static void destroy(struct vm *vm)

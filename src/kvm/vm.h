@@ -64,6 +64,8 @@ struct vcpu {
 /* 0 or -errno; the caller has the only reference. */
 int vm_create(struct vm **created) MUST_CHECK;
 void vm_get(struct vm *vm);
+/* False if its last reference is gone already. */
+bool vm_get_unless_gone(struct vm *vm) MUST_CHECK;
 /* The last one destroys it and its vCPUs. */
 void vm_put(struct vm *vm);
 

@@ -19,6 +19,8 @@
 #define KNOWN_FLAGS (KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY)
 /* Where the address space of a Linux process ends (4-level paging). */
 #define HVA_END ((1ull << 47) - PAGE_SIZE)
+/* How long a vCPU that waits may be deaf to signals. */
+#define MOMENT_US 1000
 
 int slots_init(struct slots *s, struct alloc *alloc, uint64_t max_gfn, struct atomic64 *n_harvested,
 	       struct atomic64 *n_updates)
@@ -28,7 +30,6 @@ int slots_init(struct slots *s, struct alloc *alloc, uint64_t max_gfn, struct at
 	if (!empty)
 		return -ENOMEM;
 	mutex_init(&s->lock, RANK_SLOTS);
-	mutex_init(&s->mn_lock, RANK_MN);
 	s->alloc = alloc;
 	s->max_gfn = max_gfn;
 	s->n_harvested = n_harvested;
@@ -90,29 +91,20 @@ void slots_destroy(struct slots *s)
 	slot_tree_free(s->alloc, set->by_gfn);
 	slot_tree_free(s->alloc, set->by_hva);
 	alloc_free(s->alloc, set, sizeof(*set));
-	mutex_destroy(&s->mn_lock);
 	mutex_destroy(&s->lock);
 }
 
-void slots_invalidate_begin(struct slots *s)
+void slots_wait_for_next(struct slots *s, uint64_t version)
 {
-	mutex_lock(&s->mn_lock);
-	s->mn_active++;
-	mutex_unlock(&s->mn_lock);
-}
+	uint32_t n = atomic32_load_acquire(&s->n_swaps);
+	bool is_next;
 
-void slots_invalidate_end(struct slots *s)
-{
-	bool last;
-
-	mutex_lock(&s->mn_lock);
-	bug_on(!s->mn_active);
-	last = --s->mn_active == 0;
-	if (last)
-		atomic32_fetch_add(&s->mn_closed, 1);
-	mutex_unlock(&s->mn_lock);
-	if (last && !mutant(END_WAKES_NOBODY))
-		wait_wake_all(&s->mn_closed);
+	lock_assert_none_from(RANK_SLOTS);
+	rcu_read_begin();
+	is_next = slots_current(s)->version != version;
+	rcu_read_end();
+	if (!is_next)
+		wait_on_for(&s->n_swaps, n, MOMENT_US);
 }
 
 /* The next version of the set: what a change builds before it can fail no more. */
@@ -173,26 +165,11 @@ static int next_make(struct slots *s, struct next_set *next, const struct memslo
 	return 0;
 }
 
-/*
- * START_END_SAME_SLOTS: the end of an invalidation must find the slots that its
- * begin found, or a count would be raised for one set and lowered for another.
- * The wait cannot starve a notifier, which never takes slots_lock.
- */
-static void swap_when_no_invalidation_is_open(struct slots *s, struct slot_set *set)
-	REQUIRES(s->lock)
+static void swap(struct slots *s, struct slot_set *set) REQUIRES(s->lock)
 {
-	for (;;) {
-		uint32_t seen = atomic32_load_relaxed(&s->mn_closed);
-
-		mutex_lock(&s->mn_lock);
-		if (!s->mn_active || !rule(START_END_SAME_SLOTS)) {
-			atomic_ptr_store_release(&s->current, set);
-			mutex_unlock(&s->mn_lock);
-			return;
-		}
-		mutex_unlock(&s->mn_lock);
-		wait_on(&s->mn_closed, seen);
-	}
+	atomic_ptr_store_release(&s->current, set);
+	atomic32_fetch_add(&s->n_swaps, 1);
+	wait_wake_all(&s->n_swaps);
 }
 
 /*
@@ -209,7 +186,7 @@ static void publish(struct slots *s, struct next_set *next) REQUIRES(s->lock)
 	next->set->n_pages = s->n_pages;
 	if (rule(GEN_TWO_STEPS))
 		atomic64_store_release(&s->generation, generation | GENERATION_IN_PROGRESS);
-	swap_when_no_invalidation_is_open(s, next->set);
+	swap(s, next->set);
 	rcu_synchronize();
 
 	generation++;

@@ -69,9 +69,7 @@ struct slots {
 	struct atomic64 *n_harvested;	/* (c) where to count; never NULL */
 	struct atomic64 *n_updates;	/* (c) likewise */
 
-	struct mutex mn_lock;		/* (c) rank RANK_MN */
-	unsigned int mn_active;		/* [mn_lock] open invalidations */
-	struct atomic32 mn_closed;	/* (a) raised when mn_active falls to 0 */
+	struct atomic32 n_swaps;	/* (a) of current: what faults sleep on */
 
 	struct alloc *alloc;		/* (c) */
 	const struct slots_ops *ops;	/* (c) */
@@ -116,7 +114,7 @@ static inline const struct memslot *slot_set_find_hinted(const struct slot_set *
  * slots_set_region - create, move, re-flag or delete one memory slot.
  * @region: as for KVM_SET_USER_MEMORY_REGION.
  *
- * Context: no lock held.  Waits for readers and for open invalidations.
+ * Context: no lock held.  Waits for readers.
  * Return:  0, or
  *          -EINVAL  misaligned, wrapping or too large; unknown flag or id;
  *                   deletion of what is not there; change of size, host address
@@ -134,10 +132,9 @@ static inline struct memslot *slots_by_id(struct slots *s, uint32_t id) REQUIRES
 }
 
 /*
- * An invalidation of host memory is open from begin to end; the slots are not
- * swapped meanwhile.  Never blocks on slots_lock.
+ * For a fault that met a slot that is about to go, in the version @version of the set:
+ * waits for the next, or for a moment.  Outside guest mode, no lock held, no RCU section.
  */
-void slots_invalidate_begin(struct slots *s);
-void slots_invalidate_end(struct slots *s);
+void slots_wait_for_next(struct slots *s, uint64_t version);
 
 #endif

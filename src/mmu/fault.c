@@ -56,6 +56,7 @@ out:
 /* Is there memory, and where? */
 static enum fault_verdict find_memory(struct mmu_vcpu *v, struct fault *f)
 {
+	const struct slot_set *set;
 	const struct memslot *slot;
 	enum fault_verdict verdict = FAULT_FIXED;
 
@@ -63,7 +64,9 @@ static enum fault_verdict find_memory(struct mmu_vcpu *v, struct fault *f)
 	f->generation = mmio_generation(v->mmu);
 
 	rcu_read_begin();
-	slot = slot_set_find_hinted(slots_current(v->mmu->slots), f->gfn, &v->slot_hint);
+	set = slots_current(v->mmu->slots);
+	f->set_version = set->version;
+	slot = slot_set_find_hinted(set, f->gfn, &v->slot_hint);
 	if (!slot) {
 		verdict = FAULT_MMIO;
 	} else if (slot->flags & MEMSLOT_INVALID) {
@@ -94,17 +97,25 @@ static enum fault_verdict host_has_none(struct mmu_vcpu *v, const struct fault *
 	const struct memslot *slot;
 	bool current;
 
-	rwlock_rdlock(&v->mmu->lock);
 	rcu_read_begin();
 	slot = slot_set_find(slots_current(v->mmu->slots), f->gfn);
 	current = slot && slot->version == f->slot_version &&
 		  !mmu_invalidate_retry(v->mmu, f->seq, f->hva, f->hva + PAGE_SIZE);
 	rcu_read_end();
-	rwlock_rdunlock(&v->mmu->lock);
 	if (!current)
 		return FAULT_RETRY;
 	vcpu_count(v, pf_host_fault);
 	return FAULT_HOST;
+}
+
+/* A change of one part of a large page need not be waited for by the others. */
+static void avoid_changes(struct mmu *m, const struct fault *f, struct host_page *page)
+{
+	uint64_t bytes = level_pages(page->level) << PAGE_SHIFT;
+	hva_t start = ALIGN_DOWN(f->hva, bytes);
+
+	if (page->level > LEVEL_4K && host_changes_meet(m->changes, start, start + bytes))
+		page->level = LEVEL_4K;
 }
 
 enum fault_verdict fault_resolve(struct mmu_vcpu *v, struct fault *f, struct host_page *page)
@@ -115,8 +126,15 @@ enum fault_verdict fault_resolve(struct mmu_vcpu *v, struct fault *f, struct hos
 	if (rule(SEQ_BEFORE_PFN))
 		f->seq = atomic64_load_acquire(&v->mmu->invalidate_seq);
 	verdict = find_memory(v, f);
+	/* What goes on here has an end, and that wakes us. */
+	if (verdict == FAULT_RETRY)
+		slots_wait_for_next(v->mmu->slots, f->set_version);
 	if (verdict != FAULT_FIXED)
 		return verdict;
+	if (host_changes_meet(v->mmu->changes, f->hva, f->hva + PAGE_SIZE)) {
+		host_changes_wait(v->mmu->changes, f->hva, f->hva + PAGE_SIZE);
+		return FAULT_RETRY;
+	}
 	/*
 	 * The host page is waited for here, outside guest mode and without a
 	 * lock: who has to provide it may need to flush us or to unmap.
@@ -127,6 +145,7 @@ enum fault_verdict fault_resolve(struct mmu_vcpu *v, struct fault *f, struct hos
 		f->seq = atomic64_load_acquire(&v->mmu->invalidate_seq);
 	if (err)
 		return host_has_none(v, f);
+	avoid_changes(v->mmu, f, page);
 	if (f->slot_flags & KVM_MEM_READONLY)
 		page->writable = false;
 	return FAULT_FIXED;

@@ -13,6 +13,7 @@ struct fault {
 	bool write;
 	int max_level;			/* at which the tables have a place for it; then of all */
 	/* what its slot says; a copy, as the slot may go away while we wait */
+	uint64_t set_version;
 	uint64_t slot_version;
 	hva_t hva;
 	uint32_t slot_flags;

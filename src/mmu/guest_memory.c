@@ -37,23 +37,29 @@ static bool load(void *to, const void *host, unsigned int bytes)
 }
 
 /*
- * Has the page been the guest's ever since @seq was read?  What a table holds while the
- * host exchanges its memory is none of the guest's business.
+ * True if no invalidation has covered this page since @seq was sampled.  Contents read
+ * during an invalidation must not be used as page-table entries.
  */
 static bool was_there(struct mmu *m, uint64_t seq, const void *host)
 {
 	hva_t page = (uintptr_t)host & PAGE_MASK;
-	bool was;
 
 	if (mutant(GUEST_READ_IN_INVALIDATION))
 		return true;
 	smp_rmb();
-	if (!atomic32_load_acquire(&m->invalidations_open))
-		return atomic64_load_acquire(&m->invalidate_seq) == seq;
-	rwlock_rdlock(&m->lock);
-	was = !mmu_invalidate_retry(m, seq, page, page + PAGE_SIZE);
-	rwlock_rdunlock(&m->lock);
-	return was;
+	return !mmu_invalidate_retry(m, seq, page, page + PAGE_SIZE);
+}
+
+/* While the page is being exchanged there is no sense in looking at it. */
+static bool wait_while_it_changes(struct mmu *m, const void *host)
+{
+	hva_t page = (uintptr_t)host & PAGE_MASK;
+
+	if (!host_changes_meet(m->changes, page, page + PAGE_SIZE))
+		return false;
+	if (!mutant(RETRY_KEEPS_PROCESSOR))
+		host_changes_wait(m->changes, page, page + PAGE_SIZE);
+	return true;
 }
 
 enum guest_verdict guest_read(struct mmu_vcpu *v, gpa_t gpa, void *to, unsigned int bytes)
@@ -66,6 +72,9 @@ enum guest_verdict guest_read(struct mmu_vcpu *v, gpa_t gpa, void *to, unsigned 
 	rcu_read_begin();
 	verdict = find(v, gpa, &slot, &host);
 	rcu_read_end();
+	if (verdict == GUEST_OK && !mutant(GUEST_READ_IN_INVALIDATION) &&
+	    wait_while_it_changes(v->mmu, host))
+		return GUEST_RETRY;
 	/*
 	 * The page may have to be waited for, so not in the RCU section.  If the
 	 * slot has gone meanwhile, what is read is void: so is every shadow page
@@ -82,7 +91,7 @@ enum guest_verdict guest_read(struct mmu_vcpu *v, gpa_t gpa, void *to, unsigned 
  * A page that must be waited for before it can be written is waited for here, outside
  * the RCU section.  Nothing is changed, should the memory be the guest's no more.
  */
-static enum guest_verdict make_writable(struct mmu_vcpu *v, gpa_t gpa)
+static enum guest_verdict make_writable(struct mmu_vcpu *v, uint64_t seq, gpa_t gpa)
 {
 	const struct memslot *slot;
 	enum guest_verdict verdict;
@@ -93,9 +102,14 @@ static enum guest_verdict make_writable(struct mmu_vcpu *v, gpa_t gpa)
 	if (verdict == GUEST_OK && (slot->flags & KVM_MEM_READONLY))
 		verdict = GUEST_READ_ONLY;
 	rcu_read_end();
-	if (verdict == GUEST_OK && !guarded_touch_write(host))
-		verdict = GUEST_ABSENT;
-	return verdict;
+	if (verdict != GUEST_OK)
+		return verdict;
+	if (!mutant(AD_BITS_IN_INVALIDATION) && wait_while_it_changes(v->mmu, host))
+		return GUEST_RETRY;
+	if (guarded_touch_write(host))
+		return GUEST_OK;
+	/* For a moment only, perhaps. */
+	return was_there(v->mmu, seq, host) ? GUEST_ABSENT : GUEST_RETRY;
 }
 
 /* Under the lock, so that no invalidation begins before it is done; the page has been
@@ -136,7 +150,7 @@ enum guest_verdict guest_cmpxchg(struct mmu_vcpu *v, gpa_t gpa, unsigned int byt
 				 uint64_t value)
 {
 	uint64_t seq = atomic64_load_acquire(&v->mmu->invalidate_seq);
-	enum guest_verdict verdict = make_writable(v, gpa);
+	enum guest_verdict verdict = make_writable(v, seq, gpa);
 
 	if (verdict != GUEST_OK)
 		return verdict;

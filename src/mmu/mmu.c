@@ -67,6 +67,9 @@ int mmu_init(struct mmu *m, struct alloc *alloc, struct slots *slots, struct hos
 {
 	if (!m->stats)
 		m->stats = m->own_stats;
+	host_changes_init(&m->own_changes);
+	if (!m->changes)
+		m->changes = &m->own_changes;
 	m->alloc = alloc;
 	m->slots = slots;
 	m->host = host;
@@ -84,6 +87,7 @@ int mmu_init(struct mmu *m, struct alloc *alloc, struct slots *slots, struct hos
 void mmu_destroy(struct mmu *m)
 {
 	m->ops->destroy(m);
+	host_changes_destroy(&m->own_changes);
 	mutex_destroy(&m->flush_lock);
 	rwlock_destroy(&m->lock);
 }

@@ -10,6 +10,7 @@
 
 #include "mem/alloc.h"
 #include "mem/host.h"
+#include "mem/host_changes.h"
 #include "mem/slots.h"
 #include "mmu/spte.h"
 #include "mmu/vcpu.h"
@@ -80,12 +81,13 @@ struct mmu {
 	struct atomic32 flush_policy;	/* (a) enum flush_policy */
 	struct atomic64 max_pages;	/* (a) shadow pages; 0: by the memory's size */
 
-	/* Host memory being taken away: mmu/notifier.h. */
-	struct atomic64 invalidate_seq;	/* (a) written under lock */
-	unsigned int invalidate_count;	/* [l] */
-	hva_t invalidate_start;		/* [l] hull of the open invalidations */
-	hva_t invalidate_end;		/* [l] */
-	struct atomic32 invalidations_open; /* (a) invalidate_count, for a look without it */
+	/*
+	 * Host memory being taken away: mmu/notifier.h.  (c) set changes before
+	 * mmu_init() if it is shared, or leave it NULL for own_changes.
+	 */
+	struct host_changes *changes;
+	struct host_changes own_changes;
+	struct atomic64 invalidate_seq;	/* (a) ended ones that met a slot */
 
 	/* The flush debt: mmu/flush.h. */
 	struct atomic64 owed;		/* (a) */

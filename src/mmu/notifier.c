@@ -13,15 +13,9 @@
 struct unmap {
 	struct mmu *mmu;
 	hva_t start, end;
-	bool overlaps;
 	uint64_t n_zapped;		/* since the debt was last recorded */
 	bool any_zapped;
 };
-
-static void note_overlap(void *ctx, struct memslot *slot UNUSED)
-{
-	((struct unmap *)ctx)->overlaps = true;
-}
 
 static void record_debt(struct mmu *m, struct unmap *u) REQUIRES(m->lock)
 {
@@ -61,75 +55,58 @@ static void unmap_slot(void *ctx, struct memslot *slot) NO_THREAD_SAFETY
 	}
 }
 
-/* WINDOW_UNION: the hull of all that are open; it shrinks only to nothing. */
-static void open_window(struct mmu *m, hva_t start, hva_t end) REQUIRES(m->lock)
+static void note_slot(void *ctx, struct memslot *slot UNUSED)
 {
-	atomic32_fetch_add(&m->invalidations_open, 1);
-	/* WINDOW_UNITS: what it is compared with are addresses. */
-	if (!rule(WINDOW_UNITS)) {
-		start >>= PAGE_SHIFT;
-		end >>= PAGE_SHIFT;
-	}
-	if (m->invalidate_count++ == 0 || !rule(WINDOW_UNION)) {
-		m->invalidate_start = start;
-		m->invalidate_end = end;
-		return;
-	}
-	m->invalidate_start = MIN(m->invalidate_start, start);
-	m->invalidate_end = MAX(m->invalidate_end, end);
+	*(bool *)ctx = true;
+}
+
+static bool meets_slot(struct mmu *m, hva_t start, hva_t end)
+{
+	bool meets = false;
+
+	rcu_read_begin();
+	slot_tree_visit_hva(slots_current(m->slots)->by_hva, start, end, note_slot, &meets);
+	rcu_read_end();
+	return meets;
 }
 
 /*
- * No RCU section: the slots stay as they are until the end.  And no slots_lock: who has
- * it may be waiting for that end (NOTIFIER_NEVER_TAKES_SLOTS_LOCK).
+ * The slots may be replaced meanwhile, but not go: their end waits for this section.
+ * What comes into being is of no concern, as it finds the change on record.
  */
-static const struct slot_set *slots_until_end(struct mmu *m) NO_THREAD_SAFETY
+static void unmap(struct unmap *u)
 {
-	const struct slot_set *set;
+	struct mmu *m = u->mmu;
 
-	if (rule(NOTIFIER_NEVER_TAKES_SLOTS_LOCK))
-		return slots_current(m->slots);
-	mutex_lock(&m->slots->lock);
-	set = slots_current(m->slots);
-	mutex_unlock(&m->slots->lock);
-	return set;
+	rwlock_wrlock(&m->lock);
+	rcu_read_begin();
+	slot_tree_visit_hva(slots_current(m->slots)->by_hva, u->start, u->end, unmap_slot, u);
+	rcu_read_end();
+	record_debt(m, u);
+	rwlock_wrunlock(&m->lock);
 }
 
-void mmu_invalidate_begin(struct mmu *m, hva_t start, hva_t end, struct invalidation *inv)
+void mmu_withdraw(struct mmu *m, hva_t start, hva_t end)
 {
 	struct unmap u = { .mmu = m, .start = start, .end = end };
-	const struct slot_set *set;
 
 	mmu_count(m, mmu_notifier_invalidations);
-	slots_invalidate_begin(m->slots);
-	set = slots_until_end(m);
-	slot_tree_visit_hva(set->by_hva, start, end, note_overlap, &u);
-	*inv = (struct invalidation){ .mmu = m, .overlaps = u.overlaps };
-	if (!u.overlaps)
+	/* Who has it may be waiting for memory, and its provider for this. */
+	if (!rule(NOTIFIER_NEVER_TAKES_SLOTS_LOCK)) {
+		mutex_lock(&m->slots->lock);
+		mutex_unlock(&m->slots->lock);
+	}
+	if (!meets_slot(m, start, end))
 		return;
 	mmu_count(m, mmu_notifier_overlaps);
 	trace_unmap_hva_range(start, end);
-
-	/*
-	 * COUNT_INC_THEN_ZAP_SAME_CS: a fault that has resolved the page
-	 * already finds the count raised, or its translation is dropped here.
-	 */
-	rwlock_wrlock(&m->lock);
-	if (rule(COUNT_INC_THEN_ZAP_SAME_CS))
-		open_window(m, start, end);
 	if (mutant(FLUSH_BEFORE_CLEAR)) {
+		rwlock_wrlock(&m->lock);
 		flush_owe(m);
+		rwlock_wrunlock(&m->lock);
 		flush_settle(m);
 	}
-	slot_tree_visit_hva(set->by_hva, start, end, unmap_slot, &u);
-	record_debt(m, &u);
-	if (!rule(COUNT_INC_THEN_ZAP_SAME_CS)) {
-		rwlock_wrunlock(&m->lock);
-		rwlock_wrlock(&m->lock);
-		open_window(m, start, end);
-	}
-	rwlock_wrunlock(&m->lock);
-
+	unmap(&u);
 	/*
 	 * Also if nothing was mapped: somebody else may have dropped a
 	 * translation of these pages and not have flushed yet.
@@ -139,31 +116,43 @@ void mmu_invalidate_begin(struct mmu *m, hva_t start, hva_t end, struct invalida
 		flush_settle(m);
 }
 
+void mmu_restore(struct mmu *m, hva_t start, hva_t end)
+{
+	/* A slot that comes later than this look finds the change done. */
+	if (meets_slot(m, start, end) && rule(SEQ_INC_BEFORE_COUNT_DEC))
+		atomic64_fetch_add(&m->invalidate_seq, 1);
+}
+
+/*
+ * OPEN_BEFORE_ZAP: a fault that has resolved the page already finds the change on
+ * record, or its translation is dropped here: it installs under the MMU lock.
+ * OPEN_WITHOUT_SLOT: a slot made over the range meanwhile must meet it.
+ */
+void mmu_invalidate_begin(struct mmu *m, hva_t start, hva_t end, struct invalidation *inv)
+{
+	*inv = (struct invalidation){ .mmu = m, .change = { .start = start, .end = end } };
+	if (rule(OPEN_BEFORE_ZAP) && (rule(OPEN_WITHOUT_SLOT) || meets_slot(m, start, end)))
+		host_change_open(m->changes, &inv->change, start, end);
+	mmu_withdraw(m, start, end);
+	if (!rule(OPEN_BEFORE_ZAP))
+		host_change_open(m->changes, &inv->change, start, end);
+}
+
 void mmu_invalidate_end(struct invalidation *inv)
 {
 	struct mmu *m = inv->mmu;
 
-	if (inv->overlaps) {
-		rwlock_wrlock(&m->lock);
-		/* A fault that sees the count gone must see the sequence moved. */
-		if (rule(SEQ_INC_BEFORE_COUNT_DEC))
-			atomic64_store_release(&m->invalidate_seq,
-					       atomic64_load_relaxed(&m->invalidate_seq) + 1);
-		bug_on(!m->invalidate_count);
-		m->invalidate_count--;
-		atomic32_fetch_add(&m->invalidations_open, (uint32_t)-1);
-		rwlock_wrunlock(&m->lock);
-	}
-	/* BEGIN_END_BALANCED: also if no slot was met. */
-	if (inv->overlaps || rule(BEGIN_END_BALANCED))
-		slots_invalidate_end(m->slots);
+	/* A fault that does not see it on record must see the sequence moved. */
+	mmu_restore(m, inv->change.start, inv->change.end);
+	if (rule(BEGIN_END_BALANCED) || meets_slot(m, inv->change.start, inv->change.end))
+		host_change_close(m->changes, &inv->change);
 }
 
+/* The record first: see mmu_invalidate_end(). */
 bool mmu_invalidate_retry(const struct mmu *m, uint64_t seq, hva_t start, hva_t end)
 {
-	if (m->invalidate_count && start < m->invalidate_end && end > m->invalidate_start)
-		return true;
-	return atomic64_load_acquire(&m->invalidate_seq) != seq;
+	return host_changes_meet(m->changes, start, end) ||
+	       atomic64_load_acquire(&m->invalidate_seq) != seq;
 }
 
 struct ageing {

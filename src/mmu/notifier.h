@@ -4,7 +4,7 @@
  *
  * Whoever unmaps, moves, replaces or protects host memory calls begin before and
  * end after.  When begin has returned, no vCPU uses the range, and none will
- * before end.
+ * before end.  Slots may come and go in between.
  */
 #ifndef MMU_NOTIFIER_H
 #define MMU_NOTIFIER_H
@@ -14,17 +14,25 @@
 /* Between begin and end; the caller's, on its stack. */
 struct invalidation {
 	struct mmu *mmu;
-	bool overlaps;		/* begin raised the count: so end lowers it */
+	struct host_change change;
 };
 
-/* Any thread, not in guest mode, no lock held; must not be interrupted by code
- * that changes slots.  Every begin needs its end, on the same thread. */
+/* Any thread, not in guest mode, no lock held.  Every begin needs its end, on whatever
+ * thread. */
 void mmu_invalidate_begin(struct mmu *m, hva_t start, hva_t end, struct invalidation *inv);
 void mmu_invalidate_end(struct invalidation *inv);
 
-/* For a fault, under the MMU lock: has the range changed since @seq was read? */
-bool mmu_invalidate_retry(const struct mmu *m, uint64_t seq, hva_t start, hva_t end)
-	REQUIRES_SHARED(m->lock);
+/*
+ * The same in parts, where several MMUs share the record (m->changes): put it on
+ * record, withdraw from each; change; restore to each, take it off the record.  An MMU
+ * that comes or goes meanwhile need not be told.
+ */
+void mmu_withdraw(struct mmu *m, hva_t start, hva_t end);
+void mmu_restore(struct mmu *m, hva_t start, hva_t end);
+
+/* Has the range changed since @seq was read, or is it about to?  For a fault: in the
+ * section of the MMU lock in which it installs. */
+bool mmu_invalidate_retry(const struct mmu *m, uint64_t seq, hva_t start, hva_t end);
 
 enum age {
 	AGE_TEST,

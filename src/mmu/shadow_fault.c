@@ -471,21 +471,12 @@ static enum mmu_verdict fault_found(struct mmu_vcpu *v, struct shadow_fault *sf)
 	return mmu_verdict_of_fault(verdict);
 }
 
-/*
- * A table of the guest's could not be read.  If the host has no such page it may have
- * none only for a moment, while its memory is being exchanged.
- */
-static enum mmu_verdict walk_was_blocked(struct mmu_vcpu *v, enum guest_verdict why, uint64_t seq)
+/* A table of the guest's could not be read. */
+static enum mmu_verdict walk_was_blocked(struct mmu_vcpu *v, enum guest_verdict why)
 {
 	enum mmu_verdict verdict = mmu_verdict_of_guest(why);
 
-	if (why == GUEST_ABSENT) {
-		rwlock_rdlock(&v->mmu->lock);
-		if (mmu_invalidate_retry(v->mmu, seq, 0, ~0ull))
-			verdict = MMU_RETRY;
-		rwlock_rdunlock(&v->mmu->lock);
-	}
-	/* Who has the invalidation open may need this processor to end it. */
+	/* The thread we raced with may need this processor to make progress. */
 	if (verdict == MMU_RETRY && !mutant(RETRY_KEEPS_PROCESSOR))
 		fault_count(v, FAULT_RETRY);
 	return verdict;
@@ -499,7 +490,6 @@ static enum mmu_verdict fault(struct mmu_vcpu *v, gva_t gva, enum access access,
 			      struct mmu_result *result)
 {
 	struct shadow_fault sf = { .walk = { .gva = gva, .access = access } };
-	uint64_t seq = atomic64_load_acquire(&v->mmu->invalidate_seq);
 
 	vcpu_count(v, pf_taken);
 	sf.gpt_seq = atomic64_load_acquire(&v->mmu->shadow->gpt_seq);
@@ -508,7 +498,7 @@ static enum mmu_verdict fault(struct mmu_vcpu *v, gva_t gva, enum access access,
 		result->error_code = sf.walk.error_code;
 		return MMU_GUEST_FAULT;
 	case WALK_BLOCKED:
-		return walk_was_blocked(v, sf.walk.blocked, seq);
+		return walk_was_blocked(v, sf.walk.blocked);
 	case WALK_MISS:
 	case WALK_RACED:
 		return MMU_RETRY;

@@ -29,8 +29,8 @@ enum lock_rank {
 	RANK_VM,		/* vm->lock: vCPU creation, capabilities */
 	RANK_VCPU,		/* vcpu->lock: one call at a time */
 	RANK_SLOTS,		/* slots_lock: who changes the memory slots */
-	RANK_MN,		/* count of open invalidations */
 	RANK_MMU,		/* mmu->lock */
+	RANK_CHANGES,		/* the changes of host memory on record */
 	RANK_FLUSH,		/* one flush round at a time */
 	RANK_ALLOC,		/* free lists */
 	RANK_RESERVATION,	/* our own memory */

@@ -4,11 +4,22 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 void wait_on(struct atomic32 *word, uint32_t value)
 {
 	syscall(SYS_futex, &word->v, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+}
+
+void wait_on_for(struct atomic32 *word, uint32_t value, uint32_t microseconds)
+{
+	struct timespec t = {
+		.tv_sec = microseconds / 1000000,
+		.tv_nsec = (long)(microseconds % 1000000) * 1000,
+	};
+
+	syscall(SYS_futex, &word->v, FUTEX_WAIT_PRIVATE, value, &t, NULL, 0);
 }
 
 void wait_wake_all(struct atomic32 *word)

@@ -199,13 +199,12 @@ static void what_no_slot_has_costs_no_mmu_lock(void **state)
 	assert_int_equal(vm_stat(vm, VM_STAT_remote_tlb_flush_requests), 0);
 	assert_true(seq_now(vm) == seq);
 	watch_mutex(NULL);
-	/* It was closed all the same: the slots can change. */
-	assert_int_equal(vm->slots.mn_active, 0);
-	vm_slot(vm, 2, BYTES(2000), 0, 1, 0);
+	/* It was closed all the same. */
+	assert_int_equal(atomic32_load_relaxed(&vm->mmu.changes->n_open), 0);
 }
 
-/* COUNT_INC_THEN_ZAP_SAME_CS: one section at the beginning, one at the end. */
-static void an_invalidation_takes_the_mmu_lock_twice(void **state)
+/* To zap.  Its end concerns only the record. */
+static void an_invalidation_takes_the_mmu_lock_once(void **state)
 {
 	struct test_vm *vm = *state;
 	uint64_t n = hook_count(HOOK_WRLOCK);
@@ -214,7 +213,7 @@ static void an_invalidation_takes_the_mmu_lock_twice(void **state)
 	begin(vm, 3, 1, &inv);
 	assert_int_equal(hook_count(HOOK_WRLOCK), n + 1);
 	mmu_invalidate_end(&inv);
-	assert_int_equal(hook_count(HOOK_WRLOCK), n + 2);
+	assert_int_equal(hook_count(HOOK_WRLOCK), n + 1);
 }
 
 /* FLUSH_BEFORE_FREE */
@@ -319,7 +318,7 @@ static void invalidate_while_it_is_deleted(void *ctx)
 	struct invalidation inv;
 
 	begin(d->vm, 3, 1, &inv);
-	d->found = inv.overlaps && !is_mapped(d->vm, 3);
+	d->found = !is_mapped(d->vm, 3);
 	mmu_invalidate_end(&inv);
 }
 
@@ -355,8 +354,8 @@ static void faults_retry_while_an_invalidation_of_their_page_is_open(void **stat
 	assert_int_equal(vcpu_stat(&vm->vcpu[0], VCPU_STAT_pf_retry), 2);
 }
 
-/* WINDOW_UNION: their hull, until the last has ended. */
-static void overlapping_invalidations_share_a_window(void **state)
+/* WINDOW_UNION: each for itself, and all of them. */
+static void a_fault_meets_every_open_invalidation_and_nothing_between(void **state)
 {
 	struct test_vm *vm = *state;
 	struct invalidation a, b, c;
@@ -369,22 +368,96 @@ static void overlapping_invalidations_share_a_window(void **state)
 	begin(vm, 20, 1, &b);
 	begin(vm, 5, 1, &c);
 	for (uint64_t page = 0; page < 30; page++)
-		assert_int_equal(retries(vm, seq, page), page >= 5 && page < 21);
-	/* The one that made it wide has gone; the window stays. */
+		assert_int_equal(retries(vm, seq, page), page == 5 || page == 10 || page == 11 ||
+								 page == 20);
 	mmu_invalidate_end(&c);
 	seq = seq_now(vm);
 	for (uint64_t page = 0; page < 30; page++)
-		assert_int_equal(retries(vm, seq, page), page >= 5 && page < 21);
+		assert_int_equal(retries(vm, seq, page), page == 10 || page == 11 || page == 20);
 	mmu_invalidate_end(&a);
 	mmu_invalidate_end(&b);
 	seq = seq_now(vm);
 	for (uint64_t page = 0; page < 30; page++)
 		assert_false(retries(vm, seq, page));
-	/* The next window begins anew. */
-	begin(vm, 25, 1, &a);
-	for (uint64_t page = 0; page < 30; page++)
-		assert_int_equal(retries(vm, seq, page), page == 25);
-	mmu_invalidate_end(&a);
+}
+
+/* OPEN_WITHOUT_SLOT.  The thread that has it open may itself change slots. */
+static void slots_come_and_go_while_an_invalidation_is_open(void **state)
+{
+	struct test_vm *vm = *state;
+	struct invalidation inv;
+	uint64_t seq;
+
+	assert_int_equal(set_slot(&vm->slots, 0, 0, 0, 0, 0), 0);
+	assert_int_equal(set_slot(&vm->slots, 1, 0, 0, 0, 0), 0);
+	begin(vm, 3, 1, &inv);
+	vm_slot(vm, 0, 0, 0, N_PAGES, 0);
+	seq = seq_now(vm);
+	assert_int_equal(fault(vm, 3, true), FAULT_RETRY);
+	assert_int_equal(fault(vm, 4, true), FAULT_FIXED);
+	mmu_invalidate_end(&inv);
+	/* What was found before the end is void, though begin met no slot. */
+	assert_true(retries(vm, seq, 3));
+	assert_int_equal(fault(vm, 3, true), FAULT_FIXED);
+
+	begin(vm, 3, 1, &inv);
+	assert_int_equal(set_slot(&vm->slots, 0, 0, 0, 0, 0), 0);
+	assert_int_equal(fault(vm, 3, true), FAULT_MMIO);
+	mmu_invalidate_end(&inv);
+	assert_int_equal(atomic32_load_relaxed(&vm->mmu.changes->n_open), 0);
+}
+
+/* NOTIFIER_NEVER_TAKES_SLOTS_LOCK */
+static void an_invalidation_takes_no_slots_lock(void **state)
+{
+	struct test_vm *vm = *state;
+	struct invalidation inv;
+
+	watch_mutex(&vm->slots.lock);
+	begin(vm, 3, 1, &inv);
+	mmu_invalidate_end(&inv);
+	assert_int_equal(watched_locks(), 0);
+	watch_mutex(NULL);
+}
+
+struct faulter {
+	struct test_vm *vm;
+	pthread_t thread;
+	sem_t sleeps;
+	enum fault_verdict verdict;
+};
+
+static void note_sleep(void *ctx)
+{
+	sem_post(&((struct faulter *)ctx)->sleeps);
+}
+
+static void *fault_until_fixed(void *arg)
+{
+	struct faulter *f = arg;
+
+	do
+		f->verdict = fault(f->vm, 3, true);
+	while (f->verdict == FAULT_RETRY);
+	return NULL;
+}
+
+static void a_fault_sleeps_until_the_invalidation_of_its_page_ends(void **state)
+{
+	struct test_vm *vm = *state;
+	struct faulter f = { .vm = vm };
+	struct invalidation inv;
+
+	sem_init(&f.sleeps, 0, 0);
+	begin(vm, 3, 1, &inv);
+	hook_once(HOOK_WAIT, note_sleep, &f);
+	thread_start(&f.thread, fault_until_fixed, &f);
+	sem_wait(&f.sleeps);
+	assert_false(is_mapped(vm, 3));
+	mmu_invalidate_end(&inv);
+	thread_end(f.thread);
+	assert_int_equal(f.verdict, FAULT_FIXED);
+	sem_destroy(&f.sleeps);
 }
 
 static void the_end_of_an_invalidation_moves_the_sequence(void **state)
@@ -405,8 +478,8 @@ static void the_end_of_an_invalidation_moves_the_sequence(void **state)
 	assert_true(seq_now(vm) == seq + 2);
 }
 
-/* A large page is wider than the access that asked for it. */
-static void a_large_page_meets_an_invalidation_of_any_of_its_parts(void **state UNUSED)
+/* It is wider than the access that asked for it. */
+static void a_large_page_of_which_a_part_changes_is_used_by_its_small_ones(void **state UNUSED)
 {
 	struct test_vm *vm = vm_make_sim(1, 1024);
 	struct invalidation inv;
@@ -414,15 +487,43 @@ static void a_large_page_meets_an_invalidation_of_any_of_its_parts(void **state 
 	vm->sim.level = LEVEL_2M;
 	vm_slot(vm, 0, 0, 0, 1024, 0);
 	begin(vm, 511, 1, &inv);
-	assert_int_equal(fault(vm, 3, true), FAULT_RETRY);
-	assert_int_equal(fault(vm, 512, true), FAULT_FIXED);
-	mmu_invalidate_end(&inv);
 	assert_int_equal(fault(vm, 3, true), FAULT_FIXED);
-	assert_int_equal(vm_stat(vm, VM_STAT_pages_2m), 2);
-	begin(vm, 511, 1, &inv);
-	mmu_invalidate_end(&inv);
+	assert_int_equal(vm_stat(vm, VM_STAT_pages_4k), 1);
+	assert_int_equal(fault(vm, 511, true), FAULT_RETRY);
+	assert_int_equal(fault(vm, 512, true), FAULT_FIXED);
 	assert_int_equal(vm_stat(vm, VM_STAT_pages_2m), 1);
+	mmu_invalidate_end(&inv);
+	begin(vm, 1023, 1, &inv);
+	mmu_invalidate_end(&inv);
+	assert_int_equal(vm_stat(vm, VM_STAT_pages_2m), 0);
 	vm_free(vm);
+}
+
+struct part {
+	struct test_vm *vm;
+	struct invalidation inv;
+};
+
+static void open_a_part(void *ctx)
+{
+	struct part *p = ctx;
+
+	begin(p->vm, 511, 1, &p->inv);
+}
+
+static void a_large_page_of_which_a_part_began_to_change_is_not_installed(void **state UNUSED)
+{
+	struct part p = { .vm = vm_make_sim(1, 1024) };
+
+	p.vm->sim.level = LEVEL_2M;
+	vm_slot(p.vm, 0, 0, 0, 1024, 0);
+	hook_once(HOOK_RDLOCK, open_a_part, &p);
+	assert_int_equal(fault(p.vm, 3, true), FAULT_RETRY);
+	assert_int_equal(vm_stat(p.vm, VM_STAT_pages_2m), 0);
+	mmu_invalidate_end(&p.inv);
+	assert_int_equal(fault(p.vm, 3, true), FAULT_FIXED);
+	assert_int_equal(vm_stat(p.vm, VM_STAT_pages_2m), 1);
+	vm_free(p.vm);
 }
 
 /* --- faults that race ----------------------------------------------------------- */
@@ -591,7 +692,7 @@ static void a_translation_that_led_nowhere_is_dropped(void **state)
 	mmu_host_fault(&vm->vcpu[0], page_hva(vm, 3) + 123);
 	assert_false(is_mapped(vm, 3));
 	assert_true(is_mapped(vm, 4));
-	assert_int_equal(vm->mmu.invalidate_count, 0);
+	assert_int_equal(atomic32_load_relaxed(&vm->mmu.changes->n_open), 0);
 }
 
 /* --- everybody at once -------------------------------------------------------------- */
@@ -718,7 +819,7 @@ static void no_vcpu_reads_a_page_that_was_taken_back(void **state UNUSED)
 	for (int i = 0; i < 2; i++)
 		thread_end(vcpu[i]);
 	assert_no_thread_failed();
-	assert_int_equal(f.vm->mmu.invalidate_count, 0);
+	assert_int_equal(atomic32_load_relaxed(&f.vm->mmu.changes->n_open), 0);
 	assert_true(vcpu_stat(&f.vm->vcpu[0], VCPU_STAT_pf_fixed) > 0);
 	vm_free(f.vm);
 }
@@ -734,15 +835,19 @@ int main(void)
 		notifier_test(everything_goes_with_everything),
 		cmocka_unit_test(a_large_one_lets_others_in_and_has_said_what_it_owes),
 		notifier_test(what_no_slot_has_costs_no_mmu_lock),
-		notifier_test(an_invalidation_takes_the_mmu_lock_twice),
+		notifier_test(an_invalidation_takes_the_mmu_lock_once),
 		notifier_test(a_vcpu_has_forgotten_the_page_when_begin_returns),
 		notifier_test(begin_waits_for_a_vcpu_that_may_be_using_the_page),
 		notifier_test(a_debt_of_somebody_else_is_paid_before_begin_returns),
 		notifier_test(a_slot_about_to_go_is_still_found_by_the_notifier),
 		notifier_test(faults_retry_while_an_invalidation_of_their_page_is_open),
-		notifier_test(overlapping_invalidations_share_a_window),
+		notifier_test(a_fault_meets_every_open_invalidation_and_nothing_between),
+		notifier_test(slots_come_and_go_while_an_invalidation_is_open),
+		notifier_test(an_invalidation_takes_no_slots_lock),
+		notifier_test(a_fault_sleeps_until_the_invalidation_of_its_page_ends),
 		notifier_test(the_end_of_an_invalidation_moves_the_sequence),
-		cmocka_unit_test(a_large_page_meets_an_invalidation_of_any_of_its_parts),
+		cmocka_unit_test(a_large_page_of_which_a_part_changes_is_used_by_its_small_ones),
+		cmocka_unit_test(a_large_page_of_which_a_part_began_to_change_is_not_installed),
 		notifier_test(a_page_resolved_before_an_invalidation_is_not_installed),
 		notifier_test(an_invalidation_just_before_the_lock_is_noticed_under_it),
 		notifier_test(a_page_of_a_slot_that_was_replaced_is_not_installed),

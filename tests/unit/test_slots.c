@@ -591,100 +591,60 @@ static void slots_without_memory_are_not_made(void **state UNUSED)
 	free(s);
 }
 
-/* --- invalidations and updates ----------------------------------------- */
+/* --- updates beside others --------------------------------------------- */
 
-struct update {
-	struct recorder *r;
-	sem_t moment;		/* it waits, or it has finished */
-	bool waited, finished;
-	int err;
+struct waiter {
+	struct slots *slots;
+	uint64_t version;
+	sem_t sleeps;
 };
 
 static void note_that_it_waits(void *ctx)
 {
-	struct update *u = ctx;
-
-	u->waited = true;
-	sem_post(&u->moment);
+	sem_post(&((struct waiter *)ctx)->sleeps);
 }
 
-static void *update_slots(void *arg)
+static void *wait_for_next(void *arg)
 {
-	struct update *u = arg;
+	struct waiter *w = arg;
 
-	u->err = set(u->r, 1, 50, 3, 0);
-	u->finished = true;
-	sem_post(&u->moment);
+	while (atomic_ptr_load_acquire(&w->slots->current) && w->version) {
+		uint64_t now;
+
+		rcu_read_begin();
+		now = slots_current(w->slots)->version;
+		rcu_read_end();
+		if (now != w->version)
+			break;
+		slots_wait_for_next(w->slots, w->version);
+	}
 	return NULL;
 }
 
-/* START_END_SAME_SLOTS */
-static void an_update_waits_for_the_last_open_invalidation(void **state)
-{
-	struct update u = { .r = *state };
-	const struct slot_set *before;
-	pthread_t t;
-
-	sem_init(&u.moment, 0, 0);
-	assert_int_equal(set(u.r, 0, 5, 3, 0), 0);
-	before = slots_current(&u.r->slots);
-	slots_invalidate_begin(&u.r->slots);
-	slots_invalidate_begin(&u.r->slots);
-	hook_once(HOOK_WAIT, note_that_it_waits, &u);
-	thread_start(&t, update_slots, &u);
-	sem_wait(&u.moment);
-	assert_true(u.waited);
-	assert_ptr_equal(slots_current(&u.r->slots), before);
-
-	/* One is still open. */
-	slots_invalidate_end(&u.r->slots);
-	assert_ptr_equal(slots_current(&u.r->slots), before);
-	slots_invalidate_end(&u.r->slots);
-	sem_wait(&u.moment);
-	thread_end(t);
-	assert_true(u.finished);
-	assert_int_equal(u.err, 0);
-	assert_int_equal(slot_at(&u.r->slots, PAGES(50)), 1);
-	sem_destroy(&u.moment);
-}
-
-static void an_invalidation_takes_no_slots_lock(void **state)
+/* What a fault does that meets a slot on its way out. */
+static void who_waits_for_the_next_version_is_woken_by_it(void **state)
 {
 	struct recorder *r = *state;
+	struct waiter w = { .slots = &r->slots };
+	pthread_t t;
 
-	watch_mutex(&r->slots.lock);
 	assert_int_equal(set(r, 0, 5, 3, 0), 0);
-	assert_int_equal(watched_locks(), 1);
-	slots_invalidate_begin(&r->slots);
-	slots_invalidate_end(&r->slots);
-	assert_int_equal(watched_locks(), 1);
-	watch_mutex(NULL);
+	w.version = slots_current(&r->slots)->version;
+	sem_init(&w.sleeps, 0, 0);
+	hook_once(HOOK_WAIT, note_that_it_waits, &w);
+	thread_start(&t, wait_for_next, &w);
+	sem_wait(&w.sleeps);
+	assert_int_equal(set(r, 1, 50, 3, 0), 0);
+	thread_end(t);
+	sem_destroy(&w.sleeps);
+	/* And does not wait for what has been. */
+	slots_wait_for_next(&r->slots, w.version);
 }
 
 struct race {
 	struct recorder *r;
 	struct atomic32 stop;
 };
-
-/* Between begin and end the set must be the same. */
-static void *invalidate_and_look(void *arg)
-{
-	struct race *race = arg;
-	struct slots *s = &race->r->slots;
-
-	while (!atomic32_load_relaxed(&race->stop)) {
-		const struct slot_set *set;
-		uint64_t version;
-
-		slots_invalidate_begin(s);
-		set = slots_current(s);
-		version = set->version;
-		for (int i = 0; i < 20; i++)
-			note_unless(slots_current(s) == set && set->version == version);
-		slots_invalidate_end(s);
-	}
-	return NULL;
-}
 
 static void *look_up(void *arg)
 {
@@ -703,13 +663,13 @@ static void *look_up(void *arg)
 	return NULL;
 }
 
-static void readers_and_notifiers_run_beside_updates(void **state)
+static void readers_run_beside_updates(void **state)
 {
 	struct race race = { .r = *state };
 	pthread_t t[4];
 
 	for (int i = 0; i < 4; i++)
-		thread_start(&t[i], i < 2 ? invalidate_and_look : look_up, &race);
+		thread_start(&t[i], look_up, &race);
 	for (unsigned int i = 0; i < STEPS(400); i++) {
 		uint32_t id = i % 16;
 
@@ -879,9 +839,8 @@ int main(void)
 		slots_test(mmio_is_zapped_before_a_wrapped_generation_is_visible),
 		slots_test(a_change_without_memory_changes_nothing_and_works_later),
 		cmocka_unit_test(slots_without_memory_are_not_made),
-		slots_test(an_update_waits_for_the_last_open_invalidation),
-		slots_test(an_invalidation_takes_no_slots_lock),
-		slots_test(readers_and_notifiers_run_beside_updates),
+		slots_test(who_waits_for_the_next_version_is_woken_by_it),
+		slots_test(readers_run_beside_updates),
 		slots_test(random_changes_agree_with_a_naive_model),
 	};
 

@@ -139,6 +139,8 @@ int __real_pthread_mutex_lock(pthread_mutex_t *lock);
 int __wrap_pthread_mutex_lock(pthread_mutex_t *lock);
 void __real_wait_on(struct atomic32 *word, uint32_t value);
 void __wrap_wait_on(struct atomic32 *word, uint32_t value);
+void __real_wait_on_for(struct atomic32 *word, uint32_t value, uint32_t microseconds);
+void __wrap_wait_on_for(struct atomic32 *word, uint32_t value, uint32_t microseconds);
 void __real_rcu_synchronize(void);
 void __wrap_rcu_synchronize(void);
 
@@ -177,6 +179,12 @@ void __wrap_wait_on(struct atomic32 *word, uint32_t value)
 {
 	come_to(HOOK_WAIT);
 	__real_wait_on(word, value);
+}
+
+void __wrap_wait_on_for(struct atomic32 *word, uint32_t value, uint32_t microseconds)
+{
+	come_to(HOOK_WAIT);
+	__real_wait_on_for(word, value, microseconds);
 }
 
 void __wrap_rcu_synchronize(void)

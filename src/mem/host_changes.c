@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+#include "mem/host_changes.h"
+
+#include "base/bug.h"
+#include "sync/rule.h"
+#include "sync/wait.h"
+
+/* How long a vCPU that waits may be deaf to signals. */
+#define MOMENT_US 1000
+/* About as long as a small change takes. */
+#ifndef SPINS
+#define SPINS 128
+#endif
+
+void host_changes_init(struct host_changes *c)
+{
+	*c = (struct host_changes){ 0 };
+	mutex_init(&c->lock, RANK_CHANGES);
+	CDS_INIT_LIST_HEAD(&c->open);
+}
+
+void host_changes_destroy(struct host_changes *c)
+{
+	mutex_destroy(&c->lock);
+}
+
+void host_change_open(struct host_changes *c, struct host_change *change, hva_t start, hva_t end)
+{
+	/* WINDOW_UNITS: what it is compared with are addresses. */
+	if (!rule(WINDOW_UNITS)) {
+		start >>= PAGE_SHIFT;
+		end >>= PAGE_SHIFT;
+	}
+	change->start = start;
+	change->end = end;
+	change->is_open = true;
+	mutex_lock(&c->lock);
+	cds_list_add(&change->node, &c->open);
+	atomic32_fetch_add(&c->n_open, 1);
+	mutex_unlock(&c->lock);
+}
+
+void host_change_close(struct host_changes *c, struct host_change *change)
+{
+	if (!change->is_open)
+		return;
+	change->is_open = false;
+	mutex_lock(&c->lock);
+	cds_list_del(&change->node);
+	bug_on(!atomic32_fetch_add(&c->n_open, (uint32_t)-1));
+	mutex_unlock(&c->lock);
+	/* Full barriers: a sleeper that is not seen here sees that it is closed. */
+	atomic32_fetch_add(&c->n_closed, 1);
+	if (atomic32_load_relaxed(&c->n_asleep) && !mutant(END_WAKES_NOBODY))
+		wait_wake_all(&c->n_closed);
+}
+
+bool host_changes_meet(struct host_changes *c, hva_t start, hva_t end)
+{
+	struct host_change *change;
+	bool meets = false;
+
+	if (likely(!atomic32_load_acquire(&c->n_open)))
+		return false;
+	mutex_lock(&c->lock);
+	cds_list_for_each_entry(change, &c->open, node) {
+		meets |= start < change->end && end > change->start;
+		/* WINDOW_UNION: all that are open, not only the latest. */
+		if (meets || !rule(WINDOW_UNION))
+			break;
+	}
+	mutex_unlock(&c->lock);
+	return meets;
+}
+
+void host_changes_wait(struct host_changes *c, hva_t start, hva_t end)
+{
+	uint32_t closed = atomic32_load_acquire(&c->n_closed);
+
+	lock_assert_none_from(RANK_SLOTS);
+	for (int i = 0; i < SPINS; i++) {
+		if (atomic32_load_acquire(&c->n_closed) != closed)
+			return;
+		cpu_relax();
+	}
+	atomic32_fetch_add(&c->n_asleep, 1);
+	closed = atomic32_load_acquire(&c->n_closed);
+	if (host_changes_meet(c, start, end))
+		wait_on_for(&c->n_closed, closed, MOMENT_US);
+	atomic32_fetch_add(&c->n_asleep, (uint32_t)-1);
+}
