@@ -8,7 +8,9 @@
  */
 #include "kvm/call.h"
 
+#include <linux/fs.h>
 #include <linux/ioctl.h>
+#include <sys/ioctl.h>
 #include <umbra/umbra.h>
 
 #include "base/guarded.h"
@@ -140,23 +142,71 @@ static long dispatch(const struct file *file, struct call *c)
 	return result;
 }
 
-long umbra_ioctl(int fd, unsigned long request, uintptr_t arg)
+/* What the kernel answers for any file, before it asks whose it is. */
+static bool answer_for_any_file(const struct call *c, const struct file *file, long *result)
 {
-	struct file *file = file_get(fd);
-	struct call c = { .request = (uint32_t)request, .fd = fd, .arg = arg };
+	switch (file->kind == FILE_PATH ? 0 : c->request) {
+	case 0:
+		*result = -EBADF;
+		return true;
+	case FIOCLEX:
+	case FIONCLEX:
+	case FIONBIO:
+	case FIOASYNC:
+	case FIGETBSZ:
+		*result = ioctl(c->fd, c->request, c->arg) ? -errno : 0;
+		return true;
+	case FIOQSIZE:
+		*result = -ENOTTY;
+		return true;
+	}
+	return false;
+}
+
+/*
+ * KVM_RUN is called a million times a second and nobody calls it on a pipe: there
+ * the number is believed.  (Verifying costs a system call, which a client's seccomp
+ * filter may not even allow its vCPU threads.)
+ */
+static struct file *find_file(int fd, uint32_t request)
+{
+	struct file *file = request == KVM_RUN ? file_get_unverified(fd) : file_get(fd);
 	bool was;
-	long result;
+
+	if (file || _IOC_TYPE(request) != KVMIO)
+		return file;
+	was = thread_enter_library();
+	file = file_recognize(fd);
+	thread_leave_library(was);
+	return file;
+}
+
+bool call_try(int fd, unsigned long request, uintptr_t arg, long *result)
+{
+	struct file *file = find_file(fd, (uint32_t)request);
+	struct call c = { .request = (uint32_t)request, .fd = fd, .arg = arg };
+	int saved_errno = errno;
+	bool was;
 
 	if (!file)
-		return -EBADF;
+		return false;
 	c.vm = file->vm;
 	c.vcpu = file->vcpu;
 
 	c.caller_mask = thread_hold_signals();
 	was = thread_enter_library();
-	result = dispatch(file, &c);
+	if (!answer_for_any_file(&c, file, result))
+		*result = dispatch(file, &c);
 	file_put(file);
 	thread_leave_library(was);
 	thread_release_signals(c.caller_mask);
-	return result;
+	errno = saved_errno;
+	return true;
+}
+
+long umbra_ioctl(int fd, unsigned long request, uintptr_t arg)
+{
+	long result;
+
+	return call_try(fd, request, arg, &result) ? result : -EBADF;
 }

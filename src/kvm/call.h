@@ -37,6 +37,12 @@ struct command {
 	call_fn handler;
 };
 
+/*
+ * umbra_ioctl() for whoever does not know whether @fd is ours: false if it is not, and
+ * then nothing was done.
+ */
+bool call_try(int fd, unsigned long request, uintptr_t arg, long *result);
+
 extern const struct command commands[];
 extern const unsigned int n_commands;
 

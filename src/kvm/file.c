@@ -1,6 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "kvm/file.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "kvm/process.h"
 #include "kvm/vm.h"
 #include "mem/reservation.h"
 #include "sync/rcu.h"
@@ -53,24 +61,107 @@ static void replace(struct atomic_ptr *entry, struct file *file)
 		file_put(old);
 }
 
-/* All descriptors of the system are alike, and programs open and close many: its
- * one reference is never given up. */
+/* By number, since fstat() is one of the calls that are interposed.  errno is kept. */
+static bool read_status(int fd, struct stat *st)
+{
+	int saved = errno;
+	bool ok = !syscall(SYS_fstat, fd, st);
+
+	errno = saved;
+	return ok;
+}
+
+/*
+ * A memory file stands for /dev/kvm: poll, epoll and dup treat it as they do the
+ * device, and it takes no file system.  It is known as ours, in another process
+ * too, by a mode that nobody gives a file, which also holds how it was opened.
+ * (No x: a kernel may be told to forbid them to memory files.)
+ */
+#define DEVICE_MODE 05200u
+#define DEVICE_ACCESS_SHIFT 4	/* the group's r and w: O_ACCMODE */
+#define DEVICE_PATH 04u		/* the others' r: O_PATH */
+
+static bool is_device(const struct stat *st)
+{
+	return S_ISREG(st->st_mode) && (st->st_mode & 07713) == DEVICE_MODE && !st->st_nlink &&
+	       !st->st_size;
+}
+
+static enum file_kind device_kind(const struct stat *st)
+{
+	return st->st_mode & DEVICE_PATH ? FILE_PATH : FILE_SYSTEM;
+}
+
+static int check_open_flags(int flags)
+{
+	if ((flags & O_CREAT) && (flags & O_EXCL) && !(flags & O_PATH))
+		return -EEXIST;
+	if (flags & O_DIRECTORY)
+		return -ENOTDIR;
+	return (flags & O_DIRECT) && !(flags & O_PATH) ? -EINVAL : 0;
+}
+
+int file_make_device(int flags, enum file_kind *kind)
+{
+	unsigned int mode = DEVICE_MODE | ((unsigned int)flags & O_ACCMODE) << DEVICE_ACCESS_SHIFT;
+	int status = flags & (O_NONBLOCK | O_APPEND), err = check_open_flags(flags), fd;
+
+	if (err)
+		return err;
+	*kind = FILE_SYSTEM;
+	if (flags & O_PATH) {
+		mode = DEVICE_MODE | DEVICE_PATH;
+		status = 0;
+		*kind = FILE_PATH;
+	}
+	fd = memfd_create("kvm", flags & O_CLOEXEC ? MFD_CLOEXEC : 0);
+	if (fd < 0)
+		return -errno;
+	if (fchmod(fd, mode) || (status && fcntl(fd, F_SETFL, status))) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+/* All descriptors of the system are alike, and programs open and close many: the
+ * one reference of each is never given up. */
 static struct file system_file = { .refs = { 1 }, .kind = FILE_SYSTEM };
+static struct file path_file = { .refs = { 1 }, .kind = FILE_PATH };
+
+static struct file *device_file(enum file_kind kind)
+{
+	struct file *file = kind == FILE_PATH ? &path_file : &system_file;
+
+	atomic32_fetch_add(&file->refs, 1);
+	return file;
+}
 
 int file_prepare(struct file **file, int fd, enum file_kind kind, struct vm *vm,
 		 struct vcpu *vcpu)
 {
+	struct stat st;
+
 	if (!find_or_make(fd))
 		return (unsigned int)fd >= N_LEAFS * LEAF_SIZE ? -EMFILE : -ENOMEM;
-	if (kind == FILE_SYSTEM) {
-		*file = &system_file;
-		atomic32_fetch_add(&system_file.refs, 1);
+	if (kind == FILE_SYSTEM || kind == FILE_PATH) {
+		*file = device_file(kind);
 		return 0;
 	}
+	if (!read_status(fd, &st))
+		return -EBADF;
 	*file = reservation_get(sizeof(**file));
 	if (!*file)
 		return -ENOMEM;
-	**file = (struct file){ .refs = { 1 }, .kind = kind, .vm = vm, .vcpu = vcpu };
+	**file = (struct file){
+		.refs = { 1 },
+		.kind = kind,
+		.vm = vm,
+		.vcpu = vcpu,
+		.dev = st.st_dev,
+		.ino = st.st_ino,
+	};
 	return 0;
 }
 
@@ -90,9 +181,8 @@ static bool get_unless_zero(struct file *file)
 	return false;
 }
 
-struct file *file_get(int fd)
+static struct file *get_entry(struct atomic_ptr *entry)
 {
-	struct atomic_ptr *entry = find(fd);
 	struct file *file;
 
 	if (!entry || !atomic_ptr_load_relaxed(entry))
@@ -102,6 +192,88 @@ struct file *file_get(int fd)
 	if (file && !get_unless_zero(file))
 		file = NULL;
 	rcu_read_end();
+	return file;
+}
+
+struct file *file_get_unverified(int fd)
+{
+	return get_entry(find(fd));
+}
+
+/* Our mapping of the memory file keeps its inode from being used again. */
+static bool is_same(const struct file *file, const struct stat *st)
+{
+	if (file->kind == FILE_SYSTEM || file->kind == FILE_PATH)
+		return is_device(st) && device_kind(st) == file->kind;
+	return st->st_ino == file->ino && st->st_dev == file->dev;
+}
+
+bool file_is_behind(const struct file *file, int fd)
+{
+	struct stat st;
+
+	return read_status(fd, &st) && is_same(file, &st);
+}
+
+struct file *file_get(int fd)
+{
+	struct atomic_ptr *entry = find(fd);
+	struct file *file = get_entry(entry);
+	void *expected = file;
+
+	if (!file || file_is_behind(file, fd))
+		return file;
+	/* Unless somebody has just put another one there.  A child of vfork() has its
+	 * own descriptors, but this table is its parent's. */
+	if (!process_is_borrowed() && atomic_ptr_cmpxchg(entry, &expected, NULL))
+		file_put(file);
+	file_put(file);
+	return NULL;
+}
+
+/* A descriptor of the statistics has the same inode, but cannot be written to. */
+static bool is_writable(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	return flags >= 0 && (flags & O_ACCMODE) == O_RDWR;
+}
+
+static struct file *find_same(const struct stat *st)
+{
+	for (unsigned int n = 0; n < N_LEAFS * LEAF_SIZE; n++) {
+		struct file *file;
+
+		if (!atomic_ptr_load_relaxed(&leafs[n >> LEAF_BITS])) {
+			n |= LEAF_SIZE - 1;
+			continue;
+		}
+		file = file_get_unverified((int)n);
+		if (file && file->vm && is_same(file, st))
+			return file;
+		if (file)
+			file_put(file);
+	}
+	return NULL;
+}
+
+struct file *file_recognize(int fd)
+{
+	struct file *file = NULL;
+	struct stat st;
+
+	if (!read_status(fd, &st) || !S_ISREG(st.st_mode) || process_is_borrowed())
+		return NULL;
+	if (is_device(&st))
+		file = device_file(device_kind(&st));
+	else if (is_writable(fd))
+		file = find_same(&st);
+	if (!file)
+		return NULL;
+	if (find_or_make(fd)) {
+		atomic32_fetch_add(&file->refs, 1);
+		replace(find(fd), file);
+	}
 	return file;
 }
 
@@ -115,21 +287,41 @@ void file_put(struct file *file)
 	reservation_put(file, sizeof(*file));
 }
 
-bool file_is_ours(int fd)
+bool file_is_known(int fd)
 {
 	struct atomic_ptr *entry = find(fd);
 
 	return entry && atomic_ptr_load_relaxed(entry);
 }
 
-bool file_remove(int fd)
+bool file_look(int fd, struct file_seen *seen)
+{
+	struct atomic_ptr *entry = find(fd);
+	const struct file *file;
+	struct stat st;
+	bool ours;
+
+	if (!entry || !atomic_ptr_load_relaxed(entry) || !read_status(fd, &st))
+		return false;
+	rcu_read_begin();
+	file = atomic_ptr_load_acquire(entry);
+	ours = file && is_same(file, &st);
+	if (ours)
+		seen->kind = file->kind;
+	rcu_read_end();
+	seen->access = O_RDWR;
+	if (ours && is_device(&st))
+		seen->access = (int)(st.st_mode >> DEVICE_ACCESS_SHIFT & O_ACCMODE);
+	return ours;
+}
+
+void file_remove(int fd)
 {
 	struct atomic_ptr *entry = find(fd);
 	struct file *old = entry ? atomic_ptr_xchg(entry, NULL) : NULL;
 
 	if (old)
 		file_put(old);
-	return old;
 }
 
 void file_remove_range(unsigned int first, unsigned int last)
@@ -138,7 +330,7 @@ void file_remove_range(unsigned int first, unsigned int last)
 	for (unsigned int n = first; n <= last; n++) {
 		if (!atomic_ptr_load_relaxed(&leafs[n >> LEAF_BITS]))
 			n |= LEAF_SIZE - 1;
-		else if (file_is_ours((int)n))
+		else if (file_is_known((int)n))
 			file_remove((int)n);
 	}
 }
@@ -152,7 +344,7 @@ void file_dup(int old_fd, int new_fd)
 		return;
 	file = file_get(old_fd);
 	if (!file) {
-		if (file_is_ours(new_fd))
+		if (file_is_known(new_fd))
 			file_remove(new_fd);
 		return;
 	}

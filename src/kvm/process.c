@@ -2,6 +2,8 @@
 #include "kvm/process.h"
 
 #include <errno.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/bug.h"
@@ -17,12 +19,30 @@ static struct {
 	struct cds_list_head vms;	/* [lock] */
 	struct atomic32 n_vms;		/* (a) a quick look for the notifiers */
 	struct host_changes changes;	/* of the memory that all VMs share */
-	struct atomic32 number;		/* (a) */
+	uint32_t last_number;		/* of this process, or of the one that it is a copy of */
 	pid_t pid;
 	int init_err;
 } process;
 
 static struct thread_once once;
+
+/*
+ * (a) The process's number, in a page that a child with memory of its own finds
+ * zeroed, however it was made: fork handlers run only for the C library's fork().
+ * Where the kernel has no such pages, in an ordinary one.
+ */
+static struct atomic32 plain_number, *number = &plain_number;
+
+static void make_number(void)
+{
+	void *page = reservation_get(PAGE_SIZE);
+
+	if (page && !syscall(SYS_madvise, page, PAGE_SIZE, MADV_WIPEONFORK))
+		number = page;
+	else
+		reservation_put(page, PAGE_SIZE);
+	atomic32_store_relaxed(number, ++process.last_number);
+}
 
 /*
  * The child has a copy of everything but only one thread, and the VMs stay its
@@ -34,7 +54,7 @@ static void after_fork_child(void)
 	CDS_INIT_LIST_HEAD(&process.vms);
 	atomic32_store_relaxed(&process.n_vms, 0);
 	host_changes_init(&process.changes);
-	atomic32_fetch_add(&process.number, 1);
+	atomic32_store_relaxed(number, ++process.last_number);
 	process.pid = getpid();
 	stats_forget();
 }
@@ -48,6 +68,7 @@ static void init_once(void)
 	process.init_err = guarded_install();
 	if (!process.init_err)
 		process.init_err = reservation_init();
+	make_number();
 	if (!process.init_err)
 		process.init_err = thread_at_fork(after_fork_child);
 }
@@ -60,7 +81,15 @@ int process_init(void)
 
 unsigned int process_number(void)
 {
-	return atomic32_load_relaxed(&process.number);
+	return atomic32_load_relaxed(number);
+}
+
+void process_settle(void)
+{
+	if (process_number())
+		return;
+	thread_after_raw_fork();
+	after_fork_child();
 }
 
 bool process_is_borrowed(void)

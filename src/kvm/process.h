@@ -9,8 +9,11 @@
 
 /* Once, before anything else.  0 or -errno. */
 int process_init(void);
-/* A number for this process; a forked child has another. */
+/* A number for this process, not 0; a forked child has another.  0: a child that was not
+ * made by fork(3), before process_settle(). */
 unsigned int process_number(void);
+/* Before a VM is made: what fork(3)'s handlers do, in a child that had none run. */
+void process_settle(void);
 /* In the child of vfork(2), which shares our memory but nothing else. */
 bool process_is_borrowed(void);
 

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "mem/reservation.h"
@@ -39,7 +40,7 @@ void shared_destroy(struct shared *s)
 	*s = (struct shared){ .fd = -1 };
 }
 
-int shared_open_again(int fd)
+static int open_again(int fd)
 {
 	char path[32];
 	int again;
@@ -47,4 +48,36 @@ int shared_open_again(int fd)
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	again = open(path, O_RDONLY | O_CLOEXEC);
 	return again < 0 ? -errno : again;
+}
+
+/* Nothing but /proc opens a memory file a second time. */
+static int copy_of(const uint8_t *map, size_t bytes)
+{
+	int fd = memfd_create("kvm-stats", MFD_CLOEXEC | MFD_ALLOW_SEALING), err;
+
+	if (fd < 0)
+		return -errno;
+	if (pwrite(fd, map, bytes, 0) == (ssize_t)bytes &&
+	    !fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
+		return fd;
+	err = -errno;
+	close(fd);
+	return err;
+}
+
+int shared_open_again(const struct shared *s, size_t bytes, int fd)
+{
+	struct stat ours, opened;
+	int again;
+
+	if (fstat(fd, &ours))
+		return -errno;
+	again = open_again(fd);
+	if (again < 0)
+		return copy_of(s->map, bytes);
+	/* A jail may have another's /proc, or the number may have changed hands. */
+	if (!fstat(again, &opened) && opened.st_ino == ours.st_ino && opened.st_dev == ours.st_dev)
+		return again;
+	close(again);
+	return copy_of(s->map, bytes);
 }

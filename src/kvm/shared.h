@@ -23,7 +23,10 @@ int shared_create(struct shared *s, const char *name, size_t bytes) MUST_CHECK;
 /* Unmaps it; closes the descriptor if the client has not got it. */
 void shared_destroy(struct shared *s);
 
-/* A second, read-only descriptor of the file behind @fd.  fd or -errno. */
-int shared_open_again(int fd);
+/*
+ * A second, read-only descriptor of the file behind @fd, with a position of its own;
+ * where there is no /proc, of a copy of its first @bytes.  fd or -errno.
+ */
+int shared_open_again(const struct shared *s, size_t bytes, int fd);
 
 #endif

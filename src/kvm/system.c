@@ -35,28 +35,41 @@ int umbra_stats_write(int fd)
 	return stats_write_json(fd);
 }
 
+static int open_device(int flags)
+{
+	int err = process_init(), fd;
+	enum file_kind kind;
+	struct file *file;
+
+	if (err)
+		return err;
+	fd = file_make_device(flags, &kind);
+	if (fd < 0)
+		return fd;
+	err = file_prepare(&file, fd, kind, NULL, NULL);
+	if (err) {
+		close(fd);
+		return err;
+	}
+	file_attach(fd, file);
+	return fd;
+}
+
 int umbra_open(int flags)
 {
 	bool was = thread_enter_library();
-	int err = process_init(), fd = -1;
-	struct file *file;
+	int saved = errno, result = open_device(flags);
 
-	/* Like /dev/kvm a character device, that is good for nothing else. */
-	if (!err) {
-		fd = open("/dev/null", (flags & (O_ACCMODE | O_CLOEXEC | O_NONBLOCK)));
-		err = fd < 0 ? -errno : file_prepare(&file, fd, FILE_SYSTEM, NULL, NULL);
-	}
-	if (!err)
-		file_attach(fd, file);
-	else if (fd >= 0)
-		close(fd);
 	thread_leave_library(was);
-	return err ? err : fd;
+	errno = saved;
+	return result;
 }
 
 bool umbra_owns(int fd)
 {
-	return file_is_ours(fd);
+	struct file_seen seen;
+
+	return file_look(fd, &seen);
 }
 
 int umbra_close(int fd)
@@ -65,8 +78,11 @@ int umbra_close(int fd)
 	bool was = thread_enter_library();
 	int err = -EBADF;
 
-	if (file_is_ours(fd)) {
-		/* The number first becomes nobody's, then free for others. */
+	if (file_is_known(fd)) {
+		/*
+		 * The number first becomes nobody's, then free for others.  Should it have
+		 * changed hands before, it is the new owner's that is closed.
+		 */
 		if (!process_is_borrowed())
 			file_remove(fd);
 		err = close(fd) ? -errno : 0;
@@ -80,7 +96,7 @@ void umbra_dup(int old_fd, int new_fd)
 {
 	bool was = thread_enter_library();
 
-	if ((file_is_ours(old_fd) || file_is_ours(new_fd)) && !process_is_borrowed())
+	if ((file_is_known(old_fd) || file_is_known(new_fd)) && !process_is_borrowed())
 		file_dup(old_fd, new_fd);
 	thread_leave_library(was);
 }
@@ -94,34 +110,68 @@ void umbra_forget(unsigned int first, unsigned int last)
 	thread_leave_library(was);
 }
 
+/* Of a vCPU: 0, or the errno by which the kernel refuses. */
+static int check_vcpu_mapping(const struct file *file, uint64_t first, size_t length, int prot,
+			      int flags)
+{
+	uint64_t last = first + (ALIGN_UP(length, PAGE_SIZE) >> PAGE_SHIFT) - 1;
+	uint64_t ring_pages = file->vm->ring_bytes >> PAGE_SHIFT;
+
+	/* Ring entries must be the client's and ours at once. */
+	if (last >= RING_PAGE && first < RING_PAGE + ring_pages)
+		return (prot & PROT_EXEC) || !(flags & MAP_SHARED) ? EINVAL : 0;
+	/* The kernel's file system of such files is mounted "noexec". */
+	return prot & PROT_EXEC ? EPERM : 0;
+}
+
+static int check_mapping(const struct file *file, size_t length, int prot, int flags, off_t offset)
+{
+	if (file->kind == FILE_PATH)
+		return EBADF;
+	if (!length || (offset & (off_t)(PAGE_SIZE - 1)))
+		return EINVAL;
+	if (file->kind != FILE_VCPU)
+		return ENODEV;
+	return check_vcpu_mapping(file, (uint64_t)offset >> PAGE_SHIFT, length, prot, flags);
+}
+
+/*
+ * By a descriptor of our own, which nobody can exchange between the look at what it
+ * is and the mapping.  Without a number left for it, by the client's.
+ */
+static void *map_file(const struct file *file, void *addr, size_t length, int prot, int flags,
+		      int fd, off_t offset, int *err)
+{
+	int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	void *result = MAP_FAILED;
+
+	*err = EBADF;
+	if (file_is_behind(file, own < 0 ? fd : own)) {
+		result = umbra_mmap_memory(addr, length, prot, flags, own < 0 ? fd : own,
+					   offset + (off_t)stats_vcpu_bytes());
+		*err = errno;
+	}
+	if (own >= 0)
+		close(own);
+	return result;
+}
+
 void *umbra_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset, int *err)
 {
+	bool was = thread_enter_library();
 	struct file *file = file_get(fd);
-	uint64_t first = (uint64_t)offset >> PAGE_SHIFT;
-	uint64_t last = first + (ALIGN_UP(length, PAGE_SIZE) >> PAGE_SHIFT) - 1;
 	void *result = MAP_FAILED;
-	bool was;
+	int saved = errno;
 
-	*err = ENODEV;
-	if (!file)
-		return MAP_FAILED;
-	was = thread_enter_library();
-	if (file->kind == FILE_VCPU) {
-		/* Ring entries must be the client's and ours at once. */
-		bool in_ring = last >= RING_PAGE &&
-			       first < RING_PAGE + (file->vm->ring_bytes >> PAGE_SHIFT);
-
-		*err = EINVAL;
-		if ((flags & MAP_FIXED) && reservation_meets((uintptr_t)addr, length))
-			*err = ENOMEM;
-		else if (!in_ring || (!(prot & PROT_EXEC) && (flags & MAP_SHARED))) {
-			result = mmap(addr, length, prot, flags, fd,
-				      offset + (off_t)stats_vcpu_bytes());
-			*err = errno;
-		}
+	*err = EBADF;
+	if (file) {
+		*err = check_mapping(file, length, prot, flags, offset);
+		if (!*err)
+			result = map_file(file, addr, length, prot, flags, fd, offset, err);
+		file_put(file);
 	}
 	thread_leave_library(was);
-	file_put(file);
+	errno = saved;
 	return result;
 }
 
@@ -138,6 +188,7 @@ long call_create_vm(struct call *c)
 
 	if (c->arg)
 		return -EINVAL;
+	process_settle();
 	err = vm_create(&vm);
 	if (err)
 		return err;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* kvm/vm_calls.c - calls on a VM's descriptor. */
 #include "kvm/call.h"
+#include "kvm/stats.h"
 #include "mem/dirty_log.h"
 #include "mem/reservation.h"
 #include "sync/rcu.h"
@@ -200,5 +201,7 @@ long call_vm_enable_cap(struct call *c) NO_THREAD_SAFETY
 
 long call_get_stats_fd(struct call *c)
 {
-	return shared_open_again(c->fd);
+	if (c->vcpu)
+		return shared_open_again(&c->vcpu->shared, stats_vcpu_bytes(), c->fd);
+	return shared_open_again(&c->vm->shared, stats_vm_bytes(), c->fd);
 }

@@ -5,14 +5,28 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <umbra/umbra.h>
 #include <unistd.h>
 
+#include "kvm/file.h"
+
 EXPORT int close(int fd)
 {
-	if (preload_is_off() || !umbra_owns(fd))
+	if (!file_is_known(fd) || preload_is_off())
 		return NEXT(close)(fd);
 	return as_libc(umbra_close(fd));
+}
+
+/* The C library closes what is below a stream itself. */
+EXPORT int fclose(FILE *stream)
+{
+	int saved = errno, fd = preload_is_off() ? -1 : fileno(stream);
+
+	errno = saved;
+	if (file_is_known(fd))
+		umbra_forget((unsigned int)fd, (unsigned int)fd);
+	return NEXT(fclose)(stream);
 }
 
 EXPORT int close_range(unsigned int first, unsigned int last, int flags)
@@ -58,6 +72,25 @@ EXPORT int dup3(int fd, int to, int flags)
 	return result;
 }
 
+/* The memory file behind the device is always open for both. */
+static int flags_as_opened(int fd, int flags)
+{
+	struct file_seen seen;
+
+	if (!file_look(fd, &seen))
+		return flags;
+	return (flags & ~O_ACCMODE) | seen.access | (seen.kind == FILE_PATH ? O_PATH : 0);
+}
+
+static int after_fcntl(int fd, int command, int result)
+{
+	if (result < 0)
+		return result;
+	if (command == F_DUPFD || command == F_DUPFD_CLOEXEC)
+		umbra_dup(fd, result);
+	return command == F_GETFL && file_is_known(fd) ? flags_as_opened(fd, result) : result;
+}
+
 #define DEFINE_FCNTL(name)                                                              \
 	EXPORT int name(int fd, int command, ...)                                       \
 	{                                                                               \
@@ -69,10 +102,7 @@ EXPORT int dup3(int fd, int to, int flags)
 		arg = va_arg(args, void *);                                             \
 		va_end(args);                                                           \
 		result = NEXT(name)(fd, command, arg);                                  \
-		if (result >= 0 && !preload_is_off() &&                                 \
-		    (command == F_DUPFD || command == F_DUPFD_CLOEXEC))                 \
-			umbra_dup(fd, result);                                          \
-		return result;                                                          \
+		return preload_is_off() ? result : after_fcntl(fd, command, result);    \
 	}
 
 DEFINE_FCNTL(fcntl)

@@ -16,6 +16,8 @@
 #include <unistd.h>
 
 #include "base/guarded.h"
+#include "kvm/call.h"
+#include "preload/device.h"
 
 /* userfaultfd's ways to take pages from under the guest: the kernel notifies KVM
  * of them as of an unmapping. */
@@ -50,6 +52,7 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
 	struct uffdio_range range;
 	va_list args;
 	void *arg;
+	long result;
 
 	va_start(args, request);
 	arg = va_arg(args, void *);
@@ -57,8 +60,11 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
 
 	if (preload_is_off())
 		return NEXT(ioctl)(fd, request, arg);
-	if (umbra_owns(fd))
-		return as_libc(umbra_ioctl(fd, request, (uintptr_t)arg));
+	if (call_try(fd, request, (uintptr_t)arg, &result))
+		return as_libc(result);
+	if (_IOC_TYPE(request) == KVMIO && device_takes_over(fd) &&
+	    call_try(fd, request, (uintptr_t)arg, &result))
+		return as_libc(result);
 	if (protects_pages(request, arg, &range)) {
 		struct uffd_call c = { .fd = fd, .request = request, .arg = arg };
 
@@ -73,7 +79,7 @@ static void *map(void *addr, size_t length, int prot, int flags, int fd, off_t o
 	void *result;
 	int err;
 
-	if ((flags & MAP_ANONYMOUS) || !umbra_owns(fd))
+	if ((flags & MAP_ANONYMOUS) || !file_is_known(fd) || !umbra_owns(fd))
 		return umbra_mmap_memory(addr, length, prot, flags, fd, offset);
 	result = umbra_mmap(addr, length, prot, flags, fd, offset, &err);
 	if (result == MAP_FAILED)

@@ -117,10 +117,13 @@ static void write_stats(const char *file)
 __attribute__((destructor)) static void end(void)
 {
 	const char *file = getenv("UMBRA_STATS");
+	bool was = thread_enter_library();
 
-	thread_enter_library();
 	if (file && *file && stats_any())
 		write_stats(file);
-	/* Libraries below us are about to end: their calls are not the program's. */
-	__atomic_store_n(&off, true, __ATOMIC_RELAXED);
+	/*
+	 * Other threads go on until the process is gone, and with them their calls.  This
+	 * one has only the ends of other libraries before it.
+	 */
+	thread_leave_library(was);
 }

@@ -110,6 +110,12 @@ int thread_around_fork(void (*before)(void), void (*in_parent)(void), void (*in_
 	return -pthread_atfork(before, in_parent, in_child);
 }
 
+void thread_after_raw_fork(void)
+{
+	rcu_before_fork();
+	rcu_after_fork_child();
+}
+
 _Static_assert(sizeof(pthread_once_t) == sizeof(int) && PTHREAD_ONCE_INIT == 0,
 	       "struct thread_once is a pthread_once_t");
 

@@ -56,6 +56,9 @@ int thread_at_fork(void (*in_child)(void)) MUST_CHECK;
 int thread_around_fork(void (*before)(void), void (*in_parent)(void),
 		       void (*in_child)(void)) MUST_CHECK;
 
+/* In a child that fork(2) or clone(2) made past the C library, and RCU with it. */
+void thread_after_raw_fork(void);
+
 /* Runs @init in the first of all calls with this @once; the others wait for it. */
 struct thread_once {
 	int native;

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tests/preload/test_paths.c - whoever names the device finds it, however they name it.
+ *
+ * Once as the host is, and once without a device in /dev.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/kvm.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+/* What _FORTIFY_SOURCE and old programs call. */
+int __open_2(const char *path, int flags);
+int __open64_2(const char *path, int flags);
+int __openat_2(int dir, const char *path, int flags);
+int __openat64_2(int dir, const char *path, int flags);
+char *__realpath_chk(const char *path, char *resolved, size_t bytes);
+
+/* With two links to it, of which one says "kvm". */
+static char folder[] = "/tmp/umbra-paths-XXXXXX";
+static char link_path[64], named_link[64], dev_link_path[64];
+static int dev = -1;
+
+static int make_links(void **state)
+{
+	char dev_link[64];
+
+	(void)state;
+	assert_non_null(mkdtemp(folder));
+	snprintf(link_path, sizeof(link_path), "%s/machine", folder);
+	snprintf(named_link, sizeof(named_link), "%s/kvm", folder);
+	snprintf(dev_link, sizeof(dev_link), "%s/dev", folder);
+	snprintf(dev_link_path, sizeof(dev_link_path), "%s/dev/kvm", folder);
+	assert_int_equal(symlink("/dev/kvm", link_path), 0);
+	assert_int_equal(symlink("dev/kvm", named_link), 0);
+	assert_int_equal(symlink("/dev", dev_link), 0);
+	return 0;
+}
+
+static int remove_links(void **state)
+{
+	char dev_link[64];
+
+	(void)state;
+	snprintf(dev_link, sizeof(dev_link), "%s/dev", folder);
+	unlink(link_path);
+	unlink(named_link);
+	unlink(dev_link);
+	return rmdir(folder);
+}
+
+static void is_the_device(int fd)
+{
+	struct stat st;
+
+	assert_true(fd >= 0);
+	assert_int_equal(ioctl(fd, KVM_GET_API_VERSION, 0), KVM_API_VERSION);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(st.st_mode, S_IFCHR | 0666);
+	assert_int_equal(close(fd), 0);
+}
+
+static void opens(const char *path)
+{
+	is_the_device(open(path, O_RDWR));
+	is_the_device(open64(path, O_RDONLY));
+	is_the_device(openat(AT_FDCWD, path, O_RDWR | O_CLOEXEC));
+	is_the_device(openat64(AT_FDCWD, path, O_RDWR));
+	is_the_device(__open_2(path, O_RDWR));
+	is_the_device(__open64_2(path, O_RDWR));
+	is_the_device(__openat_2(AT_FDCWD, path, O_RDWR));
+	is_the_device(__openat64_2(AT_FDCWD, path, O_RDWR));
+	is_the_device(open(path, O_RDWR | O_CREAT, 0600));
+}
+
+static void opens_as_a_stream(const char *path)
+{
+	FILE *stream = fopen(path, "r+");
+
+	assert_non_null(stream);
+	assert_int_equal(ioctl(fileno(stream), KVM_GET_API_VERSION, 0), KVM_API_VERSION);
+	stream = freopen(path, "r", stream);
+	assert_non_null(stream);
+	assert_int_equal(ioctl(fileno(stream), KVM_GET_API_VERSION, 0), KVM_API_VERSION);
+	assert_int_equal(fclose(stream), 0);
+}
+
+static void is_a_device(const struct stat *st)
+{
+	assert_int_equal(st->st_mode, S_IFCHR | 0666);
+	assert_int_equal(st->st_rdev, makedev(10, 232));
+	assert_int_equal(st->st_nlink, 1);
+	assert_int_equal(st->st_size, 0);
+}
+
+static void has_the_status(const char *path)
+{
+	struct stat64 st64;
+	struct statx stx;
+	struct stat st;
+
+	assert_int_equal(stat(path, &st), 0);
+	is_a_device(&st);
+	assert_int_equal(stat64(path, &st64), 0);
+	assert_int_equal(st64.st_rdev, makedev(10, 232));
+	assert_int_equal(fstatat(AT_FDCWD, path, &st, 0), 0);
+	is_a_device(&st);
+	assert_int_equal(fstatat64(AT_FDCWD, path, &st64, 0), 0);
+	assert_int_equal(st64.st_mode, S_IFCHR | 0666);
+	assert_int_equal(statx(AT_FDCWD, path, 0, STATX_BASIC_STATS, &stx), 0);
+	assert_int_equal(stx.stx_mode, S_IFCHR | 0666);
+	assert_int_equal(stx.stx_rdev_major, 10);
+	assert_int_equal(stx.stx_rdev_minor, 232);
+}
+
+static void lets_everybody_in(const char *path)
+{
+	assert_int_equal(access(path, F_OK), 0);
+	assert_int_equal(access(path, R_OK | W_OK), 0);
+	assert_int_equal(euidaccess(path, R_OK | W_OK), 0);
+	assert_int_equal(eaccess(path, R_OK), 0);
+	assert_int_equal(faccessat(AT_FDCWD, path, W_OK, AT_EACCESS), 0);
+	assert_int_equal(access(path, X_OK), -1);
+	assert_int_equal(errno, EACCES);
+	assert_int_equal(faccessat(AT_FDCWD, path, R_OK | X_OK, 0), -1);
+	assert_int_equal(errno, EACCES);
+}
+
+static void has_its_real_name(const char *path)
+{
+	char room[PATH_MAX], *name = realpath(path, NULL);
+
+	assert_non_null(name);
+	assert_string_equal(name, "/dev/kvm");
+	free(name);
+	name = canonicalize_file_name(path);
+	assert_string_equal(name, "/dev/kvm");
+	free(name);
+	assert_string_equal(__realpath_chk(path, room, sizeof(room)), "/dev/kvm");
+}
+
+static void finds(const char *path)
+{
+	opens(path);
+	opens_as_a_stream(path);
+	has_the_status(path);
+	lets_everybody_in(path);
+	has_its_real_name(path);
+}
+
+static void every_spelling_finds_it(void **state)
+{
+	static const char *const spellings[] = {
+		"/dev/kvm", "//dev/kvm", "/dev//kvm", "/./dev/kvm", "/dev/./kvm",
+		"/dev/../dev/kvm", "/dev/.././/dev/kvm", "/proc/self/root/dev/kvm",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(spellings) / sizeof(*spellings); i++)
+		finds(spellings[i]);
+}
+
+static void links_lead_to_it(void **state)
+{
+	struct stat st;
+	char target[16];
+
+	(void)state;
+	finds(link_path);
+	finds(named_link);
+	finds(dev_link_path);
+	/* They are links all the same. */
+	assert_int_equal(lstat(named_link, &st), 0);
+	assert_true(S_ISLNK(st.st_mode));
+	assert_int_equal(readlink(named_link, target, sizeof(target)), strlen("dev/kvm"));
+	assert_int_equal(open(named_link, O_RDWR | O_NOFOLLOW), -1);
+	assert_int_equal(errno, ELOOP);
+	assert_int_equal(lstat("/dev/kvm", &st), 0);
+	is_a_device(&st);
+	assert_int_equal(readlink("/dev/kvm", target, sizeof(target)), -1);
+	assert_int_equal(errno, EINVAL);
+}
+
+static void a_folder_and_kvm_in_it_find_it(void **state)
+{
+	char target[8];
+	struct statx stx;
+	struct stat st;
+	char *before = getcwd(NULL, 0);
+
+	(void)state;
+	is_the_device(openat(dev, "kvm", O_RDWR));
+	is_the_device(openat64(dev, "./kvm", O_RDWR));
+	assert_int_equal(fstatat(dev, "kvm", &st, AT_SYMLINK_NOFOLLOW), 0);
+	is_a_device(&st);
+	assert_int_equal(statx(dev, "kvm", 0, STATX_BASIC_STATS, &stx), 0);
+	assert_int_equal(stx.stx_rdev_minor, 232);
+	assert_int_equal(faccessat(dev, "kvm", R_OK | W_OK, 0), 0);
+	assert_int_equal(readlinkat(dev, "kvm", target, sizeof(target)), -1);
+	assert_int_equal(errno, EINVAL);
+	assert_int_equal(chdir("/dev"), 0);
+	finds("kvm");
+	finds("./kvm");
+	assert_int_equal(chdir(before), 0);
+	free(before);
+}
+
+static void a_descriptor_has_its_status(void **state)
+{
+	int fd = open("/dev/kvm", O_RDWR);
+	struct stat named, st;
+	struct statx stx;
+
+	(void)state;
+	assert_int_equal(stat("/dev/kvm", &named), 0);
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_memory_equal(&st, &named, sizeof(st));
+	assert_int_equal(fstatat(fd, "", &st, AT_EMPTY_PATH), 0);
+	is_a_device(&st);
+	assert_int_equal(statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stx), 0);
+	assert_int_equal(stx.stx_mode, S_IFCHR | 0666);
+	close(fd);
+}
+
+static void fails(int result, int wanted)
+{
+	assert_int_equal(result, -1);
+	assert_int_equal(errno, wanted);
+}
+
+static void it_opens_as_a_device_does(void **state)
+{
+	char value[8];
+
+	(void)state;
+	fails(open("/dev/kvm", O_RDWR | O_CREAT | O_EXCL, 0600), EEXIST);
+	fails(open("/dev/kvm", O_RDONLY | O_DIRECTORY), ENOTDIR);
+	fails(open("/dev/kvm", O_RDWR | O_DIRECT), EINVAL);
+	is_the_device(open("/dev/kvm", O_RDWR | O_TRUNC | O_NOFOLLOW | O_NOCTTY));
+	is_the_device(creat("/dev/kvm", 0600));
+	assert_null(fopen("/dev/kvm", "wx"));
+	assert_int_equal(errno, EEXIST);
+	fails((int)getxattr("/dev/kvm", "user.none", value, sizeof(value)), ENODATA);
+	assert_int_equal(listxattr("/dev/kvm", NULL, 0), 0);
+}
+
+/* Names that only look like it. */
+static void other_files_are_themselves(void **state)
+{
+	char path[80];
+	struct stat st;
+	int fd;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/none/kvm", folder);
+	fails(open(path, O_RDWR), ENOENT);
+	fails(stat(path, &st), ENOENT);
+	fails(access("/dev/kvmm", F_OK), ENOENT);
+	fails(access("/devkvm", F_OK), ENOENT);
+	unlink(named_link);
+	fd = open(named_link, O_RDWR | O_CREAT, 0600);
+	assert_true(fd >= 0);
+	fails(ioctl(fd, KVM_GET_API_VERSION, 0), ENOTTY);
+	assert_int_equal(stat(named_link, &st), 0);
+	assert_true(S_ISREG(st.st_mode));
+	close(fd);
+	unlink(named_link);
+	assert_int_equal(symlink("dev/kvm", named_link), 0);
+	/* Around in a circle. */
+	unlink(link_path);
+	assert_int_equal(symlink("machine", link_path), 0);
+	fails(open(link_path, O_RDWR), ELOOP);
+	unlink(link_path);
+	assert_int_equal(symlink("/dev/kvm", link_path), 0);
+}
+
+static int run_all(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_spelling_finds_it),
+		cmocka_unit_test(links_lead_to_it),
+		cmocka_unit_test(a_folder_and_kvm_in_it_find_it),
+		cmocka_unit_test(a_descriptor_has_its_status),
+		cmocka_unit_test(it_opens_as_a_device_does),
+		cmocka_unit_test(other_files_are_themselves),
+	};
+
+	dev = open("/dev", O_RDONLY | O_DIRECTORY);
+	return cmocka_run_group_tests(tests, make_links, remove_links);
+}
+
+/* 77 if we may not. */
+static int run_without(void)
+{
+	if (unshare((geteuid() ? CLONE_NEWUSER : 0) | CLONE_NEWNS) ||
+	    mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    mount("none", "/dev", "tmpfs", 0, NULL))
+		return 77;
+	return run_all();
+}
+
+int main(void)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		status = run_without();
+		fflush(stdout);
+		_exit(status);
+	}
+	if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+		return 1;
+	if (WEXITSTATUS(status) == 77)
+		printf("without a device in /dev: not permitted here\n");
+	else if (WEXITSTATUS(status))
+		return 1;
+	return run_all();
+}
