@@ -129,6 +129,7 @@ static struct mutation table[] = {
 	BUG_SURVIVES(INVLPG_CURRENT_ROOT_ONLY, "KVM: INVEPT and cached roots (2020)",
 		     "a root that is loaded again is brought up to date first"),
 	BUG(REPLACE_OWES_NOTHING, "KVM 91546356d0e5", "replace-leaf"),
+	BUG(FULL_RMAP_OWES_NOTHING, "entries dropped to make room, and no debt", "rmap-full"),
 	BUG(RING_INDEX_AFTER_FLAG, "Umbra's own, found by this checker", "ring-reset"),
 	BUG(HIT_NOT_LOOKED_AT_AGAIN, "Umbra's own, found by this checker", "fault-notifier-range"),
 	BUG(WRITE_DEBT_UNKNOWN, "Umbra's own, found by reading", "write-debt"),

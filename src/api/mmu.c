@@ -3,6 +3,7 @@
 #include "api/api.h"
 #include "base/bug.h"
 #include "base/guarded.h"
+#include "base/random.h"
 #include "mem/dirty_log.h"
 #include "mem/reservation.h"
 #include "mmu/flush.h"
@@ -75,6 +76,7 @@ static int init(struct umbra_mmu *m, const struct umbra_mmu_config *c)
 	if (err)
 		return err;
 	m->mmu.mode = c->mode == UMBRA_MMU_SHADOW ? MMU_SHADOW : MMU_TDP;
+	random_fill(m->mmu.hash_key, ARRAY_SIZE(m->mmu.hash_key));
 	atomic32_store_relaxed(&m->mmu.flush_policy, c->flush_policy == UMBRA_FLUSH_IF_WRITABLE ?
 							     FLUSH_IF_W_CLEARED :
 							     FLUSH_IF_MMUW_CLEARED);

@@ -6,6 +6,7 @@
 #include <umbra/umbra.h>
 #include <unistd.h>
 
+#include "base/random.h"
 #include "cpu/cpuid.h"
 #include "kvm/process.h"
 #include "kvm/stats.h"
@@ -70,6 +71,7 @@ int vm_create(struct vm **created)
 	if (err)
 		goto destroy_shared;
 	vm->mmu.mode = (enum mmu_mode)atomic32_load_relaxed(&mode_of_new_vms);
+	random_fill(vm->mmu.hash_key, ARRAY_SIZE(vm->mmu.hash_key));
 	atomic32_store_relaxed(&vm->mmu.flush_policy,
 			       atomic32_load_relaxed(&flush_policy_of_new_vms));
 	vm->mmu.changes = process_changes();

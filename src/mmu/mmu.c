@@ -208,10 +208,13 @@ uint64_t mmu_page_limit(const struct mmu *m)
 
 void mmu_set_page_limit(struct mmu *m, uint64_t n_pages)
 {
+	bool too_many = m->mode == MMU_SHADOW;
+
 	atomic64_store_relaxed(&m->max_pages, n_pages);
-	if (m->mode != MMU_SHADOW)
-		return;
-	rwlock_wrlock(&m->lock);
-	shadow_make_room(m, 0);
-	rwlock_wrunlock(&m->lock);
+	/* YIELD_FLUSHES: each zap has recorded its debt. */
+	while (too_many) {
+		rwlock_wrlock(&m->lock);
+		too_many = shadow_make_room(m, 0);
+		rwlock_wrunlock(&m->lock);
+	}
 }

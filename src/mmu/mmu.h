@@ -75,6 +75,7 @@ struct mmu {
 	struct host_memory host;	/* (c) */
 	struct pool tables;		/* (c) */
 	enum mmu_mode mode;		/* (c) set it before mmu_init() */
+	uint64_t hash_key[2];		/* (c) likewise: random, and unknown to the guest */
 	const struct mmu_ops *ops;	/* (c) */
 	struct table *root;		/* (c) of the direct tables, level 5; MMU_TDP */
 	struct shadow *shadow;		/* (c) MMU_SHADOW */
@@ -112,6 +113,13 @@ static inline void mmu_count_n(struct mmu *m, enum vm_stat stat, uint64_t n)
 }
 
 #define mmu_count(m, name) mmu_count_n(m, VM_STAT_##name, 1)
+
+/* Work that was done under the lock for write, in entries of tables and lists: it must not
+ * grow, from lock to unlock, with anything that a guest chooses. */
+static inline void mmu_visited(struct mmu *m, uint64_t n) REQUIRES(m->lock)
+{
+	atomic64_owner_add(&m->stats[VM_STAT_mmu_visited], n);
+}
 
 /* There are @n more leafs of this level. */
 void mmu_count_leafs(struct mmu *m, int level, int64_t n);

@@ -23,6 +23,8 @@ static int shadow_init(struct mmu *m)
 	CDS_INIT_LIST_HEAD(&s->active);
 	s->dead_last = &s->dead_first;
 	err = frames_init(&s->frames, m->alloc);
+	if (!err)
+		err = shadow_hash_init(&s->hash, m->alloc, m->hash_key);
 	return err;
 }
 
@@ -35,8 +37,10 @@ static void shadow_destroy(struct mmu *m)
 	rwlock_wrlock(&m->lock);
 	while (!cds_list_empty(&s->active))
 		shadow_zap(m, cds_list_first_entry(&s->active, struct shadow_page, node));
-	shadow_reap(m, true);
+	while (s->n_dead)
+		shadow_reap(m, true);
 	rwlock_wrunlock(&m->lock);
+	shadow_hash_destroy(&s->hash);
 	frames_destroy(&s->frames);
 	pool_destroy(&s->gfns);
 	pool_destroy(&s->pages);
@@ -56,12 +60,7 @@ static bool zap_frame(void *ctx, gfn_t gfn UNUSED, int level UNUSED, struct fram
 {
 	struct zap *z = ctx;
 
-	while (!spte_list_is_empty(&frame->rmap)) {
-		struct spte_ref ref = spte_list_first(&frame->rmap);
-
-		shadow_drop(z->mmu, ref.sp, ref.i);
-		z->n++;
-	}
+	z->n += shadow_drop_all(z->mmu, &frame->rmap);
 	return true;
 }
 

@@ -32,8 +32,18 @@
 #include "mmu/frames.h"
 #include "mmu/gpte.h"
 #include "mmu/mmu.h"
+#include "mmu/shadow_hash.h"
 #include "mmu/translate.h"
 #include "sync/rule.h"
+
+/*
+ * So many entries map one frame, or lead to one page, and no more: for the next all of
+ * them go first.  How long these lists get is the guest's choice, and there are those who
+ * go over all of one under the lock.
+ */
+#ifndef SHADOW_LIST_MAX
+#define SHADOW_LIST_MAX 1024u
+#endif
 
 /* What the entries above a shadow page have left of the rights. */
 #define SHADOW_USER 1u
@@ -65,6 +75,7 @@ struct shadow_page {
 	union shadow_role role;		/* (c) */
 	gfn_t gfn;			/* (c) of the guest's table; direct: the first mapped */
 	gfn_t *gfns;			/* (a) of each leaf; NULL if direct */
+	uint64_t *place[ENTRIES_PER_TABLE]; /* [l] where each entry is in its list, if not alone */
 	struct shadow_page *next;	/* [l] in its hash bucket */
 	struct cds_list_head node;	/* [l] of shadow->active, oldest first */
 	struct spte_list parents;	/* [l] the links to it */
@@ -79,13 +90,11 @@ struct shadow_page {
 	uint64_t debt;			/* dead: `owed` when it was unlinked */
 };
 
-#define SHADOW_HASH_BITS 10
-
 /* (c) constant  (a) atomic  [l] MMU lock for write */
 struct shadow {
 	struct pool pages, gfns;	/* (c) */
 	struct frames frames;		/* [l] who maps which guest frame */
-	struct shadow_page *hash[1u << SHADOW_HASH_BITS]; /* [l] */
+	struct shadow_hash hash;	/* [l] */
 	struct cds_list_head active;	/* [l] */
 	struct shadow_page *dead_first, **dead_last; /* [l] unlinked, in the order of their debt */
 	unsigned int n_dead;		/* [l] */
@@ -163,19 +172,28 @@ bool shadow_link(struct mmu *m, struct shadow_page *parent, unsigned int i,
 		 struct shadow_page *child) REQUIRES(m->lock);
 /* Whatever entry @i is, it is none afterwards.  True if that leaves a debt. */
 bool shadow_drop(struct mmu *m, struct shadow_page *sp, unsigned int i) REQUIRES(m->lock);
+/* Every entry of the list, which is a frame's rmap or a page's parents; returns how many.
+ * Leafs leave a debt. */
+unsigned int shadow_drop_all(struct mmu *m, const struct spte_list *l) REQUIRES(m->lock);
 void shadow_set_unsync(struct mmu *m, struct shadow_page *sp, bool unsync) REQUIRES(m->lock);
+
+/* @n and the links on any way to @sp.  From SHADOW_LINKS_TOLD on it is not counted further:
+ * to make the page unsync would take too long. */
+#define SHADOW_LINKS_TOLD (4 * SHADOW_LIST_MAX)
+unsigned int shadow_links_above(struct mmu *m, const struct shadow_page *sp, unsigned int n)
+	REQUIRES(m->lock);
 
 /* Readings of the guest's table so far are void. */
 void shadow_changed(struct mmu *m, struct shadow_page *sp) REQUIRES(m->lock);
 
 /* Takes the page away; it is freed when no TLB and no vCPU can use it any more. */
 void shadow_zap(struct mmu *m, struct shadow_page *sp) REQUIRES(m->lock);
-/* Frees what a flush has passed; all of it, if necessary by a flush. */
-void shadow_reap(struct mmu *m, bool all) REQUIRES(m->lock);
+/* Frees what a flush has passed, so many at a time; if @flush, all has been passed. */
+void shadow_reap(struct mmu *m, bool flush) REQUIRES(m->lock);
 void shadow_pin(struct mmu *m, struct shadow_page *sp) REQUIRES(m->lock);
 void shadow_unpin(struct mmu *m, struct shadow_page *sp) REQUIRES(m->lock);
-/* Zaps the oldest until @n more fit. */
-void shadow_make_room(struct mmu *m, unsigned int n) REQUIRES(m->lock);
+/* Zaps some of the oldest if @n more do not fit.  True: there are still too many. */
+bool shadow_make_room(struct mmu *m, unsigned int n) REQUIRES(m->lock);
 
 static inline bool shadow_is_obsolete(const struct shadow *s, const struct shadow_page *sp)
 {

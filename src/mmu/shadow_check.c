@@ -33,14 +33,29 @@ static bool is_active(const struct shadow *s, const struct shadow_page *wanted)
 
 /* --- the lists --------------------------------------------------------------- */
 
+struct hash_count {
+	const struct shadow_page *wanted;
+	uint64_t n;
+};
+
+static void count_page(void *ctx, const struct shadow_page *sp)
+{
+	struct hash_count *count = ctx;
+
+	count->n += !count->wanted || sp == count->wanted;
+}
+
 static uint64_t count_hashed(const struct shadow *s, const struct shadow_page *wanted)
 {
-	uint64_t n = 0;
+	struct hash_count count = { .wanted = wanted };
 
-	for (unsigned int i = 0; i < ARRAY_SIZE(s->hash); i++)
-		for (const struct shadow_page *sp = s->hash[i]; sp; sp = sp->next)
-			n += !wanted || sp == wanted;
-	return n;
+	if (wanted)
+		for (const struct shadow_page *sp = shadow_hash_first(&s->hash, wanted->gfn); sp;
+		     sp = sp->next)
+			count_page(&count, sp);
+	else
+		shadow_hash_visit(&s->hash, count_page, &count);
+	return count.n;
 }
 
 static const char *check_lists(const struct mmu *m)
@@ -102,6 +117,9 @@ static const char *check_leaf(const struct mmu *m, const struct shadow_page *sp,
 
 	if (!frame || count_in_list(&frame->rmap, ref) != 1)
 		return "RMAP_BIJECTION: a leaf is once in the rmap of its frame";
+	if (!spte_list_is_valid(&frame->rmap) ||
+	    spte_list_length(&frame->rmap) > SHADOW_LIST_MAX)
+		return "an rmap is not too long, and its entries are where they say";
 	if (spte_level(spte) != sp->table.level ||
 	    !IS_ALIGNED(spte_pfn(spte) | gfn, level_pages(sp->table.level)))
 		return "a leaf has the level and the alignment of its table";
@@ -160,6 +178,8 @@ static const char *check_parents(const struct mmu *m, const struct shadow_page *
 	struct spte_cursor c;
 	struct spte_ref ref;
 
+	if (!spte_list_is_valid(&sp->parents) || spte_list_length(&sp->parents) > SHADOW_LIST_MAX)
+		return "a page has not too many parents, and they are where they say";
 	spte_list_begin(&sp->parents, &c);
 	while (spte_list_next(&c, &ref)) {
 		spte_t spte;

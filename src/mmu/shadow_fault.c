@@ -199,6 +199,8 @@ static enum fault_verdict step_down(struct mmu *m, struct shadow_fault *sf, stru
 		return FAULT_RETRY;
 	}
 	clear_entry(m, sf, at);
+	if (spte_list_length(&child->parents) >= SHADOW_LIST_MAX)
+		shadow_drop_all(m, &child->parents);
 	*down = child;
 	return shadow_link(m, at.sp, at.i, child) ? FAULT_FIXED : FAULT_NO_MEMORY;
 }
@@ -286,11 +288,18 @@ static enum fault_verdict find_place(struct mmu_vcpu *v, struct shadow_fault *sf
  */
 static bool let_write_tables(struct mmu *m, gfn_t gfn) REQUIRES(m->lock)
 {
+	unsigned int links = 0;
 	struct shadow_page *sp;
 
-	for (sp = shadow_next_of(m, gfn, NULL); sp; sp = shadow_next_of(m, gfn, sp))
+	for (sp = shadow_next_of(m, gfn, NULL); sp; sp = shadow_next_of(m, gfn, sp)) {
 		if (sp->role.level > LEVEL_4K && rule(UNSYNC_ONLY_LEAF))
 			return false;
+		/* All of them would have to be told, and at the sync again.  They do not
+		 * become more meanwhile: SYNC_BEFORE_LINK. */
+		links = shadow_links_above(m, sp, links);
+		if (links >= SHADOW_LINKS_TOLD)
+			return false;
+	}
 	/* UNSYNC_BEFORE_W: who meets the consequences of a write must find the mark. */
 	for (sp = shadow_next_of(m, gfn, NULL); sp; sp = shadow_next_of(m, gfn, sp)) {
 		shadow_changed(m, sp);
@@ -340,12 +349,16 @@ static enum fault_verdict change_leaf(struct mmu *m, struct shadow_fault *sf, st
 	return FAULT_FIXED;
 }
 
-static enum fault_verdict new_leaf(struct mmu *m, struct spte_ref at, gfn_t gfn, pfn_t pfn,
-				   uint64_t bits) REQUIRES(m->lock)
+static enum fault_verdict new_leaf(struct mmu *m, struct shadow_fault *sf, struct spte_ref at,
+				   gfn_t gfn, pfn_t pfn, uint64_t bits) REQUIRES(m->lock)
 {
 	int level = at.sp->table.level;
 	struct frame *frame = frames_make(&m->shadow->frames, gfn, level);
 
+	if (frame && spte_list_length(&frame->rmap) >= SHADOW_LIST_MAX) {
+		shadow_drop_all(m, &frame->rmap);
+		sf->debt |= !mutant(FULL_RMAP_OWES_NOTHING);
+	}
 	if (!frame || !spte_list_add(&m->shadow->frames.nodes, &frame->rmap, at))
 		return FAULT_NO_MEMORY;
 	if (at.sp->gfns)
@@ -367,7 +380,7 @@ static enum fault_verdict set_leaf(struct mmu *m, struct shadow_fault *sf, struc
 		return change_leaf(m, sf, at, old, bits);
 	/* Another page: PFN_CHANGE_GOES_THROUGH_ZERO. */
 	clear_entry(m, sf, at);
-	return new_leaf(m, at, gfn, pfn, bits);
+	return new_leaf(m, sf, at, gfn, pfn, bits);
 }
 
 /* As high as the host's page, and without a guest table inside. */

@@ -7,11 +7,10 @@
 
 /* Beyond this many unlinked pages a flush is made for them. */
 #define MAX_DEAD 256u
-
-static struct shadow_page **bucket_of(struct shadow *s, gfn_t gfn)
-{
-	return &s->hash[(gfn * 0x9e3779b97f4a7c15ull) >> (64 - SHADOW_HASH_BITS)];
-}
+/* So many are freed at once. */
+#define MAX_REAPED (2 * MAX_DEAD)
+/* At the limit so many are zapped at once: one flush for all. */
+#define RECYCLE_BATCH 16u
 
 void shadow_changed(struct mmu *m, struct shadow_page *sp)
 {
@@ -25,20 +24,29 @@ struct shadow_page *shadow_find(struct mmu *m, gfn_t gfn, union shadow_role role
 {
 	struct shadow *s = m->shadow;
 
+	struct shadow_page *sp = shadow_hash_first(&s->hash, gfn);
+	uint64_t n = 0;
+
 	/* ROLE_IS_PART_OF_KEY: all of it. */
-	for (struct shadow_page *sp = *bucket_of(s, gfn); sp; sp = sp->next)
-		if (sp->gfn == gfn && !shadow_is_obsolete(s, sp) &&
-		    shadow_has_role(sp, role))
-			return sp;
-	return NULL;
+	while (sp && (sp->gfn != gfn || shadow_is_obsolete(s, sp) ||
+		      !shadow_has_role(sp, role))) {
+		sp = sp->next;
+		n++;
+	}
+	mmu_visited(m, n);
+	return sp;
 }
 
 struct shadow_page *shadow_next_of(struct mmu *m, gfn_t gfn, struct shadow_page *after)
 {
-	struct shadow_page *sp = after ? after->next : *bucket_of(m->shadow, gfn);
+	struct shadow_page *sp = after ? after->next : shadow_hash_first(&m->shadow->hash, gfn);
+	uint64_t n = 0;
 
-	while (sp && (sp->gfn != gfn || sp->role.direct))
+	while (sp && (sp->gfn != gfn || sp->role.direct)) {
 		sp = sp->next;
+		n++;
+	}
+	mmu_visited(m, n);
 	return sp;
 }
 
@@ -86,6 +94,7 @@ bool shadow_protect_frame(struct mmu *m, gfn_t gfn)
 
 		if (!frame)
 			continue;
+		mmu_visited(m, spte_list_length(&frame->rmap));
 		spte_list_begin(&frame->rmap, &c);
 		while (spte_list_next(&c, &ref))
 			flush |= protect_entry(m, ref);
@@ -95,11 +104,12 @@ bool shadow_protect_frame(struct mmu *m, gfn_t gfn)
 
 /* --- what is out of date ------------------------------------------------------ */
 
-static void tell_parents(struct mmu *m, struct shadow_page *sp, bool unsync);
+static void tell_parents(struct mmu *m, struct shadow_page *sp, bool unsync) REQUIRES(m->lock);
 
 /* UNSYNC_CHILD_COUNTS: bit i is set exactly if what link i leads to is unsync, or
  * has such below it. */
 static void set_link_unsync(struct mmu *m, struct shadow_page *sp, unsigned int i, bool unsync)
+	REQUIRES(m->lock)
 {
 	uint64_t *word = &sp->unsync_links[i / 64], bit = 1ull << (i % 64);
 	uint32_t n = atomic32_load_relaxed(&sp->unsync_children);
@@ -117,9 +127,23 @@ static void tell_parents(struct mmu *m, struct shadow_page *sp, bool unsync)
 	struct spte_cursor c;
 	struct spte_ref ref;
 
+	mmu_visited(m, spte_list_length(&sp->parents));
 	spte_list_begin(&sp->parents, &c);
 	while (spte_list_next(&c, &ref))
 		set_link_unsync(m, ref.sp, ref.i, unsync);
+}
+
+unsigned int shadow_links_above(struct mmu *m, const struct shadow_page *sp, unsigned int n)
+{
+	struct spte_cursor c;
+	struct spte_ref ref;
+
+	spte_list_begin(&sp->parents, &c);
+	while (n < SHADOW_LINKS_TOLD && spte_list_next(&c, &ref)) {
+		mmu_visited(m, 1);
+		n = shadow_links_above(m, ref.sp, n + 1);
+	}
+	return n;
 }
 
 void shadow_set_unsync(struct mmu *m, struct shadow_page *sp, bool unsync)
@@ -157,6 +181,7 @@ bool shadow_drop(struct mmu *m, struct shadow_page *sp, unsigned int i)
 	spte_t old = sptep_xchg(&sp->table.spte[i], NO_SPTE);
 	int level = sp->table.level;
 
+	mmu_visited(m, 1);
 	if (spte_is_leaf(old)) {
 		gfn_t gfn = shadow_gfn(sp, i);
 		struct frame *frame = frames_find(&s->frames, gfn, level);
@@ -178,6 +203,18 @@ bool shadow_drop(struct mmu *m, struct shadow_page *sp, unsigned int i)
 		set_link_unsync(m, sp, i, false);
 	}
 	return false;
+}
+
+unsigned int shadow_drop_all(struct mmu *m, const struct spte_list *l)
+{
+	unsigned int n = spte_list_length(l);
+
+	while (!spte_list_is_empty(l)) {
+		struct spte_ref ref = spte_list_first(l);
+
+		shadow_drop(m, ref.sp, ref.i);
+	}
+	return n;
 }
 
 /* --- pages -------------------------------------------------------------------- */
@@ -222,12 +259,11 @@ static struct shadow_page *alloc_page(struct mmu *m, gfn_t gfn, union shadow_rol
 struct shadow_page *shadow_make(struct mmu *m, gfn_t gfn, union shadow_role role, bool *flush)
 {
 	struct shadow *s = m->shadow;
-	struct shadow_page *sp = alloc_page(m, gfn, role), **bucket = bucket_of(s, gfn);
+	struct shadow_page *sp = alloc_page(m, gfn, role);
 
 	if (!sp)
 		return NULL;
-	sp->next = *bucket;
-	*bucket = sp;
+	shadow_hash_add(&s->hash, sp);
 	cds_list_add_tail(&sp->node, &s->active);
 	s->n_used++;
 	mmu_count(m, mmu_cache_miss);
@@ -239,15 +275,6 @@ struct shadow_page *shadow_make(struct mmu *m, gfn_t gfn, union shadow_role role
 			*flush |= shadow_protect_frame(m, gfn);
 	}
 	return sp;
-}
-
-static void unhash(struct shadow *s, struct shadow_page *sp)
-{
-	struct shadow_page **at = bucket_of(s, sp->gfn);
-
-	while (*at != sp)
-		at = &(*at)->next;
-	*at = sp->next;
 }
 
 static void bury(struct shadow *s, struct shadow_page *sp)
@@ -264,14 +291,11 @@ void shadow_zap(struct mmu *m, struct shadow_page *sp)
 
 	if (atomic32_load_relaxed(&sp->zapped))
 		return;
+	mmu_visited(m, ENTRIES_PER_TABLE);
 	for (unsigned int i = 0; i < ENTRIES_PER_TABLE; i++)
 		if (spte_kind(sptep_read(&sp->table.spte[i])) != SPTE_NONE)
 			shadow_drop(m, sp, i);
-	while (!spte_list_is_empty(&sp->parents)) {
-		struct spte_ref ref = spte_list_first(&sp->parents);
-
-		shadow_drop(m, ref.sp, ref.i);
-	}
+	shadow_drop_all(m, &sp->parents);
 	if (!sp->role.direct) {
 		if (atomic32_load_relaxed(&sp->unsync))
 			shadow_set_unsync(m, sp, false);
@@ -279,7 +303,7 @@ void shadow_zap(struct mmu *m, struct shadow_page *sp)
 		/* The guest may call any frame a table, also where no memory is. */
 		frames_prune(&s->frames, sp->gfn, sp->gfn + 1);
 	}
-	unhash(s, sp);
+	shadow_hash_remove(&s->hash, sp);
 	cds_list_del(&sp->node);
 	s->n_used--;
 	atomic32_store_release(&sp->zapped, true);
@@ -293,14 +317,14 @@ void shadow_zap(struct mmu *m, struct shadow_page *sp)
 		bury(s, sp);
 }
 
-void shadow_reap(struct mmu *m, bool all)
+void shadow_reap(struct mmu *m, bool flush)
 {
 	struct shadow *s = m->shadow;
 	struct shadow_page *sp;
 
-	if ((all || s->n_dead > MAX_DEAD) && rule(UNLINK_FLUSH_FREE))
+	if ((flush || s->n_dead > MAX_DEAD) && rule(UNLINK_FLUSH_FREE))
 		flush_settle(m);
-	while ((sp = s->dead_first)) {
+	for (unsigned int n = 0; n < MAX_REAPED && (sp = s->dead_first); n++) {
 		if (rule(UNLINK_FLUSH_FREE) && atomic64_load_acquire(&m->paid) < sp->debt)
 			return;
 		s->dead_first = sp->next;
@@ -326,29 +350,43 @@ void shadow_unpin(struct mmu *m, struct shadow_page *sp)
 		m->shadow->n_pinned--;
 }
 
-static struct shadow_page *oldest(struct shadow *s)
+/* The @n oldest that are nobody's root. */
+static void recycle(struct mmu *m, uint64_t n) REQUIRES(m->lock)
 {
-	struct shadow_page *sp;
+	struct shadow_page *sp, *next;
 
-	cds_list_for_each_entry(sp, &s->active, node)
-		if (!sp->n_roots)
-			return sp;
-	return NULL;
+	cds_list_for_each_entry_safe(sp, next, &m->shadow->active, node) {
+		if (!n)
+			return;
+		mmu_visited(m, 1);
+		if (sp->n_roots)
+			continue;
+		shadow_zap(m, sp);
+		mmu_count(m, mmu_recycled);
+		n--;
+	}
 }
 
 /*
  * Roots come on top: there may be more of them than the limit allows, and what was made
  * for one step of a fault must be there at the next.
+ *
+ * What is zapped is freed after a flush.  So that not every page at the limit costs one,
+ * there are a few more zapped than need be.  And a limit that has become much lower is
+ * not one fault's to enforce.
  */
-void shadow_make_room(struct mmu *m, unsigned int n)
+bool shadow_make_room(struct mmu *m, unsigned int n)
 {
 	struct shadow *s = m->shadow;
 	uint64_t limit = mmu_page_limit(m) + s->n_pinned;
-	struct shadow_page *sp;
+	uint64_t batch = MAX(MIN(limit / 8, RECYCLE_BATCH), 1);
 
-	while (s->n_used + n > limit && (sp = oldest(s))) {
-		shadow_zap(m, sp);
-		mmu_count(m, mmu_recycled);
+	if (s->n_used + s->n_dead + n <= limit) {
+		shadow_reap(m, false);
+		return false;
 	}
-	shadow_reap(m, s->n_used + s->n_dead + n > limit);
+	if (s->n_used + n + batch > limit)
+		recycle(m, MIN(s->n_used + n + batch - limit, RECYCLE_BATCH + n));
+	shadow_reap(m, true);
+	return s->n_used + n > mmu_page_limit(m) + s->n_pinned;
 }

@@ -2,6 +2,7 @@
 #include "mmu/spte_list.h"
 
 #include "base/bug.h"
+#include "mmu/shadow.h"
 
 #define MANY 1ull
 #define INDEX_SHIFT 48
@@ -9,7 +10,8 @@
 
 struct spte_list_node {
 	struct spte_list_node *next;
-	uint64_t n;
+	uint32_t n;
+	uint32_t length;		/* of the first node: of the whole list */
 	uint64_t entry[ENTRIES_PER_NODE];
 };
 
@@ -44,6 +46,14 @@ void spte_list_pool_init(struct pool *nodes, struct alloc *a)
 	pool_init(nodes, a, sizeof(struct spte_list_node));
 }
 
+static void put(struct spte_list_node *node, unsigned int at, uint64_t entry)
+{
+	struct spte_ref ref = unpack(entry);
+
+	node->entry[at] = entry;
+	ref.sp->place[ref.i] = &node->entry[at];
+}
+
 bool spte_list_add(struct pool *nodes, struct spte_list *l, struct spte_ref ref)
 {
 	struct spte_list_node *node = first_node(l);
@@ -57,38 +67,66 @@ bool spte_list_add(struct pool *nodes, struct spte_list *l, struct spte_ref ref)
 		if (!node)
 			return false;
 		node->next = first_node(l);
+		node->length = spte_list_length(l);
 		if (!node->next)
-			node->entry[node->n++] = l->head;
+			put(node, node->n++, l->head);
 		set_first_node(l, node);
 	}
-	node->entry[node->n++] = pack(ref);
+	put(node, node->n++, pack(ref));
+	node->length++;
 	return true;
+}
+
+/* The node that holds it: a node is aligned to its size. */
+static struct spte_list_node *node_of(uint64_t *place)
+{
+	return (struct spte_list_node *)ALIGN_DOWN((uintptr_t)place, CACHE_LINE);
 }
 
 /* The last entry of the first node fills the gap: only that node is ever partly full. */
 void spte_list_remove(struct pool *nodes, struct spte_list *l, struct spte_ref ref)
 {
 	struct spte_list_node *first = first_node(l);
-	uint64_t wanted = pack(ref);
+	uint64_t *place = ref.sp->place[ref.i];
 
 	if (!first) {
-		bug_on(l->head != wanted);
+		bug_on(l->head != pack(ref));
 		l->head = 0;
 		return;
 	}
-	for (struct spte_list_node *node = first;; node = node->next) {
-		bug_on(!node);
-		for (uint64_t i = 0; i < node->n; i++) {
-			if (node->entry[i] != wanted)
-				continue;
-			node->entry[i] = first->entry[--first->n];
-			if (!first->n) {
-				set_first_node(l, first->next);
-				pool_put(nodes, first);
-			}
-			return;
+	bug_on(*place != pack(ref));
+	put(node_of(place), (unsigned int)(place - node_of(place)->entry), first->entry[--first->n]);
+	first->length--;
+	if (first->n)
+		return;
+	if (first->next)
+		first->next->length = first->length;
+	set_first_node(l, first->next);
+	pool_put(nodes, first);
+}
+
+unsigned int spte_list_length(const struct spte_list *l)
+{
+	const struct spte_list_node *node = first_node(l);
+
+	return node ? node->length : l->head != 0;
+}
+
+bool spte_list_is_valid(const struct spte_list *l)
+{
+	const struct spte_list_node *first = first_node(l);
+	unsigned int n = l->head && !first;
+
+	for (const struct spte_list_node *node = first; node; node = node->next) {
+		n += node->n;
+		for (unsigned int i = 0; i < node->n; i++) {
+			struct spte_ref ref = unpack(node->entry[i]);
+
+			if (ref.sp->place[ref.i] != &node->entry[i])
+				return false;
 		}
 	}
+	return n == spte_list_length(l);
 }
 
 struct spte_ref spte_list_first(const struct spte_list *l)

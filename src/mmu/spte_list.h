@@ -4,7 +4,9 @@
  * they map the same guest frame (an rmap), or link to the same page (parents).
  *
  * Mostly there is one, which is then kept in the head itself.  An entry is named
- * by its page and its number there.
+ * by its page and its number there.  Its page knows where in the list it is
+ * (shadow_page.place), so that it is taken out without a search: how long a list
+ * is the guest chooses, and all this is under the MMU lock.
  */
 #ifndef MMU_SPTE_LIST_H
 #define MMU_SPTE_LIST_H
@@ -42,6 +44,9 @@ bool spte_list_add(struct pool *nodes, struct spte_list *l, struct spte_ref ref)
 void spte_list_remove(struct pool *nodes, struct spte_list *l, struct spte_ref ref);
 /* Of one that is not empty. */
 struct spte_ref spte_list_first(const struct spte_list *l);
+unsigned int spte_list_length(const struct spte_list *l);
+/* For tests: each entry is where its page says. */
+bool spte_list_is_valid(const struct spte_list *l);
 
 /* All of them; the list must not change meanwhile. */
 void spte_list_begin(const struct spte_list *l, struct spte_cursor *c);

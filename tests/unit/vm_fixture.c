@@ -144,10 +144,38 @@ void __wrap_wait_on_for(struct atomic32 *word, uint32_t value, uint32_t microsec
 void __real_rcu_synchronize(void);
 void __wrap_rcu_synchronize(void);
 
+static const struct test_vm *worked;
+static uint64_t work_seen, most_work;
+
+static void note_work(void)
+{
+	uint64_t now = worked ? vm_stat(worked, VM_STAT_mmu_visited) : 0;
+
+	most_work = MAX(most_work, now - work_seen);
+	work_seen = now;
+}
+
+void work_watch(const struct test_vm *vm)
+{
+	worked = vm;
+	note_work();
+	most_work = 0;
+}
+
+uint64_t work_most(void)
+{
+	note_work();
+	worked = NULL;
+	work_seen = 0;
+	return most_work;
+}
+
 /* A lock counts as held from before it is waited for; not in a hook. */
 static void come_to_lock(enum hook_point point, enum lock_rank rank)
 {
 	lock_rank_pop(rank);
+	if (worked)
+		note_work();
 	come_to(point);
 	lock_rank_push(rank);
 }

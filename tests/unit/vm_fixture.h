@@ -36,6 +36,8 @@
 #define STEPS(n) (n)
 #endif
 
+struct test_vm;
+
 /* --- random runs ------------------------------------------------------- */
 
 struct run {
@@ -85,6 +87,13 @@ uint64_t hook_count(enum hook_point point);
 /* How often @m was taken since it is watched. */
 void watch_mutex(const struct mutex *m);
 uint64_t watched_locks(void);
+
+/*
+ * Work under the MMU lock, in entries visited: the most from one taking of a lock to the
+ * next since it is watched.  For one thread.
+ */
+void work_watch(const struct test_vm *vm);
+uint64_t work_most(void);
 
 /* --- slots alone ------------------------------------------------------- */
 

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tests/unit/test_shadow_bounds.c - how much is done under the MMU lock at a time: it
+ * does not grow with what a guest chooses, or with the memory.  Counted, not timed.
+ */
+#include "shadow_fixture.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A few tables, and the longest list. */
+#define BOUND (16 * ENTRIES_PER_TABLE + 4 * SHADOW_LIST_MAX)
+
+/* --- lists --------------------------------------------------------------------- */
+
+#define LIST_PAGES 8u
+#define LIST_REFS (LIST_PAGES * ENTRIES_PER_TABLE)
+
+/* Entries come and go in any order; each is found without looking at another. */
+static void an_entry_knows_its_place_in_the_list(void **state UNUSED)
+{
+	struct shadow_page *page = aligned_alloc(CACHE_LINE, LIST_PAGES * sizeof(*page));
+	static bool in[LIST_REFS];
+	struct spte_list list = { 0 };
+	unsigned int n = 0;
+	struct alloc alloc;
+	struct pool nodes;
+	struct run run;
+
+	assert_non_null(page);
+	alloc_init(&alloc);
+	spte_list_pool_init(&nodes, &alloc);
+	run_begin(&run, 1);
+	for (run.step = 0; run.step < STEPS(20000); run.step++) {
+		unsigned int at = (unsigned int)run_below(&run, LIST_REFS);
+		struct spte_ref ref = { &page[at % LIST_PAGES], at / LIST_PAGES };
+
+		/* First more and more, then fewer. */
+		if (in[at] && run_chance(&run, run.step < STEPS(20000) / 2 ? 30 : 100))
+			spte_list_remove(&nodes, &list, ref);
+		else if (!in[at] && run_chance(&run, run.step < STEPS(20000) / 2 ? 100 : 30))
+			run_assert(&run, spte_list_add(&nodes, &list, ref));
+		else
+			continue;
+		in[at] = !in[at];
+		n += in[at] ? 1 : -1u;
+		run_assert(&run, spte_list_length(&list) == n);
+		if (run.step % 64 == 0)
+			run_assert(&run, spte_list_is_valid(&list));
+	}
+	assert_true(n > 100);
+	while (!spte_list_is_empty(&list))
+		spte_list_remove(&nodes, &list, spte_list_first(&list));
+	pool_destroy(&nodes);
+	assert_int_equal(atomic64_load_relaxed(&alloc.bytes), 0);
+	free(page);
+}
+
+/* --- one frame, one table, many times ----------------------------------------------- */
+
+static uint64_t rmap_length(gfn_t gfn)
+{
+	const struct frame *frame = frames_find(&shadow->frames, gfn, LEVEL_4K);
+
+	return frame ? spte_list_length(&frame->rmap) : 0;
+}
+
+static void a_frame_mapped_everywhere_is_not_all_mapped(void **state UNUSED)
+{
+	const unsigned int n = 3 * SHADOW_LIST_MAX;
+
+	paging(GUEST_4LEVEL);
+	mmu_set_page_limit(&vm->mmu, 1000);
+	for (unsigned int i = 0; i < n; i++)
+		map(a_page + PAGES(i), 1, PAGES(5) | DONE);
+	assert_page(v0, linear, ACCESS_READ, 0);
+	work_watch(vm);
+	for (unsigned int i = 0; i < n; i++)
+		assert_page(v0, a_page + PAGES(i), ACCESS_WRITE, 5);
+	assert_true(rmap_length(5) <= SHADOW_LIST_MAX);
+	assert_true(rmap_length(5) > SHADOW_LIST_MAX / 2);
+	assert_true(work_most() <= BOUND);
+	assert_valid();
+
+	/* It becomes a table itself. */
+	work_watch(vm);
+	write_gpa(PAGES(5), 8, PAGES(6) | DONE);
+	map(0x10000000000, 2, PAGES(5) | ALL);
+	assert_page(v0, 0x10000000000, ACCESS_READ, 6);
+	assert_int_equal(n_shadow_pages(5), 1);
+	assert_true(work_most() <= BOUND);
+	assert_valid();
+}
+
+static void a_table_linked_everywhere_is_told_of_once(void **state UNUSED)
+{
+	const gva_t step = 1ull << 21;
+	const unsigned int n = 3 * SHADOW_LIST_MAX;
+	struct shadow_page *sp;
+	gpa_t table;
+
+	paging(GUEST_4LEVEL);
+	mmu_set_page_limit(&vm->mmu, 1000);
+	map(a_page, 1, PAGES(5) | DONE);
+	table = entry_gpa(a_page, 1) & ~0xfffull;
+	for (unsigned int i = 1; i < n; i++)
+		map(a_page + i * step, 2, table | ALL | GPTE_A);
+	work_watch(vm);
+	for (unsigned int i = 0; i < n; i++)
+		assert_page(v0, a_page + i * step, ACCESS_READ, 5);
+	sp = shadow_page_at(v0, a_page + (n - 1) * step, 1);
+	assert_true(spte_list_length(&sp->parents) <= SHADOW_LIST_MAX);
+	/* It is written to, and brought up to date. */
+	guest_map(v0, a_page + PAGES(1), 1, PAGES(6) | DONE);
+	load_cr3(v0, v0->paging.cr3);
+	assert_page(v0, a_page + PAGES(1), ACCESS_READ, 6);
+	assert_true(work_most() <= BOUND);
+	assert_valid();
+}
+
+/* 16 directories of 16 links to it, and each directory is linked 32 times: more ways to it
+ * than may be told. */
+static void a_table_with_too_many_above_it_stays_tracked(void **state UNUSED)
+{
+	const gva_t gva = 0x10000000000;
+	gpa_t leaf;
+
+	paging(GUEST_4LEVEL);
+	mmu_set_page_limit(&vm->mmu, 1000);
+	map(gva, 1, PAGES(5) | DONE);
+	leaf = entry_gpa(gva, 1) & ~0xfffull;
+	for (unsigned int i = 0; i < 16; i++) {
+		gpa_t at = entry_gpa(gva + ((gva_t)i << 30), 3);
+
+		for (unsigned int j = 0; j < 16; j++)
+			map(gva + ((gva_t)i << 30) + ((gva_t)j << 21), 2, leaf | ALL | GPTE_A);
+		for (unsigned int j = 1; j < 32; j++)
+			write_gpa(at + j * 16 * 8, 8, read_gpa(at, 8));
+	}
+	for (unsigned int i = 0; i < 512; i++)
+		for (unsigned int j = 0; j < 16; j++)
+			assert_page(v0, gva + ((gva_t)i << 30) + ((gva_t)j << 21), ACCESS_READ, 5);
+	work_watch(vm);
+	guest_map(v0, gva + PAGES(1), 1, PAGES(6) | DONE);
+	assert_false(is_unsync(v0, gva));
+	assert_page(v0, gva + PAGES(1), ACCESS_READ, 6);
+	load_cr3(v0, v0->paging.cr3);
+	assert_page(v0, gva + PAGES(1), ACCESS_READ, 6);
+	assert_true(work_most() <= BOUND);
+	assert_valid();
+}
+
+/* --- the hash ----------------------------------------------------------------- */
+
+#define HASH_PAGES 20000u
+
+static unsigned int longest_bucket(const struct shadow_hash *h, const struct shadow_page *page)
+{
+	unsigned int longest = 0;
+
+	for (unsigned int i = 0; i < HASH_PAGES; i++) {
+		const struct shadow_page *sp = shadow_hash_first(h, page[i].gfn);
+		unsigned int n = 0;
+
+		for (; sp; sp = sp->next)
+			n++;
+		longest = MAX(longest, n);
+	}
+	return longest;
+}
+
+static bool is_hashed(const struct shadow_hash *h, const struct shadow_page *wanted)
+{
+	const struct shadow_page *sp = shadow_hash_first(h, wanted->gfn);
+
+	while (sp && sp != wanted)
+		sp = sp->next;
+	return sp;
+}
+
+static void no_choice_of_frames_makes_a_bucket_long(void **state UNUSED)
+{
+	struct shadow_page *page = calloc(HASH_PAGES, sizeof(*page));
+	const uint64_t key[2] = { 0x0123456789abcdefull, 0xfedcba9876543210ull };
+	struct shadow_hash h;
+	struct alloc alloc;
+
+	assert_non_null(page);
+	for (unsigned int choice = 0; choice < 24; choice += 4) {
+		alloc_init(&alloc);
+		assert_int_equal(shadow_hash_init(&h, &alloc, key), 0);
+		for (unsigned int i = 0; i < HASH_PAGES; i++) {
+			page[i].gfn = (gfn_t)i << choice;
+			shadow_hash_add(&h, &page[i]);
+			assert_true(is_hashed(&h, &page[i / 2]));
+		}
+		assert_true(longest_bucket(&h, page) <= 32);
+		assert_true((uint64_t)1 << h.bits >= HASH_PAGES / 2);
+		for (unsigned int i = 0; i < HASH_PAGES; i++)
+			shadow_hash_remove(&h, &page[i]);
+		shadow_hash_destroy(&h);
+		assert_int_equal(atomic64_load_relaxed(&alloc.bytes), 0);
+	}
+	free(page);
+}
+
+/* What two machines have in one bucket differs: nobody can prepare for both. */
+static void the_key_decides_who_meets(void **state UNUSED)
+{
+	struct shadow_page *page = calloc(HASH_PAGES, sizeof(*page));
+	unsigned int n_met = 0, n = 0;
+	struct shadow_hash h[2];
+	struct alloc alloc;
+	gfn_t *met = calloc(HASH_PAGES, sizeof(*met));
+
+	assert_non_null(page);
+	assert_non_null(met);
+	alloc_init(&alloc);
+	for (unsigned int i = 0; i < 2; i++)
+		assert_int_equal(shadow_hash_init(&h[i], &alloc,
+						  (uint64_t[2]){ 17 + i * 0x123456789abcdefull,
+								 i * 0xfedcba987654321ull }), 0);
+	/* Frames that meet frame 1 by the first key. */
+	page[0].gfn = 1;
+	shadow_hash_add(&h[0], &page[0]);
+	for (gfn_t gfn = 2; n < 1000; gfn++)
+		if (shadow_hash_first(&h[0], gfn))
+			met[n++] = gfn;
+	shadow_hash_remove(&h[0], &page[0]);
+	shadow_hash_add(&h[1], &page[0]);
+	for (unsigned int i = 0; i < n; i++)
+		n_met += shadow_hash_first(&h[1], met[i]) != NULL;
+	assert_true(n_met < n / 16);
+	shadow_hash_remove(&h[1], &page[0]);
+	shadow_hash_destroy(&h[0]);
+	shadow_hash_destroy(&h[1]);
+	free(met);
+	free(page);
+}
+
+/* Two old buckets a page: it never stops to move them all. */
+static void the_hash_grows_a_little_at_a_time(void **state UNUSED)
+{
+	struct shadow_page *page = calloc(HASH_PAGES, sizeof(*page));
+	const uint64_t key[2] = { 1, 2 };
+	struct shadow_hash h;
+	struct alloc alloc;
+	bool moved = false;
+
+	assert_non_null(page);
+	alloc_init(&alloc);
+	assert_int_equal(shadow_hash_init(&h, &alloc, key), 0);
+	for (unsigned int i = 0; i < HASH_PAGES; i++) {
+		size_t before = h.old ? h.n_moved : 0;
+
+		page[i].gfn = i;
+		shadow_hash_add(&h, &page[i]);
+		assert_true(!h.old || h.n_moved - before <= 2);
+		moved |= h.old != NULL;
+	}
+	assert_true(moved);
+	for (unsigned int i = 0; i < HASH_PAGES; i++)
+		assert_true(is_hashed(&h, &page[i]));
+	shadow_hash_destroy(&h);
+	free(page);
+}
+
+/* --- the limit ----------------------------------------------------------------- */
+
+static void use_tables(unsigned int first, unsigned int n)
+{
+	for (unsigned int i = first; i < first + n; i++) {
+		gva_t gva = 0x40000000 + ((gva_t)i << 21);
+
+		map(gva, 1, PAGES(5) | DONE);
+		assert_page(v0, gva, ACCESS_READ, 5);
+	}
+}
+
+static void pages_at_the_limit_share_their_flushes(void **state UNUSED)
+{
+	uint64_t flushes, made;
+
+	paging(GUEST_4LEVEL);
+	mmu_set_page_limit(&vm->mmu, 128);
+	use_tables(0, 300);
+	flushes = vm_stat(vm, VM_STAT_remote_tlb_flush);
+	made = vm_stat(vm, VM_STAT_mmu_cache_miss);
+	work_watch(vm);
+	use_tables(300, 300);
+	made = vm_stat(vm, VM_STAT_mmu_cache_miss) - made;
+	flushes = vm_stat(vm, VM_STAT_remote_tlb_flush) - flushes;
+	assert_true(made >= 300);
+	assert_true(flushes <= made / 8);
+	assert_true(work_most() <= 2 * BOUND);
+	assert_valid();
+}
+
+static void a_lower_limit_takes_the_lock_many_times(void **state UNUSED)
+{
+	paging(GUEST_4LEVEL);
+	mmu_set_page_limit(&vm->mmu, 2000);
+	use_tables(0, 800);
+	assert_true(shadow->n_used > 800);
+	work_watch(vm);
+	mmu_set_page_limit(&vm->mmu, MMU_MIN_PAGES);
+	assert_true(work_most() <= 2 * BOUND);
+	assert_true(shadow->n_used <= MMU_MIN_PAGES + shadow->n_pinned);
+	assert_valid();
+}
+
+/* As when a slot of the memory has gone, which the limit follows. */
+static void a_fault_is_not_the_one_to_enforce_a_limit(void **state UNUSED)
+{
+	paging(GUEST_4LEVEL);
+	mmu_set_page_limit(&vm->mmu, 2000);
+	use_tables(0, 800);
+	atomic64_store_relaxed(&vm->mmu.max_pages, MMU_MIN_PAGES);
+	work_watch(vm);
+	use_tables(800, 100);
+	assert_true(work_most() <= 2 * BOUND);
+	assert_true(shadow->n_used <= MMU_MIN_PAGES + shadow->n_pinned);
+	assert_valid();
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_entry_knows_its_place_in_the_list),
+		shadow_test(a_frame_mapped_everywhere_is_not_all_mapped),
+		shadow_test(a_table_linked_everywhere_is_told_of_once),
+		shadow_test(a_table_with_too_many_above_it_stays_tracked),
+		cmocka_unit_test(no_choice_of_frames_makes_a_bucket_long),
+		cmocka_unit_test(the_key_decides_who_meets),
+		cmocka_unit_test(the_hash_grows_a_little_at_a_time),
+		shadow_test(pages_at_the_limit_share_their_flushes),
+		shadow_test(a_lower_limit_takes_the_lock_many_times),
+		shadow_test(a_fault_is_not_the_one_to_enforce_a_limit),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
