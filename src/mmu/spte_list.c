@@ -88,6 +88,7 @@ void spte_list_remove(struct pool *nodes, struct spte_list *l, struct spte_ref r
 {
 	struct spte_list_node *first = first_node(l);
 	uint64_t *place = ref.sp->place[ref.i];
+	struct spte_list_node *node;
 
 	if (!first) {
 		bug_on(l->head != pack(ref));
@@ -95,7 +96,8 @@ void spte_list_remove(struct pool *nodes, struct spte_list *l, struct spte_ref r
 		return;
 	}
 	bug_on(*place != pack(ref));
-	put(node_of(place), (unsigned int)(place - node_of(place)->entry), first->entry[--first->n]);
+	node = node_of(place);
+	put(node, (unsigned int)(place - node->entry), first->entry[--first->n]);
 	first->length--;
 	if (first->n)
 		return;
