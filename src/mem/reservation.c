@@ -64,7 +64,7 @@ static struct thread_once once;
 static hva_t map_nothing(uint64_t bytes)
 {
 	long at = syscall(SYS_mmap, NULL, bytes, PROT_NONE,
-			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0L);
 
 	return at == -1 ? 0 : (hva_t)at;
 }
@@ -280,7 +280,7 @@ void *reservation_map(int fd, size_t bytes)
 		errno = ENOMEM;
 		return NULL;
 	}
-	if (syscall(SYS_mmap, p, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) ==
+	if (syscall(SYS_mmap, p, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0L) ==
 	    (long)p)
 		return p;
 	reservation_put(p, bytes);
@@ -292,7 +292,7 @@ void reservation_unmap(void *p, size_t bytes)
 	bytes = ALIGN_UP(bytes, (size_t)PAGE_SIZE);
 	/* Or it stays a mapping of the file, which nobody uses any more. */
 	if (syscall(SYS_mmap, p, bytes, PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != (long)p)
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0L) != (long)p)
 		return;
 	syscall(SYS_madvise, p, bytes, MADV_NOHUGEPAGE);
 	reservation_put(p, bytes);

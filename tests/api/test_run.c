@@ -234,7 +234,7 @@ static void memory_that_the_client_does_not_have_is_efault(void **state)
 
 	/* Past everything that could tell us: a system call of the program's own. */
 	assert_int_equal(syscall(SYS_mmap, page, 4096, PROT_NONE,
-				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0), page);
+				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0L), page);
 	api_set_regs(&vm->vcpu, &regs);
 	assert_int_equal(api_run(&vm->vcpu), -EFAULT);
 	assert_int_equal(api_regs(&vm->vcpu).rip, API_CODE);

@@ -79,6 +79,13 @@ def check_shape(root, path, text):
         fail(name, 'indented by blanks')
 
 
+def check_system_calls(name, text):
+    """The seventh argument of syscall(2) goes by memory, where an int is half a word."""
+    for found in re.finditer(r'\bsyscall\(SYS_mmap\b[^;]*?,\s*0\)', text):
+        line = text.count('\n', 0, found.start()) + 1
+        fail(f'{name}:{line}', 'the offset is a long: 0L')
+
+
 def check_checker(name, text):
     """The checker sees the layers that it drives; they never see it."""
     for include in re.findall(r'^#include [<"]([a-z]+)/', text, re.M):
@@ -138,6 +145,8 @@ def check_source(root):
         text = path.read_text()
         check_shape(root, path, text)
         check_layers(root, path, text)
+        if path.suffix == '.c':
+            check_system_calls(path.relative_to(root), text)
     check_rules(root)
 
 

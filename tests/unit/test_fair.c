@@ -177,9 +177,9 @@ static void counts_come_round(void **state)
 
 	atomic32_store_relaxed(&w->lock.native.in, 0u - 8);
 	atomic32_store_relaxed(&w->lock.native.out, 0u - 8);
-	for (int i = 0; i < 2; i++)
-		rwlock_rdlock(&w->lock);
+	rwlock_rdlock(&w->lock);
 	rwlock_rdunlock(&w->lock);
+	rwlock_rdlock(&w->lock);
 	send_to_wait(&writer, w, true);
 	rwlock_rdunlock(&w->lock);
 	join(&writer);
