@@ -10,7 +10,6 @@
 #include "check/timeline.h"
 #include "check/tlb_log.h"
 #include "mem/dirty_log.h"
-#include "mmu/notifier.h"
 #include "mmu/request.h"
 #include "mmu/tdp.h"
 #include "mmu/tlb.h"
@@ -374,10 +373,15 @@ void client_copy_all(unsigned int consumer, unsigned int id)
 		oracle_copy(consumer, c->page + i);
 }
 
-bool client_test_young(unsigned int page, bool clear)
+bool client_age(unsigned int page, enum age how)
 {
-	return mmu_age(&vm->mmu, host_hva(page), host_hva(page + 1),
-		       clear ? AGE_CLEAR_FLUSH : AGE_TEST);
+	bool young = mmu_age(&vm->mmu, host_hva(page), host_hva(page + 1), how);
+
+	timeline_note("hva page %u is %s%s", page, young ? "young" : "old",
+		      how == AGE_TEST	? "" :
+		      how == AGE_CLEAR	? ", and cleared without a flush" :
+					  ", and cleared and flushed");
+	return young;
 }
 
 /* --- what is shown of it at a failure ------------------------------------------------ */

@@ -14,6 +14,7 @@
 #include "check/oracle.h"
 #include "check/sched.h"
 #include "mmu/mmu.h"
+#include "mmu/notifier.h"
 
 #define MACHINE_VCPUS 3
 
@@ -85,6 +86,6 @@ void client_reap_ring(unsigned int consumer, unsigned int n);
 void client_copy_all(unsigned int consumer, unsigned int id);
 
 /* Ageing by the host's pages: were they used since that was last cleared? */
-bool client_test_young(unsigned int page, bool clear);
+bool client_age(unsigned int page, enum age how);
 
 #endif

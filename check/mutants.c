@@ -62,6 +62,7 @@ static struct mutation table[] = {
 	WITHOUT(RING_SOFT_LIMIT, "ring-full"),
 	SURVIVES(RING_DISTRUST,
 		 "the number only looks up a translation: a wrapped one protects a page too many"),
+	WITHOUT(AGE_LEAVES_DEBT, "young"),
 	WITHOUT(UNLINK_FLUSH_FREE, "table-free slot-delete"),
 	WITHOUT(WALKER_ANNOUNCE, "table-free"),
 	WITHOUT(STALE_ROOT_RETRY, "slot-readd obsolete-roots"),

@@ -250,7 +250,8 @@ UMBRA_API void umbra_mmu_invalidate_end(struct umbra_invalidation *invalidation)
 enum umbra_age {
 	UMBRA_AGE_TEST = 0,	/**< nothing */
 	UMBRA_AGE_CLEAR,	/**< forgets the uses; those that hit a TLB are not seen later */
-	UMBRA_AGE_CLEAR_FLUSH,	/**< forgets them, and every use from now on is seen */
+	UMBRA_AGE_CLEAR_FLUSH,	/**< forgets them, and every use from now on is seen, also if
+				 * UMBRA_AGE_CLEAR had forgotten the page before */
 };
 
 /**

@@ -93,6 +93,7 @@ struct mmu {
 	/* The flush debt: mmu/flush.h. */
 	struct atomic64 owed;		/* (a) */
 	struct atomic64 paid;		/* (a) written under flush_lock */
+	uint64_t age_debt;		/* [l] `paid` from which on no TLB hides a use */
 	struct mutex flush_lock;	/* (c) rank RANK_FLUSH */
 	struct atomic32 flush_round;	/* (a) 1: one is under way; written under flush_lock */
 	struct atomic32 flush_parked;	/* (a) vCPUs that sleep until it is over */

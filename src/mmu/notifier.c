@@ -171,18 +171,38 @@ static void age_slot(void *ctx, struct memslot *slot) NO_THREAD_SAFETY
 	a->young |= a->mmu->ops->age(a->mmu, first, last + 1, a->clear);
 }
 
+/*
+ * AGE_LEAVES_DEBT.  TLBs keep what was cleared without a flush, and who clears it next
+ * finds no entry young that they use.  A debt of ageing's own: nobody else needs it.
+ * Whoever owes after this makes `owed` at least this, and who pays that has flushed
+ * after this.
+ */
+static void leave_age_debt(struct mmu *m) REQUIRES(m->lock)
+{
+	m->age_debt = atomic64_load_relaxed(&m->owed) + 1;
+}
+
+static bool has_age_debt(const struct mmu *m) REQUIRES(m->lock)
+{
+	return rule(AGE_LEAVES_DEBT) && atomic64_load_acquire(&m->paid) < m->age_debt;
+}
+
 bool mmu_age(struct mmu *m, hva_t start, hva_t end, enum age how)
 {
 	struct ageing a = { .mmu = m, .start = start, .end = end, .clear = how != AGE_TEST };
+	bool flush;
 
 	rwlock_wrlock(&m->lock);
 	rcu_read_begin();
 	slot_tree_visit_hva(slots_current(m->slots)->by_hva, start, end, age_slot, &a);
 	rcu_read_end();
-	if (a.young && how == AGE_CLEAR_FLUSH)
+	if (a.young && how == AGE_CLEAR)
+		leave_age_debt(m);
+	flush = how == AGE_CLEAR_FLUSH && (a.young || has_age_debt(m));
+	if (flush)
 		flush_owe(m);
 	rwlock_wrunlock(&m->lock);
-	if (a.young && how == AGE_CLEAR_FLUSH)
+	if (flush)
 		flush_settle(m);
 	return a.young;
 }

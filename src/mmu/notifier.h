@@ -36,9 +36,9 @@ bool mmu_invalidate_retry(const struct mmu *m, uint64_t seq, hva_t start, hva_t 
 
 enum age {
 	AGE_TEST,
-	AGE_CLEAR,		/* TLBs keep what they have: it costs only precision
-				 * (A_CLEAR_MAY_NOT_FLUSH) */
-	AGE_CLEAR_FLUSH,	/* an access from now on is seen */
+	AGE_CLEAR,		/* TLBs keep what they have: it costs only precision, and
+				 * leaves a debt (AGE_LEAVES_DEBT) */
+	AGE_CLEAR_FLUSH,	/* an access from now on is seen, whoever cleared before */
 };
 
 /* Has the guest used any page of the range since that was last cleared?  Any thread,

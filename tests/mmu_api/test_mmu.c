@@ -586,6 +586,12 @@ static void age_tells_use(void)
 	CHECK(umbra_load64(g.vcpu, GVA, &v) == UMBRA_OK);
 	umbra_vcpu_leave(g.vcpu);
 	CHECK(umbra_mmu_age(g.mmu, page, 1, UMBRA_AGE_CLEAR));
+	/* Cleared already, and still in the TLB. */
+	CHECK(!umbra_mmu_age(g.mmu, page, 1, UMBRA_AGE_CLEAR_FLUSH));
+	umbra_vcpu_enter(g.vcpu);
+	CHECK(umbra_load64(g.vcpu, GVA, &v) == UMBRA_OK);
+	umbra_vcpu_leave(g.vcpu);
+	CHECK(umbra_mmu_age(g.mmu, page, 1, UMBRA_AGE_TEST));
 	umbra_vcpu_enter(g.vcpu);
 	finish(&g);
 }

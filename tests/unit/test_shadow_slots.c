@@ -366,6 +366,26 @@ static void who_used_a_page_is_known_until_that_is_cleared(void **state UNUSED)
 	assert_valid();
 }
 
+/* AGE_LEAVES_DEBT. */
+static void a_page_that_looks_old_is_flushed_for_who_asks_for_it(void **state UNUSED)
+{
+	hva_t page = (uintptr_t)vm->memory + PAGES(5);
+	uint64_t rounds;
+
+	use_a_page();
+	assert_true(mmu_age(&vm->mmu, page, page + PAGE_SIZE, AGE_CLEAR));
+	assert_true(tlb_hits(v0, a_page, ACCESS_READ));
+	assert_false(mmu_age(&vm->mmu, page, page + PAGE_SIZE, AGE_CLEAR_FLUSH));
+	assert_false(tlb_hits(v0, a_page, ACCESS_READ));
+	assert_page(v0, a_page, ACCESS_READ, 5);
+	assert_true(mmu_age(&vm->mmu, page, page + PAGE_SIZE, AGE_CLEAR));
+	/* Any flush after it will do, and pays all of it. */
+	flush_always(&vm->mmu);
+	rounds = vm_stat(vm, VM_STAT_remote_tlb_flush);
+	assert_false(mmu_age(&vm->mmu, page, page + PAGE_SIZE, AGE_CLEAR_FLUSH));
+	assert_int_equal(vm_stat(vm, VM_STAT_remote_tlb_flush), rounds);
+}
+
 /* --- the dirty log ----------------------------------------------------------- */
 
 static uint64_t bitmap[N_PAGES / 64];
@@ -661,6 +681,7 @@ int main(void)
 		shadow_test(the_host_may_take_the_page_of_a_table),
 		shadow_test(a_fault_overtaken_by_the_host_starts_again),
 		shadow_test(who_used_a_page_is_known_until_that_is_cleared),
+		shadow_test(a_page_that_looks_old_is_flushed_for_who_asks_for_it),
 		shadow_test(writes_are_logged_once_for_each_harvest),
 		shadow_test(a_page_is_protected_wherever_it_is_mapped),
 		shadow_test(a_large_page_is_split_before_it_is_written),
