@@ -240,11 +240,12 @@ struct umbra_invalidation {
  *          Each begin needs its end.  In between any call may be made, also changes
  *          of slots, and no lock is held: the thread may wait for others.  An access to
  *          the range waits for the end, a moment at a time, before it is UMBRA_RETRY.
+ * Return:  of end: 0, or -EINVAL: @invalidation is all zero, or has ended before.
  * Source:  Linux, MMU notifiers.
  */
 UMBRA_API void umbra_mmu_invalidate_begin(struct umbra_mmu *mmu, const void *memory, size_t bytes,
 					  struct umbra_invalidation *invalidation);
-UMBRA_API void umbra_mmu_invalidate_end(struct umbra_invalidation *invalidation);
+UMBRA_API int umbra_mmu_invalidate_end(struct umbra_invalidation *invalidation);
 
 /** What umbra_mmu_age() does besides looking. */
 enum umbra_age {
@@ -573,8 +574,8 @@ UMBRA_API enum umbra_result umbra_write(struct umbra_vcpu *vcpu, uint64_t gva, c
 /**
  * umbra_read_physical - bytes at @gpa, past all translation.
  *
- * In guest mode.  Within one page.  UMBRA_OK, UMBRA_BAD_TABLES where no slot is,
- * UMBRA_HOST_FAULT or UMBRA_RETRY.
+ * In guest mode.  Within one page, else UMBRA_SPLIT.  UMBRA_OK, UMBRA_BAD_TABLES where no
+ * slot is, UMBRA_HOST_FAULT or UMBRA_RETRY.
  */
 UMBRA_API enum umbra_result umbra_read_physical(struct umbra_vcpu *vcpu, uint64_t gpa, void *to,
 						unsigned int bytes);
@@ -619,8 +620,17 @@ UMBRA_API enum umbra_result umbra_translate(struct umbra_vcpu *vcpu, uint64_t gv
  * After a store by hand to what umbra_translate() has called tracked.  Also if the
  * caller itself has changed page tables of a guest that runs: shadow paging does not
  * notice that by itself, whatever the guest flushes.  In guest mode.
+ *
+ * With shadow paging the page is dirty, too.
+ *
+ * Return:  UMBRA_OK;
+ *          UMBRA_RING_FULL: nothing has been told.  Call it again when the dirty ring was
+ *          reset, before the guest goes on; does not happen for a page that was tracked,
+ *          if it comes right after the store;
+ *          UMBRA_SPLIT: no bytes, or they leave their page.
  */
-UMBRA_API void umbra_written(struct umbra_vcpu *vcpu, uint64_t gpa, unsigned int bytes);
+UMBRA_API enum umbra_result umbra_written(struct umbra_vcpu *vcpu, uint64_t gpa,
+						  unsigned int bytes);
 
 #include <umbra/mmu_inline.h>
 

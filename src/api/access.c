@@ -119,6 +119,11 @@ static unsigned int bytes_in_page(gva_t gva, unsigned int bytes)
 	return MIN(bytes, (unsigned int)(PAGE_SIZE - (gva & PAGE_OFFSET_MASK)));
 }
 
+static bool is_within_page(gpa_t gpa, unsigned int bytes)
+{
+	return bytes && bytes_in_page(gpa, bytes) == bytes;
+}
+
 static enum umbra_result find_span(struct api_vcpu *a, gva_t gva, unsigned int bytes,
 				   enum access access, struct span *s)
 {
@@ -421,8 +426,10 @@ enum umbra_result umbra_read_physical(struct umbra_vcpu *v, uint64_t gpa, void *
 				      unsigned int bytes)
 {
 	struct api_vcpu *a = api_vcpu_of(v);
-	enum umbra_result result = (enum umbra_result)mmu_read_gpa(&a->mmu, gpa, to, bytes);
+	enum umbra_result result = UMBRA_SPLIT;
 
+	if (is_within_page(gpa, bytes))
+		result = (enum umbra_result)mmu_read_gpa(&a->mmu, gpa, to, bytes);
 	if (result != UMBRA_OK)
 		a->fault = (struct umbra_fault){ .gpa = gpa };
 	return result;
@@ -445,10 +452,21 @@ enum umbra_result umbra_translate(struct umbra_vcpu *v, uint64_t gva, enum umbra
 	return result;
 }
 
-void umbra_written(struct umbra_vcpu *v, uint64_t gpa, unsigned int bytes)
+/*
+ * A page that is tracked was translated when the ring had room, with the reserve behind
+ * it; but what the caller does of its own accord may come without end.
+ */
+enum umbra_result umbra_written(struct umbra_vcpu *v, uint64_t gpa, unsigned int bytes)
 {
 	struct api_vcpu *a = api_vcpu_of(v);
 
-	if (a->owner->mmu.mode == MMU_SHADOW && mmu_track_write(&a->mmu, gpa, bytes))
+	if (!is_within_page(gpa, bytes))
+		return UMBRA_SPLIT;
+	if (a->owner->mmu.mode != MMU_SHADOW)
+		return UMBRA_OK;
+	if (a->mmu.ring.entries && dirty_ring_is_nearly_exhausted(&a->mmu.ring))
+		return UMBRA_RING_FULL;
+	if (mmu_track_write(&a->mmu, gpa, bytes))
 		mmu_tracked_writes(&a->mmu);
+	return UMBRA_OK;
 }

@@ -195,9 +195,15 @@ void umbra_mmu_invalidate_begin(struct umbra_mmu *m, const void *memory, size_t 
 			     (struct invalidation *)invalidation);
 }
 
-void umbra_mmu_invalidate_end(struct umbra_invalidation *invalidation)
+int umbra_mmu_invalidate_end(struct umbra_invalidation *invalidation)
 {
-	mmu_invalidate_end((struct invalidation *)invalidation);
+	struct invalidation *inv = (struct invalidation *)invalidation;
+
+	if (!inv->mmu)
+		return -EINVAL;
+	mmu_invalidate_end(inv);
+	inv->mmu = NULL;
+	return 0;
 }
 
 _Static_assert((int)UMBRA_AGE_TEST == AGE_TEST && (int)UMBRA_AGE_CLEAR == AGE_CLEAR &&

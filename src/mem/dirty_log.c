@@ -16,11 +16,13 @@
 #include "base/guarded.h"
 #include "sync/rule.h"
 
-static int find_logged(struct slots *s, uint32_t id, struct memslot **slot) REQUIRES(s->lock)
+/* @first_page: of the request, which KVM looks at before it looks for the slot. */
+static int find_logged(struct slots *s, uint32_t id, uint64_t first_page, struct memslot **slot)
+	REQUIRES(s->lock)
 {
 	if (s->dirty_ring)
 		return -ENXIO;
-	if (id >= SLOTS_MAX_IDS)
+	if (id >= SLOTS_MAX_IDS || first_page % 64)
 		return -EINVAL;
 	*slot = slots_by_id(s, id);
 	return *slot && (*slot)->dirty ? 0 : -ENOENT;
@@ -89,7 +91,7 @@ int dirty_log_get(struct slots *s, uint32_t id, void *bitmap)
 	int err;
 
 	mutex_lock(&s->lock);
-	err = find_logged(s, id, &slot);
+	err = find_logged(s, id, 0, &slot);
 	if (!err)
 		err = s->manual_protect ? copy_out(slot->dirty, bitmap) : harvest(s, slot, bitmap);
 	mutex_unlock(&s->lock);
@@ -130,11 +132,11 @@ int dirty_log_clear(struct slots *s, uint32_t id, uint64_t first_page, uint64_t 
 	int err;
 
 	mutex_lock(&s->lock);
-	err = find_logged(s, id, &slot);
+	err = find_logged(s, id, first_page, &slot);
 	if (err)
 		goto out;
 	err = -EINVAL;
-	if (first_page % 64 || first_page > slot->npages)
+	if (first_page > slot->npages)
 		goto out;
 	rest = slot->npages - first_page;
 	if (num_pages > rest || (num_pages < rest && num_pages % 64))

@@ -24,12 +24,22 @@ struct dirty_ring {
 
 void dirty_ring_init(struct dirty_ring *ring, void *entries, uint32_t bytes);
 
+static inline uint32_t dirty_ring_free(const struct dirty_ring *ring)
+{
+	return ring->size - (atomic32_load_relaxed(&ring->pushed) -
+			     atomic32_load_acquire(&ring->reset));
+}
+
 /* No further page may be dirtied before the client has emptied the ring. */
 static inline bool dirty_ring_is_full(const struct dirty_ring *ring)
 {
-	uint32_t used = atomic32_load_relaxed(&ring->pushed) - atomic32_load_acquire(&ring->reset);
+	return dirty_ring_free(ring) <= DIRTY_RING_RESERVED;
+}
 
-	return used >= ring->size - DIRTY_RING_RESERVED;
+/* Not even one that was translated before that: for who may come without end. */
+static inline bool dirty_ring_is_nearly_exhausted(const struct dirty_ring *ring)
+{
+	return dirty_ring_free(ring) <= DIRTY_RING_RESERVED / 2;
 }
 
 /* By the vCPU's own thread, which has seen that the ring is not full. */

@@ -34,6 +34,7 @@ struct table {
 	struct spte_slot spte[ENTRIES_PER_TABLE];
 	struct table *next_dead;	/* of its zapper: unlinked, not yet freed */
 	int level;			/* (c) of its entries */
+	bool for_mmio;			/* (c) direct: made to remember MMIO */
 };
 
 /* How a VM's addresses are translated, chosen when it is made. */
@@ -78,6 +79,7 @@ struct mmu {
 	uint64_t hash_key[2];		/* (c) likewise: random, and unknown to the guest */
 	const struct mmu_ops *ops;	/* (c) */
 	struct table *root;		/* (c) of the direct tables, level 5; MMU_TDP */
+	struct atomic64 n_mmio_tables;	/* (a) of them made to remember MMIO */
 	struct shadow *shadow;		/* (c) MMU_SHADOW */
 	struct atomic32 flush_policy;	/* (a) enum flush_policy */
 	struct atomic64 max_pages;	/* (a) shadow pages; 0: by the memory's size */

@@ -6,10 +6,6 @@
 #include "mmu/flush.h"
 #include "mmu/tdp_internal.h"
 
-/* Tables made only to remember that there is no memory: a guest that probes all
- * of its address space must not make us fill ours. */
-#define MAX_TABLES_FOR_MMIO 16384u
-
 struct table *tdp_new_table(struct mmu *m, int level)
 {
 	struct table *t = pool_get(&m->tables);
@@ -23,6 +19,8 @@ struct table *tdp_new_table(struct mmu *m, int level)
 
 void tdp_free_table(struct mmu *m, struct table *t)
 {
+	if (t->for_mmio)
+		atomic64_fetch_add(&m->n_mmio_tables, (uint64_t)-1);
 	mmu_count_n(m, VM_STAT_mmu_tables, (uint64_t)-1);
 	pool_put(&m->tables, t);
 }
@@ -58,12 +56,15 @@ int tdp_max_level(const struct mmu *m, gfn_t gfn)
 }
 
 /* Links a new table into an empty entry.  False: no memory. */
-static bool grow(struct mmu *m, struct spte_slot *slot, spte_t old, int level)
+static bool grow(struct mmu *m, struct spte_slot *slot, spte_t old, int level, bool for_mmio)
 {
 	struct table *t = tdp_new_table(m, level - 1);
 
 	if (!t)
 		return false;
+	t->for_mmio = for_mmio;
+	if (for_mmio)
+		atomic64_fetch_add(&m->n_mmio_tables, 1);
 	if (!sptep_cmpxchg(slot, &old, spte_make_link(t)))
 		tdp_free_table(m, t);
 	return true;
@@ -144,7 +145,7 @@ enum fault_verdict tdp_map(struct mmu *m, gfn_t gfn, const struct host_page *pag
 				return FAULT_SPURIOUS;
 			if (!split(m, e.slot, e.spte, e.level))
 				return FAULT_NO_MEMORY;
-		} else if (!grow(m, e.slot, e.spte, e.level)) {
+		} else if (!grow(m, e.slot, e.spte, e.level, false)) {
 			return FAULT_NO_MEMORY;
 		}
 	}
@@ -162,8 +163,8 @@ void tdp_map_mmio(struct mmu *m, gfn_t gfn, uint64_t generation)
 		if (e.level == LEVEL_4K)
 			break;
 		if (spte_kind(e.spte) != SPTE_NONE ||
-		    atomic64_load_relaxed(&m->tables.in_use) >= MAX_TABLES_FOR_MMIO ||
-		    !grow(m, e.slot, e.spte, e.level))
+		    atomic64_load_relaxed(&m->n_mmio_tables) >= MAX_TABLES_FOR_MMIO ||
+		    !grow(m, e.slot, e.spte, e.level, true))
 			return;
 	}
 	if (spte_kind(e.spte) != SPTE_NONE && spte_kind(e.spte) != SPTE_MMIO)

@@ -58,6 +58,9 @@ enum fault_verdict {
  */
 enum fault_verdict tdp_map(struct mmu *m, gfn_t gfn, const struct host_page *page, bool write,
 			   bool allow_write) REQUIRES_SHARED(m->lock);
+/* Tables made only to remember that there is no memory: a guest that probes all
+ * of its address space must not make us fill ours. */
+#define MAX_TABLES_FOR_MMIO 16384u
 /* Notes that @gfn has no memory, under @generation.  Best effort. */
 void tdp_map_mmio(struct mmu *m, gfn_t gfn, uint64_t generation) REQUIRES_SHARED(m->lock);
 

@@ -280,6 +280,14 @@ static void the_dirty_log_checks_what_it_is_given(void **state)
 	assert_int_equal(umbra_get_dirty_log(vm->fd, &log), -EINVAL);
 	log.slot = 7;
 	assert_int_equal(umbra_get_dirty_log(vm->fd, &log), -ENOENT);
+	clear.slot = 7;
+	assert_int_equal(umbra_clear_dirty_log(vm->fd, &clear), -ENOENT);
+	clear.first_page = 1;
+	assert_int_equal(umbra_clear_dirty_log(vm->fd, &clear), -EINVAL);
+	clear.slot = 1u << 16;
+	clear.first_page = 0;
+	assert_int_equal(umbra_clear_dirty_log(vm->fd, &clear), -EINVAL);
+	clear.slot = 0;
 
 	assert_int_equal(api_set_region(vm, 0, KVM_MEM_LOG_DIRTY_PAGES, 0, API_MEMORY_BYTES,
 					vm->memory),

@@ -158,7 +158,7 @@ static void expect_fault(struct guest *g, enum umbra_access access, uint32_t cod
 static void remap_to(struct guest *g, uint64_t gpa, uint64_t bits)
 {
 	guest_map(g, GVA, gpa, bits);
-	umbra_written(g->vcpu, guest_pte_gpa(g, GVA), 8);
+	CHECK(umbra_written(g->vcpu, guest_pte_gpa(g, GVA), 8) == UMBRA_OK);
 	umbra_vcpu_flush(g->vcpu);
 }
 
@@ -329,7 +329,7 @@ static void writes_through_a_translation_are_followed_too(void)
 		CHECK(t.gpa == pte_gpa && t.host == g.memory + pte_gpa);
 		*(uint64_t *)t.host = (DATA + i * 4096) | P | W;
 		if (t.tracked)
-			umbra_written(g.vcpu, t.gpa, 8);
+			CHECK(umbra_written(g.vcpu, t.gpa, 8) == UMBRA_OK);
 		umbra_vcpu_invlpg(g.vcpu, GVA);
 		CHECK(umbra_load64(g.vcpu, GVA, &v) == UMBRA_OK && v == i);
 	}
@@ -479,6 +479,75 @@ static void rings_name_what_was_written_and_fill_up(void)
 	CHECK(umbra_vcpu_take_dirty(g.vcpu, pages, 300) == 2);
 	CHECK(pages[1].page == DATA >> 12);
 	guest_destroy(&g);
+}
+
+/* More often than the ring is long: it is an answer, and nothing is lost by it. */
+static void writes_by_hand_fill_a_ring_up_too(void)
+{
+	struct umbra_mmu_config config = { .mode = mode, .dirty_ring_entries = 256 };
+	struct umbra_dirty_page pages[300];
+	enum umbra_result r = UMBRA_OK;
+	struct guest g;
+	uint32_t n;
+
+	guest_create_with(&g, &config);
+	set_logging(&g, true);
+	umbra_vcpu_enter(g.vcpu);
+	for (n = 0; n < 600 && r == UMBRA_OK; n++)
+		r = umbra_written(g.vcpu, DATA + n % 64 * 4096, 8);
+	if (mode == UMBRA_MMU_TDP) {
+		CHECK(r == UMBRA_OK);
+		guest_destroy(&g);
+		return;
+	}
+	CHECK(r == UMBRA_RING_FULL && --n >= 128 && n < 256);
+	CHECK(umbra_store64(g.vcpu, DATA + 100 * 4096, 1) == UMBRA_RING_FULL);
+	umbra_vcpu_leave(g.vcpu);
+	CHECK(umbra_vcpu_take_dirty(g.vcpu, pages, 300) == n);
+	CHECK(umbra_mmu_reset_dirty_rings(g.mmu) == n);
+	umbra_vcpu_enter(g.vcpu);
+	CHECK(umbra_written(g.vcpu, DATA + n % 64 * 4096, 8) == UMBRA_OK);
+	CHECK(umbra_store64(g.vcpu, DATA + 100 * 4096, 1) == UMBRA_OK);
+	umbra_vcpu_leave(g.vcpu);
+	CHECK(umbra_vcpu_take_dirty(g.vcpu, pages, 300) == 2);
+	CHECK(pages[0].page == (DATA >> 12) + n % 64);
+	guest_destroy(&g);
+}
+
+static void what_is_not_within_a_page_is_refused(void)
+{
+	struct guest g = paged();
+	uint64_t pte_gpa = guest_pte_gpa(&g, GVA), v = 0;
+	uint8_t buffer[4097] = { 0 };
+
+	guest_map(&g, GVA, DATA, P | W);
+	CHECK(umbra_load64(g.vcpu, GVA, &v) == UMBRA_OK);
+	CHECK(umbra_written(g.vcpu, pte_gpa, 0) == UMBRA_SPLIT);
+	CHECK(umbra_written(g.vcpu, pte_gpa | 4092, 8) == UMBRA_SPLIT);
+	CHECK(umbra_written(g.vcpu, pte_gpa, ~0u) == UMBRA_SPLIT);
+	CHECK(umbra_written(g.vcpu, pte_gpa & ~4095ull, 4096) == UMBRA_OK);
+	CHECK(umbra_read_physical(g.vcpu, DATA + 4092, &v, 8) == UMBRA_SPLIT);
+	CHECK(umbra_read_physical(g.vcpu, DATA, buffer, 4097) == UMBRA_SPLIT);
+	CHECK(umbra_read_physical(g.vcpu, DATA, buffer, 0) == UMBRA_SPLIT);
+	CHECK(umbra_read_physical(g.vcpu, DATA, buffer, 4096) == UMBRA_OK);
+	finish(&g);
+}
+
+static void an_invalidation_ends_once(void)
+{
+	struct guest g = paged();
+	struct umbra_invalidation inv = { { NULL } };
+	uint64_t v;
+
+	guest_map(&g, GVA, DATA, P | W);
+	umbra_vcpu_leave(g.vcpu);
+	CHECK(umbra_mmu_invalidate_end(&inv) == -EINVAL);
+	umbra_mmu_invalidate_begin(g.mmu, g.memory + DATA, 4096, &inv);
+	CHECK(umbra_mmu_invalidate_end(&inv) == 0);
+	CHECK(umbra_mmu_invalidate_end(&inv) == -EINVAL);
+	umbra_vcpu_enter(g.vcpu);
+	CHECK(umbra_load64(g.vcpu, GVA, &v) == UMBRA_OK);
+	finish(&g);
 }
 
 static void memory_that_is_withdrawn_is_not_used(void)
@@ -792,6 +861,9 @@ int main(void)
 		the_log_names_what_was_written,
 		a_log_can_be_cleared_by_hand,
 		rings_name_what_was_written_and_fill_up,
+		writes_by_hand_fill_a_ring_up_too,
+		what_is_not_within_a_page_is_refused,
+		an_invalidation_ends_once,
 		memory_that_is_withdrawn_is_not_used,
 		tables_that_are_withdrawn_are_not_read,
 		memory_that_vanishes_is_a_result,

@@ -128,6 +128,59 @@ static void a_machine_that_logs_to_rings_has_no_bitmaps(void **state)
 	assert_int_equal(dirty_log_clear(&r->slots, ID, 0, 64, bitmap), -ENXIO);
 }
 
+/* Of several things that are wrong, the one that KVM looks at first. */
+static void what_is_wrong_is_found_in_kvms_order(void **state)
+{
+	enum { UNLOGGED = ID + 1, ABSENT = ID + 2 };
+	static const struct {
+		bool rings;
+		uint32_t id;
+		uint64_t first, n;
+		bool no_bitmap;
+		int want;
+	} cases[] = {
+		{ true, ~0u, 1, ~0ull, true, -ENXIO },
+		{ true, UNLOGGED, 1, ~0ull, true, -ENXIO },
+		{ false, SLOTS_MAX_IDS, 1, ~0ull, true, -EINVAL },
+		{ false, SLOTS_MAX_IDS, 0, 0, false, -EINVAL },
+		{ false, ABSENT, 1, ~0ull, true, -EINVAL },
+		{ false, ABSENT, 63, 64, false, -EINVAL },
+		{ false, UNLOGGED, 1, ~0ull, true, -EINVAL },
+		{ false, ABSENT, 64, ~0ull, true, -ENOENT },
+		{ false, ABSENT, 1ull << 60, 1, true, -ENOENT },
+		{ false, UNLOGGED, 64, ~0ull, true, -ENOENT },
+		{ false, ID, 1, ~0ull, true, -EINVAL },
+		{ false, ID, 1ull << 60, 0, true, -EINVAL },
+		{ false, ID, 0, 63, true, -EINVAL },
+		{ false, ID, 0, 64, true, -EFAULT },
+		{ false, ID, 192, 8, true, -EFAULT },
+		{ false, ID, 0, 64, false, 0 },
+	};
+	struct recorder *r = *state;
+	uint64_t bitmap[N_WORDS] = { ~0ull };
+
+	assert_int_equal(set_slot(&r->slots, UNLOGGED, 0, 8, TEST_HVA, 0), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		mark(r, 5);
+		r->slots.dirty_ring = cases[i].rings;
+		assert_int_equal(dirty_log_clear(&r->slots, cases[i].id, cases[i].first,
+						 cases[i].n,
+						 cases[i].no_bitmap ? NULL : bitmap),
+				 cases[i].want);
+		assert_true(log_word(r, 0) == (cases[i].want ? 1ull << 5 : 0));
+	}
+	/* The log is taken last of all. */
+	mark(r, 5);
+	assert_int_equal(dirty_log_get(&r->slots, SLOTS_MAX_IDS, NULL), -EINVAL);
+	assert_int_equal(dirty_log_get(&r->slots, ABSENT, NULL), -ENOENT);
+	assert_int_equal(dirty_log_get(&r->slots, UNLOGGED, NULL), -ENOENT);
+	assert_int_equal(dirty_log_get(&r->slots, ID, NULL), -EFAULT);
+	r->slots.dirty_ring = true;
+	assert_int_equal(dirty_log_get(&r->slots, SLOTS_MAX_IDS, NULL), -ENXIO);
+	r->slots.dirty_ring = false;
+	assert_true(log_word(r, 0) == 1ull << 5);
+}
+
 static void a_range_to_clear_is_checked(void **state)
 {
 	static const struct {
@@ -543,6 +596,7 @@ int main(void)
 		log_test(a_slot_that_is_not_logged_has_no_log),
 		log_test(an_id_that_cannot_be_is_invalid),
 		log_test(a_machine_that_logs_to_rings_has_no_bitmaps),
+		log_test(what_is_wrong_is_found_in_kvms_order),
 		log_test(a_range_to_clear_is_checked),
 		log_test(nothing_is_written_past_the_rounded_bitmap),
 		log_test(a_harvest_takes_protects_flushes_and_hands_out_in_this_order),

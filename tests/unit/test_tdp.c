@@ -555,6 +555,36 @@ static void mmio_never_takes_the_place_of_memory(void **state)
 	assert_leaf(vm, M2 + 5, LEVEL_2M, PFN + M2 + 5, RW);
 }
 
+/* What is bounded are the tables that a guest makes by asking where no memory is. */
+static void memory_takes_no_room_from_mmio(void **state)
+{
+	struct test_vm *vm = *state;
+	struct atomic64 *n_mmio = &vm->mmu.n_mmio_tables;
+
+	/* As if there were so many of them. */
+	atomic64_fetch_add(&vm->mmu.tables.in_use, MAX_TABLES_FOR_MMIO);
+	map_mmio(vm, 0xfee00, 1);
+	atomic64_fetch_add(&vm->mmu.tables.in_use, -(uint64_t)MAX_TABLES_FOR_MMIO);
+	assert_int_equal(spte_kind(look(vm, 0xfee00).spte), SPTE_MMIO);
+	assert_int_equal(atomic64_load_relaxed(n_mmio), 4);
+	assert_int_equal(map(vm, G512, PFN, LEVEL_4K, WRITE), FAULT_FIXED);
+	assert_int_equal(atomic64_load_relaxed(n_mmio), 4);
+
+	atomic64_fetch_add(n_mmio, MAX_TABLES_FOR_MMIO - 4);
+	map_mmio(vm, 2 * G512, 1);
+	assert_nothing(vm, 2 * G512, LEVEL_512G);
+	map_mmio(vm, 0xfee01, 1);
+	assert_int_equal(spte_kind(look(vm, 0xfee01).spte), SPTE_MMIO);
+	assert_int_equal(map(vm, 3 * G512, PFN, LEVEL_4K, WRITE), FAULT_FIXED);
+	atomic64_fetch_add(n_mmio, -(uint64_t)(MAX_TABLES_FOR_MMIO - 4));
+
+	/* They are counted off when they go. */
+	tdp_zap_slot(&vm->mmu, 0, TEST_MAX_GFN + 1);
+	assert_int_equal(atomic64_load_relaxed(n_mmio), 0);
+	map_mmio(vm, 2 * G512, 1);
+	assert_int_equal(spte_kind(look(vm, 2 * G512).spte), SPTE_MMIO);
+}
+
 static void zapping_mmio_drops_all_of_it_and_no_memory(void **state)
 {
 	struct test_vm *vm = *state;
@@ -582,11 +612,12 @@ static void a_frame_that_does_not_fit_is_not_remembered(void **state)
 static void the_tables_for_mmio_are_limited(void **state)
 {
 	struct test_vm *vm = *state;
-	const uint64_t limit = 16384;
+	const uint64_t limit = MAX_TABLES_FOR_MMIO;
 
 	for (gfn_t i = 0; i < limit + 100; i++)
 		map_mmio(vm, i * M2, 1);
-	assert_true(vm_stat(vm, VM_STAT_mmu_tables) <= limit);
+	/* And the root. */
+	assert_true(vm_stat(vm, VM_STAT_mmu_tables) <= limit + 1);
 	assert_int_equal(spte_kind(look(vm, (limit + 50) * M2).spte), SPTE_NONE);
 	/* Memory is mapped all the same. */
 	assert_int_equal(map(vm, (limit + 50) * M2, PFN, LEVEL_4K, WRITE), FAULT_FIXED);
@@ -658,6 +689,7 @@ int main(void)
 		tdp_test(no_memory_is_remembered_at_4k),
 		tdp_test(memory_takes_the_place_of_mmio),
 		tdp_test(mmio_never_takes_the_place_of_memory),
+		tdp_test(memory_takes_no_room_from_mmio),
 		tdp_test(zapping_mmio_drops_all_of_it_and_no_memory),
 		tdp_test(a_frame_that_does_not_fit_is_not_remembered),
 		tdp_test(the_tables_for_mmio_are_limited),
