@@ -69,14 +69,19 @@ UMBRA_API void umbra_set_log(void (*sink)(int level, const char *line), int leve
 
 /**
  * umbra_open - what open("/dev/kvm", flags) is.
- * @flags: as for open(2); O_CLOEXEC is honoured, the access mode is not needed.
+ * @flags: as for open(2).  The access mode is not needed for any call; with O_PATH
+ *         there are none.  Needs no file system.
  *
- * Return: a file descriptor, or -EMFILE, -ENFILE, -ENOMEM.
+ * Return: a file descriptor, or -EMFILE, -ENFILE, -ENOMEM; -EEXIST, -ENOTDIR or
+ *         -EINVAL for flags that a device refuses.
  */
 UMBRA_API int umbra_open(int flags);
 
 /**
  * umbra_owns - is this file descriptor one of ours?
+ *
+ * A descriptor is known by the file behind it.  One that was closed by other means
+ * than umbra_close(), and whose number is another file's by now, is not ours.
  */
 UMBRA_API bool umbra_owns(int fd);
 
@@ -104,7 +109,8 @@ UMBRA_API long umbra_ioctl(int fd, unsigned long request, uintptr_t arg);
  * As mmap(2); @fd must be a vCPU's.
  *
  * Return: the address, or MAP_FAILED with the reason in *@err (a positive errno:
- *         EINVAL for a private or executable mapping of the dirty ring).
+ *         EINVAL for a private or executable mapping of the dirty ring, EPERM for
+ *         another executable one, ENODEV for what is no vCPU's, EBADF if not ours).
  */
 UMBRA_API void *umbra_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset,
 			   int *err);

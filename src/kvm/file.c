@@ -75,7 +75,7 @@ static bool read_status(int fd, struct stat *st)
  * A memory file stands for /dev/kvm: poll, epoll and dup treat it as they do the
  * device, and it takes no file system.  It is known as ours, in another process
  * too, by a mode that nobody gives a file, which also holds how it was opened.
- * (No x: a kernel may be told to forbid them to memory files.)
+ * (Without any x: see shared_file().)
  */
 #define DEVICE_MODE 05200u
 #define DEVICE_ACCESS_SHIFT 4	/* the group's r and w: O_ACCMODE */
@@ -114,9 +114,9 @@ int file_make_device(int flags, enum file_kind *kind)
 		status = 0;
 		*kind = FILE_PATH;
 	}
-	fd = memfd_create("kvm", flags & O_CLOEXEC ? MFD_CLOEXEC : 0);
+	fd = shared_file("kvm", flags & O_CLOEXEC ? MFD_CLOEXEC : 0);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	if (fchmod(fd, mode) || (status && fcntl(fd, F_SETFL, status))) {
 		err = -errno;
 		close(fd);
@@ -200,6 +200,13 @@ struct file *file_get_unverified(int fd)
 	return get_entry(find(fd));
 }
 
+static struct atomic32 trusts_numbers;	/* (a) */
+
+void file_trust_numbers(void)
+{
+	atomic32_store_relaxed(&trusts_numbers, 1);
+}
+
 /* Our mapping of the memory file keeps its inode from being used again. */
 static bool is_same(const struct file *file, const struct stat *st)
 {
@@ -221,7 +228,7 @@ struct file *file_get(int fd)
 	struct file *file = get_entry(entry);
 	void *expected = file;
 
-	if (!file || file_is_behind(file, fd))
+	if (!file || atomic32_load_relaxed(&trusts_numbers) || file_is_behind(file, fd))
 		return file;
 	/* Unless somebody has just put another one there.  A child of vfork() has its
 	 * own descriptors, but this table is its parent's. */
@@ -297,15 +304,15 @@ bool file_is_known(int fd)
 bool file_look(int fd, struct file_seen *seen)
 {
 	struct atomic_ptr *entry = find(fd);
+	bool trust = atomic32_load_relaxed(&trusts_numbers), ours;
+	struct stat st = { .st_mode = 0 };
 	const struct file *file;
-	struct stat st;
-	bool ours;
 
-	if (!entry || !atomic_ptr_load_relaxed(entry) || !read_status(fd, &st))
+	if (!entry || !atomic_ptr_load_relaxed(entry) || (!trust && !read_status(fd, &st)))
 		return false;
 	rcu_read_begin();
 	file = atomic_ptr_load_acquire(entry);
-	ours = file && is_same(file, &st);
+	ours = file && (trust || is_same(file, &st));
 	if (ours)
 		seen->kind = file->kind;
 	rcu_read_end();

@@ -10,7 +10,8 @@
  * is stands in the file behind it, a memory file of our own: a VM's and a vCPU's
  * are known by their inodes, those that stand for /dev/kvm by their mode.  So an
  * entry of the table is a hint, to be verified by fstat(2).  Only KVM_RUN takes it
- * for granted: see call.c.
+ * for granted (see call.c), and everything does once the client has restricted its
+ * system calls: fstat(2) may not be among those that are left.
  */
 #ifndef KVM_FILE_H
 #define KVM_FILE_H
@@ -57,6 +58,8 @@ int file_prepare(struct file **file, int fd, enum file_kind kind, struct vm *vm,
 void file_attach(int fd, struct file *file);
 /* NULL if @fd is not ours; else file_put() it.  What has changed hands is forgotten. */
 struct file *file_get(int fd);
+/* From here on numbers are believed. */
+void file_trust_numbers(void);
 /* By the number alone. */
 struct file *file_get_unverified(int fd);
 /* One of our files under a number that nobody told us of: it is made known. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "kvm/shared.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -9,14 +10,28 @@
 
 #include "mem/reservation.h"
 
+/* Kernels from 6.3 on know it, and may be told (vm.memfd_noexec) to insist on it. */
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 8u
+#endif
+
+int shared_file(const char *name, unsigned int flags)
+{
+	int fd = memfd_create(name, flags | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
+
+	if (fd < 0 && errno == EINVAL)
+		fd = memfd_create(name, flags | MFD_ALLOW_SEALING);
+	return fd < 0 ? -errno : fd;
+}
+
 int shared_create(struct shared *s, const char *name, size_t bytes)
 {
 	int err;
 
 	s->bytes = bytes;
-	s->fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	s->fd = shared_file(name, MFD_CLOEXEC);
 	if (s->fd < 0)
-		return -errno;
+		return s->fd;
 	/* Were the client to shrink it, our own accesses would fault. */
 	if (ftruncate(s->fd, (off_t)bytes) ||
 	    fcntl(s->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
@@ -53,10 +68,10 @@ static int open_again(int fd)
 /* Nothing but /proc opens a memory file a second time. */
 static int copy_of(const uint8_t *map, size_t bytes)
 {
-	int fd = memfd_create("kvm-stats", MFD_CLOEXEC | MFD_ALLOW_SEALING), err;
+	int fd = shared_file("kvm-stats", MFD_CLOEXEC), err;
 
 	if (fd < 0)
-		return -errno;
+		return fd;
 	if (pwrite(fd, map, bytes, 0) == (ssize_t)bytes &&
 	    !fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
 		return fd;

@@ -18,6 +18,8 @@ struct shared {
 	size_t bytes;
 };
 
+/* An empty memory file that may be sealed: fd or -errno. */
+int shared_file(const char *name, unsigned int flags) MUST_CHECK;
 /* A file of @bytes that nobody can shrink.  0 or -errno. */
 int shared_create(struct shared *s, const char *name, size_t bytes) MUST_CHECK;
 /* Unmaps it; closes the descriptor if the client has not got it. */

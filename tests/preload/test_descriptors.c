@@ -5,8 +5,10 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/fs.h>
 #include <linux/kvm.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -21,6 +23,7 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -533,6 +536,49 @@ static void a_child_that_shares_memory_does_no_harm(void **state)
 	destroy(k);
 }
 
+static int forbid_fstat(void)
+{
+	const struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_fstat, 1, 0),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_newfstatat, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog filter = { sizeof(code) / sizeof(*code), (struct sock_filter *)code };
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		return -1;
+	return (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter);
+}
+
+static int run_restricted(void)
+{
+	struct kvm k = make();
+	struct kvm_regs regs;
+
+	if (forbid_fstat())
+		return 77;
+	return ioctl(k.vm, KVM_CHECK_EXTENSION, KVM_CAP_USER_MEMORY) != 1 ||
+	       ioctl(k.vcpu, KVM_GET_REGS, &regs) || ioctl(k.vcpu, KVM_SET_REGS, &regs) ||
+	       close(k.vcpu);
+}
+
+/* Nothing is verified by a call that the client has forbidden. */
+static void a_client_may_restrict_its_calls(void **state)
+{
+	pid_t pid = fork();
+	int status;
+
+	(void)state;
+	if (pid == 0)
+		_exit(run_restricted());
+	status = status_of(pid);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+		skip();
+	assert_int_equal(status, 0);
+}
+
 static const char *program;
 
 /* /dev/kvm is not of a process, as its VMs are. */
@@ -627,6 +673,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_mapping_is_of_what_the_number_was),
 		cmocka_unit_test(a_child_made_past_the_c_library_has_no_vm),
 		cmocka_unit_test(a_child_that_shares_memory_does_no_harm),
+		cmocka_unit_test(a_client_may_restrict_its_calls),
 		cmocka_unit_test(the_device_survives_exec),
 		cmocka_unit_test(a_jail_without_dev_and_proc_has_it_all),
 	};

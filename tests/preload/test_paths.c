@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/kvm.h>
+#include <linux/openat2.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,6 +21,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
@@ -223,6 +225,39 @@ static void a_folder_and_kvm_in_it_find_it(void **state)
 	free(before);
 }
 
+static void fails(int result, int wanted)
+{
+	assert_int_equal(result, -1);
+	assert_int_equal(errno, wanted);
+}
+
+static int open_by_number(const char *path, uint64_t flags, uint64_t resolve)
+{
+	struct open_how how = { .flags = flags, .resolve = resolve };
+
+	return (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how));
+}
+
+static void calls_by_number_find_it(void **state)
+{
+	struct open_how how = { .flags = O_RDWR };
+	struct statx stx;
+
+	(void)state;
+	is_the_device(open_by_number("/dev/kvm", O_RDWR | O_CLOEXEC, 0));
+	is_the_device(open_by_number(link_path, O_RDWR, 0));
+	is_the_device(open_by_number("//dev/./kvm", O_RDWR, RESOLVE_NO_SYMLINKS));
+	is_the_device((int)syscall(SYS_openat2, dev, "kvm", &how, sizeof(how)));
+	fails(open_by_number(named_link, O_RDWR, RESOLVE_NO_SYMLINKS), ELOOP);
+	fails((int)syscall(SYS_openat2, dev, "kvm", &how, 3), EINVAL);
+	is_the_device((int)syscall(SYS_openat, dev, "kvm", O_RDWR));
+	is_the_device((int)syscall(SYS_open, "/dev/kvm", O_RDWR));
+	assert_int_equal(syscall(SYS_access, "/dev/kvm", R_OK | W_OK), 0);
+	assert_int_equal(syscall(SYS_faccessat, dev, "kvm", W_OK), 0);
+	assert_int_equal(syscall(SYS_statx, dev, "kvm", 0, STATX_BASIC_STATS, &stx), 0);
+	assert_int_equal(stx.stx_rdev_minor, 232);
+}
+
 static void a_descriptor_has_its_status(void **state)
 {
 	int fd = open("/dev/kvm", O_RDWR);
@@ -238,12 +273,6 @@ static void a_descriptor_has_its_status(void **state)
 	assert_int_equal(statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS, &stx), 0);
 	assert_int_equal(stx.stx_mode, S_IFCHR | 0666);
 	close(fd);
-}
-
-static void fails(int result, int wanted)
-{
-	assert_int_equal(result, -1);
-	assert_int_equal(errno, wanted);
 }
 
 static void it_opens_as_a_device_does(void **state)
@@ -298,6 +327,7 @@ static int run_all(void)
 		cmocka_unit_test(every_spelling_finds_it),
 		cmocka_unit_test(links_lead_to_it),
 		cmocka_unit_test(a_folder_and_kvm_in_it_find_it),
+		cmocka_unit_test(calls_by_number_find_it),
 		cmocka_unit_test(a_descriptor_has_its_status),
 		cmocka_unit_test(it_opens_as_a_device_does),
 		cmocka_unit_test(other_files_are_themselves),

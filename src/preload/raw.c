@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * preload/raw.c - syscall(2): system calls by number that concern the device and
+ * descriptors, openat2(2) first of all, which has no other name in the C library.
+ *
+ * They are answered as the functions are that make them.  Unlike open() and close(),
+ * none is a cancellation point.  Besides, who restricts the system calls is noted.
+ */
+#include "preload/next.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <linux/seccomp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <umbra/umbra.h>
+#include <unistd.h>
+
+#include "base/guarded.h"
+#include "kvm/file.h"
+#include "preload/device.h"
+
+struct raw_call {
+	long number, arg[6];
+};
+
+#define PATH(arg) ((const char *)(arg))
+
+static long go_on(const struct raw_call *c)
+{
+	return NEXT(syscall)(c->number, c->arg[0], c->arg[1], c->arg[2], c->arg[3], c->arg[4],
+			     c->arg[5]);
+}
+
+static long open_raw(const struct raw_call *c, int dir, const char *path, int flags)
+{
+	long fd;
+
+	if (device_is_opened(dir, path, flags))
+		return as_libc(umbra_open(flags));
+	fd = go_on(c);
+	if (fd < 0 && !(flags & O_NOFOLLOW) && device_is_behind_link(dir, path))
+		return as_libc(umbra_open(flags));
+	return fd;
+}
+
+/* A call that confines its path is left to the kernel, which knows what is inside. */
+static long open_as_told(const struct raw_call *c)
+{
+	struct open_how how;
+	int flags;
+
+	if (c->arg[3] != sizeof(how) || !guarded_copy(&how, (const void *)c->arg[2], sizeof(how)) ||
+	    (how.resolve & ~(uint64_t)(RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)))
+		return go_on(c);
+	flags = (int)how.flags | (how.resolve & RESOLVE_NO_SYMLINKS ? O_NOFOLLOW : 0);
+	return open_raw(c, (int)c->arg[0], PATH(c->arg[1]), flags);
+}
+
+static long close_raw(const struct raw_call *c)
+{
+	int fd = (int)c->arg[0];
+
+	return file_is_known(fd) ? as_libc(umbra_close(fd)) : go_on(c);
+}
+
+/* Before it takes effect: it may be the last that we can do. */
+static void note_restriction(bool restricts)
+{
+	if (restricts && !preload_is_off())
+		file_trust_numbers();
+}
+
+static long restrict_raw(const struct raw_call *c)
+{
+	note_restriction(c->number == SYS_seccomp ? c->arg[0] != SECCOMP_GET_ACTION_AVAIL &&
+							    c->arg[0] != SECCOMP_GET_NOTIF_SIZES :
+						    c->arg[0] == PR_SET_SECCOMP);
+	return go_on(c);
+}
+
+EXPORT int prctl(int option, ...)
+{
+	unsigned long arg[4];
+	va_list args;
+
+	va_start(args, option);
+	for (int i = 0; i < 4; i++)
+		arg[i] = va_arg(args, unsigned long);
+	va_end(args);
+	note_restriction(option == PR_SET_SECCOMP);
+	return NEXT(prctl)(option, arg[0], arg[1], arg[2], arg[3]);
+}
+
+static long answer(const struct raw_call *c)
+{
+	long a = c->arg[0], b = c->arg[1], d = c->arg[2];
+
+	switch (c->number) {
+	case SYS_open:
+		return open_raw(c, AT_FDCWD, PATH(a), (int)b);
+	case SYS_creat:
+		return open_raw(c, AT_FDCWD, PATH(a), O_CREAT | O_WRONLY | O_TRUNC);
+	case SYS_openat:
+		return open_raw(c, (int)a, PATH(b), (int)d);
+	case SYS_openat2:
+		return open_as_told(c);
+	case SYS_close:
+		return close_raw(c);
+	case SYS_close_range:
+		return close_range((unsigned int)a, (unsigned int)b, (int)d);
+	case SYS_dup:
+		return dup((int)a);
+	case SYS_dup2:
+		return dup2((int)a, (int)b);
+	case SYS_dup3:
+		return dup3((int)a, (int)b, (int)d);
+	case SYS_ioctl:
+		return ioctl((int)a, (unsigned long)b, d);
+	case SYS_seccomp:
+	case SYS_prctl:
+		return restrict_raw(c);
+	case SYS_access:
+		return access(PATH(a), (int)b);
+	case SYS_faccessat:
+		return faccessat((int)a, PATH(b), (int)d, 0);
+	case SYS_statx:
+		return statx((int)a, PATH(b), (int)d, (unsigned int)c->arg[3],
+			     (struct statx *)c->arg[4]);
+	}
+	return go_on(c);
+}
+
+/* All six, whatever the caller has passed: the rest is not looked at. */
+long preload_syscall(long number, long a, long b, long c, long d, long e, long f)
+	__asm__("syscall");
+
+EXPORT long preload_syscall(long number, long a, long b, long c, long d, long e, long f)
+{
+	const struct raw_call call = { number, { a, b, c, d, e, f } };
+
+	return preload_is_off() ? go_on(&call) : answer(&call);
+}
