@@ -210,6 +210,11 @@ UMBRA_CALL_STRUCT(set_user_memory_region, KVM_SET_USER_MEMORY_REGION,
 UMBRA_CALL_STRUCT(get_dirty_log, KVM_GET_DIRTY_LOG, const struct kvm_dirty_log)
 UMBRA_CALL_STRUCT(clear_dirty_log, KVM_CLEAR_DIRTY_LOG, const struct kvm_clear_dirty_log)
 UMBRA_CALL_VALUE(reset_dirty_rings, KVM_RESET_DIRTY_RINGS)
+UMBRA_CALL_STRUCT(register_coalesced_mmio, KVM_REGISTER_COALESCED_MMIO,
+		  const struct kvm_coalesced_mmio_zone)
+UMBRA_CALL_STRUCT(unregister_coalesced_mmio, KVM_UNREGISTER_COALESCED_MMIO,
+		  const struct kvm_coalesced_mmio_zone)
+UMBRA_CALL_STRUCT(ioeventfd, KVM_IOEVENTFD, const struct kvm_ioeventfd)
 UMBRA_CALL_STRUCT(enable_cap, KVM_ENABLE_CAP, const struct kvm_enable_cap)
 UMBRA_CALL_VALUE(get_stats_fd, KVM_GET_STATS_FD)
 
@@ -229,6 +234,10 @@ UMBRA_CALL_STRUCT(get_mp_state, KVM_GET_MP_STATE, struct kvm_mp_state)
 UMBRA_CALL_STRUCT(set_mp_state, KVM_SET_MP_STATE, const struct kvm_mp_state)
 UMBRA_CALL_STRUCT(get_cpuid2, KVM_GET_CPUID2, struct kvm_cpuid2)
 UMBRA_CALL_STRUCT(set_cpuid2, KVM_SET_CPUID2, const struct kvm_cpuid2)
+UMBRA_CALL_STRUCT(translate, KVM_TRANSLATE, struct kvm_translation)
+/* Also on a VM, for the vCPUs that it will have. */
+UMBRA_CALL_VALUE(set_tsc_khz, KVM_SET_TSC_KHZ)
+UMBRA_CALL_VALUE(get_tsc_khz, KVM_GET_TSC_KHZ)
 /* Also on the system, for features. */
 UMBRA_CALL_STRUCT(get_msrs, KVM_GET_MSRS, struct kvm_msrs)
 UMBRA_CALL_STRUCT(set_msrs, KVM_SET_MSRS, const struct kvm_msrs)

@@ -87,7 +87,8 @@ int cpu_init(struct cpu *cpu, uint8_t *io_data)
 	cpu->io_data = io_data;
 	cpu->platform_info_readable = true;
 	cpu->apic_base = 0xfee00000 | APIC_BASE_ENABLED;
-	cpu->tsc_offset = -clock_tsc();
+	cpu->tsc_scale = TSC_SCALE_ONE;
+	cpu->tsc_offset = -cpu_tsc(cpu);
 	cpu->mxcsr_mask = fp_mxcsr_mask();
 	cpu_reset(cpu);
 	return 0;

@@ -14,6 +14,7 @@
 #include "base/types.h"
 #include "mmu/vcpu.h"
 #include "mmu/x86.h"
+#include "sync/clock.h"
 
 /* Not REG_*: <ucontext.h> has those. */
 enum cpu_reg {
@@ -219,6 +220,7 @@ struct cpu {
 	uint64_t star, lstar, cstar, sfmask, kernel_gs_base;
 	uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
 	uint64_t tsc_aux, tsc_offset, tsc_adjust;
+	uint64_t tsc_scale;	/* guest's clocks for one of the host's; TSC_SCALE_ONE: the same */
 	uint64_t apic_base, pat, misc_enable, platform_info, mtrr_def_type;
 	uint64_t mtrr_fixed[N_FIXED_MTRRS], mtrr_variable[2 * N_VARIABLE_MTRRS];
 	uint64_t mcg_status, hwcr, microcode;
@@ -233,6 +235,16 @@ struct cpu {
 	struct cpu_mmio mmio;
 	struct cpu_error error;
 };
+
+#define TSC_SCALE_BITS 48
+#define TSC_SCALE_ONE (1ull << TSC_SCALE_BITS)
+
+/* The guest's time-stamp counter, now. */
+static inline uint64_t cpu_tsc(const struct cpu *cpu)
+{
+	return (uint64_t)((unsigned __int128)clock_tsc() * cpu->tsc_scale >> TSC_SCALE_BITS) +
+	       cpu->tsc_offset;
+}
 
 /*
  * A processor after reset (SDM 3A 9.1.1): real mode at f000:fff0.  @cpu is

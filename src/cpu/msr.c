@@ -217,11 +217,6 @@ static bool write_mtrr(struct cpu *cpu, uint32_t index, uint64_t *word, uint64_t
 	return true;
 }
 
-static uint64_t tsc_now(const struct cpu *cpu)
-{
-	return clock_tsc() + cpu->tsc_offset;
-}
-
 bool msr_read(struct cpu *cpu, uint32_t index, uint64_t *value, enum msr_access who)
 {
 	const struct plain *p = find_plain(index);
@@ -233,7 +228,7 @@ bool msr_read(struct cpu *cpu, uint32_t index, uint64_t *value, enum msr_access 
 	}
 	switch (index) {
 	case MSR_TSC:
-		*value = tsc_now(cpu);
+		*value = cpu_tsc(cpu);
 		return true;
 	case MSR_TSC_ADJUST:
 		*value = cpu->tsc_adjust;
@@ -298,7 +293,7 @@ static bool write_apic_base(struct cpu *cpu, uint64_t value, enum msr_access who
  * client's do the one or the other. */
 static void write_tsc(struct cpu *cpu, uint64_t value, enum msr_access who)
 {
-	uint64_t by = value - tsc_now(cpu);
+	uint64_t by = value - cpu_tsc(cpu);
 
 	cpu->tsc_offset += by;
 	if (who == MSR_BY_GUEST)

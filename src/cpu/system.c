@@ -99,7 +99,7 @@ static bool read_tsc(struct cpu *cpu)
 
 	if ((cpu->mmu.paging.cr4 & X86_CR4_TSD) && cpl(cpu) != 0)
 		return raise_gp(cpu, 0);
-	tsc = clock_tsc() + cpu->tsc_offset;
+	tsc = cpu_tsc(cpu);
 	cpu->r[GPR_RAX] = (uint32_t)tsc;
 	cpu->r[GPR_RDX] = tsc >> 32;
 	return true;

@@ -15,6 +15,7 @@
 
 #include "base/guarded.h"
 #include "base/log.h"
+#include "kvm/abi.h"
 #include "kvm/process.h"
 #include "kvm/told.h"
 #include "mem/reservation.h"
@@ -32,6 +33,12 @@ const struct command commands[] = {
 
 	{ KVM_CREATE_VCPU, FILE_VM, LOCK_VM, call_create_vcpu },
 	{ KVM_SET_USER_MEMORY_REGION, FILE_VM, LOCK_NONE, call_set_user_memory_region },
+	{ KVM_SET_USER_MEMORY_REGION2, FILE_VM, LOCK_NONE, call_set_user_memory_region2 },
+	{ KVM_REGISTER_COALESCED_MMIO, FILE_VM, LOCK_NONE, call_register_coalesced },
+	{ KVM_UNREGISTER_COALESCED_MMIO, FILE_VM, LOCK_NONE, call_unregister_coalesced },
+	{ KVM_IOEVENTFD, FILE_VM, LOCK_NONE, call_ioeventfd },
+	{ KVM_SET_TSC_KHZ, FILE_VM, LOCK_VM, call_set_default_tsc_khz },
+	{ KVM_GET_TSC_KHZ, FILE_VM, LOCK_VM, call_get_default_tsc_khz },
 	{ KVM_GET_DIRTY_LOG, FILE_VM, LOCK_NONE, call_get_dirty_log },
 	{ KVM_CLEAR_DIRTY_LOG, FILE_VM, LOCK_NONE, call_clear_dirty_log },
 	{ KVM_RESET_DIRTY_RINGS, FILE_VM, LOCK_NONE, call_reset_dirty_rings },
@@ -61,6 +68,10 @@ const struct command commands[] = {
 	{ KVM_GET_MSRS, FILE_VCPU, LOCK_VCPU, call_get_msrs },
 	{ KVM_SET_MSRS, FILE_VCPU, LOCK_VCPU, call_set_msrs },
 	{ KVM_SET_SIGNAL_MASK, FILE_VCPU, LOCK_VCPU, call_set_signal_mask },
+	{ KVM_TRANSLATE, FILE_VCPU, LOCK_VCPU, call_translate },
+	{ KVM_PRE_FAULT_MEMORY, FILE_VCPU, LOCK_VCPU, call_pre_fault_memory },
+	{ KVM_SET_TSC_KHZ, FILE_VCPU, LOCK_VCPU, call_set_tsc_khz },
+	{ KVM_GET_TSC_KHZ, FILE_VCPU, LOCK_VCPU, call_get_tsc_khz },
 	{ KVM_HAS_DEVICE_ATTR, FILE_VCPU, LOCK_VCPU, call_has_device_attr },
 	{ KVM_GET_DEVICE_ATTR, FILE_VCPU, LOCK_VCPU, call_get_device_attr },
 	{ KVM_SET_DEVICE_ATTR, FILE_VCPU, LOCK_VCPU, call_set_device_attr },

@@ -62,6 +62,10 @@ long call_get_feature_msrs(struct call *c);
 /* kvm/vm_calls.c */
 long call_create_vcpu(struct call *c);
 long call_set_user_memory_region(struct call *c);
+long call_set_user_memory_region2(struct call *c);
+long call_register_coalesced(struct call *c);
+long call_unregister_coalesced(struct call *c);
+long call_ioeventfd(struct call *c);
 long call_get_dirty_log(struct call *c);
 long call_clear_dirty_log(struct call *c);
 long call_reset_dirty_rings(struct call *c);
@@ -84,6 +88,14 @@ long call_set_signal_mask(struct call *c);
 long call_has_device_attr(struct call *c);
 long call_get_device_attr(struct call *c);
 long call_set_device_attr(struct call *c);
+/* kvm/vcpu_memory.c */
+long call_translate(struct call *c);
+long call_pre_fault_memory(struct call *c);
+/* kvm/tsc.c */
+long call_set_tsc_khz(struct call *c);
+long call_get_tsc_khz(struct call *c);
+long call_set_default_tsc_khz(struct call *c);
+long call_get_default_tsc_khz(struct call *c);
 /* kvm/regs.c */
 long call_get_regs(struct call *c);
 long call_set_regs(struct call *c);

@@ -2,6 +2,7 @@
 /* kvm/caps.c - the capabilities: only what works is here. */
 #include <unistd.h>
 
+#include "kvm/abi.h"
 #include "kvm/call.h"
 
 static const struct {
@@ -37,6 +38,17 @@ static const struct {
 	{ KVM_CAP_DIRTY_LOG_RING, RING_MAX_ENTRIES * sizeof(struct kvm_dirty_gfn) },
 	{ KVM_CAP_DIRTY_LOG_RING_ACQ_REL, RING_MAX_ENTRIES * sizeof(struct kvm_dirty_gfn) },
 	{ KVM_CAP_BINARY_STATS_FD, 1 },
+	{ KVM_CAP_USER_MEMORY2, 1 },
+	{ KVM_CAP_MEMORY_FAULT_INFO, 1 },
+	{ KVM_CAP_VM_TYPES, 1 << KVM_X86_DEFAULT_VM },
+	{ KVM_CAP_COALESCED_MMIO, COALESCED_PAGE },
+	{ KVM_CAP_COALESCED_PIO, 1 },
+	{ KVM_CAP_IOEVENTFD, 1 },
+	{ KVM_CAP_IOEVENTFD_NO_LENGTH, 1 },
+	{ KVM_CAP_IOEVENTFD_ANY_LENGTH, 1 },
+	{ KVM_CAP_TSC_CONTROL, 1 },
+	{ KVM_CAP_GET_TSC_KHZ, 1 },
+	{ KVM_CAP_VM_TSC_CONTROL, 1 },
 };
 
 int capability(uint64_t number)

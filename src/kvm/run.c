@@ -8,6 +8,7 @@
  */
 #include <string.h>
 
+#include "kvm/abi.h"
 #include "kvm/regs.h"
 #include "kvm/vm.h"
 #include "mmu/request.h"
@@ -103,6 +104,48 @@ static long exit_mmio(struct vcpu *vcpu)
 	return 0;
 }
 
+/* EFAULT says where: KVM_CAP_MEMORY_FAULT_INFO. */
+static long exit_memory_fault(struct vcpu *vcpu)
+{
+	struct abi_memory_fault fault = {
+		.gpa = vcpu->cpu.mmu.host_fault & PAGE_MASK,
+		.size = PAGE_SIZE,
+	};
+
+	vcpu->run->exit_reason = KVM_EXIT_MEMORY_FAULT;
+	memcpy(&vcpu->run->hw, &fault, sizeof(fault));
+	vcpu_count(&vcpu->cpu.mmu, efault_exits);
+	return -EFAULT;
+}
+
+/* Is the exit none after all?  Of a string's elements, some may have been written. */
+static bool bus_takes_io(struct vcpu *vcpu)
+{
+	struct cpu_io *io = &vcpu->cpu.io;
+	uint32_t n = 0;
+
+	while (!io->in && n < io->count &&
+	       bus_write(&vcpu->vm->bus, true, io->port, vcpu->cpu.io_data + n * io->size,
+			 io->size))
+		n++;
+	if (!n)
+		return false;
+	io->count = n;
+	cpu_complete_io(&vcpu->cpu);
+	return true;
+}
+
+static bool bus_takes_mmio(struct vcpu *vcpu)
+{
+	const struct cpu_mmio *mmio = &vcpu->cpu.mmio;
+
+	if (!mmio->write ||
+	    !bus_write(&vcpu->vm->bus, false, mmio->gpa, mmio->data, mmio->bytes))
+		return false;
+	cpu_complete_mmio(&vcpu->cpu, mmio->data);
+	return true;
+}
+
 static long exit_internal_error(struct vcpu *vcpu)
 {
 	struct kvm_run *run = vcpu->run;
@@ -158,9 +201,17 @@ static long run_guest(struct vcpu *vcpu, thread_sigmask_t blocked)
 				return interrupted(vcpu);
 			break;
 		case CPU_EXIT_IO:
-			return exit_io(vcpu);
+			if (!bus_takes_io(vcpu))
+				return exit_io(vcpu);
+			if (thread_signal_waits(blocked))
+				return interrupted(vcpu);
+			break;
 		case CPU_EXIT_MMIO:
-			return exit_mmio(vcpu);
+			if (!bus_takes_mmio(vcpu))
+				return exit_mmio(vcpu);
+			if (thread_signal_waits(blocked))
+				return interrupted(vcpu);
+			break;
 		case CPU_EXIT_HLT:
 			if (!halt_waits(vcpu))
 				return 0;
@@ -174,8 +225,7 @@ static long run_guest(struct vcpu *vcpu, thread_sigmask_t blocked)
 		case CPU_EXIT_RING_FULL:
 			return exit_ring_full(vcpu);
 		case CPU_EXIT_EFAULT:
-			vcpu_count(mmu, efault_exits);
-			return -EFAULT;
+			return exit_memory_fault(vcpu);
 		case CPU_EXIT_ENOMEM:
 			return -ENOMEM;
 		}

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "cpu/cpuid.h"
 #include "cpu/msr.h"
+#include "kvm/abi.h"
 #include "kvm/call.h"
 #include "kvm/process.h"
 #include "kvm/stats.h"
@@ -156,6 +157,23 @@ static void *map_file(const struct file *file, void *addr, size_t length, int pr
 	return result;
 }
 
+/*
+ * One page of every vCPU is the VM's own, the ring of coalesced writes: a second mapping
+ * of ours, in its place.
+ */
+static bool map_coalesced(const struct file *file, uint8_t *at, size_t length, int prot,
+			  off_t offset)
+{
+	off_t start = ((off_t)COALESCED_PAGE << PAGE_SHIFT) - offset;
+	uint8_t *page = at + start;
+
+	if (start < 0 || start >= (off_t)length)
+		return true;
+	return mremap(file->vm->bus.ring, 0, PAGE_SIZE, MREMAP_MAYMOVE | MREMAP_FIXED, page) ==
+		       page &&
+	       !mprotect(page, PAGE_SIZE, prot);
+}
+
 void *umbra_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset, int *err)
 {
 	bool was = thread_enter_library();
@@ -168,6 +186,12 @@ void *umbra_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t o
 		*err = check_mapping(file, length, prot, flags, offset);
 		if (!*err)
 			result = map_file(file, addr, length, prot, flags, fd, offset, err);
+		if (result != MAP_FAILED && (flags & MAP_SHARED) &&
+		    !map_coalesced(file, result, length, prot, offset)) {
+			umbra_munmap(result, length);
+			result = MAP_FAILED;
+			*err = ENOMEM;
+		}
 		file_put(file);
 	}
 	thread_leave_library(was);
@@ -205,6 +229,11 @@ long call_create_vm(struct call *c)
 
 long call_check_extension(struct call *c)
 {
+	enum mmu_mode mode = c->vm ? c->vm->mmu.mode : vm_mode_of_new();
+
+	/* There is nothing to fault in before an access where tables follow the guest's. */
+	if (c->arg == KVM_CAP_PRE_FAULT_MEMORY)
+		return mode == MMU_TDP;
 	return capability(c->arg);
 }
 

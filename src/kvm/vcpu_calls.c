@@ -43,11 +43,11 @@ long call_get_cpuid2(struct call *c)
 {
 	struct kvm_cpuid2 *head = c->data;
 	const struct cpu *cpu = &c->vcpu->cpu;
-	uint32_t room = head->nent;
 
+	/* The client is not told how many there are. */
+	if (head->nent < cpu->n_cpuid)
+		return -E2BIG;
 	head->nent = cpu->n_cpuid;
-	if (room < cpu->n_cpuid)
-		return copy_to_client(c->arg, head, sizeof(*head)) ? -EFAULT : -E2BIG;
 	for (unsigned int i = 0; i < cpu->n_cpuid; i++) {
 		const struct cpuid_entry *from = &cpu->cpuid[i];
 		struct kvm_cpuid_entry2 e = {

@@ -40,6 +40,11 @@ int umbra_set_mmu(int mode)
 	return 0;
 }
 
+enum mmu_mode vm_mode_of_new(void)
+{
+	return (enum mmu_mode)atomic32_load_relaxed(&mode_of_new_vms);
+}
+
 int umbra_set_flush_policy(int policy)
 {
 	if (policy != UMBRA_FLUSH_IF_MMU_WRITABLE && policy != UMBRA_FLUSH_IF_WRITABLE)
@@ -58,7 +63,7 @@ int vm_create(struct vm **created)
 
 	if (!vm)
 		return -ENOMEM;
-	err = shared_create(&vm->shared, "kvm-vm", stats_vm_bytes());
+	err = shared_create(&vm->shared, "kvm-vm", stats_vm_bytes() + PAGE_SIZE);
 	if (err)
 		goto free_vm;
 	snprintf(id, sizeof(id), "kvm-%d", getpid());
@@ -70,7 +75,7 @@ int vm_create(struct vm **created)
 			 &vm->mmu.stats[VM_STAT_slot_updates]);
 	if (err)
 		goto destroy_shared;
-	vm->mmu.mode = (enum mmu_mode)atomic32_load_relaxed(&mode_of_new_vms);
+	vm->mmu.mode = vm_mode_of_new();
 	random_fill(vm->mmu.hash_key, ARRAY_SIZE(vm->mmu.hash_key));
 	atomic32_store_relaxed(&vm->mmu.flush_policy,
 			       atomic32_load_relaxed(&flush_policy_of_new_vms));
@@ -78,6 +83,7 @@ int vm_create(struct vm **created)
 	err = mmu_init(&vm->mmu, &vm->alloc, &vm->slots, host_process_init(&vm->host));
 	if (err)
 		goto destroy_slots;
+	bus_init(&vm->bus, &vm->alloc, vm->shared.map + stats_vm_bytes());
 	mutex_init(&vm->lock, RANK_VM);
 	atomic32_store_relaxed(&vm->refs, 1);
 	reservation_expect(VM_EXPECTS);
@@ -117,6 +123,7 @@ static void destroy(struct vm *vm)
 	process_remove_vm(vm);
 	for (unsigned int i = 0; i < vm->n_vcpus; i++)
 		vcpu_destroy(vm->vcpus[i]);
+	bus_destroy(&vm->bus);
 	mmu_destroy(&vm->mmu);
 	host_process_destroy(&vm->host);
 	slots_destroy(&vm->slots);
@@ -170,6 +177,10 @@ int vcpu_create(struct vm *vm, uint32_t id, struct vcpu **created)
 	if (err)
 		goto destroy_mmu;
 
+	if (vm->tsc_khz) {
+		tsc_set_khz(&vcpu->cpu, vm->tsc_khz);
+		vcpu->cpu.tsc_offset += -cpu_tsc(&vcpu->cpu);
+	}
 	mutex_init(&vcpu->lock, RANK_VCPU);
 	if (id == 0)
 		vcpu->cpu.apic_base |= APIC_BASE_BSP;

@@ -7,6 +7,7 @@
 
 #include "base/list.h"
 #include "cpu/cpu.h"
+#include "kvm/bus.h"
 #include "kvm/shared.h"
 #include "mem/alloc.h"
 #include "mem/host_process.h"
@@ -34,13 +35,15 @@ struct vm {
 	struct slots slots;
 	struct host_process host;
 	struct mmu mmu;
-	struct shared shared;		/* (c) statistics */
+	struct bus bus;
+	struct shared shared;		/* (c) statistics, then the ring of coalesced writes */
 
 	struct vcpu *vcpus[MMU_MAX_VCPUS]; /* [v] in the order of creation */
 	unsigned int n_vcpus;		/* [v] */
 	uint32_t max_vcpu_id;		/* [v] 0: not set; ids are below it */
 	uint32_t ring_bytes;		/* [v] 0: logged slots have bitmaps */
 	bool irqchip;			/* [v] */
+	uint32_t tsc_khz;		/* [v] of new vCPUs; 0: the host's */
 	uint64_t identity_map_addr;	/* [v] */
 	struct atomic32 ring_enabled;	/* (a) ring_bytes != 0 */
 	struct atomic64 expected;	/* (a) bytes of tables: mem/reservation.h */
@@ -73,6 +76,13 @@ void vm_put(struct vm *vm);
 int vcpu_create(struct vm *vm, uint32_t id, struct vcpu **created) MUST_CHECK REQUIRES(vm->lock);
 void vcpu_add(struct vm *vm, struct vcpu *vcpu) REQUIRES(vm->lock);
 void vcpu_destroy(struct vcpu *vcpu);
+
+/* How VMs made from now on translate. */
+enum mmu_mode vm_mode_of_new(void);
+
+/* The guest's time-stamp counter: kvm/tsc.c.  @khz was accepted by a call. */
+void tsc_set_khz(struct cpu *cpu, uint32_t khz);
+uint32_t tsc_khz(const struct cpu *cpu);
 
 /* KVM_RUN: kvm/run.c.  vcpu->lock held; @caller: the signals blocked outside. */
 long vcpu_run(struct vcpu *vcpu, thread_sigmask_t caller);

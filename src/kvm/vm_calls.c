@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* kvm/vm_calls.c - calls on a VM's descriptor. */
+#include "kvm/abi.h"
 #include "kvm/call.h"
 #include "kvm/stats.h"
 #include "mem/dirty_log.h"
@@ -65,13 +66,48 @@ static void expect_tables(struct vm *vm)
 		reservation_expect((int64_t)(now - was));
 }
 
-long call_set_user_memory_region(struct call *c)
+static long set_region(struct vm *vm, const struct kvm_userspace_memory_region *region)
 {
-	long err = slots_set_region(&c->vm->slots, c->data);
+	long err = slots_set_region(&vm->slots, region);
 
 	if (!err)
-		expect_tables(c->vm);
+		expect_tables(vm);
 	return err;
+}
+
+long call_set_user_memory_region(struct call *c)
+{
+	return set_region(c->vm, c->data);
+}
+
+/* Without guest_memfd it is the older call: the flag that would use the rest is refused. */
+long call_set_user_memory_region2(struct call *c)
+{
+	const struct kvm_userspace_memory_region2 *r = c->data;
+	struct kvm_userspace_memory_region region = {
+		.slot = r->slot,
+		.flags = r->flags,
+		.guest_phys_addr = r->guest_phys_addr,
+		.memory_size = r->memory_size,
+		.userspace_addr = r->userspace_addr,
+	};
+
+	return set_region(c->vm, &region);
+}
+
+long call_register_coalesced(struct call *c)
+{
+	return bus_add_zone(&c->vm->bus, c->data);
+}
+
+long call_unregister_coalesced(struct call *c)
+{
+	return bus_remove_zones(&c->vm->bus, c->data);
+}
+
+long call_ioeventfd(struct call *c)
+{
+	return bus_ioeventfd(&c->vm->bus, c->data);
 }
 
 long call_get_dirty_log(struct call *c)

@@ -105,6 +105,7 @@ static enum fault_verdict host_has_none(struct mmu_vcpu *v, const struct fault *
 	if (!current)
 		return FAULT_RETRY;
 	vcpu_count(v, pf_host_fault);
+	v->host_fault = f->gfn << PAGE_SHIFT;
 	return FAULT_HOST;
 }
 

@@ -19,6 +19,12 @@ static enum guest_verdict find(struct mmu_vcpu *v, gpa_t gpa, const struct memsl
 	return GUEST_OK;
 }
 
+static enum guest_verdict is_absent(struct mmu_vcpu *v, gpa_t gpa)
+{
+	v->host_fault = gpa;
+	return GUEST_ABSENT;
+}
+
 static bool load(void *to, const void *host, unsigned int bytes)
 {
 	uint32_t narrow;
@@ -81,7 +87,7 @@ enum guest_verdict guest_read(struct mmu_vcpu *v, gpa_t gpa, void *to, unsigned 
 	 * and with it whatever would be derived from this (STALE_ROOT_RETRY).
 	 */
 	if (verdict == GUEST_OK && !load(to, host, bytes))
-		verdict = GUEST_ABSENT;
+		verdict = is_absent(v, gpa);
 	if ((verdict == GUEST_OK || verdict == GUEST_ABSENT) && !was_there(v->mmu, seq, host))
 		verdict = GUEST_RETRY;
 	return verdict;
@@ -109,7 +115,7 @@ static enum guest_verdict make_writable(struct mmu_vcpu *v, uint64_t seq, gpa_t 
 	if (guarded_touch_write(host))
 		return GUEST_OK;
 	/* For a moment only, perhaps. */
-	return was_there(v->mmu, seq, host) ? GUEST_ABSENT : GUEST_RETRY;
+	return was_there(v->mmu, seq, host) ? is_absent(v, gpa) : GUEST_RETRY;
 }
 
 /* Under the lock, so that no invalidation begins before it is done; the page has been
@@ -143,7 +149,7 @@ static enum guest_verdict cmpxchg_locked(struct mmu_vcpu *v, uint64_t seq, gpa_t
 	/* CMPXCHG_EMUL_DIRTIES: whether or not it was as expected. */
 	if (ok && rule(CMPXCHG_EMUL_DIRTIES))
 		dirty_mark(v, slot, gpa >> PAGE_SHIFT);
-	return ok ? GUEST_OK : GUEST_ABSENT;
+	return ok ? GUEST_OK : is_absent(v, gpa);
 }
 
 enum guest_verdict guest_cmpxchg(struct mmu_vcpu *v, gpa_t gpa, unsigned int bytes, uint64_t *old,

@@ -147,6 +147,7 @@ struct mmu_vcpu {
 	struct mmio_cache_entry mmio_cache[MMIO_CACHE_ENTRIES];
 	unsigned int mmio_cache_next;
 	struct slot_hint slot_hint;
+	gpa_t host_fault;		/* where MMU_HOST_FAULT last found no host page */
 	struct shadow_roots roots[SHADOW_CACHED_ROOTS]; /* pinned */
 	unsigned int root;		/* the current one */
 	bool roots_loaded;		/* it is that of the paging registers */

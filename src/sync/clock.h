@@ -11,6 +11,10 @@ static inline uint64_t clock_tsc(void)
 	return __builtin_ia32_rdtsc();
 }
 
+/* How fast it runs, in kHz; measured against the other clock at the first call, which
+ * takes some milliseconds.  Any thread. */
+uint32_t clock_tsc_khz(void);
+
 static inline uint64_t clock_monotonic_ns(void)
 {
 	struct timespec t;

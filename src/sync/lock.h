@@ -28,6 +28,7 @@ enum lock_rank {
 	RANK_PROCESS = 1,	/* the process's objects: fds, list of VMs */
 	RANK_VM,		/* vm->lock: vCPU creation, capabilities */
 	RANK_VCPU,		/* vcpu->lock: one call at a time */
+	RANK_BUS,		/* what is registered on the bus, and its ring */
 	RANK_SLOTS,		/* slots_lock: who changes the memory slots */
 	RANK_MMU,		/* mmu->lock */
 	RANK_CHANGES,		/* the changes of host memory on record */

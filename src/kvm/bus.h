@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * kvm/bus.h - writes of the guest to MMIO and ports that make no exit.
+ *
+ * Either the client takes them later, from a ring that it shares with the VM (coalesced
+ * MMIO: KVM_REGISTER_COALESCED_MMIO), or they are but a signal (KVM_IOEVENTFD).
+ */
+#ifndef KVM_BUS_H
+#define KVM_BUS_H
+
+#include "base/types.h"
+#include "mem/alloc.h"
+#include "sync/atomic.h"
+#include "sync/lock.h"
+
+struct kvm_coalesced_mmio_zone;
+struct kvm_ioeventfd;
+
+/* Where the ring is among a vCPU's pages: what KVM_CAP_COALESCED_MMIO says. */
+#define COALESCED_PAGE 2u
+
+struct bus {
+	struct alloc *alloc;		/* (c) */
+	struct mutex lock;		/* (c) rank RANK_BUS */
+	struct atomic_ptr set;		/* struct bus_set by RCU, written under lock; NULL: none */
+	struct kvm_coalesced_mmio_ring *ring; /* (c) shared with the client: read once */
+};
+
+/* @ring: a page, zeroed. */
+void bus_init(struct bus *b, struct alloc *alloc, void *ring);
+void bus_destroy(struct bus *b);
+
+/* 0, -EINVAL, -ENOMEM or -ENOSPC. */
+int bus_add_zone(struct bus *b, const struct kvm_coalesced_mmio_zone *zone) MUST_CHECK;
+/* Removes all that lie in @zone.  0, -EINVAL or -ENOMEM: then nothing was. */
+int bus_remove_zones(struct bus *b, const struct kvm_coalesced_mmio_zone *zone) MUST_CHECK;
+/* Assigns or takes away.  0, -EINVAL, -EBADF, -EEXIST, -ENOENT, -ENOMEM, -EMFILE, -ENOSPC. */
+int bus_ioeventfd(struct bus *b, const struct kvm_ioeventfd *args) MUST_CHECK;
+
+/* The guest writes.  False: it is for the client, by an exit.  Any thread, no lock held. */
+bool bus_write(struct bus *b, bool pio, gpa_t addr, const uint8_t *data, unsigned int bytes);
+
+#endif

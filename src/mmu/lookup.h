@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mmu/lookup.h - translations that the client asks for, without an access.
+ *
+ * The vCPU's thread, outside guest mode, no lock held; both may block in the host.
+ */
+#ifndef MMU_LOOKUP_H
+#define MMU_LOOKUP_H
+
+#include "mmu/translate.h"
+
+/*
+ * KVM_TRANSLATE: where the guest's own tables put @gva, for a read by the system.
+ * MMU_OK, MMU_GUEST_FAULT if they do not, MMU_RETRY if others keep changing them, or
+ * why they cannot be read.
+ */
+enum mmu_verdict mmu_lookup(struct mmu_vcpu *v, gva_t gva, gpa_t *gpa);
+
+/*
+ * KVM_PRE_FAULT_MEMORY: maps @gpa in the direct tables as a read would.  MMU_OK: @bytes
+ * from @gpa on are mapped by the same entry.  MMU_RETRY: raced, call again.
+ */
+enum mmu_verdict mmu_prefault(struct mmu_vcpu *v, gpa_t gpa, uint64_t *bytes);
+
+#endif
