@@ -4,6 +4,7 @@
 
     check.py source ROOT             files: licence, layers, doors, rules, shape
     check.py objects LIBRARY.a       mem/ and mmu/: no global state, one door to memory
+    check.py archive LIBRARY.a       global symbols are the public ones
     check.py exports LIBRARY.so LIST dynamic symbols are those of the list
 """
 import pathlib
@@ -190,12 +191,21 @@ def check_exports(library, listing):
         fail(library, f'does not export {name}')
 
 
+def check_archive(library):
+    for line in nm('-g', '--defined-only', library).split('\n'):
+        fields = line.split()
+        if len(fields) == 3 and not fields[2].startswith('umbra_'):
+            fail(library, f'shows {fields[2]}')
+
+
 def main():
     what, *args = sys.argv[1:]
     if what == 'source':
         check_source(pathlib.Path(args[0]).resolve())
     elif what == 'objects':
         check_objects(args[0])
+    elif what == 'archive':
+        check_archive(args[0])
     elif what == 'exports':
         check_exports(args[0], args[1])
     else:
