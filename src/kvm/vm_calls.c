@@ -237,7 +237,11 @@ long call_vm_enable_cap(struct call *c) NO_THREAD_SAFETY
 
 long call_get_stats_fd(struct call *c)
 {
-	if (c->vcpu)
-		return shared_open_again(&c->vcpu->shared, stats_vcpu_bytes(), c->fd);
-	return shared_open_again(&c->vm->shared, stats_vm_bytes(), c->fd);
+	int fd = c->vcpu ? shared_open_again(&c->vcpu->shared, stats_vcpu_bytes(), c->fd) :
+			   shared_open_again(&c->vm->shared, stats_vm_bytes(), c->fd);
+
+	/* It has our inode: its number must not be one that was closed unseen. */
+	if (fd >= 0 && file_is_known(fd))
+		file_remove(fd);
+	return fd;
 }

@@ -244,6 +244,115 @@ static void ranges_close_what_they_should(void **state)
 	assert_errno(ioctl(k.vm, KVM_CHECK_EXTENSION, 0), EBADF);
 }
 
+/* With the inode of the vCPU, and under the number that the vCPU had. */
+static void statistics_are_no_vcpu(void **state)
+{
+	struct kvm k = make();
+	int copy = dup(k.vcpu), stats;
+	struct kvm_regs regs;
+
+	(void)state;
+	close_unseen(k.vcpu);
+	stats = ioctl(copy, KVM_GET_STATS_FD, NULL);
+	assert_int_equal(stats, k.vcpu);
+	assert_errno(ioctl(stats, KVM_GET_REGS, &regs), ENOTTY);
+	assert_int_equal(ioctl(copy, KVM_GET_REGS, &regs), 0);
+	close(copy);
+	destroy(k);
+}
+
+#define THREADS 4
+#define FIRST_NUMBER 100
+#define NUMBERS 8
+#define STEPS 4000
+
+static struct kvm sources;
+static int plain_source;
+
+static void step(unsigned int *seed)
+{
+	int number = FIRST_NUMBER + rand_r(seed) % NUMBERS, result;
+	struct kvm_regs regs;
+	struct stat st;
+	void *map;
+
+	errno = 0;
+	switch (rand_r(seed) % 12) {
+	case 0:
+		dup2(sources.system, number);
+		break;
+	case 1:
+		dup3(sources.vm, number, O_CLOEXEC);
+		break;
+	case 2:
+		dup2(sources.vcpu, number);
+		break;
+	case 3:
+		dup2(plain_source, number);
+		break;
+	case 4:
+		syscall(SYS_dup3, sources.vcpu, number, 0);
+		break;
+	case 5:
+		close(number);
+		break;
+	case 6:
+		syscall(SYS_close, number);
+		break;
+	case 7:
+		result = ioctl(number, KVM_GET_REGS, &regs);
+		assert_true(!result || errno == EINVAL || errno == ENOTTY || errno == EBADF);
+		break;
+	case 8:
+		result = ioctl(number, KVM_CHECK_EXTENSION, KVM_CAP_USER_MEMORY);
+		assert_true(result == 1 || errno == EINVAL || errno == ENOTTY || errno == EBADF);
+		break;
+	case 9:
+		map = mmap(NULL, 4096, PROT_READ, MAP_SHARED, number, 0);
+		if (map != MAP_FAILED)
+			munmap(map, 4096);
+		break;
+	case 10:
+		assert_true(fstat(number, &st) == 0 || errno == EBADF);
+		break;
+	case 11:
+		close_range((unsigned int)number, (unsigned int)number + 1, 0);
+		break;
+	}
+}
+
+static void *exchange_at_random(void *arg)
+{
+	unsigned int seed = (unsigned int)(uintptr_t)arg;
+
+	for (int i = 0; i < STEPS; i++)
+		step(&seed);
+	return NULL;
+}
+
+/* Whatever they do to each other, what they exchange stays what it was. */
+static void threads_may_exchange_descriptors_at_random(void **state)
+{
+	pthread_t threads[THREADS];
+	struct kvm_regs regs;
+
+	(void)state;
+	sources = make();
+	plain_source = memfd_create("plain", 0);
+	for (uintptr_t i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, exchange_at_random,
+						(void *)(i + 1)), 0);
+	for (int i = 0; i < THREADS; i++)
+		pthread_join(threads[i], NULL);
+	for (int i = 0; i < NUMBERS; i++)
+		close(FIRST_NUMBER + i);
+	assert_int_equal(ioctl(sources.vcpu, KVM_GET_REGS, &regs), 0);
+	assert_errno(ioctl(plain_source, KVM_GET_REGS, &regs), ENOTTY);
+	close(plain_source);
+	destroy(sources);
+	assert_errno(ioctl(FIRST_NUMBER, KVM_GET_REGS, &regs), EBADF);
+}
+
 static struct iovec vector(void)
 {
 	static char room[16];
@@ -665,6 +774,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(what_was_closed_unseen_is_closed),
 		cmocka_unit_test(a_copy_is_what_it_copies),
 		cmocka_unit_test(ranges_close_what_they_should),
+		cmocka_unit_test(statistics_are_no_vcpu),
+		cmocka_unit_test(threads_may_exchange_descriptors_at_random),
 		cmocka_unit_test(they_answer_as_the_kernels_own),
 		cmocka_unit_test(unknown_requests_are_refused_as_by_kvm),
 		cmocka_unit_test(the_device_keeps_to_how_it_was_opened),

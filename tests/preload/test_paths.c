@@ -291,6 +291,24 @@ static void it_opens_as_a_device_does(void **state)
 	assert_int_equal(listxattr("/dev/kvm", NULL, 0), 0);
 }
 
+/* What scripts do first.  The host's own, if it has one, is left alone. */
+static void its_mode_is_nobodys_business(void **state)
+{
+	int wanted = geteuid() ? -1 : 0, fd = open("/dev/kvm", O_RDWR);
+
+	(void)state;
+	assert_int_equal(chmod("/dev/kvm", 0600), wanted);
+	assert_int_equal(chmod(link_path, 0600), wanted);
+	assert_int_equal(chown("//dev/kvm", getuid(), getgid()), wanted);
+	assert_int_equal(lchown("/dev/kvm", getuid(), getgid()), wanted);
+	assert_int_equal(fchmodat(dev, "kvm", 0600, 0), wanted);
+	assert_int_equal(fchownat(dev, "kvm", getuid(), getgid(), 0), wanted);
+	assert_int_equal(fchmod(fd, 0600), wanted);
+	assert_int_equal(fchown(fd, getuid(), getgid()), wanted);
+	is_the_device(fd);
+	has_the_status("/dev/kvm");
+}
+
 /* Names that only look like it. */
 static void other_files_are_themselves(void **state)
 {
@@ -330,6 +348,7 @@ static int run_all(void)
 		cmocka_unit_test(calls_by_number_find_it),
 		cmocka_unit_test(a_descriptor_has_its_status),
 		cmocka_unit_test(it_opens_as_a_device_does),
+		cmocka_unit_test(its_mode_is_nobodys_business),
 		cmocka_unit_test(other_files_are_themselves),
 	};
 
