@@ -18,7 +18,7 @@
 #define trace_spte_changed(gfn, level, old, new) \
 	DTRACE_PROBE4(umbra, spte_changed, gfn, level, old, new)
 #define trace_unmap_hva_range(start, end) DTRACE_PROBE2(umbra, unmap_hva_range, start, end)
-#define trace_remote_flush(owed, waited) DTRACE_PROBE2(umbra, remote_flush, owed, waited)
+#define trace_remote_flush(paid) DTRACE_PROBE1(umbra, remote_flush, paid)
 #define trace_slots(generation, id, change) DTRACE_PROBE3(umbra, slots, generation, id, change)
 
 #endif

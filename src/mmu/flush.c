@@ -84,7 +84,7 @@ void flush_settle(struct mmu *m)
 		if (!rule(DEBT_READ_BEFORE_REQUEST))
 			debt = atomic64_load_acquire(&m->owed);
 		atomic64_store_release(&m->paid, debt);
-		trace_remote_flush(debt, 0);
+		trace_remote_flush(debt);
 	}
 	mutex_unlock(&m->flush_lock);
 }

@@ -5,6 +5,7 @@
     check.py source ROOT             files: licence, layers, doors, rules, shape
     check.py objects LIBRARY.a       mem/ and mmu/: no global state, one door to memory
     check.py archive LIBRARY.a       global symbols are the public ones
+    check.py probes LIBRARY.so       arguments of probes mean something
     check.py exports LIBRARY.so LIST dynamic symbols are those of the list
 """
 import pathlib
@@ -198,6 +199,21 @@ def check_archive(library):
             fail(library, f'shows {fields[2]}')
 
 
+def check_probes(library):
+    """An argument that is the same constant wherever its probe stands says nothing."""
+    notes = subprocess.run(['readelf', '-n', library], capture_output=True, text=True,
+                           check=True).stdout
+    sites = {}
+    for name, arguments in re.findall(r'Name: (\w+)\n.*\n +Arguments: ?(.*)\n', notes):
+        sites.setdefault(name, []).append(arguments.split())
+    if not sites:
+        fail(library, 'has no probes')
+    for name, arguments in sites.items():
+        for number, values in enumerate(zip(*arguments), 1):
+            if len(set(values)) == 1 and re.search(r'@\$', values[0]):
+                fail(library, f'probe {name}: argument {number} is always {values[0]}')
+
+
 def main():
     what, *args = sys.argv[1:]
     if what == 'source':
@@ -206,6 +222,8 @@ def main():
         check_objects(args[0])
     elif what == 'archive':
         check_archive(args[0])
+    elif what == 'probes':
+        check_probes(args[0])
     elif what == 'exports':
         check_exports(args[0], args[1])
     else:

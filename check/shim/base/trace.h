@@ -16,8 +16,8 @@
 		      (unsigned long long)(gen))
 #define trace_spte_changed(gfn, level, old, new) ((void)0)
 #define trace_unmap_hva_range(start, end) ((void)0)
-#define trace_remote_flush(owed, waited) \
-	timeline_note("flush done: paid %llu", (unsigned long long)(owed))
+#define trace_remote_flush(paid) \
+	timeline_note("flush done: paid %llu", (unsigned long long)(paid))
 #define trace_slots(generation, id, change) ((void)0)
 
 #endif
