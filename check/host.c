@@ -9,6 +9,7 @@
 #include "check/oracle.h"
 #include "check/sched.h"
 #include "check/timeline.h"
+#include "check/window.h"
 #include "mmu/notifier.h"
 #include "sync/wait.h"
 
@@ -311,7 +312,8 @@ static void await(unsigned int page)
 }
 
 /* An address of the process is where the host's own tables say, at this moment: access
- * and translation are one step, as the host's processor makes them. */
+ * and translation are one step, as the host's processor makes them.  False also: the
+ * access is in a window that was interrupted. */
 static bool translate_by_host(const void **at, bool write)
 {
 	uintptr_t offset = (uintptr_t)*at - HOST_BASE;
@@ -321,7 +323,7 @@ static bool translate_by_host(const void **at, bool write)
 
 	if (offset >= (uint64_t)host.n_pages << PAGE_SHIFT) {
 		sched_point(memory_is_shared((void *)((uintptr_t)*at & PAGE_MASK)));
-		return true;
+		return !window_is_sent_back();
 	}
 	if (n < 64 && (host.awaited >> n & 1))
 		await(n);

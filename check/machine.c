@@ -31,6 +31,7 @@ static void register_vcpu(const struct mmu_vcpu *v, unsigned int n)
 	timeline_register(&v->requests, 4, 0, WORD_REQUESTS, "vcpu%u.requests", n);
 	timeline_register(&v->guest_seq, 4, 0, WORD_GUEST_SEQ, "vcpu%u.guest_seq", n);
 	timeline_register(&v->waiters, 4, 0, WORD_NUMBER, "vcpu%u.waiters", n);
+	timeline_register(&v->pin, 4, 0, WORD_NUMBER, "vcpu%u.pin", n);
 	timeline_register(&v->ring.pushed, 4, 0, WORD_NUMBER, "vcpu%u.ring.pushed", n);
 	timeline_register(&v->ring.reset, 4, 0, WORD_NUMBER, "vcpu%u.ring.reset", n);
 }
@@ -52,8 +53,6 @@ static void register_names(void)
 	timeline_register(&m->invalidate_seq, 8, 0, WORD_NUMBER, "mmu.invalidate_seq");
 	timeline_register(&m->owed, 8, 0, WORD_NUMBER, "mmu.owed");
 	timeline_register(&m->paid, 8, 0, WORD_NUMBER, "mmu.paid");
-	timeline_register(&m->flush_round, 4, 0, WORD_NUMBER, "mmu.flush_round");
-	timeline_register(&m->flush_parked, 4, 0, WORD_NUMBER, "mmu.flush_parked");
 	for (unsigned int i = 0; i < vm->n_vcpus; i++)
 		register_vcpu(&vm->vcpu[i], i);
 }
@@ -89,6 +88,7 @@ void machine_make(struct machine_options o)
 	alloc_init(&vm->alloc);
 	vm->n_vcpus = o.vcpus ? o.vcpus : 1;
 	vm->loses_translations = o.loses_translations;
+	vm->cannot_interrupt = o.cannot_interrupt;
 	must(slots_init(&vm->slots, &vm->alloc, MAX_GFN,
 			&vm->mmu.own_stats[VM_STAT_dirty_pages_harvested],
 			&vm->mmu.own_stats[VM_STAT_slot_updates]));
@@ -125,6 +125,8 @@ void vcpu_boundary(unsigned int n)
 		timeline_note("leaves the guest: a request");
 		guest_leave(v);
 	}
+	if (!vm->cannot_interrupt)
+		window_bind(&v->line);
 	guest_enter(v);
 }
 
@@ -152,15 +154,45 @@ static enum outcome outcome_of(enum mmu_verdict verdict)
 	}
 }
 
-static void perform(unsigned int n, void *host, bool write, uint64_t *value)
+/* In the step of the access itself. */
+static void note_access(unsigned int n, gva_t gva, const void *host, bool write)
 {
-	if (!write) {
-		guest_memory_load(host, 8, value);
-		return;
+	timeline_note("%s gva %#llx: frame %u", write ? "writes" : "reads",
+		      (unsigned long long)gva, host_frame_of(host));
+	if (write) {
+		oracle_wrote(n, host_page_of(host));
+		guest_memory_changed();
 	}
-	guest_memory_store(host, 8, *value);
-	oracle_wrote(n, host_page_of(host));
-	guest_memory_changed();
+	vm->last_page[n] = host_page_of(host);
+}
+
+static bool access_hit(unsigned int n, gva_t gva, bool write, uint64_t *value)
+{
+	struct mmu_vcpu *v = &vm->vcpu[n];
+	void *host = write ? tlb_write(v, gva, 8) : tlb_read(v, gva, 8);
+
+	if (host && vm->loses_translations && sched_ask(2, 1, true)) {
+		timeline_note("the TLB forgets gva %#llx", (unsigned long long)gva);
+		tlb_flush_page(v, gva);
+		return false;
+	}
+	if (!(write ? tlb_store64(v, gva, *value) : tlb_load64(v, gva, value)))
+		return false;
+	note_access(n, gva, host, write);
+	return true;
+}
+
+/* False: it was interrupted, and is stale. */
+static bool access_found(unsigned int n, gva_t gva, const struct mmu_result *r, bool write,
+			 uint64_t *value)
+{
+	struct mmu_vcpu *v = &vm->vcpu[n];
+
+	if (!(write ? window_store64(&v->epoch, r->epoch, r->host, *value) :
+		      window_load64(&v->epoch, r->epoch, r->host, value)))
+		return false;
+	note_access(n, gva, r->host, write);
+	return true;
 }
 
 static enum outcome one_try(unsigned int n, gva_t gva, bool write, uint64_t *value,
@@ -169,42 +201,29 @@ static enum outcome one_try(unsigned int n, gva_t gva, bool write, uint64_t *val
 	struct mmu_vcpu *v = &vm->vcpu[n];
 	struct mmu_result result = { 0 };
 	enum mmu_verdict verdict;
-	void *host;
 
 	vcpu_boundary(n);
-	host = write ? tlb_write(v, gva, 8) : tlb_read(v, gva, 8);
-	if (host && vm->loses_translations && sched_ask(2, 1, true)) {
-		timeline_note("the TLB forgets gva %#llx", (unsigned long long)gva);
-		tlb_flush_page(v, gva);
-		host = NULL;
-	}
-	if (host) {
-		timeline_note("%s gva %#llx by its TLB: frame %u", write ? "writes" : "reads",
-			      (unsigned long long)gva, host_frame_of(host));
-	} else {
+	if (!access_hit(n, gva, write, value)) {
 		verdict = mmu_translate(v, gva, write ? ACCESS_WRITE : ACCESS_READ, &result);
-		if (verdict == MMU_RETRY) {
-			*again = true;
-			return DONE_RAM;
-		}
-		if (verdict != MMU_OK) {
+		if (verdict != MMU_OK && verdict != MMU_RETRY) {
 			vcpu_stop(n);
 			return outcome_of(verdict);
 		}
-		host = result.host;
-		timeline_note("%s gva %#llx: frame %u", write ? "writes" : "reads",
-			      (unsigned long long)gva, host_frame_of(host));
+		*again = verdict == MMU_RETRY;
+		if (!*again && result.tracked)
+			mmu_track_write(v, result.gpa, 8);
+		if (!*again)
+			*again = !access_found(n, gva, &result, write, value);
 	}
-	if (result.tracked)
-		mmu_track_write(v, result.gpa, 8);
-	perform(n, host, write, value);
 	if (result.tracked) {
 		timeline_note("the page is write-tracked: its shadow entries go");
 		mmu_tracked_writes(v);
 	}
+	if (*again)
+		return DONE_RAM;
 	if (write)
 		guest_write_ends();
-	*page = vm->last_page[n] = host_page_of(host);
+	*page = vm->last_page[n];
 	return DONE_RAM;
 }
 

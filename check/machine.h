@@ -25,6 +25,7 @@ struct machine {
 	struct mmu_vcpu vcpu[MACHINE_VCPUS];
 	unsigned int n_vcpus;
 	bool loses_translations;	/* a TLB may forget at any access */
+	bool cannot_interrupt;		/* flushes wait for vCPUs */
 	uint32_t fetched[MACHINE_VCPUS]; /* how far the client is in each ring */
 	unsigned int last_page[MACHINE_VCPUS]; /* host page of the last access to memory */
 };
@@ -41,6 +42,7 @@ struct machine_options {
 	bool manual_protect;		/* KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 */
 	bool initially_set;
 	bool loses_translations;
+	bool cannot_interrupt;		/* as where the system refuses it */
 	uint64_t page_limit;		/* KVM_SET_NR_MMU_PAGES; 0: none */
 };
 /* In which mode machines are made. */

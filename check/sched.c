@@ -15,6 +15,7 @@
 #include "check/locks.h"
 #include "check/memory.h"
 #include "check/timeline.h"
+#include "check/window.h"
 
 #define STACK_BYTES (64u << 10)
 /* Turns given away in a row while nobody changes anything. */
@@ -209,6 +210,7 @@ static uint64_t state_hash(void)
 		h = hash_mix(h, s.thread[t].hash);
 		h = hash_mix(h, memory_buffer_hash((int)t));
 		h = hash_mix(h, (uint64_t)s.thread[t].wait << 8 | s.thread[t].lets_first);
+		h = hash_mix(h, window_state((int)t));
 	}
 	return h;
 }
@@ -351,6 +353,7 @@ void sched_point(bool matters)
 		return;
 	}
 	pick(matters);
+	window_deliver();
 }
 
 void sched_wait(enum wait_kind kind, void *on, bool matters)
@@ -367,6 +370,7 @@ void sched_wait(enum wait_kind kind, void *on, bool matters)
 	}
 	pick(matters);
 	t->wait = WAIT_NOTHING;
+	window_deliver();
 }
 
 void sched_yield_turn(void)
@@ -384,6 +388,7 @@ void sched_yield_turn(void)
 	}
 	s.thread[s.self].lets_first = (uint8_t)(runnable() & ~(1u << s.self));
 	pick(true);
+	window_deliver();
 }
 
 unsigned int sched_ask(unsigned int n, unsigned int cost, bool matters)
@@ -512,6 +517,7 @@ void run_program(const struct program *p, choose_fn choose, void *ctx, struct ru
 	s.max_ticks = p->max_ticks ? p->max_ticks : DEFAULT_MAX_TICKS;
 	memory_begin_run();
 	locks_begin_run();
+	window_begin_run();
 	arena_begin_run();
 	timeline_begin_run();
 

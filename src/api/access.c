@@ -3,13 +3,12 @@
  * api/access.c - <umbra/mmu.h>: accesses that did not hit, or do not fit a page.
  *
  * An access is one piece, or two if it leaves its page.  Both are translated before
- * either is touched; if guest mode was left between, the first is void and all
- * begins anew.
+ * either is touched; what became void between, or becomes so before it is touched, is
+ * noticed by the windows of the accesses (sync/window.h), and all begins anew.
  */
 #include <string.h>
 
 #include "api/api.h"
-#include "base/guarded.h"
 #include "mmu/request.h"
 #include "mmu/tlb.h"
 #include "mmu/translate.h"
@@ -35,6 +34,7 @@ _Static_assert((int)UMBRA_PF_PRESENT == PFERR_PRESENT && (int)UMBRA_PF_WRITE == 
 
 struct piece {
 	uint8_t *host;
+	uint64_t epoch;		/* for which that is true */
 	gva_t gva;
 	gpa_t gpa;		/* if tracked or was_code */
 	unsigned int bytes;
@@ -102,16 +102,22 @@ static enum umbra_result find_piece(struct api_vcpu *a, gva_t gva, unsigned int 
 	enum umbra_result result;
 	struct mmu_result r;
 
-	*p = (struct piece){ .gva = gva, .bytes = bytes };
+	*p = (struct piece){ .gva = gva, .bytes = bytes, .epoch = epoch_read(&a->mmu.epoch) };
 	p->host = look_up(&a->mmu, gva, bytes, access);
 	if (p->host)
 		return UMBRA_OK;
 	result = translate(a, gva, access, &r);
 	p->host = r.host;
+	p->epoch = r.epoch;
 	p->gpa = r.gpa;
 	p->tracked = r.tracked;
 	p->was_code = r.was_code;
 	return result;
+}
+
+static bool is_stale(const struct api_vcpu *a, const struct piece *p)
+{
+	return epoch_read(&a->mmu.epoch) != p->epoch;
 }
 
 static unsigned int bytes_in_page(gva_t gva, unsigned int bytes)
@@ -134,68 +140,69 @@ static enum umbra_result find_span(struct api_vcpu *a, gva_t gva, unsigned int b
 	if (!is_long_mode(&a->mmu.paging))
 		second &= 0xffffffff;
 	for (int i = 0; i < MAX_TRIES; i++) {
-		uint32_t entries;
-
 		result = find_piece(a, gva, first, access, &s->piece[0]);
 		s->n = 1;
 		if (first == bytes)
 			return result;
-		entries = a->mmu.guest_entries;
 		if (result == UMBRA_OK) {
 			result = find_piece(a, second, bytes - first, access, &s->piece[1]);
 			s->n = 2;
 		}
 		if (result == UMBRA_MMIO)
 			return UMBRA_SPLIT;
-		if (result != UMBRA_OK || a->mmu.guest_entries == entries)
+		if (result != UMBRA_OK || !is_stale(a, &s->piece[0]))
 			return result;
 	}
 	return UMBRA_RETRY;
 }
 
 /* The memory is not there, whatever its translation says: that goes, and the next one
- * asks the host. */
+ * asks the host.  Or the translation has gone already. */
 static bool lost(struct api_vcpu *a, const struct piece *p)
 {
+	if (is_stale(a, p))
+		return false;
 	mmu_access_faulted(&a->mmu, p->host);
 	return false;
 }
 
-static bool copy_in(void *to, const void *host, unsigned int bytes)
+static bool copy_in(const struct api_vcpu *a, void *to, const struct piece *p)
 {
+	const struct epoch *e = &a->mmu.epoch;
 	uint32_t v32;
 	uint16_t v16;
 
-	switch (bytes) {
+	switch (p->bytes) {
 	case 2:
-		return guarded_load16(host, &v16) && memcpy(to, &v16, sizeof(v16));
+		return window_load16(e, p->epoch, p->host, &v16) && memcpy(to, &v16, sizeof(v16));
 	case 4:
-		return guarded_load32(host, &v32) && memcpy(to, &v32, sizeof(v32));
+		return window_load32(e, p->epoch, p->host, &v32) && memcpy(to, &v32, sizeof(v32));
 	case 8:
-		return guarded_load64(host, to);
+		return window_load64(e, p->epoch, p->host, to);
 	default:
-		return guarded_copy(to, host, bytes);
+		return window_copy(e, p->epoch, to, p->host, p->bytes);
 	}
 }
 
-static bool copy_out(void *host, const void *from, unsigned int bytes)
+static bool copy_out(const struct api_vcpu *a, const struct piece *p, const void *from)
 {
+	const struct epoch *e = &a->mmu.epoch;
 	uint64_t v64;
 	uint32_t v32;
 	uint16_t v16;
 
-	switch (bytes) {
+	switch (p->bytes) {
 	case 2:
 		memcpy(&v16, from, sizeof(v16));
-		return guarded_store16(host, v16);
+		return window_store16(e, p->epoch, p->host, v16);
 	case 4:
 		memcpy(&v32, from, sizeof(v32));
-		return guarded_store32(host, v32);
+		return window_store32(e, p->epoch, p->host, v32);
 	case 8:
 		memcpy(&v64, from, sizeof(v64));
-		return guarded_store64(host, v64);
+		return window_store64(e, p->epoch, p->host, v64);
 	default:
-		return guarded_copy(host, from, bytes);
+		return window_copy(e, p->epoch, p->host, from, p->bytes);
 	}
 }
 
@@ -205,7 +212,7 @@ static bool load_span(struct api_vcpu *a, const struct span *s, uint64_t *value)
 
 	*value = 0;
 	for (unsigned int i = 0; i < s->n; i++) {
-		if (!copy_in(to, s->piece[i].host, s->piece[i].bytes))
+		if (!copy_in(a, to, &s->piece[i]))
 			return lost(a, &s->piece[i]);
 		to += s->piece[i].bytes;
 	}
@@ -263,10 +270,10 @@ static bool store_span(struct api_vcpu *a, const struct span *s, const void *fro
 	const uint8_t *at = from;
 
 	for (unsigned int i = 0; s->n > 1 && i < s->n; i++)
-		if (!guarded_touch_write(s->piece[i].host))
+		if (!window_touch_write(&a->mmu.epoch, s->piece[i].epoch, s->piece[i].host))
 			return lost(a, &s->piece[i]);
 	for (unsigned int i = 0; i < s->n; i++) {
-		if (!copy_out(s->piece[i].host, at, s->piece[i].bytes))
+		if (!copy_out(a, &s->piece[i], at))
 			return lost(a, &s->piece[i]);
 		at += s->piece[i].bytes;
 	}
@@ -299,22 +306,24 @@ enum umbra_result umbra_store_(struct umbra_vcpu *v, uint64_t gva, unsigned int 
 /* --- atomics ------------------------------------------------------------------ */
 
 #define DEFINE_ATOMIC_AT(bits)                                                          \
-	static bool atomic_at##bits(void *host, enum umbra_atomic_ op, uint64_t *old,   \
+	static bool atomic_at##bits(const struct api_vcpu *a, const struct piece *p,    \
+				    enum umbra_atomic_ op, uint64_t *old,               \
 				    uint64_t value)                                     \
 	{                                                                               \
+		const struct epoch *e = &a->mmu.epoch;                                  \
 		uint##bits##_t seen = (uint##bits##_t)*old, v = (uint##bits##_t)value;  \
 		bool ok = false;                                                        \
 											\
 		switch (op) {                                                           \
 		case UMBRA_CMPXCHG_:                                                    \
-			ok = guarded_cmpxchg##bits(host, &seen, v);                     \
+			ok = window_cmpxchg##bits(e, p->epoch, p->host, &seen, v);      \
 			v = seen;                                                       \
 			break;                                                          \
 		case UMBRA_XCHG_:                                                       \
-			ok = guarded_xchg##bits(host, &v);                              \
+			ok = window_xchg##bits(e, p->epoch, p->host, &v);               \
 			break;                                                          \
 		case UMBRA_XADD_:                                                       \
-			ok = guarded_xadd##bits(host, &v);                              \
+			ok = window_xadd##bits(e, p->epoch, p->host, &v);               \
 			break;                                                          \
 		}                                                                       \
 		if (ok)                                                                 \
@@ -327,18 +336,18 @@ DEFINE_ATOMIC_AT(16)
 DEFINE_ATOMIC_AT(32)
 DEFINE_ATOMIC_AT(64)
 
-static bool atomic_at(void *host, unsigned int bytes, enum umbra_atomic_ op, uint64_t *old,
-		      uint64_t value)
+static bool atomic_at(const struct api_vcpu *a, const struct piece *p, unsigned int bytes,
+		      enum umbra_atomic_ op, uint64_t *old, uint64_t value)
 {
 	switch (bytes) {
 	case 1:
-		return atomic_at8(host, op, old, value);
+		return atomic_at8(a, p, op, old, value);
 	case 2:
-		return atomic_at16(host, op, old, value);
+		return atomic_at16(a, p, op, old, value);
 	case 4:
-		return atomic_at32(host, op, old, value);
+		return atomic_at32(a, p, op, old, value);
 	default:
-		return atomic_at64(host, op, old, value);
+		return atomic_at64(a, p, op, old, value);
 	}
 }
 
@@ -357,7 +366,7 @@ enum umbra_result umbra_atomic_(struct umbra_vcpu *v, uint64_t gva, unsigned int
 		if (s.n == 2 && s.piece[1].host != s.piece[0].host + s.piece[0].bytes)
 			return UMBRA_SPLIT;
 		track(a, &s);
-		ok = atomic_at(s.piece[0].host, bytes, op, old, value);
+		ok = atomic_at(a, &s.piece[0], bytes, op, old, value);
 		if (!ok && s.n == 2)
 			lost(a, &s.piece[1]);
 		if (!ok)
@@ -371,6 +380,12 @@ enum umbra_result umbra_atomic_(struct umbra_vcpu *v, uint64_t gva, unsigned int
 
 /* --- any number of bytes ------------------------------------------------------- */
 
+static bool copy_bytes(const struct api_vcpu *a, const struct piece *p, void *to,
+		       const void *from)
+{
+	return window_copy(&a->mmu.epoch, p->epoch, to, from, p->bytes);
+}
+
 static enum umbra_result copy_piece(struct api_vcpu *a, gva_t gva, void *buffer,
 				    unsigned int bytes, enum access access)
 {
@@ -383,8 +398,8 @@ static enum umbra_result copy_piece(struct api_vcpu *a, gva_t gva, void *buffer,
 		if (result != UMBRA_OK)
 			return result;
 		track(a, &s);
-		ok = access == ACCESS_WRITE ? guarded_copy(s.piece[0].host, buffer, bytes) :
-					      guarded_copy(buffer, s.piece[0].host, bytes);
+		ok = access == ACCESS_WRITE ? copy_bytes(a, &s.piece[0], s.piece[0].host, buffer) :
+					      copy_bytes(a, &s.piece[0], buffer, s.piece[0].host);
 		if (!ok)
 			lost(a, &s.piece[0]);
 		tell(a, &s);

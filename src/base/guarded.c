@@ -11,21 +11,25 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
 
 #include "base/bug.h"
 
-struct fixup_entry {
-	int32_t insn;	/* relative to this field */
-	int32_t resume;	/* relative to this field */
+/* Instruction and label; or where a window begins, and GUARDED_WINDOW_MARK more than where
+ * it ends. */
+struct entry {
+	int32_t first;	/* each relative to its own field */
+	int32_t second;
 };
 
 /* The linker's names for the ends of the section.  Not renamed by an asm label: gcc
  * forgets that such a name is hidden, and every library would export it. */
-extern const struct fixup_entry __start_umbra_fixup[] __attribute__((visibility("hidden")));
-extern const struct fixup_entry __stop_umbra_fixup[] __attribute__((visibility("hidden")));
+extern const struct entry __start_umbra_fixup[] __attribute__((visibility("hidden")));
+extern const struct entry __stop_umbra_fixup[] __attribute__((visibility("hidden")));
 
 struct taken_signal {
 	int sig;
@@ -61,60 +65,120 @@ static uintptr_t relative(const int32_t *field)
 	return (uintptr_t)field + (intptr_t)*field;
 }
 
-#define MAX_TABLES 64
-
-/* Tables of others.  Only added to, under the lock; the handler reads the number first. */
-struct fixup_table {
-	const struct fixup_entry *start, *end;
+/* What the entries come to, in order: where in [start, end), go to resume. */
+struct range {
+	uintptr_t start, end, resume;
 };
 
-static struct fixup_table tables[MAX_TABLES];
+struct range_list {
+	struct range *range;
+	size_t n;
+};
+
+struct table {
+	const struct entry *from;
+	struct range_list fixups, windows;
+};
+
+/* Ours, and those of others.  Only added to, under the lock; handlers read the number
+ * first. */
+#define MAX_TABLES 65
+static struct table tables[MAX_TABLES];
 static unsigned int n_tables;
 
-static bool is_known(const void *start, unsigned int n)
+static int by_start(const void *a, const void *b)
 {
-	for (unsigned int i = 0; i < n; i++)
-		if (tables[i].start == start)
+	const struct range *x = a, *y = b;
+
+	return (x->start > y->start) - (x->start < y->start);
+}
+
+static bool is_known(const struct entry *from)
+{
+	for (unsigned int i = 0; i < n_tables; i++)
+		if (tables[i].from == from)
 			return true;
-	return start == __start_umbra_fixup;
+	return false;
+}
+
+static void sort_in(struct table *t, const struct entry *e)
+{
+	uintptr_t first = relative(&e->first), second = relative(&e->second);
+
+	if (e->second >= GUARDED_WINDOW_MARK / 2)
+		t->windows.range[t->windows.n++] =
+			(struct range){ first, second - GUARDED_WINDOW_MARK, first };
+	else
+		t->fixups.range[t->fixups.n++] = (struct range){ first, first + 1, second };
+}
+
+static int add(const struct entry *start, const struct entry *end)
+{
+	size_t n = (size_t)(end - start);
+	struct range *range;
+	struct table *t = &tables[n_tables];
+
+	if (!n || is_known(start))
+		return 0;
+	if (n_tables == MAX_TABLES)
+		return -ENOMEM;
+	/* For ever, so not from an allocator that is asked what was not given back. */
+	range = mmap(NULL, 2 * n * sizeof(*range), PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (range == MAP_FAILED)
+		return -ENOMEM;
+	*t = (struct table){ start, { range, 0 }, { range + n, 0 } };
+	for (const struct entry *e = start; e < end; e++)
+		sort_in(t, e);
+	qsort(t->fixups.range, t->fixups.n, sizeof(*range), by_start);
+	qsort(t->windows.range, t->windows.n, sizeof(*range), by_start);
+	__atomic_store_n(&n_tables, n_tables + 1, __ATOMIC_RELEASE);
+	return 0;
 }
 
 int guarded_add_table(const void *start, const void *end)
 {
-	int err = 0;
+	int err;
 
-	if (start == end)
-		return 0;
 	lock();
-	if (!is_known(start, n_tables)) {
-		if (n_tables < MAX_TABLES) {
-			tables[n_tables] = (struct fixup_table){ start, end };
-			__atomic_store_n(&n_tables, n_tables + 1, __ATOMIC_RELEASE);
-		} else {
-			err = -ENOMEM;
-		}
-	}
+	err = add(start, end);
 	unlock();
 	return err;
 }
 
-/* Linear on purpose: a fault is rare and a table small. */
-static uintptr_t find_in(const struct fixup_entry *e, const struct fixup_entry *end, uintptr_t pc)
+static uintptr_t find_in(const struct range_list *list, uintptr_t pc)
 {
-	for (; e < end; e++)
-		if (relative(&e->insn) == pc)
-			return relative(&e->resume);
-	return 0;
+	size_t low = 0, high = list->n, middle;
+
+	/* The last that does not begin behind it. */
+	while (low < high) {
+		middle = (low + high) / 2;
+		if (list->range[middle].start <= pc)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low && pc < list->range[low - 1].end ? list->range[low - 1].resume : 0;
 }
 
 static uintptr_t find_fixup(uintptr_t pc)
 {
 	unsigned int n = __atomic_load_n(&n_tables, __ATOMIC_ACQUIRE);
-	uintptr_t resume = find_in(__start_umbra_fixup, __stop_umbra_fixup, pc);
+	uintptr_t resume = 0;
 
 	for (unsigned int i = 0; i < n && !resume; i++)
-		resume = find_in(tables[i].start, tables[i].end, pc);
+		resume = find_in(&tables[i].fixups, pc);
 	return resume;
+}
+
+uintptr_t guarded_window_of(uintptr_t pc)
+{
+	unsigned int n = __atomic_load_n(&n_tables, __ATOMIC_ACQUIRE);
+	uintptr_t begin = 0;
+
+	for (unsigned int i = 0; i < n && !begin; i++)
+		begin = find_in(&tables[i].windows, pc);
+	return begin;
 }
 
 /*
@@ -159,8 +223,13 @@ static void on_fault(int sig, siginfo_t *info, void *context)
 {
 	int saved_errno = errno;
 	ucontext_t *uc = context;
-	uintptr_t resume = find_fixup((uintptr_t)uc->uc_mcontext.gregs[REG_RIP]);
+	uintptr_t pc = (uintptr_t)uc->uc_mcontext.gregs[REG_RIP];
+	uintptr_t resume = find_fixup(pc), window = guarded_window_of(pc);
 
+	/* Sent, and came inside of a window: who lets windows begin again sees this
+	 * handler, and the program's, in its place. */
+	if (!resume && window)
+		uc->uc_mcontext.gregs[REG_RIP] = (greg_t)window;
 	if (resume)
 		uc->uc_mcontext.gregs[REG_RIP] = (greg_t)resume;
 	else
@@ -174,10 +243,11 @@ int guarded_install(void)
 		.sa_sigaction = on_fault,
 		.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER,
 	};
-	int err = 0;
+	int err;
 
 	sigemptyset(&action.sa_mask);
 	lock();
+	err = add(__start_umbra_fixup, __stop_umbra_fixup);
 	for (size_t i = 0; i < ARRAY_SIZE(taken) && !err; i++) {
 		if (taken[i].taken)
 			continue;

@@ -27,8 +27,12 @@
 int guarded_install(void) MUST_CHECK;
 
 /* More entries, of another program or library that makes such accesses: [@start, @end),
- * for ever.  Any thread.  0, or -ENOMEM: there are too many such tables. */
+ * for ever.  Any thread.  0, or -ENOMEM: no memory, or too many such tables. */
 int guarded_add_table(const void *start, const void *end) MUST_CHECK;
+
+/* Where the window (sync/window.h) begins that @pc is in; 0 if in none.  In any signal
+ * handler. */
+uintptr_t guarded_window_of(uintptr_t pc);
 
 struct sigaction;
 /* What sigaction(2) means to the program for a signal that we have taken over:
@@ -43,6 +47,16 @@ bool guarded_sigaction(int sig, const struct sigaction *new_action, struct sigac
 	".long 1b - .\n"                           \
 	".long %l[" #label "] - .\n"               \
 	".popsection\n"
+
+/* A window, from label 4 up to label 3: an entry of the same table, known by the number
+ * that is added. */
+#define GUARDED_WINDOW                       \
+	".pushsection umbra_fixup, \"a\"\n" \
+	".balign 4\n"                       \
+	".long 4b - .\n"                    \
+	".long 3b - . + 0x40000000\n"       \
+	".popsection\n"
+#define GUARDED_WINDOW_MARK 0x40000000
 
 /*
  * Two faults of gcc before 12.4 with an asm goto that has outputs.  It is dropped

@@ -3,8 +3,9 @@
  * cpu/access.c - accesses that the TLB does not answer at once.
  *
  * An access is a span of one or two pieces, each within a page.  All pieces are
- * translated before any is touched; if guest mode was left on the way, earlier
- * host addresses are void and the translation starts again.
+ * translated before any is touched; if the epoch has changed on the way, as guest
+ * mode was left or a flush came, the translation starts again.  What becomes stale
+ * after that is noticed by the windows of the accesses: the instruction starts again.
  */
 #include "cpu/access.h"
 
@@ -21,7 +22,7 @@
 #define MAX_TRIES 16
 
 struct piece {
-	uint8_t *host;		/* NULL: MMIO */
+	struct host_at at;	/* .host NULL: MMIO */
 	gpa_t gpa;		/* of MMIO */
 	unsigned int bytes;
 };
@@ -60,14 +61,13 @@ static bool find_piece(struct cpu *cpu, gva_t gva, unsigned int bytes, enum acce
 	struct mmu_result r;
 
 	p->bytes = bytes;
-	p->host = access == ACCESS_WRITE ? tlb_write(&cpu->mmu, gva, bytes) :
-					   tlb_read(&cpu->mmu, gva, bytes);
-	if (p->host)
+	p->at = find_hit(cpu, gva, bytes, access == ACCESS_WRITE);
+	if (p->at.host)
 		return true;
 
 	verdict = mmu_translate(&cpu->mmu, gva, access, &r);
 	if (verdict == MMU_OK) {
-		p->host = r.host;
+		p->at = (struct host_at){ r.host, r.epoch };
 		cpu->stop |= r.was_code | r.tracked;
 		if (r.tracked && !mmu_track_write(&cpu->mmu, r.gpa, bytes))
 			return raise_exit(cpu, CPU_EXIT_POLL);
@@ -78,6 +78,11 @@ static bool find_piece(struct cpu *cpu, gva_t gva, unsigned int bytes, enum acce
 		return true;
 	}
 	return mem_raise_verdict(cpu, verdict, gva, r.error_code);
+}
+
+static bool is_stale(const struct cpu *cpu, struct host_at at)
+{
+	return epoch_read(&cpu->mmu.epoch) != at.epoch;
 }
 
 static bool is_flat_32bit(const struct cpu *cpu)
@@ -91,7 +96,6 @@ static bool find_span(struct cpu *cpu, enum cpu_seg seg, gva_t gva, unsigned int
 	bool is_long = cpu_is_long_mode(cpu);
 	gva_t second = (gva | PAGE_OFFSET_MASK) + 1;
 	unsigned int first_bytes = MIN(bytes, (unsigned int)(second - gva));
-	uint32_t entries;
 
 	if (is_long && (!is_canonical(cpu, gva) || !is_canonical(cpu, gva + bytes - 1)))
 		return raise_with_code(cpu, seg == SEG_SS ? EXC_SS : EXC_GP, 0);
@@ -105,30 +109,31 @@ static bool find_span(struct cpu *cpu, enum cpu_seg seg, gva_t gva, unsigned int
 	for (int i = 0; i < MAX_TRIES; i++) {
 		if (!find_piece(cpu, gva, first_bytes, access, &s->piece[0]))
 			return false;
-		entries = cpu->mmu.guest_entries;
 		s->n = 1;
-		s->mmio = !s->piece[0].host;
+		s->mmio = !s->piece[0].at.host;
 		if (first_bytes == bytes)
 			return true;
 		if (!find_piece(cpu, second, bytes - first_bytes, access, &s->piece[1]))
 			return false;
 		s->n = 2;
-		s->mmio |= !s->piece[1].host;
-		if (cpu->mmu.guest_entries == entries)
+		s->mmio |= !s->piece[1].at.host;
+		if (!s->piece[0].at.host || !is_stale(cpu, s->piece[0].at))
 			return true;
 	}
 	return raise_exit(cpu, CPU_EXIT_POLL);
 }
 
-bool mem_lost(struct cpu *cpu, const void *host, unsigned int bytes)
+bool mem_lost(struct cpu *cpu, struct host_at at, unsigned int bytes)
 {
-	mmu_access_faulted(&cpu->mmu, host);
-	mmu_access_faulted(&cpu->mmu, (const uint8_t *)host + bytes - 1);
+	if (is_stale(cpu, at))
+		return false;
+	mmu_access_faulted(&cpu->mmu, at.host);
+	mmu_access_faulted(&cpu->mmu, at.host + bytes - 1);
 	return false;
 }
 
 /* One access where the size has one. */
-static bool copy_in(void *to, const void *host, unsigned int bytes)
+static bool copy_in(const struct cpu *cpu, void *to, struct host_at at, unsigned int bytes)
 {
 	uint64_t v64;
 	uint32_t v32;
@@ -137,21 +142,22 @@ static bool copy_in(void *to, const void *host, unsigned int bytes)
 
 	switch (bytes) {
 	case 1:
-		return guarded_load8(host, to);
+		return at_load8(cpu, at, to);
 	case 2:
-		return guarded_load16(host, &v16) && memcpy(to, &v16, 2);
+		return at_load16(cpu, at, &v16) && memcpy(to, &v16, 2);
 	case 4:
-		return guarded_load32(host, &v32) && memcpy(to, &v32, 4);
+		return at_load32(cpu, at, &v32) && memcpy(to, &v32, 4);
 	case 8:
-		return guarded_load64(host, &v64) && memcpy(to, &v64, 8);
+		return at_load64(cpu, at, &v64) && memcpy(to, &v64, 8);
 	case 16:
-		return guarded_load128(host, &v128) && memcpy(to, &v128, 16);
+		return at_load128(cpu, at, &v128) && memcpy(to, &v128, 16);
 	default:
-		return guarded_copy(to, host, bytes);
+		return window_copy(&cpu->mmu.epoch, at.epoch, to, at.host, bytes);
 	}
 }
 
-static bool copy_out(void *host, const void *from, unsigned int bytes)
+static bool copy_out(const struct cpu *cpu, struct host_at at, const void *from,
+		     unsigned int bytes)
 {
 	uint64_t v64;
 	uint32_t v32;
@@ -160,21 +166,21 @@ static bool copy_out(void *host, const void *from, unsigned int bytes)
 
 	switch (bytes) {
 	case 1:
-		return guarded_store8(host, *(const uint8_t *)from);
+		return at_store8(cpu, at, *(const uint8_t *)from);
 	case 2:
 		memcpy(&v16, from, 2);
-		return guarded_store16(host, v16);
+		return at_store16(cpu, at, v16);
 	case 4:
 		memcpy(&v32, from, 4);
-		return guarded_store32(host, v32);
+		return at_store32(cpu, at, v32);
 	case 8:
 		memcpy(&v64, from, 8);
-		return guarded_store64(host, v64);
+		return at_store64(cpu, at, v64);
 	case 16:
 		memcpy(&v128, from, 16);
-		return guarded_store128(host, v128);
+		return at_store128(cpu, at, v128);
 	default:
-		return guarded_copy(host, from, bytes);
+		return window_copy(&cpu->mmu.epoch, at.epoch, at.host, from, bytes);
 	}
 }
 
@@ -183,9 +189,9 @@ static bool load_span(struct cpu *cpu, const struct span *s, uint8_t *to)
 	for (unsigned int i = 0; i < s->n; i++) {
 		const struct piece *p = &s->piece[i];
 
-		if (p->host && !copy_in(to, p->host, p->bytes))
-			return mem_lost(cpu, p->host, p->bytes);
-		if (!p->host && !mmio_load(cpu, p->gpa, to, p->bytes))
+		if (p->at.host && !copy_in(cpu, to, p->at, p->bytes))
+			return mem_lost(cpu, p->at, p->bytes);
+		if (!p->at.host && !mmio_load(cpu, p->gpa, to, p->bytes))
 			return false;
 		to += p->bytes;
 	}
@@ -197,10 +203,10 @@ static bool load_span(struct cpu *cpu, const struct span *s, uint8_t *to)
 static bool touch_span(struct cpu *cpu, const struct span *s)
 {
 	for (unsigned int i = 0; s->n > 1 && i < s->n; i++) {
-		uint8_t *host = s->piece[i].host;
+		struct host_at at = s->piece[i].at;
 
-		if (host && !guarded_touch_write(host))
-			return mem_lost(cpu, host, 1);
+		if (at.host && !window_touch_write(&cpu->mmu.epoch, at.epoch, at.host))
+			return mem_lost(cpu, at, 1);
 	}
 	return true;
 }
@@ -235,9 +241,9 @@ bool mem_store(struct cpu *cpu, enum cpu_seg seg, gva_t gva, const void *from, u
 	for (unsigned int i = 0; i < s.n; i++) {
 		const struct piece *p = &s.piece[i];
 
-		if (p->host && !copy_out(p->host, at, p->bytes))
-			return mem_lost(cpu, p->host, p->bytes);
-		if (!p->host && !mmio_store(cpu, p->gpa, at, p->bytes))
+		if (p->at.host && !copy_out(cpu, p->at, at, p->bytes))
+			return mem_lost(cpu, p->at, p->bytes);
+		if (!p->at.host && !mmio_store(cpu, p->gpa, at, p->bytes))
 			return false;
 		at += p->bytes;
 	}
@@ -265,32 +271,32 @@ static bool read_slowly(struct cpu *cpu, enum cpu_seg seg, gva_t gva, unsigned i
 
 bool mem_read(struct cpu *cpu, enum cpu_seg seg, gva_t gva, unsigned int bytes, uint64_t *value)
 {
-	const void *host = tlb_read(&cpu->mmu, gva, bytes);
 	uint32_t v32;
 	uint16_t v16;
 	uint8_t v8;
 
-	if (unlikely(!host))
-		return read_slowly(cpu, seg, gva, bytes, value);
 	switch (bytes) {
 	case 1:
-		if (unlikely(!guarded_load8(host, &v8)))
-			return mem_lost(cpu, host, bytes);
+		if (unlikely(!load_hit8(cpu, gva, &v8)))
+			break;
 		*value = v8;
 		return true;
 	case 2:
-		if (unlikely(!guarded_load16(host, &v16)))
-			return mem_lost(cpu, host, bytes);
+		if (unlikely(!load_hit16(cpu, gva, &v16)))
+			break;
 		*value = v16;
 		return true;
 	case 4:
-		if (unlikely(!guarded_load32(host, &v32)))
-			return mem_lost(cpu, host, bytes);
+		if (unlikely(!load_hit32(cpu, gva, &v32)))
+			break;
 		*value = v32;
 		return true;
 	default:
-		return likely(guarded_load64(host, value)) || mem_lost(cpu, host, bytes);
+		if (unlikely(!load_hit64(cpu, gva, value)))
+			break;
+		return true;
 	}
+	return read_slowly(cpu, seg, gva, bytes, value);
 }
 
 bool mem_read_to_modify(struct cpu *cpu, enum cpu_seg seg, gva_t gva, unsigned int bytes,
@@ -308,25 +314,22 @@ bool mem_read_to_modify(struct cpu *cpu, enum cpu_seg seg, gva_t gva, unsigned i
 
 bool mem_write(struct cpu *cpu, enum cpu_seg seg, gva_t gva, unsigned int bytes, uint64_t value)
 {
-	void *host = tlb_write(&cpu->mmu, gva, bytes);
 	bool ok;
 
-	if (unlikely(!host))
-		return mem_store(cpu, seg, gva, &value, bytes);
 	switch (bytes) {
 	case 1:
-		ok = guarded_store8(host, (uint8_t)value);
+		ok = store_hit8(cpu, gva, (uint8_t)value);
 		break;
 	case 2:
-		ok = guarded_store16(host, (uint16_t)value);
+		ok = store_hit16(cpu, gva, (uint16_t)value);
 		break;
 	case 4:
-		ok = guarded_store32(host, (uint32_t)value);
+		ok = store_hit32(cpu, gva, (uint32_t)value);
 		break;
 	default:
-		ok = guarded_store64(host, value);
+		ok = store_hit64(cpu, gva, value);
 	}
-	return likely(ok) || mem_lost(cpu, host, bytes);
+	return likely(ok) || mem_store(cpu, seg, gva, &value, bytes);
 }
 
 bool sys_load(struct cpu *cpu, gva_t gva, void *to, unsigned int bytes)
@@ -348,17 +351,18 @@ bool sys_store(struct cpu *cpu, gva_t gva, const void *from, unsigned int bytes)
 }
 
 enum lock_way mem_lock(struct cpu *cpu, enum cpu_seg seg, gva_t gva, unsigned int bytes,
-		       void **host)
+		       struct host_at *at)
 {
 	struct span s;
 
-	*host = tlb_write(&cpu->mmu, gva, bytes);
-	if (likely(*host != NULL))
+	*at = find_hit(cpu, gva, bytes, true);
+	if (likely(at->host != NULL))
 		return LOCK_DIRECT;
 	if (!find_span(cpu, seg, gva, bytes, ACCESS_WRITE, &s))
 		return LOCK_FAILED;
-	if (s.mmio || (s.n == 2 && s.piece[1].host != s.piece[0].host + s.piece[0].bytes))
+	if (s.mmio ||
+	    (s.n == 2 && s.piece[1].at.host != s.piece[0].at.host + s.piece[0].bytes))
 		return LOCK_PLAIN;
-	*host = s.piece[0].host;
+	*at = s.piece[0].at;
 	return LOCK_DIRECT;
 }

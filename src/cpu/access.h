@@ -15,26 +15,66 @@
 #include "cpu/cpu.h"
 #include "mmu/tlb.h"
 
+/* Where memory is, and for which epoch that is true: an access is made in a window. */
+struct host_at {
+	uint8_t *host;
+	uint64_t epoch;
+};
+
 #define ACCESS_DEFINE_HITS(bits)                                                              \
 	static ALWAYS_INLINE bool load_hit##bits(const struct cpu *cpu, gva_t gva,            \
 						 uint##bits##_t *value)                       \
 	{                                                                                     \
-		const void *host = tlb_read(&cpu->mmu, gva, bits / 8);                        \
-											      \
-		return likely(host != NULL) && likely(guarded_load##bits(host, value));       \
+		return likely(tlb_load##bits(&cpu->mmu, gva, value));                         \
 	}                                                                                     \
 	static ALWAYS_INLINE bool store_hit##bits(const struct cpu *cpu, gva_t gva,           \
 						  uint##bits##_t value)                       \
 	{                                                                                     \
-		void *host = tlb_write(&cpu->mmu, gva, bits / 8);                             \
+		return likely(tlb_store##bits(&cpu->mmu, gva, value));                        \
+	}                                                                                     \
+	/* The same in two steps: the second stores where the first has loaded. */            \
+	static ALWAYS_INLINE bool modify_hit##bits(const struct cpu *cpu, gva_t gva,          \
+						   struct host_at *at, uint##bits##_t *value) \
+	{                                                                                     \
+		void *host;                                                                   \
 											      \
-		return likely(host != NULL) && likely(guarded_store##bits(host, value));      \
+		at->epoch = epoch_read(&cpu->mmu.epoch);                                      \
+		if (unlikely(!tlb_load_at##bits(&cpu->mmu, gva, true, &host, value)))         \
+			return false;                                                         \
+		at->host = host;                                                              \
+		return true;                                                                  \
+	}                                                                                     \
+	static ALWAYS_INLINE bool at_load##bits(const struct cpu *cpu, struct host_at at,     \
+						uint##bits##_t *value)                        \
+	{                                                                                     \
+		return window_load##bits(&cpu->mmu.epoch, at.epoch, at.host, value);          \
+	}                                                                                     \
+	static ALWAYS_INLINE bool at_store##bits(const struct cpu *cpu, struct host_at at,    \
+						 uint##bits##_t value)                        \
+	{                                                                                     \
+		return window_store##bits(&cpu->mmu.epoch, at.epoch, at.host, value);         \
+	}                                                                                     \
+	static ALWAYS_INLINE bool at_cmpxchg##bits(const struct cpu *cpu, struct host_at at,  \
+						   uint##bits##_t *old, uint##bits##_t value) \
+	{                                                                                     \
+		return window_cmpxchg##bits(&cpu->mmu.epoch, at.epoch, at.host, old, value);  \
 	}
 
 ACCESS_DEFINE_HITS(8)
 ACCESS_DEFINE_HITS(16)
 ACCESS_DEFINE_HITS(32)
 ACCESS_DEFINE_HITS(64)
+
+/* By a look into the TLB, for accesses that have no hit of their own; host is NULL if
+ * it does not know. */
+static ALWAYS_INLINE struct host_at find_hit(const struct cpu *cpu, gva_t gva,
+					     unsigned int bytes, bool write)
+{
+	struct host_at at = { .epoch = epoch_read(&cpu->mmu.epoch) };
+
+	at.host = write ? tlb_write(&cpu->mmu, gva, bytes) : tlb_read(&cpu->mmu, gva, bytes);
+	return at;
+}
 
 /*
  * Any number of bytes that lie in no more than two pages.  False: the
@@ -71,15 +111,15 @@ bool sys_store(struct cpu *cpu, gva_t gva, const void *from, unsigned int bytes)
  */
 enum lock_way {
 	LOCK_FAILED,		/* abandon the instruction */
-	LOCK_DIRECT,		/* at *host */
+	LOCK_DIRECT,		/* at *at */
 	LOCK_PLAIN,
 };
 enum lock_way mem_lock(struct cpu *cpu, enum cpu_seg seg, gva_t gva, unsigned int bytes,
-		       void **host);
+		       struct host_at *at);
 
-/* An access to @host has faulted: forgets the translation.  Returns false, for
- * the instruction to be started again. */
-bool mem_lost(struct cpu *cpu, const void *host, unsigned int bytes);
+/* An access to @at has faulted, or that is stale: forgets the translation.  Returns
+ * false, for the instruction to be started again. */
+bool mem_lost(struct cpu *cpu, struct host_at at, unsigned int bytes);
 
 /* What a translation has come to when it is not MMU_OK. */
 bool mem_raise_verdict(struct cpu *cpu, int verdict, gva_t gva, uint32_t error_code);

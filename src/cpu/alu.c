@@ -106,15 +106,15 @@ enum form { FORM_RR, FORM_RI, FORM_RM, FORM_MR, FORM_MI, N_FORMS };
 	static void name##bits##_##form(struct cpu *cpu, const struct op *op)                 \
 	{                                                                                     \
 		uint64_t ea = op_ea(cpu, op);                                                 \
-		void *host = writes ? tlb_write(&cpu->mmu, ea, bits / 8) :                    \
-				      tlb_read(&cpu->mmu, ea, bits / 8);                      \
+		struct host_at at = { 0 };                                                    \
 		uint##bits##_t a;                                                             \
 		struct alu x;                                                                 \
 											      \
-		if (unlikely(!host) || unlikely(!guarded_load##bits(host, &a)))               \
+		if (unlikely(!(writes ? modify_hit##bits(cpu, ea, &at, &a) :                  \
+					load_hit##bits(cpu, ea, &a))))                        \
 			TAIL_CALL(name##bits##_##form##_slow(cpu, op));                       \
 		x = alu_##name##bits(cpu, a, SECOND_##form(bits));                            \
-		if (writes && unlikely(!guarded_store##bits(host, (uint##bits##_t)x.value)))  \
+		if (writes && unlikely(!at_store##bits(cpu, at, (uint##bits##_t)x.value)))    \
 			TAIL_CALL(name##bits##_##form##_slow(cpu, op));                       \
 		alu_commit(cpu, x);                                                           \
 		NEXT_OP(cpu, op);                                                             \
@@ -166,14 +166,14 @@ static const op_fn binary_fns[][N_FORMS][4] = { BINARY_OPS(BINARY_ROW) };
 	}                                                                                     \
 	static void name##bits##_m(struct cpu *cpu, const struct op *op)                      \
 	{                                                                                     \
-		void *host = tlb_write(&cpu->mmu, op_ea(cpu, op), bits / 8);                  \
+		struct host_at at;                                                            \
 		uint##bits##_t a;                                                             \
 		struct alu x;                                                                 \
 											      \
-		if (unlikely(!host) || unlikely(!guarded_load##bits(host, &a)))               \
+		if (unlikely(!modify_hit##bits(cpu, op_ea(cpu, op), &at, &a)))                \
 			TAIL_CALL(name##bits##_m_slow(cpu, op));                              \
 		x = alu_##name##bits(cpu, a);                                                 \
-		if (unlikely(!guarded_store##bits(host, (uint##bits##_t)x.value)))            \
+		if (unlikely(!at_store##bits(cpu, at, (uint##bits##_t)x.value)))              \
 			TAIL_CALL(name##bits##_m_slow(cpu, op));                              \
 		alu_commit(cpu, x);                                                           \
 		NEXT_OP(cpu, op);                                                             \
@@ -194,18 +194,19 @@ static const op_fn unary_fns[][2][4] = { UNARY_OPS(UNARY_ROW) };
  */
 #define DEFINE_LOCKED(name, bits, plain, compute)                                             \
 	static NOINLINE bool name##bits##_locked_at(struct cpu *cpu,                          \
-						    const struct op *op UNUSED, void *host)   \
+						    const struct op *op UNUSED,               \
+						    struct host_at at)                        \
 	{                                                                                     \
 		uint##bits##_t a, seen;                                                       \
 		struct alu x;                                                                 \
 											      \
-		if (!guarded_load##bits(host, &a))                                            \
-			return mem_lost(cpu, host, bits / 8);                                 \
+		if (!at_load##bits(cpu, at, &a))                                              \
+			return mem_lost(cpu, at, bits / 8);                                   \
 		for (;; a = seen) {                                                           \
 			x = compute;                                                          \
 			seen = a;                                                             \
-			if (!guarded_cmpxchg##bits(host, &seen, (uint##bits##_t)x.value))     \
-				return mem_lost(cpu, host, bits / 8);                         \
+			if (!at_cmpxchg##bits(cpu, at, &seen, (uint##bits##_t)x.value))       \
+				return mem_lost(cpu, at, bits / 8);                           \
 			if (seen == a)                                                        \
 				break;                                                        \
 		}                                                                             \
@@ -214,23 +215,24 @@ static const op_fn unary_fns[][2][4] = { UNARY_OPS(UNARY_ROW) };
 	}                                                                                     \
 	static void name##bits##_locked(struct cpu *cpu, const struct op *op)                 \
 	{                                                                                     \
-		void *host = tlb_write(&cpu->mmu, op_ea(cpu, op), bits / 8);                  \
+		struct host_at at = find_hit(cpu, op_ea(cpu, op), bits / 8, true);            \
 											      \
-		if (unlikely(!host))                                                          \
+		if (unlikely(!at.host))                                                       \
 			TAIL_CALL(plain(cpu, op));                                            \
-		if (unlikely(!name##bits##_locked_at(cpu, op, host)))                         \
+		if (unlikely(!name##bits##_locked_at(cpu, op, at)))                           \
 			TAIL_CALL(op_abandon(cpu, op));                                       \
 		NEXT_OP_UNLESS_STOPPED(cpu, op);                                              \
 	}
 
 /* After a miss: translate, then lock if that can be done. */
 #define DEFINE_LOCKED_SLOW(name, bits, plain)                                                 \
-	static bool name##bits##_locked_at(struct cpu *cpu, const struct op *op, void *host); \
+	static bool name##bits##_locked_at(struct cpu *cpu, const struct op *op,              \
+					   struct host_at at);                                \
 	static COLD void name##bits##_locked_slow(struct cpu *cpu, const struct op *op)       \
 	{                                                                                     \
-		void *host = NULL;                                                            \
+		struct host_at at = { 0 };                                                    \
 											      \
-		switch (mem_lock(cpu, op->seg, op_ea(cpu, op), bits / 8, &host)) {            \
+		switch (mem_lock(cpu, op->seg, op_ea(cpu, op), bits / 8, &at)) {              \
 		case LOCK_FAILED:                                                             \
 			TAIL_CALL(op_abandon(cpu, op));                                       \
 		case LOCK_PLAIN:                                                              \
@@ -238,7 +240,7 @@ static const op_fn unary_fns[][2][4] = { UNARY_OPS(UNARY_ROW) };
 		case LOCK_DIRECT:                                                             \
 			break;                                                                \
 		}                                                                             \
-		if (!name##bits##_locked_at(cpu, op, host))                                   \
+		if (!name##bits##_locked_at(cpu, op, at))                                     \
 			TAIL_CALL(op_abandon(cpu, op));                                       \
 		NEXT_OP_UNLESS_STOPPED(cpu, op);                                              \
 	}

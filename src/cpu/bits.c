@@ -40,9 +40,9 @@ static bool bit_locked(struct cpu *cpu, const struct op *op, enum bit_action act
 		       uint64_t bit, uint64_t *before)
 {
 	uint64_t v, seen;
-	void *host;
+	struct host_at at;
 
-	switch (mem_lock(cpu, op->seg, ea, op->size, &host)) {
+	switch (mem_lock(cpu, op->seg, ea, op->size, &at)) {
 	case LOCK_FAILED:
 		return false;
 	case LOCK_PLAIN:
@@ -54,8 +54,8 @@ static bool bit_locked(struct cpu *cpu, const struct op *op, enum bit_action act
 	/* The compare-and-swap reads as well: the first guess may be wrong. */
 	for (v = 0;; v = seen) {
 		seen = v;
-		if (!locked_cmpxchg(host, op->size, &seen, bit_apply(action, v, bit)))
-			return mem_lost(cpu, host, op->size);
+		if (!locked_cmpxchg(cpu, at, op->size, &seen, bit_apply(action, v, bit)))
+			return mem_lost(cpu, at, op->size);
 		if (seen == v)
 			break;
 	}
@@ -303,17 +303,17 @@ OP(xadd)
 {
 	uint64_t a, b = get_reg(cpu, op->src, op->size), ea;
 	struct alu x;
-	void *host;
+	struct host_at at;
 
 	if ((op->flags & (OP_MEM_DST | OP_LOCK)) == (OP_MEM_DST | OP_LOCK)) {
 		ea = op_ea(cpu, op);
-		switch (mem_lock(cpu, op->seg, ea, op->size, &host)) {
+		switch (mem_lock(cpu, op->seg, ea, op->size, &at)) {
 		case LOCK_FAILED:
 			return false;
 		case LOCK_DIRECT:
 			a = b;
-			if (!locked_xadd(host, op->size, &a))
-				return mem_lost(cpu, host, op->size);
+			if (!locked_xadd(cpu, at, op->size, &a))
+				return mem_lost(cpu, at, op->size);
 			x = add_sized(cpu, op->size, a, b);
 			goto done;
 		case LOCK_PLAIN:
@@ -347,17 +347,17 @@ OP(cmpxchg)
 {
 	uint64_t expected = get_reg(cpu, GPR_AT(GPR_RAX), op->size), seen, ea;
 	uint64_t new = get_reg(cpu, op->src, op->size);
-	void *host;
+	struct host_at at;
 
 	if ((op->flags & (OP_MEM_DST | OP_LOCK)) == (OP_MEM_DST | OP_LOCK)) {
 		ea = op_ea(cpu, op);
-		switch (mem_lock(cpu, op->seg, ea, op->size, &host)) {
+		switch (mem_lock(cpu, op->seg, ea, op->size, &at)) {
 		case LOCK_FAILED:
 			return false;
 		case LOCK_DIRECT:
 			seen = expected;
-			if (!locked_cmpxchg(host, op->size, &seen, new))
-				return mem_lost(cpu, host, op->size);
+			if (!locked_cmpxchg(cpu, at, op->size, &seen, new))
+				return mem_lost(cpu, at, op->size);
 			finish_cmpxchg(cpu, op, expected, seen);
 			return true;
 		case LOCK_PLAIN:
@@ -388,16 +388,16 @@ static bool exchange_double(struct cpu *cpu, const struct op *op, uint64_t seen[
 {
 	uint64_t ea = op_ea(cpu, op), expected[2] = { seen[0], seen[1] };
 	bool equal;
-	void *host;
+	struct host_at at;
 
-	switch (mem_lock(cpu, op->seg, ea, op->size, &host)) {
+	switch (mem_lock(cpu, op->seg, ea, op->size, &at)) {
 	case LOCK_FAILED:
 		return false;
 	case LOCK_DIRECT:
-		if (op->size == 16 ? guarded_cmpxchg128(host, seen, new) :
-				     guarded_cmpxchg64(host, seen, new[0]))
+		if (op->size == 16 ? at_cmpxchg128(cpu, at, seen, new) :
+				     at_cmpxchg64(cpu, at, seen, new[0]))
 			return true;
-		return mem_lost(cpu, host, op->size);
+		return mem_lost(cpu, at, op->size);
 	case LOCK_PLAIN:
 		break;
 	}

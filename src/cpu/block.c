@@ -204,28 +204,31 @@ static struct block *search(struct cpu *cpu, const uint8_t *host, uint32_t mode)
 	return b;
 }
 
-static const uint8_t *translate_code(struct cpu *cpu, gva_t gva)
+/* .host NULL: there is no code to be had. */
+static struct host_at translate_code(struct cpu *cpu, gva_t gva)
 {
-	const uint8_t *host = tlb_exec(&cpu->mmu, gva);
+	struct host_at at = { .epoch = epoch_read(&cpu->mmu.epoch) };
 	enum mmu_verdict verdict;
 	struct mmu_result r;
 
-	if (host)
-		return host;
+	at.host = tlb_exec(&cpu->mmu, gva);
+	if (at.host)
+		return at;
 	verdict = mmu_translate(&cpu->mmu, gva, ACCESS_EXEC, &r);
 	if (verdict == MMU_OK)
-		return r.host;
+		return (struct host_at){ r.host, r.epoch };
 	if (verdict == MMU_MMIO)
 		raise_unimplemented(cpu, "code in memory-mapped I/O");
 	else
 		mem_raise_verdict(cpu, verdict, gva, r.error_code);
-	return NULL;
+	return at;
 }
 
 /* Copies code; on a fault the translation is forgotten. */
-static bool copy_code(struct cpu *cpu, uint8_t *to, const uint8_t *host, unsigned int bytes)
+static bool copy_code(struct cpu *cpu, uint8_t *to, struct host_at at, unsigned int bytes)
 {
-	return guarded_copy(to, host, bytes) || mem_lost(cpu, host, bytes);
+	return window_copy(&cpu->mmu.epoch, at.epoch, to, at.host, bytes) ||
+	       mem_lost(cpu, at, bytes);
 }
 
 /* An instruction that begins in one page and may end in the next. */
@@ -234,32 +237,32 @@ static const struct block *find_crossing(struct cpu *cpu, gva_t gva, uint32_t mo
 	unsigned int first = (unsigned int)(PAGE_SIZE - (gva & PAGE_OFFSET_MASK));
 	gva_t next = (gva + first) & cpu->ea_mask;
 	struct decoded_block *d = cpu->blocks->scratch;
-	uint32_t entries = cpu->mmu.guest_entries;
-	const uint8_t *host, *host2;
+	struct host_at at, at2;
 	uint8_t code[2 * 16];
 	struct block *b;
 
-	host2 = translate_code(cpu, next);
-	if (!host2)
+	at2 = translate_code(cpu, next);
+	if (!at2.host)
 		return NULL;
-	host = translate_code(cpu, gva);
-	if (!host || cpu->mmu.guest_entries != entries)
+	/* If guest mode is left on the way, the other is stale. */
+	at = translate_code(cpu, gva);
+	if (!at.host)
 		return NULL;
-	if (!copy_code(cpu, code, host, first) ||
-	    !copy_code(cpu, code + first, host2, MAX_INSTRUCTION_BYTES))
+	if (!copy_code(cpu, code, at, first) ||
+	    !copy_code(cpu, code + first, at2, MAX_INSTRUCTION_BYTES))
 		return NULL;
 	mode |= BLOCK_CROSSES;
-	b = search(cpu, host, mode);
+	b = search(cpu, at.host, mode);
 	if (b && !memcmp(b->code, code, b->bytes))
 		return b;
 	if (b)
 		unlink_block(cpu, b);
 	decode_block(cpu->blocks->decoders, mode | MODE_SINGLE, code, first + MAX_INSTRUCTION_BYTES,
 		     d);
-	return make_block(cpu, host, mode, code, d);
+	return make_block(cpu, at.host, mode, code, d);
 }
 
-static const struct block *decode_at(struct cpu *cpu, gva_t gva, const uint8_t *host,
+static const struct block *decode_at(struct cpu *cpu, gva_t gva, struct host_at at,
 				     uint32_t mode)
 {
 	unsigned int in_page = (unsigned int)(PAGE_SIZE - (gva & PAGE_OFFSET_MASK));
@@ -267,12 +270,12 @@ static const struct block *decode_at(struct cpu *cpu, gva_t gva, const uint8_t *
 	struct decoded_block *d = cpu->blocks->scratch;
 	uint8_t code[BLOCK_MAX_BYTES];
 
-	if (!copy_code(cpu, code, host, available))
+	if (!copy_code(cpu, code, at, available))
 		return NULL;
 	decode_block(cpu->blocks->decoders, mode, code, available, d);
 	if (d->needs_more)
 		return find_crossing(cpu, gva, mode);
-	return make_block(cpu, host, mode, code, d);
+	return make_block(cpu, at.host, mode, code, d);
 }
 
 /* A block that would run over the limit of its segment is cut to one instruction,
@@ -294,7 +297,7 @@ const struct block *block_find(struct cpu *cpu, uint32_t single)
 	uint32_t mode = cpu->mode | single;
 	gva_t gva = (cpu->cs_base + cpu->rip) & cpu->ea_mask;
 	const struct block *b;
-	const uint8_t *host;
+	struct host_at at;
 
 	if (mode_is_64bit(cpu) ? !is_canonical(cpu, gva) :
 				 cpu->rip > cpu->segs[SEG_CS].limit) {
@@ -303,20 +306,20 @@ const struct block *block_find(struct cpu *cpu, uint32_t single)
 	}
 	if (!has_room(cpu) && !make_room(cpu))
 		return NULL;
-	host = translate_code(cpu, gva);
-	if (!host)
+	at = translate_code(cpu, gva);
+	if (!at.host)
 		return NULL;
 	if ((gva & PAGE_OFFSET_MASK) > PAGE_SIZE - MAX_INSTRUCTION_BYTES &&
-	    search(cpu, host, mode | BLOCK_CROSSES)) {
+	    search(cpu, at.host, mode | BLOCK_CROSSES)) {
 		b = find_crossing(cpu, gva, mode);
 		return b ? check_limit(cpu, b) : NULL;
 	}
-	b = search(cpu, host, mode);
-	if (b && !block_is_current(b, host)) {
+	b = search(cpu, at.host, mode);
+	if (b && !block_is_current(cpu, b, at)) {
 		unlink_block(cpu, b);
 		b = NULL;
 	}
 	if (!b)
-		b = decode_at(cpu, gva, host, mode);
+		b = decode_at(cpu, gva, at, mode);
 	return b ? check_limit(cpu, b) : NULL;
 }

@@ -12,10 +12,9 @@
 #ifndef CPU_BLOCK_H
 #define CPU_BLOCK_H
 
-#include "base/guarded.h"
+#include "cpu/access.h"
 #include "cpu/mode.h"
 #include "cpu/op.h"
-#include "mmu/tlb.h"
 
 struct block {
 	const uint8_t *host;		/* of the first byte */
@@ -51,18 +50,25 @@ static ALWAYS_INLINE unsigned int block_bucket(const uint8_t *host)
 	return (h ^ h >> 13) & (BLOCK_BUCKETS - 1);
 }
 
-/* Do the bytes at @host still say what the block was made from?  False also if
- * they cannot be read. */
-static ALWAYS_INLINE bool block_is_current(const struct block *b, const uint8_t *host)
+static ALWAYS_INLINE bool block_load(const struct cpu *cpu, struct host_at at, int offset,
+				     uint64_t *seen)
+{
+	return window_load64(&cpu->mmu.epoch, at.epoch, at.host + offset, seen);
+}
+
+/* Do the bytes at @at still say what the block was made from?  False also if
+ * they cannot be read, or @at is stale. */
+static ALWAYS_INLINE bool block_is_current(const struct cpu *cpu, const struct block *b,
+					   struct host_at at)
 {
 	uint64_t seen;
 
-	for (unsigned int i = 0; i < b->n_words; i++)
-		if (!guarded_load64(host + 8 * (size_t)i, &seen) || seen != b->code[i])
+	for (int i = 0; i < b->n_words; i++)
+		if (!block_load(cpu, at, 8 * i, &seen) || seen != b->code[i])
 			return false;
 	if (!b->tail_mask)
 		return true;
-	return guarded_load64(host + b->tail_at, &seen) && (seen & b->tail_mask) == b->tail;
+	return block_load(cpu, at, b->tail_at, &seen) && (seen & b->tail_mask) == b->tail;
 }
 
 /*
@@ -71,17 +77,17 @@ static ALWAYS_INLINE bool block_is_current(const struct block *b, const uint8_t 
  */
 static ALWAYS_INLINE const struct block *block_find_quick(const struct cpu *cpu)
 {
-	const uint8_t *host;
+	struct host_at at = { .epoch = epoch_read(&cpu->mmu.epoch) };
 	const struct block *b;
 
 	if (unlikely(!(cpu->mode & MODE_FLAT)))
 		return NULL;
-	host = tlb_exec(&cpu->mmu, cpu->rip);
-	if (unlikely(!host) || unlikely(!cpu->blocks))
+	at.host = tlb_exec(&cpu->mmu, cpu->rip);
+	if (unlikely(!at.host) || unlikely(!cpu->blocks))
 		return NULL;
-	b = cpu->blocks->bucket[block_bucket(host)];
-	if (unlikely(!b) || unlikely(b->host != host) || unlikely(b->mode != cpu->mode) ||
-	    unlikely(!block_is_current(b, host)))
+	b = cpu->blocks->bucket[block_bucket(at.host)];
+	if (unlikely(!b) || unlikely(b->host != at.host) || unlikely(b->mode != cpu->mode) ||
+	    unlikely(!block_is_current(cpu, b, at)))
 		return NULL;
 	return b;
 }

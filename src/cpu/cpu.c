@@ -141,7 +141,7 @@ unsigned int cpu_peek(struct cpu *cpu, uint64_t linear, uint8_t *to, unsigned in
 		n = MIN(bytes - done, (unsigned int)(PAGE_SIZE - (linear & PAGE_OFFSET_MASK)));
 		if ((cpu_is_long_mode(cpu) && !is_canonical(cpu, linear)) ||
 		    mmu_translate(&cpu->mmu, linear, ACCESS_READ, &r) != MMU_OK ||
-		    !guarded_copy(to + done, r.host, n))
+		    !window_copy(&cpu->mmu.epoch, r.epoch, to + done, r.host, n))
 			break;
 		done += n;
 		linear += n;

@@ -2,16 +2,18 @@
 /*
  * cpu/locked.h - the host's locked instructions by a size known at run time.
  *
- * False: the access faulted.
+ * False: the access faulted, or @at is stale: mem_lost().
  */
 #ifndef CPU_LOCKED_H
 #define CPU_LOCKED_H
 
-#include "base/guarded.h"
+#include "cpu/access.h"
 
 #define LOCKED_DEFINE_EXCHANGE(name)                                                      \
-	static inline bool locked_##name(void *host, unsigned int bytes, uint64_t *value) \
+	static inline bool locked_##name(const struct cpu *cpu, struct host_at at,        \
+					 unsigned int bytes, uint64_t *value)             \
 	{                                                                                 \
+		const struct epoch *e = &cpu->mmu.epoch;                                  \
 		uint8_t v8 = (uint8_t)*value;                                             \
 		uint16_t v16 = (uint16_t)*value;                                          \
 		uint32_t v32 = (uint32_t)*value;                                          \
@@ -19,19 +21,19 @@
 											  \
 		switch (bytes) {                                                          \
 		case 1:                                                                   \
-			ok = guarded_##name##8(host, &v8);                                \
+			ok = window_##name##8(e, at.epoch, at.host, &v8);                 \
 			*value = v8;                                                      \
 			return ok;                                                        \
 		case 2:                                                                   \
-			ok = guarded_##name##16(host, &v16);                              \
+			ok = window_##name##16(e, at.epoch, at.host, &v16);               \
 			*value = v16;                                                     \
 			return ok;                                                        \
 		case 4:                                                                   \
-			ok = guarded_##name##32(host, &v32);                              \
+			ok = window_##name##32(e, at.epoch, at.host, &v32);               \
 			*value = v32;                                                     \
 			return ok;                                                        \
 		default:                                                                  \
-			return guarded_##name##64(host, value);                           \
+			return window_##name##64(e, at.epoch, at.host, value);            \
 		}                                                                         \
 	}
 
@@ -40,7 +42,8 @@ LOCKED_DEFINE_EXCHANGE(xchg)
 LOCKED_DEFINE_EXCHANGE(xadd)
 
 /* *old becomes what was there; it took place iff that is what *old was. */
-static inline bool locked_cmpxchg(void *host, unsigned int bytes, uint64_t *old, uint64_t value)
+static inline bool locked_cmpxchg(const struct cpu *cpu, struct host_at at, unsigned int bytes,
+				  uint64_t *old, uint64_t value)
 {
 	uint8_t v8 = (uint8_t)*old;
 	uint16_t v16 = (uint16_t)*old;
@@ -49,19 +52,19 @@ static inline bool locked_cmpxchg(void *host, unsigned int bytes, uint64_t *old,
 
 	switch (bytes) {
 	case 1:
-		ok = guarded_cmpxchg8(host, &v8, (uint8_t)value);
+		ok = at_cmpxchg8(cpu, at, &v8, (uint8_t)value);
 		*old = v8;
 		return ok;
 	case 2:
-		ok = guarded_cmpxchg16(host, &v16, (uint16_t)value);
+		ok = at_cmpxchg16(cpu, at, &v16, (uint16_t)value);
 		*old = v16;
 		return ok;
 	case 4:
-		ok = guarded_cmpxchg32(host, &v32, (uint32_t)value);
+		ok = at_cmpxchg32(cpu, at, &v32, (uint32_t)value);
 		*old = v32;
 		return ok;
 	default:
-		return guarded_cmpxchg64(host, old, value);
+		return at_cmpxchg64(cpu, at, old, value);
 	}
 }
 

@@ -352,7 +352,7 @@ OP(xchg)
 	bool mem = op->flags & (OP_MEM_DST | OP_MEM_SRC);
 	unsigned int reg = op->flags & OP_MEM_DST ? op->src : op->dst;
 	uint64_t a = get_reg(cpu, reg, op->size), b, ea;
-	void *host;
+	struct host_at at;
 
 	if (!mem) {
 		b = get_reg(cpu, op->src, op->size);
@@ -361,7 +361,7 @@ OP(xchg)
 		return true;
 	}
 	ea = op_ea(cpu, op);
-	switch (mem_lock(cpu, op->seg, ea, op->size, &host)) {
+	switch (mem_lock(cpu, op->seg, ea, op->size, &at)) {
 	case LOCK_FAILED:
 		return false;
 	case LOCK_PLAIN:
@@ -371,8 +371,8 @@ OP(xchg)
 		break;
 	case LOCK_DIRECT:
 		b = a;
-		if (!locked_xchg(host, op->size, &b))
-			return mem_lost(cpu, host, op->size);
+		if (!locked_xchg(cpu, at, op->size, &b))
+			return mem_lost(cpu, at, op->size);
 		break;
 	}
 	set_reg(cpu, reg, op->size, b);

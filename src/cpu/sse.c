@@ -62,10 +62,9 @@ static bool has_xmm(const struct insn *insn)
 	static void name##_rm(struct cpu *cpu, const struct op *op)                     \
 	{                                                                               \
 		uint64_t ea = op_ea(cpu, op);                                           \
-		const void *host = tlb_read(&cpu->mmu, ea, 16);                         \
 		__m128i b;                                                              \
 											\
-		if (unlikely(!host) || unlikely(ea & 15) || unlikely(!guarded_load128(host, &b))) \
+		if (unlikely(ea & 15) || unlikely(!load_hit128(cpu, ea, &b)))           \
 			TAIL_CALL(name##_rm_slow(cpu, op));                             \
 		xmm_set(cpu, op->dst, host_##name(xmm_get(cpu, op->dst), b));           \
 		NEXT_OP(cpu, op);                                                       \

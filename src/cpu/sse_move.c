@@ -37,11 +37,10 @@ static void mov128_rr(struct cpu *cpu, const struct op *op)
 	static void name##_rm(struct cpu *cpu, const struct op *op)                     \
 	{                                                                               \
 		uint64_t ea = op_ea(cpu, op);                                           \
-		const void *host = tlb_read(&cpu->mmu, ea, 16);                         \
 		__m128i v;                                                              \
 											\
-		if (unlikely(!host) || unlikely(aligned && (ea & 15)) ||                \
-		    unlikely(!guarded_load128(host, &v)))                               \
+		if (unlikely(aligned && (ea & 15)) ||                                   \
+		    unlikely(!load_hit128(cpu, ea, &v)))                                \
 			TAIL_CALL(name##_rm_slow(cpu, op));                             \
 		xmm_set(cpu, op->dst, v);                                               \
 		NEXT_OP(cpu, op);                                                       \
@@ -61,10 +60,9 @@ static void mov128_rr(struct cpu *cpu, const struct op *op)
 	static void name##_mr(struct cpu *cpu, const struct op *op)                     \
 	{                                                                               \
 		uint64_t ea = op_ea(cpu, op);                                           \
-		void *host = tlb_write(&cpu->mmu, ea, 16);                              \
 											\
-		if (unlikely(!host) || unlikely(aligned && (ea & 15)) ||                \
-		    unlikely(!guarded_store128(host, xmm_get(cpu, op->src))))           \
+		if (unlikely(aligned && (ea & 15)) ||                                   \
+		    unlikely(!store_hit128(cpu, ea, xmm_get(cpu, op->src))))            \
 			TAIL_CALL(name##_mr_slow(cpu, op));                             \
 		NEXT_OP(cpu, op);                                                       \
 	}

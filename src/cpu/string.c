@@ -67,18 +67,18 @@ static bool segment_may_run(const struct cpu *cpu, enum cpu_seg seg)
 static uint64_t step_movs(struct cpu *cpu, const struct op *op, uint64_t max)
 {
 	uint64_t from, to, v, n;
-	const void *src;
-	void *dst;
+	struct host_at src, dst;
 
 	if (!address(cpu, op, op->seg, GPR_RSI, false, &from) ||
 	    !address(cpu, op, SEG_ES, GPR_RDI, true, &to))
 		return 0;
 	n = MIN(max, MIN(in_page(op, from), in_page(op, to)));
 	if (n > 1 && may_run(cpu, max) && segment_may_run(cpu, op->seg)) {
-		src = tlb_read(&cpu->mmu, from, op->size);
-		dst = tlb_write(&cpu->mmu, to, op->size);
-		if (src && dst) {
-			n -= guarded_movs(dst, src, op->size, n);
+		src = find_hit(cpu, from, op->size, false);
+		dst = find_hit(cpu, to, op->size, true);
+		if (src.host && dst.host) {
+			/* The epoch that is older. */
+			n -= run_movs(cpu, src.epoch, dst.host, src.host, op->size, n);
 			if (n)
 				goto moved;
 		}
@@ -96,15 +96,15 @@ moved:
 static uint64_t step_stos(struct cpu *cpu, const struct op *op, uint64_t max)
 {
 	uint64_t to, n;
-	void *dst;
+	struct host_at dst;
 
 	if (!address(cpu, op, SEG_ES, GPR_RDI, true, &to))
 		return 0;
 	n = MIN(max, in_page(op, to));
 	if (n > 1 && may_run(cpu, max)) {
-		dst = tlb_write(&cpu->mmu, to, op->size);
-		if (dst) {
-			n -= guarded_stos(dst, cpu->r[GPR_RAX], op->size, n);
+		dst = find_hit(cpu, to, op->size, true);
+		if (dst.host) {
+			n -= run_stos(cpu, dst, cpu->r[GPR_RAX], op->size, n);
 			if (n)
 				goto stored;
 		}

@@ -109,7 +109,12 @@ static long handle_locked(const struct command *cmd, struct call *c) NO_THREAD_S
 
 	if (lock)
 		mutex_lock(lock);
+	/* Whatever enters guest mode can be interrupted there: signals are held. */
+	if (cmd->lock == LOCK_VCPU)
+		window_bind(&c->vcpu->cpu.mmu.line);
 	result = cmd->handler(c);
+	if (cmd->lock == LOCK_VCPU)
+		window_unbind(&c->vcpu->cpu.mmu.line);
 	if (lock)
 		mutex_unlock(lock);
 	return result;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* kvm/system.c - calls on the system's descriptor. */
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -15,6 +16,7 @@
 #include "kvm/process.h"
 #include "kvm/stats.h"
 #include "mem/reservation.h"
+#include "sync/window.h"
 
 #define MAX_CPUID_ENTRIES 256u
 #define MAX_IO_MSRS 256u
@@ -28,6 +30,10 @@ int umbra_sigaction(int sig, const struct sigaction *new_action, struct sigactio
 {
 	if (guarded_sigaction(sig, new_action, old_action))
 		return 0;
+	if (window_has_signal(sig)) {
+		errno = EINVAL;
+		return -1;
+	}
 	return sigaction(sig, new_action, old_action);
 }
 

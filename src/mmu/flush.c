@@ -7,13 +7,12 @@
 
 /*
  * One round: every vCPU is asked to empty its TLB, and those in guest mode are
- * waited for.  One outside will meet its request on entry.
+ * waited for or interrupted.  One outside will meet its request on entry.
  */
-static void flush_round(struct mmu *m)
+static void flush_round(struct mmu *m) REQUIRES(m->flush_lock)
 {
 	uint32_t n = atomic32_load_acquire(&m->n_vcpus);
 
-	atomic32_store_release(&m->flush_round, 1);
 	for (uint32_t i = 0; i < n; i++) {
 		struct mmu_vcpu *v = atomic_ptr_load_relaxed(&m->vcpus[i]);
 
@@ -24,15 +23,8 @@ static void flush_round(struct mmu *m)
 		else
 			tlb_flush_all(v);
 	}
-	for (uint32_t i = 0; i < n; i++) {
-		struct mmu_vcpu *v = atomic_ptr_load_relaxed(&m->vcpus[i]);
-
-		if (v && rule(TLB_OWNER_ONLY))
-			request_wait_left_guest(v);
-	}
-	atomic32_xchg(&m->flush_round, 0);
-	if (atomic32_load_relaxed(&m->flush_parked))
-		wait_wake_all(&m->flush_round);
+	if (rule(TLB_OWNER_ONLY))
+		request_wait_all(m);
 	mmu_count(m, remote_tlb_flush);
 }
 
@@ -43,7 +35,9 @@ static void settle_by_reset(struct mmu *m)
 
 	if (!debt)
 		return;
+	mutex_lock(&m->flush_lock);
 	flush_round(m);
+	mutex_unlock(&m->flush_lock);
 	if (mutant(DEBT_IS_A_FLAG))
 		atomic64_store_release(&m->owed, 0);
 	else

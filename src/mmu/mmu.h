@@ -97,8 +97,6 @@ struct mmu {
 	struct atomic64 paid;		/* (a) written under flush_lock */
 	uint64_t age_debt;		/* [l] `paid` from which on no TLB hides a use */
 	struct mutex flush_lock;	/* (c) rank RANK_FLUSH */
-	struct atomic32 flush_round;	/* (a) 1: one is under way; written under flush_lock */
-	struct atomic32 flush_parked;	/* (a) vCPUs that sleep until it is over */
 
 	/* Changed under slots_lock and flush_lock, read under one of them. */
 	struct atomic_ptr vcpus[MMU_MAX_VCPUS]; /* struct mmu_vcpu, or NULL */

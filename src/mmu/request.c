@@ -5,23 +5,11 @@
 #include "mmu/shadow.h"
 #include "mmu/tlb.h"
 
-/* About as long as a few blocks take; a vCPU that needs longer is not running. */
+/* About two microseconds, as long as a few blocks take; a vCPU that needs longer does not
+ * run. */
 #ifndef SPINS
-#define SPINS 256
+#define SPINS 40
 #endif
-
-/* Mostly a matter of a moment.  If not, somebody else needs this processor. */
-static void wait_for_end_of_round(struct mmu *m)
-{
-	for (int i = 0; i < SPINS; i++) {
-		if (!atomic32_load_acquire(&m->flush_round))
-			return;
-		cpu_relax();
-	}
-	atomic32_fetch_add(&m->flush_parked, 1);
-	wait_on(&m->flush_round, 1);
-	atomic32_fetch_add(&m->flush_parked, (uint32_t)-1);
-}
 
 void request_service_mmu(struct mmu_vcpu *v)
 {
@@ -41,27 +29,116 @@ void request_service_mmu(struct mmu_vcpu *v)
 	if (flush) {
 		tlb_flush_all(v);
 		vcpu_count(v, requests);
-		if (atomic32_load_acquire(&v->mmu->flush_round))
-			wait_for_end_of_round(v->mmu);
 	}
 }
 
-/* The one place that waits for a vCPU. */
-void request_wait_left_guest(struct mmu_vcpu *v)
-{
-	uint32_t seq = atomic32_load_acquire(&v->guest_seq);
+/* --- waiting for vCPUs ------------------------------------------------------ */
 
-	if (!(seq & 1) || !rule(WAIT_MEANS_LEFT_GUEST))
+static struct mmu_vcpu *vcpu_at(struct mmu *m, uint32_t i) REQUIRES(m->flush_lock)
+{
+	return atomic_ptr_load_relaxed(&m->vcpus[i]);
+}
+
+#define for_each_awaited(m, i, v)                                            \
+	for (uint32_t i = 0; i < atomic32_load_acquire(&(m)->n_vcpus); i++)  \
+		if ((v = vcpu_at(m, i)) && v->awaited_seq)
+
+/* Those that are in guest mode now. */
+static uint32_t find_awaited(struct mmu *m) REQUIRES(m->flush_lock)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < atomic32_load_acquire(&m->n_vcpus); i++) {
+		struct mmu_vcpu *v = vcpu_at(m, i);
+		uint32_t seq = v ? atomic32_load_acquire(&v->guest_seq) : 0;
+
+		if (!v)
+			continue;
+		v->awaited_seq = (seq & 1) && rule(WAIT_MEANS_LEFT_GUEST) ? seq : 0;
+		n += !!v->awaited_seq;
+	}
+	return n;
+}
+
+static uint32_t count_still_awaited(struct mmu *m) REQUIRES(m->flush_lock)
+{
+	struct mmu_vcpu *v;
+	uint32_t n = 0;
+
+	for_each_awaited(m, i, v) {
+		if (atomic32_load_acquire(&v->guest_seq) != v->awaited_seq)
+			v->awaited_seq = 0;
+		else
+			n++;
+	}
+	return n;
+}
+
+/* Until it is no longer @seen.  Whoever changes it looks at @v's waiters then. */
+static void sleep_on(struct mmu_vcpu *v, struct atomic32 *word, uint32_t seen, bool is_pin)
+{
+	atomic32_fetch_add(&v->waiters, 1);
+	/* guest_unpin() has no barrier between its store and its look at waiters. */
+	if (!is_pin || window_barrier())
+		while (atomic32_load_acquire(word) == seen)
+			wait_on(word, seen);
+	atomic32_fetch_add(&v->waiters, (uint32_t)-1);
+}
+
+/* Its thread is preempted in a walk: a matter of its next slice of time. */
+static void wait_until_unpinned(struct mmu_vcpu *v)
+{
+	uint32_t pin = atomic32_load_acquire(&v->pin);
+
+	if (!(pin & 1))
 		return;
-	mmu_count(v->mmu, remote_tlb_flush_waits);
 	for (int i = 0; i < SPINS; i++) {
-		if (atomic32_load_acquire(&v->guest_seq) != seq)
+		if (atomic32_load_acquire(&v->pin) != pin)
 			return;
 		cpu_relax();
 	}
-	/* Its thread is not on a processor.  Give it ours. */
-	atomic32_fetch_add(&v->waiters, 1);
-	while (atomic32_load_acquire(&v->guest_seq) == seq)
-		wait_on(&v->guest_seq, seq);
-	atomic32_fetch_add(&v->waiters, (uint32_t)-1);
+	mmu_count(v->mmu, remote_tlb_flush_pinned);
+	sleep_on(v, &v->pin, pin, true);
+}
+
+/* Those whose threads can be interrupted need not be awaited any longer. */
+static void interrupt_awaited(struct mmu *m) REQUIRES(m->flush_lock)
+{
+	struct mmu_vcpu *v;
+	bool any = false;
+
+	for_each_awaited(m, i, v) {
+		v->interrupted = !rule(INTERRUPT_BEFORE_BARRIER) || window_interrupt(&v->line);
+		any |= v->interrupted;
+	}
+	if (!any || (rule(BARRIER_BEFORE_PIN) && !window_barrier()))
+		return;
+	for_each_awaited(m, i, v) {
+		if (!v->interrupted)
+			continue;
+		mmu_count(m, remote_tlb_flush_interrupts);
+		wait_until_unpinned(v);
+		v->awaited_seq = 0;
+	}
+}
+
+/* The one place that waits for vCPUs. */
+void request_wait_all(struct mmu *m)
+{
+	uint32_t n = find_awaited(m);
+	struct mmu_vcpu *v;
+
+	if (!n)
+		return;
+	mmu_count_n(m, VM_STAT_remote_tlb_flush_waits, n);
+	for (int i = 0; i < SPINS; i++) {
+		if (!count_still_awaited(m))
+			return;
+		cpu_relax();
+	}
+	interrupt_awaited(m);
+	for_each_awaited(m, i, v) {
+		mmu_count(m, remote_tlb_flush_sleeps);
+		sleep_on(v, &v->guest_seq, v->awaited_seq, false);
+	}
 }

@@ -12,17 +12,33 @@
  *	read requests                   read guest_seq: odd?  wait until it changes
  *
  * One of the two sees the other (DEKKER_ENTRY).  In guest mode the vCPU looks at
- * its requests again at the end of every block.  It never blocks there and holds
- * no lock, so that a sender waits for no more than a block.
+ * its requests again at the end of every block.  It holds no lock there.
  *
- * Unless the host has taken the processor from the vCPU's thread.  Then the sender
- * sleeps, and every vCPU that has done its part waits outside the guest until the
- * round is over: only threads that it still waits for are left to run, and the host
- * gives each of them a processor at once instead of after the others' time slices.
+ * The host may have taken the processor from the vCPU's thread, or it may sleep in a
+ * page fault of the host's, whose page the sender is about to provide.  So the sender
+ * waits for a moment, as long as a few blocks take, and then for nobody who does not run:
+ * it interrupts the thread (sync/window.h).  From there on the thread uses nothing in a
+ * window that it has translated before.  What it does in guest mode without a window, to
+ * walk our tables and to fill its TLB, is *pinned*, and waited for:
+ *
+ *	vCPU                            sender
+ *	pin++ (odd)                     change a table
+ *	walk, fill the TLB              interrupt, barrier
+ *	pin++                           read pin: odd?  wait until it changes
+ *
+ * The barrier is the sender's alone.  What the vCPU has stored before it the sender sees;
+ * what the vCPU does after it comes after its handler, and sees the change.  If pin is
+ * even, it walks no tables that it may have found before the change; if it is odd, what it
+ * finds is stale by the time it is used, but the tables must stay until it is done.
+ * Pinned code is short, blocks nowhere and touches no memory of the guest's.
+ *
+ * Where threads cannot be interrupted (seccomp, ThreadSanitizer, a vCPU that is not bound
+ * to a thread) the sender waits until the vCPU leaves guest mode.
  */
 #ifndef MMU_REQUEST_H
 #define MMU_REQUEST_H
 
+#include "mmu/mmu.h"
 #include "mmu/vcpu.h"
 #include "sync/rule.h"
 #include "sync/wait.h"
@@ -68,6 +84,7 @@ static inline void guest_enter(struct mmu_vcpu *v)
 {
 	for (;;) {
 		v->guest_entries++;
+		epoch_advance(&v->epoch);
 		if (rule(DEKKER_ENTRY))
 			atomic32_fetch_add(&v->guest_seq, 1);
 		else
@@ -81,7 +98,36 @@ static inline void guest_enter(struct mmu_vcpu *v)
 	}
 }
 
-/* Waits until @v has been outside guest mode.  Any thread, not in guest mode. */
-void request_wait_left_guest(struct mmu_vcpu *v);
+/* The owner, in guest mode: begins and ends what is waited for.  Not nested. */
+static inline void guest_pin(struct mmu_vcpu *v)
+{
+	if (!rule(WALKS_ARE_PINNED))
+		return;
+	atomic32_store_relaxed(&v->pin, atomic32_load_relaxed(&v->pin) + 1);
+	owner_barrier();
+}
+
+/* The sender who counts itself among the waiters makes a barrier before it looks at pin
+ * again: this side needs none. */
+static inline void guest_unpin(struct mmu_vcpu *v)
+{
+	if (!rule(WALKS_ARE_PINNED))
+		return;
+	atomic32_store_release(&v->pin, atomic32_load_relaxed(&v->pin) + 1);
+	owner_barrier();
+	if (unlikely(atomic32_load_relaxed(&v->waiters)))
+		wait_wake_all(&v->pin);
+}
+
+static inline bool guest_is_pinned(const struct mmu_vcpu *v)
+{
+	return atomic32_load_relaxed(&v->pin) & 1;
+}
+
+/*
+ * Waits until no vCPU uses what was translated before the call: each has been outside of
+ * guest mode, or was interrupted.  Any thread, not in guest mode.
+ */
+void request_wait_all(struct mmu *m) REQUIRES(m->flush_lock);
 
 #endif

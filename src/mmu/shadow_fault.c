@@ -90,7 +90,8 @@ static bool was_just_faulted(struct mmu_vcpu *v, gva_t gva, bool faulted)
 
 /* In guest mode.  False: fault.  @faulted: it has been tried. */
 static bool hit_leaf(struct mmu_vcpu *v, struct spte_slot *slot, const struct shadow_page *sp,
-		     gva_t gva, enum access access, bool faulted, struct mmu_result *result)
+		     gva_t gva, enum access access, bool faulted, struct tlb_stamp stamp,
+		     struct mmu_result *result)
 {
 	spte_t spte = sptep_read(slot), new = spte;
 	uint64_t pages = level_pages(sp->table.level), offset = (gva >> PAGE_SHIFT) & (pages - 1);
@@ -114,16 +115,19 @@ static bool hit_leaf(struct mmu_vcpu *v, struct spte_slot *slot, const struct sh
 
 	host = (char *)host_pointer(spte_pfn(spte) + offset) + (gva & PAGE_OFFSET_MASK);
 	result->host = host;
+	result->epoch = stamp.epoch;
 	result->gpa = gfn << PAGE_SHIFT | (gva & PAGE_OFFSET_MASK);
 	if (!result->tracked)
 		result->was_code = tlb_fill(v, gva, access, host, writable,
-					    sp->table.level > LEVEL_4K || sp->role.direct);
+					    sp->table.level > LEVEL_4K || sp->role.direct,
+					    stamp);
 	return true;
 }
 
 /* *level: of the entry where the way ends. */
-static bool hit(struct mmu_vcpu *v, gva_t gva, enum access access, bool faulted,
-		struct mmu_result *result, enum mmu_verdict *verdict, int *level)
+static bool hit_pinned(struct mmu_vcpu *v, gva_t gva, enum access access, bool faulted,
+		       struct tlb_stamp stamp, struct mmu_result *result,
+		       enum mmu_verdict *verdict, int *level)
 {
 	struct shadow_page *sp;
 	struct spte_slot *slot = find_entry(v, gva, &sp);
@@ -132,10 +136,22 @@ static bool hit(struct mmu_vcpu *v, gva_t gva, enum access access, bool faulted,
 	*level = slot ? sp->table.level : LEVEL_1G;
 	*verdict = MMU_OK;
 	if (spte_is_leaf(spte))
-		return hit_leaf(v, slot, sp, gva, access, faulted, result);
+		return hit_leaf(v, slot, sp, gva, access, faulted, stamp, result);
 	*verdict = MMU_MMIO;
 	return spte_kind(spte) == SPTE_MMIO && access != ACCESS_EXEC &&
 	       hit_mmio(v, spte, gva, access, result);
+}
+
+static bool hit(struct mmu_vcpu *v, gva_t gva, enum access access, bool faulted,
+		struct mmu_result *result, enum mmu_verdict *verdict, int *level)
+{
+	struct tlb_stamp stamp = tlb_stamp(v);
+	bool found;
+
+	guest_pin(v);
+	found = hit_pinned(v, gva, access, faulted, stamp, result, verdict, level);
+	guest_unpin(v);
+	return found;
 }
 
 /* --- the fault ---------------------------------------------------------------- */

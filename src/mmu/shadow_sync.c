@@ -212,7 +212,7 @@ static struct shadow_page *find_lowest(const struct shadow_roots *r, gva_t gva)
 	return sp;
 }
 
-static bool needs_invlpg(const struct mmu_vcpu *v, gva_t gva)
+static bool is_out_of_date(const struct mmu_vcpu *v, gva_t gva)
 {
 	for (unsigned int i = 0; i < SHADOW_CACHED_ROOTS; i++) {
 		const struct shadow_page *sp = find_lowest(&v->roots[i], gva);
@@ -224,6 +224,16 @@ static bool needs_invlpg(const struct mmu_vcpu *v, gva_t gva)
 			return true;
 	}
 	return false;
+}
+
+static bool needs_invlpg(struct mmu_vcpu *v, gva_t gva)
+{
+	bool needed;
+
+	guest_pin(v);
+	needed = is_out_of_date(v, gva);
+	guest_unpin(v);
+	return needed;
 }
 
 void shadow_invlpg(struct mmu_vcpu *v, gva_t gva)

@@ -5,24 +5,9 @@
 
 #include "mmu/mmu.h"
 #include "mmu/x86.h"
+#include "sync/rule.h"
 
 #define TLB_BYTES ((TLB_ENTRIES + GPA_TLB_ENTRIES) * sizeof(struct tlb_entry))
-
-int tlb_init(struct mmu_vcpu *v)
-{
-	v->tlb = alloc_zeroed(v->mmu->alloc, TLB_BYTES);
-	if (!v->tlb)
-		return -ENOMEM;
-	v->gpa_tlb = v->tlb + TLB_ENTRIES;
-	v->tlb_flush_number = 1;
-	tlb_set_privilege(v);
-	return 0;
-}
-
-void tlb_destroy(struct mmu_vcpu *v)
-{
-	alloc_free(v->mmu->alloc, v->tlb, TLB_BYTES);
-}
 
 static enum tlb_privilege privilege_of(const struct paging *p)
 {
@@ -33,7 +18,83 @@ static enum tlb_privilege privilege_of(const struct paging *p)
 
 void tlb_set_privilege(struct mmu_vcpu *v)
 {
-	v->tlb_context = v->tlb_flush_number << TLB_FLUSH_SHIFT | privilege_of(&v->paging);
+	uint64_t context = v->tlb_context;
+
+	while (!owner_swap(&v->tlb_context, &context,
+			   (context & ~(uint64_t)TLB_PRIVILEGE_MASK) | privilege_of(&v->paging)))
+		;
+}
+
+static uint64_t number_of(uint64_t context)
+{
+	return (context & PAGE_OFFSET_MASK) >> TLB_FLUSH_SHIFT;
+}
+
+static uint64_t with_number(uint64_t context, uint64_t number)
+{
+	return (context & TLB_PRIVILEGE_MASK) | number << TLB_FLUSH_SHIFT;
+}
+
+/* Entries are stale from here on.  The memory is left alone, the owner may be using it:
+ * when the numbers have run out nothing hits until the owner has wiped it. */
+static void take_next_number(struct mmu_vcpu *v)
+{
+	uint64_t context = v->tlb_context, number;
+
+	do
+		number = MIN(number_of(context) + 1, TLB_FLUSH_DEAD);
+	while (!owner_swap(&v->tlb_context, &context, with_number(context, number)));
+}
+
+/* The owner's handler: window_line.answer. */
+static void answer(struct window_line *line)
+{
+	struct mmu_vcpu *v = container_of(line, struct mmu_vcpu, line);
+
+	epoch_advance(&v->epoch);
+	take_next_number(v);
+	vcpu_count(v, flush_interrupts);
+}
+
+static void wipe(struct mmu_vcpu *v)
+{
+	uint64_t context = v->tlb_context;
+
+	memset(v->tlb, 0, TLB_BYTES);
+	memset(v->mmio_cache, 0, sizeof(v->mmio_cache));
+	while (!owner_swap(&v->tlb_context, &context, with_number(context, 1)))
+		;
+}
+
+int tlb_init(struct mmu_vcpu *v)
+{
+	v->tlb = alloc_zeroed(v->mmu->alloc, TLB_BYTES);
+	if (!v->tlb)
+		return -ENOMEM;
+	v->gpa_tlb = v->tlb + TLB_ENTRIES;
+	v->tlb_context = 1u << TLB_FLUSH_SHIFT;
+	tlb_set_privilege(v);
+	v->line.answer = answer;
+	return 0;
+}
+
+void tlb_destroy(struct mmu_vcpu *v)
+{
+	alloc_free(v->mmu->alloc, v->tlb, TLB_BYTES);
+}
+
+struct tlb_stamp tlb_stamp(struct mmu_vcpu *v)
+{
+	struct tlb_stamp stamp;
+
+	do {
+		if (unlikely(tlb_flush_number(v) == TLB_FLUSH_DEAD))
+			wipe(v);
+		stamp.epoch = epoch_read(&v->epoch);
+		stamp.context = v->tlb_context;
+		owner_barrier();
+	} while (unlikely(number_of(stamp.context) == TLB_FLUSH_DEAD));
+	return stamp;
 }
 
 /* The page and flush number of a tag: what all tags of an entry agree on. */
@@ -48,10 +109,11 @@ static uint64_t tag_page(uint64_t tag)
  * told of it: a read does not open the page for writing on the quiet.
  */
 bool tlb_fill(struct mmu_vcpu *v, gva_t gva, enum access access, const void *host, bool writable,
-	      bool large)
+	      bool large, struct tlb_stamp stamp)
 {
+	uint64_t context = mutant(FILL_CONTEXT_LATE) ? v->tlb_context : stamp.context;
 	struct tlb_entry *e = tlb_entry_of(v, gva);
-	uint64_t tag = tlb_tag(v, gva, 1), page = tag_page(tag);
+	uint64_t tag = (gva & PAGE_MASK) | context, page = tag_page(tag);
 	uint64_t addend = (uintptr_t)host - gva;
 	bool is_code;
 
@@ -76,12 +138,9 @@ bool tlb_fill(struct mmu_vcpu *v, gva_t gva, enum access access, const void *hos
 
 void tlb_flush_all(struct mmu_vcpu *v)
 {
-	if (v->tlb_flush_number == TLB_FLUSH_MAX) {
-		memset(v->tlb, 0, TLB_BYTES);
-		memset(v->mmio_cache, 0, sizeof(v->mmio_cache));
-		v->tlb_flush_number = 0;
-	}
-	v->tlb_flush_number++;
+	take_next_number(v);
+	if (unlikely(tlb_flush_number(v) == TLB_FLUSH_DEAD))
+		wipe(v);
 	v->tlb_has_large = false;
 	tlb_set_privilege(v);
 	vcpu_count(v, tlb_flushes);

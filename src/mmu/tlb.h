@@ -9,6 +9,7 @@
 #define MMU_TLB_H
 
 #include "mmu/vcpu.h"
+#include "sync/window.h"
 
 /* 0 or -ENOMEM. */
 int tlb_init(struct mmu_vcpu *v) MUST_CHECK;
@@ -29,9 +30,53 @@ static ALWAYS_INLINE uint64_t tlb_tag(const struct mmu_vcpu *v, gva_t gva, unsig
 	return ((gva + bytes - 1) & PAGE_MASK) | v->tlb_context;
 }
 
+/* Which flush the entries that hit were made after. */
+static ALWAYS_INLINE uint64_t tlb_flush_number(const struct mmu_vcpu *v)
+{
+	return (v->tlb_context & PAGE_OFFSET_MASK) >> TLB_FLUSH_SHIFT;
+}
+
 /*
- * The hit path.  Host address or NULL.  In guest mode; the address is good until
- * guest mode is next left, and no longer.
+ * The hit path: one window (sync/window.h).  False: no entry, or the access faulted.
+ * In guest mode.  load_at also says where, for what follows in the same instruction:
+ * good for the epoch that was read before.
+ */
+#define TLB_DEFINE_HITS(bits)                                                                \
+	static ALWAYS_INLINE bool tlb_load_at##bits(const struct mmu_vcpu *v, gva_t gva,     \
+						    bool to_modify, void **host,             \
+						    uint##bits##_t *value)                   \
+	{                                                                                    \
+		const struct tlb_entry *e = tlb_entry_of(v, gva);                            \
+											     \
+		return window_hit_load_at##bits(&v->tlb_context,                             \
+						to_modify ? &e->write : &e->read, &e->addend, \
+						(gva + bits / 8 - 1) & PAGE_MASK, gva, host, \
+						value);                                      \
+	}                                                                                    \
+	static ALWAYS_INLINE bool tlb_load##bits(const struct mmu_vcpu *v, gva_t gva,        \
+						 uint##bits##_t *value)                      \
+	{                                                                                    \
+		void *unused;                                                                \
+											     \
+		return tlb_load_at##bits(v, gva, false, &unused, value);                     \
+	}                                                                                    \
+	static ALWAYS_INLINE bool tlb_store##bits(const struct mmu_vcpu *v, gva_t gva,       \
+						  uint##bits##_t value)                      \
+	{                                                                                    \
+		const struct tlb_entry *e = tlb_entry_of(v, gva);                            \
+											     \
+		return window_hit_store##bits(&v->tlb_context, &e->write, &e->addend,        \
+					      (gva + bits / 8 - 1) & PAGE_MASK, gva, value); \
+	}
+
+TLB_DEFINE_HITS(8)
+TLB_DEFINE_HITS(16)
+TLB_DEFINE_HITS(32)
+TLB_DEFINE_HITS(64)
+
+/*
+ * For other accesses: the host address, or NULL.  In guest mode; to be used in a window
+ * with the number of the epoch that was read before this call.
  */
 static ALWAYS_INLINE void *tlb_read(const struct mmu_vcpu *v, gva_t gva, unsigned int bytes)
 {
@@ -61,12 +106,23 @@ static ALWAYS_INLINE void *tlb_exec(const struct mmu_vcpu *v, gva_t gva)
 }
 
 /*
+ * Taken before a walk: what the walk finds is good while the epoch is this, and becomes
+ * entries of this context.  A flush that comes on the way makes all of it stale.
+ */
+struct tlb_stamp {
+	uint64_t epoch, context;
+};
+
+/* The owner, in guest mode. */
+struct tlb_stamp tlb_stamp(struct mmu_vcpu *v);
+
+/*
  * Makes an entry for the page at @gva: @host is where @gva itself lies.  @writable:
- * a write may hit it too.  @large: it was made from a page over 4 KiB.  True: a
- * write to what this TLB held for execution.
+ * a write may hit it too.  @large: it was made from a page over 4 KiB.  @stamp: from
+ * before @host was looked for.  True: a write to what this TLB held for execution.
  */
 bool tlb_fill(struct mmu_vcpu *v, gva_t gva, enum access access, const void *host, bool writable,
-	      bool large);
+	      bool large, struct tlb_stamp stamp);
 
 /* Forgets everything, or the page at @gva (INVLPG), or one kind of access. */
 void tlb_flush_all(struct mmu_vcpu *v);

@@ -63,10 +63,13 @@ static enum mmu_verdict walk_missed(struct mmu_vcpu *v, struct walk *w)
 	return MMU_OK;
 }
 
-static bool is_mmio_now(const struct mmu_vcpu *v, gpa_t gpa)
+static bool is_mmio_now(struct mmu_vcpu *v, gpa_t gpa)
 {
-	spte_t spte = tdp_lookup(v->mmu, gpa >> PAGE_SHIFT).spte;
+	spte_t spte;
 
+	guest_pin(v);
+	spte = tdp_lookup(v->mmu, gpa >> PAGE_SHIFT).spte;
+	guest_unpin(v);
 	return spte_kind(spte) == SPTE_MMIO && mmio_spte_is_current(v->mmu, spte);
 }
 
@@ -107,6 +110,18 @@ void mmu_tracked_writes(struct mmu_vcpu *v)
 	guest_enter(v);
 }
 
+static bool find_host(struct mmu_vcpu *v, gva_t gva, enum access access, const struct walk *w,
+		      bool write, struct mmu_result *result)
+{
+	result->gpa = w->gpa;
+	result->epoch = w->stamp.epoch;
+	result->host = walk_gpa(v, w->stamp, w->gpa, write);
+	if (result->host)
+		result->was_code = tlb_fill(v, gva, access, result->host, write, w->level > 1,
+					    w->stamp);
+	return result->host;
+}
+
 static enum mmu_verdict tdp_translate(struct mmu_vcpu *v, gva_t gva, enum access access,
 				      struct mmu_result *result)
 {
@@ -117,6 +132,9 @@ static enum mmu_verdict tdp_translate(struct mmu_vcpu *v, gva_t gva, enum access
 	for (int i = 0; i < MAX_FAULTS; i++) {
 		switch (walk_guest(v, &w)) {
 		case WALK_RACED:
+			if (epoch_read(&v->epoch) != w.stamp.epoch)
+				continue;
+			return MMU_RETRY;
 		case WALK_BLOCKED:
 			return MMU_RETRY;
 		case WALK_FAULT:
@@ -131,27 +149,12 @@ static enum mmu_verdict tdp_translate(struct mmu_vcpu *v, gva_t gva, enum access
 			break;
 		}
 
-		result->gpa = w.gpa;
 		/* A page that is being read is made writable in the TLB only if
 		 * our entry is so already: reading must not dirty it. */
 		generation = mmio_generation(v->mmu);
-		if (access != ACCESS_EXEC && w.writable)
-			result->host = walk_gpa(v, w.gpa, true);
-		else
-			result->host = NULL;
-		if (result->host) {
-			result->was_code = tlb_fill(v, gva, access, result->host, true,
-						    w.level > 1);
+		if (find_host(v, gva, access, &w, access != ACCESS_EXEC && w.writable, result) ||
+		    (access != ACCESS_WRITE && find_host(v, gva, access, &w, false, result)))
 			return MMU_OK;
-		}
-		if (access != ACCESS_WRITE) {
-			result->host = walk_gpa(v, w.gpa, false);
-			if (result->host) {
-				result->was_code = tlb_fill(v, gva, access, result->host,
-							    false, w.level > 1);
-				return MMU_OK;
-			}
-		}
 		if (is_mmio_now(v, w.gpa)) {
 			if (access != ACCESS_EXEC)
 				mmio_cache_add(v, gva, access, w.gpa, generation);

@@ -10,7 +10,7 @@
 #include "mmu/mmu.h"
 
 enum mmu_verdict {
-	MMU_OK,			/* .host, until guest mode is next left */
+	MMU_OK,			/* .host, for .epoch */
 	MMU_GUEST_FAULT,	/* a page fault for the guest: .error_code */
 	MMU_MMIO,		/* no memory there: .gpa */
 	MMU_RETRY,		/* raced: start the instruction again, but look at
@@ -23,6 +23,7 @@ enum mmu_verdict {
 
 struct mmu_result {
 	void *host;
+	uint64_t epoch;	/* .host is to be used in a window with this (sync/window.h) */
 	gpa_t gpa;
 	uint32_t error_code;
 	bool was_code;	/* a write to a page that this TLB held for execution */
@@ -37,8 +38,8 @@ struct mmu_result {
  * Translates one page for one access and fills the TLB with it.  @gva is as the
  * guest computes it after segmentation, canonical; no access crosses its page.
  *
- * Called in guest mode and returns in it, but may leave it on the way: if
- * v->guest_entries has changed, every host address from before is void.
+ * Called in guest mode and returns in it, but may leave it on the way: the epoch is
+ * another then, and every host address from before is void.
  *
  * A page is never both executable and writable in a TLB, so that a write to
  * code is noticed; it may be by another address, hence blocks of code verify

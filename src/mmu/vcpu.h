@@ -12,6 +12,7 @@
 #include "mem/dirty_ring.h"
 #include "mem/slots.h"
 #include "sync/atomic.h"
+#include "sync/window.h"
 
 struct mmu;
 struct shadow_page;
@@ -78,7 +79,9 @@ enum tlb_privilege {
 };
 #define TLB_PRIVILEGE_MASK 3u
 #define TLB_FLUSH_SHIFT 2
-#define TLB_FLUSH_MAX (PAGE_OFFSET_MASK >> TLB_FLUSH_SHIFT)
+#define TLB_FLUSH_MAX ((PAGE_OFFSET_MASK >> TLB_FLUSH_SHIFT) - 1)
+/* After the last, until the memory is wiped: no entry is made, nothing hits. */
+#define TLB_FLUSH_DEAD (TLB_FLUSH_MAX + 1)
 
 /* The paging registers as the processor has them. */
 struct paging {
@@ -130,18 +133,24 @@ struct tracked_page {
 };
 
 struct mmu_vcpu {
-	/* The hit path: on lines that only the owner touches. */
+	/* The hit path: on lines that only the owner touches.  Context and epoch also
+	 * change in a handler of the owner's thread, between any two instructions:
+	 * owner_swap(). */
 	uint64_t tlb_context;		/* flush number and privilege */
 	struct tlb_entry *tlb;		/* (c) TLB_ENTRIES */
 	struct atomic32 requests;	/* (a) */
+	struct epoch epoch;		/* of host addresses found outside the TLB */
 
 	struct atomic32 guest_seq CACHE_ALIGNED; /* (a) odd: in guest mode */
-	struct atomic32 waiters;	/* (a) somebody sleeps on guest_seq */
+	struct atomic32 waiters;	/* (a) somebody sleeps on guest_seq or pin */
+	struct atomic32 pin;		/* (a) odd: pinned; written by the owner */
+	struct window_line line;
+	uint32_t awaited_seq;		/* [flush_lock] guest_seq, if not 0: waited for */
+	bool interrupted;		/* [flush_lock] its handler runs before it goes on */
 
 	struct mmu *mmu CACHE_ALIGNED;	/* (c) */
 	unsigned int index;		/* (c) in mmu->vcpus */
 	struct paging paging;
-	uint64_t tlb_flush_number;
 	struct tlb_entry *gpa_tlb;	/* (c) GPA_TLB_ENTRIES, behind the TLB */
 	bool tlb_has_large;		/* an entry was made from a page over 4 KiB */
 	struct mmio_cache_entry mmio_cache[MMIO_CACHE_ENTRIES];

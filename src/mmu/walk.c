@@ -10,6 +10,7 @@
 
 #include "base/guarded.h"
 #include "mmu/guest_memory.h"
+#include "mmu/request.h"
 #include "mmu/tdp.h"
 
 /* Walks in a row that may find their entries changed by others. */
@@ -39,17 +40,23 @@ static bool tdp_pointer(struct mmu_vcpu *v, gpa_t gpa, bool write, uint64_t *hva
 	}
 }
 
-void *walk_gpa(struct mmu_vcpu *v, gpa_t gpa, bool write)
+void *walk_gpa(struct mmu_vcpu *v, struct tlb_stamp stamp, gpa_t gpa, bool write)
 {
 	struct tlb_entry *e = &v->gpa_tlb[(gpa >> PAGE_SHIFT) & (GPA_TLB_ENTRIES - 1)];
 	/* NO_TLB_POINTER_ACROSS_BLOCKING: a flush on the way makes it another. */
-	uint64_t flush = rule(NO_TLB_POINTER_ACROSS_BLOCKING) ? v->tlb_flush_number : 1;
-	uint64_t tag = (gpa & PAGE_MASK) | flush << TLB_FLUSH_SHIFT | TLB_GPA;
+	uint64_t number = rule(NO_TLB_POINTER_ACROSS_BLOCKING) ?
+				  stamp.context & ~(uint64_t)TLB_PRIVILEGE_MASK :
+				  1u << TLB_FLUSH_SHIFT;
+	uint64_t tag = (gpa & PAGE_MASK) | number | TLB_GPA;
+	bool found;
 	uint64_t hva;
 
 	if ((write ? e->write : e->read) == tag)
 		return (void *)(uintptr_t)(gpa + e->addend);
-	if (!tdp_pointer(v, gpa, write, &hva))
+	guest_pin(v);
+	found = tdp_pointer(v, gpa, write, &hva);
+	guest_unpin(v);
+	if (!found)
 		return NULL;
 	*e = (struct tlb_entry){ .read = tag, .write = write ? tag : 0, .addend = hva - gpa };
 	return (void *)(uintptr_t)hva;
@@ -83,21 +90,29 @@ static enum walk_verdict read_by_slots(struct mmu_vcpu *v, struct walk *w, struc
 	return verdict == GUEST_OK ? WALK_OK : blocked(w, verdict);
 }
 
+/* Was it that, and not a fault, that ended a window? */
+static bool is_stale(const struct mmu_vcpu *v, const struct walk *w)
+{
+	return epoch_read(&v->epoch) != w->stamp.epoch;
+}
+
 static enum walk_verdict read_by_tables(struct mmu_vcpu *v, struct walk *w,
 					struct walk_step *step)
 {
-	void *at = walk_gpa(v, step->gpa, false);
+	void *at = walk_gpa(v, w->stamp, step->gpa, false);
 	uint32_t narrow = 0;
 	bool ok;
 
 	if (!at)
 		return miss(w, step->gpa, false, NULL);
 	if (gpt_entry_bytes(w->kind) == 8) {
-		ok = guarded_load64(at, &step->entry);
+		ok = window_load64(&v->epoch, w->stamp.epoch, at, &step->entry);
 	} else {
-		ok = guarded_load32(at, &narrow);
+		ok = window_load32(&v->epoch, w->stamp.epoch, at, &narrow);
 		step->entry = narrow;
 	}
+	if (!ok && is_stale(v, w))
+		return WALK_RACED;
 	return ok ? WALK_OK : miss(w, step->gpa, false, at);
 }
 
@@ -116,7 +131,7 @@ static enum walk_verdict guest_fault(const struct mmu_vcpu *v, struct walk *w, u
 	return WALK_FAULT;
 }
 
-enum update { UPDATED, RACED, NOT_UPDATED };
+enum update { UPDATED, RACED, STALE, NOT_UPDATED };
 
 static enum update update_by_slots(struct mmu_vcpu *v, struct walk *w, int i, uint64_t bits)
 {
@@ -144,7 +159,7 @@ static enum update update_by_tables(struct mmu_vcpu *v, struct walk *w, int i, u
 	struct walk_step *step = &w->step[i];
 	uint32_t old32 = (uint32_t)step->entry;
 	uint64_t old = step->entry;
-	void *at = walk_gpa(v, step->gpa, true);
+	void *at = walk_gpa(v, w->stamp, step->gpa, true);
 
 	w->missing_step = i;
 	if (!at) {
@@ -152,10 +167,11 @@ static enum update update_by_tables(struct mmu_vcpu *v, struct walk *w, int i, u
 		return NOT_UPDATED;
 	}
 	if (gpt_entry_bytes(w->kind) == 8) {
-		if (!guarded_cmpxchg64(at, &old, old | bits))
+		if (!window_cmpxchg64(&v->epoch, w->stamp.epoch, at, &old, old | bits))
 			goto absent;
 	} else {
-		if (!guarded_cmpxchg32(at, &old32, old32 | (uint32_t)bits))
+		if (!window_cmpxchg32(&v->epoch, w->stamp.epoch, at, &old32,
+				      old32 | (uint32_t)bits))
 			goto absent;
 		old = old32;
 	}
@@ -164,6 +180,8 @@ static enum update update_by_tables(struct mmu_vcpu *v, struct walk *w, int i, u
 	step->entry |= bits;
 	return UPDATED;
 absent:
+	if (is_stale(v, w))
+		return STALE;
 	miss(w, step->gpa, true, at);
 	return NOT_UPDATED;
 }
@@ -255,6 +273,8 @@ static ALWAYS_INLINE enum walk_verdict walk_once(struct mmu_vcpu *v, struct walk
 		return guest_fault(v, w, PFERR_PRESENT);
 
 	update = set_accessed_dirty(v, w, memory);
+	if (update == STALE)
+		return WALK_RACED;
 	if (update == NOT_UPDATED)
 		return memory == BY_SLOTS ? WALK_BLOCKED : WALK_MISS;
 	*raced = update == RACED;
@@ -298,6 +318,7 @@ static ALWAYS_INLINE enum walk_verdict walk(struct mmu_vcpu *v, struct walk *w,
 
 enum walk_verdict walk_guest(struct mmu_vcpu *v, struct walk *w)
 {
+	w->stamp = tlb_stamp(v);
 	return walk(v, w, BY_TABLES);
 }
 

@@ -10,13 +10,14 @@
 
 #include "mmu/gpte.h"
 #include "mmu/mmu.h"
+#include "mmu/tlb.h"
 
 enum walk_verdict {
 	WALK_OK,
 	WALK_FAULT,	/* the guest's fault: walk.error_code */
 	WALK_MISS,	/* our tables lack walk.missing: fault it in, walk again */
 	WALK_BLOCKED,	/* walk.blocked says why an entry cannot be had */
-	WALK_RACED,	/* others keep changing the entries */
+	WALK_RACED,	/* others keep changing the entries, or a flush came on the way */
 };
 
 #define WALK_MAX_STEPS 5
@@ -35,6 +36,7 @@ struct walk {
 	 * there A and D are not set. */
 	gpa_t read_only[WALK_MAX_STEPS];
 	/* what comes out of it */
+	struct tlb_stamp stamp;	/* by our tables: from before the walk */
 	gpa_t gpa;
 	uint32_t error_code;
 	bool writable;		/* a write is allowed, and the entry is dirty */
@@ -67,7 +69,8 @@ enum walk_verdict walk_guest(struct mmu_vcpu *v, struct walk *w);
 enum walk_verdict walk_guest_slots(struct mmu_vcpu *v, struct walk *w);
 
 /* Where the guest's physical page is, if our direct tables translate it for this
- * access: NULL if they do not.  In guest mode.  Sets A, and D for a write. */
-void *walk_gpa(struct mmu_vcpu *v, gpa_t gpa, bool write);
+ * access: NULL if they do not.  In guest mode; good for @stamp.  Sets A, and D for a
+ * write.  Pinned while it lasts. */
+void *walk_gpa(struct mmu_vcpu *v, struct tlb_stamp stamp, gpa_t gpa, bool write);
 
 #endif

@@ -7,6 +7,7 @@
  */
 #include "preload/next.h"
 
+#include <errno.h>
 #include <linux/userfaultfd.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -18,6 +19,7 @@
 #include "base/guarded.h"
 #include "kvm/call.h"
 #include "preload/device.h"
+#include "sync/window.h"
 
 /* userfaultfd's ways to take pages from under the guest: the kernel notifies KVM
  * of them as of an unmapping. */
@@ -132,12 +134,22 @@ EXPORT void *mremap(void *addr, size_t old_length, size_t new_length, int flags,
 				  umbra_mremap(addr, old_length, new_length, flags, new_addr);
 }
 
+/* The signal that interrupts vCPUs is to the program like those that libc keeps. */
+static bool is_reserved(int sig)
+{
+	return !preload_is_off() && window_has_signal(sig);
+}
+
 /* SIGSEGV and SIGBUS are ours as soon as there is a VM; the program's handlers
  * for them are called for every fault that is not. */
 EXPORT int sigaction(int sig, const struct sigaction *new_action, struct sigaction *old_action)
 {
 	if (!preload_is_off() && guarded_sigaction(sig, new_action, old_action))
 		return 0;
+	if (is_reserved(sig)) {
+		errno = EINVAL;
+		return -1;
+	}
 	return NEXT(sigaction)(sig, new_action, old_action);
 }
 
@@ -149,5 +161,9 @@ EXPORT sighandler_t signal(int sig, sighandler_t handler)
 	sigemptyset(&new_action.sa_mask);
 	if (!preload_is_off() && guarded_sigaction(sig, &new_action, &old_action))
 		return old_action.sa_handler;
+	if (is_reserved(sig)) {
+		errno = EINVAL;
+		return SIG_ERR;
+	}
 	return NEXT(signal)(sig, handler);
 }

@@ -36,6 +36,21 @@ static ALWAYS_INLINE void smp_wmb(void)
 	checked_store_barrier();
 }
 
+/* Handlers run at points only. */
+static ALWAYS_INLINE void owner_barrier(void)
+{
+}
+
+static ALWAYS_INLINE bool owner_swap(uint64_t *at, uint64_t *old, uint64_t value)
+{
+	if (*at != *old) {
+		*old = *at;
+		return false;
+	}
+	*at = value;
+	return true;
+}
+
 static ALWAYS_INLINE void cpu_relax(void)
 {
 	checked_relax();

@@ -31,6 +31,30 @@ static ALWAYS_INLINE void smp_wmb(void)
 	__asm__ __volatile__("" ::: "memory");
 }
 
+/* What a thread does and what a signal's handler in it does: for the compiler only. */
+static ALWAYS_INLINE void owner_barrier(void)
+{
+	__asm__ __volatile__("" ::: "memory");
+}
+
+/*
+ * Compare and swap of a word that only one thread and its signal handlers change: one
+ * instruction, so that a handler comes before or after; not atomic for anybody else.
+ * True if it took place; else *old becomes what was there.
+ */
+static ALWAYS_INLINE bool owner_swap(uint64_t *at, uint64_t *old, uint64_t value)
+{
+	uint64_t seen = *old;
+	bool done;
+
+	__asm__ __volatile__("cmpxchgq %[value], %[at]"
+			     : [at] "+m"(*at), "+a"(seen), "=@ccz"(done)
+			     : [value] "r"(value)
+			     : "memory");
+	*old = seen;
+	return done;
+}
+
 static ALWAYS_INLINE void cpu_relax(void)
 {
 	__asm__ __volatile__("pause");

@@ -50,6 +50,10 @@ void checked_rcu_synchronize(void);
 void checked_wait(uint32_t *word, uint32_t value);
 void checked_wake_all(uint32_t *word);
 
+/* Around the comparison and the access of a window: true if it is to begin again. */
+void checked_window_begin(void);
+bool checked_window_again(void);
+
 /* By number of the rule or mutant: rules are on, mutants off, unless asked otherwise. */
 extern bool checked_rule_is_on[];
 extern bool checked_mutant_is_on[];

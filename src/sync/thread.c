@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "sync/rcu.h"
+#include "sync/window.h"
 
 __thread bool thread_is_in_library __attribute__((tls_model("initial-exec")));
 
@@ -24,9 +25,12 @@ __thread bool thread_is_in_library __attribute__((tls_model("initial-exec")));
  */
 thread_sigmask_t thread_hold_signals(void)
 {
-	thread_sigmask_t block = ~SYNCHRONOUS, saved = 0;
+	thread_sigmask_t ours = SIGBIT(WINDOW_SIGNAL), block = ~(SYNCHRONOUS | ours), saved = 0;
 
 	syscall(SYS_rt_sigprocmask, SIG_BLOCK, &block, &saved, sizeof(block));
+	/* In a call the thread can be interrupted, whatever the program blocks. */
+	if (saved & ours)
+		syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &ours, NULL, sizeof(ours));
 	return saved;
 }
 

@@ -160,7 +160,7 @@ static void a_vcpu_that_goes_back_in_is_not_waited_for_again(void **state)
 	pthread_t t;
 
 	guest_enter(v);
-	number = v->tlb_flush_number;
+	number = tlb_flush_number(v);
 	start_flusher(&f, vm, &t);
 	assert_true(f.waits);
 	guest_leave(v);
@@ -168,7 +168,7 @@ static void a_vcpu_that_goes_back_in_is_not_waited_for_again(void **state)
 	thread_end(t);
 	assert_true(f.returned);
 	/* And on its way it has emptied its TLB. */
-	assert_int_not_equal(v->tlb_flush_number, number);
+	assert_int_not_equal(tlb_flush_number(v), number);
 	guest_leave(v);
 	sem_destroy(&f.moment);
 }
@@ -244,14 +244,14 @@ static void a_vcpu_meets_its_request_when_it_enters(void **state)
 {
 	struct test_vm *vm = *state;
 	struct mmu_vcpu *v = &vm->vcpu[0];
-	uint64_t number = v->tlb_flush_number;
+	uint64_t number = tlb_flush_number(v);
 
 	owe(vm);
 	flush_settle(&vm->mmu);
-	assert_int_equal(v->tlb_flush_number, number);
+	assert_int_equal(tlb_flush_number(v), number);
 	guest_enter(v);
 	assert_true(guest_mode(v));
-	assert_int_equal(v->tlb_flush_number, number + 1);
+	assert_int_equal(tlb_flush_number(v), number + 1);
 	assert_false(request_pending(v));
 	assert_int_equal(vcpu_stat(v, VCPU_STAT_requests), 1);
 	assert_int_equal(vcpu_stat(v, VCPU_STAT_tlb_flushes), 1);
@@ -259,7 +259,7 @@ static void a_vcpu_meets_its_request_when_it_enters(void **state)
 	assert_false(guest_mode(v));
 	/* Once. */
 	guest_enter(v);
-	assert_int_equal(v->tlb_flush_number, number + 1);
+	assert_int_equal(tlb_flush_number(v), number + 1);
 	guest_leave(v);
 }
 
@@ -367,8 +367,8 @@ static void *run_vcpu(void *arg)
 
 	while (!atomic32_load_relaxed(&race->stop)) {
 		guest_enter(v);
-		if (v->tlb_flush_number != number) {
-			number = v->tlb_flush_number;
+		if (tlb_flush_number(v) != number) {
+			number = tlb_flush_number(v);
 			version = atomic64_load_acquire(&race->version);
 		}
 		atomic64_store_release(&race->in_use[me], version);

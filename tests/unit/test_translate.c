@@ -189,29 +189,29 @@ static void nothing_hits_again_when_the_flush_numbers_wrap(void **state UNUSED)
 		assert_mmio(GVA + PAGE_SIZE, ACCESS_READ, HOLE);
 	}
 	assert_true(mmio_cache_find(vcpu, GVA + PAGE_SIZE, ACCESS_READ, &result.gpa));
-	number = vcpu->tlb_flush_number;
+	number = tlb_flush_number(vcpu);
 	for (uint64_t i = 0; i < 2 * TLB_FLUSH_MAX; i++) {
 		tlb_flush_all(vcpu);
-		assert_in_range(vcpu->tlb_flush_number, 1, TLB_FLUSH_MAX);
+		assert_in_range(tlb_flush_number(vcpu), 1, TLB_FLUSH_MAX);
 		assert_null(tlb_read(vcpu, GVA, 1));
 		assert_null(tlb_write(vcpu, GVA, 1));
 		assert_false(mmio_cache_find(vcpu, GVA + PAGE_SIZE, ACCESS_READ, &result.gpa));
 	}
-	assert_int_equal(vcpu->tlb_flush_number, number);
+	assert_int_equal(tlb_flush_number(vcpu), number);
 }
 
 /* The guest's own tables are cached by frame, under the same numbers. */
 static void frames_do_not_hit_again_when_the_flush_numbers_wrap(void **state UNUSED)
 {
-	uint64_t number = vcpu->tlb_flush_number;
+	uint64_t number = tlb_flush_number(vcpu);
 
 	assert_int_equal(translate_gpa(vcpu, PAGES(5), true, &result), MMU_OK);
 	assert_ptr_equal(result.host, vm->memory + PAGES(5));
 	/* Another page in its place, of which the cache hears by flushes only. */
 	delete_slot(0);
 	slot_again(0, 0, 1, N_PAGES - 1, 0);
-	assert_int_not_equal(vcpu->tlb_flush_number, number);
-	while (vcpu->tlb_flush_number != number)
+	assert_int_not_equal(tlb_flush_number(vcpu), number);
+	while (tlb_flush_number(vcpu) != number)
 		tlb_flush_all(vcpu);
 	assert_int_equal(translate_gpa(vcpu, PAGES(5), false, &result), MMU_OK);
 	assert_ptr_equal(result.host, vm->memory + PAGES(6));

@@ -462,7 +462,7 @@ enum mmu_verdict translate_gpa(struct mmu_vcpu *v, gpa_t gpa, bool write,
 
 	*result = (struct mmu_result){ .gpa = gpa };
 	while (verdict == MMU_OK) {
-		result->host = walk_gpa(v, gpa, write);
+		result->host = walk_gpa(v, tlb_stamp(v), gpa, write);
 		if (result->host)
 			break;
 		guest_leave(v);

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sync/window_checked.h - windows as the scheduler has them.  For sync/window.h only.
+ *
+ * The access begins with a point of the schedule.  If the thread's handler has run there
+ * the window is begun again: the closure is what stands between begin and again.
+ */
+#ifndef SYNC_WINDOW_CHECKED_H
+#define SYNC_WINDOW_CHECKED_H
+
+#include "sync/checked.h"
+
+#define WINDOW_CLOSURE(is_current, access)           \
+	bool ok_;                                    \
+						     \
+	do {                                         \
+		checked_window_begin();              \
+		ok_ = (is_current) && (access);      \
+	} while (checked_window_again());            \
+	return ok_
+
+#define WINDOW_DEFINE(bits)                                                                  \
+	static inline bool window_load##bits(const struct epoch *e, uint64_t epoch,          \
+					     const void *from, uint##bits##_t *to)           \
+	{                                                                                    \
+		WINDOW_CLOSURE(e->number == epoch, guarded_load##bits(from, to));            \
+	}                                                                                    \
+	static inline bool window_store##bits(const struct epoch *e, uint64_t epoch,         \
+					      void *to, uint##bits##_t value)                \
+	{                                                                                    \
+		WINDOW_CLOSURE(e->number == epoch, guarded_store##bits(to, value));          \
+	}                                                                                    \
+	static inline bool window_cmpxchg##bits(const struct epoch *e, uint64_t epoch,       \
+						void *at, uint##bits##_t *old,               \
+						uint##bits##_t value)                        \
+	{                                                                                    \
+		WINDOW_CLOSURE(e->number == epoch, guarded_cmpxchg##bits(at, old, value));   \
+	}                                                                                    \
+	static inline bool window_hit_load_at##bits(                                         \
+		const uint64_t *context, const uint64_t *tag, const uint64_t *addend,        \
+		uint64_t page, uint64_t gva, void **host, uint##bits##_t *to)                \
+	{                                                                                    \
+		WINDOW_CLOSURE((page | *context) == *tag,                                    \
+			       (*host = (void *)(uintptr_t)(gva + *addend),                  \
+				guarded_load##bits(*host, to)));                             \
+	}                                                                                    \
+	static inline bool window_hit_store##bits(                                           \
+		const uint64_t *context, const uint64_t *tag, const uint64_t *addend,        \
+		uint64_t page, uint64_t gva, uint##bits##_t value)                           \
+	{                                                                                    \
+		WINDOW_CLOSURE((page | *context) == *tag,                                    \
+			       guarded_store##bits((void *)(uintptr_t)(gva + *addend), value)); \
+	}
+
+WINDOW_DEFINE(8)
+WINDOW_DEFINE(16)
+WINDOW_DEFINE(32)
+WINDOW_DEFINE(64)
+
+#endif
