@@ -310,6 +310,8 @@ int main(int argc, char **argv)
 	measure_flush("remote flush, 8 running vCPUs", 8);
 	measure_flush("remote flush, 32 running vCPUs", 32);
 
+	measure_remote();
+
 	measure_shadow(minor);
 	measure_scaling();
 

@@ -85,6 +85,8 @@ struct mmu *bench_mmu(struct bench_vm *vm);
  * much there is. */
 void measure_shadow(const struct figure *minor_fault);
 void measure_scaling(void);
+/* bench/remote.c: flushing vCPUs that do not run. */
+void measure_remote(void);
 
 /* bench/kernel.c: what the host kernel needs for the same jobs, a page. */
 const struct figure *kernel_minor_fault(void);

@@ -195,31 +195,48 @@ static bool access_found(unsigned int n, gva_t gva, const struct mmu_result *r, 
 	return true;
 }
 
+/* By the TLB or by a walk.  What has become stale is tried again at once, without a look
+ * at requests between, as umbra_load64() does: *made says whether it came to an access. */
+static enum mmu_verdict access_once(unsigned int n, gva_t gva, bool write, uint64_t *value,
+				    bool *tracked, bool *made)
+{
+	struct mmu_result result;
+	enum mmu_verdict verdict;
+
+	for (int i = 0; i < 2 && !*made; i++) {
+		*made = access_hit(n, gva, write, value);
+		if (*made)
+			break;
+		verdict = mmu_translate(&vm->vcpu[n], gva, write ? ACCESS_WRITE : ACCESS_READ,
+					&result);
+		if (verdict != MMU_OK)
+			return verdict;
+		if (result.tracked)
+			mmu_track_write(&vm->vcpu[n], result.gpa, 8);
+		*tracked |= result.tracked;
+		*made = access_found(n, gva, &result, write, value);
+	}
+	return MMU_OK;
+}
+
 static enum outcome one_try(unsigned int n, gva_t gva, bool write, uint64_t *value,
 			    unsigned int *page, bool *again)
 {
-	struct mmu_vcpu *v = &vm->vcpu[n];
-	struct mmu_result result = { 0 };
+	bool tracked = false, made = false;
 	enum mmu_verdict verdict;
 
 	vcpu_boundary(n);
-	if (!access_hit(n, gva, write, value)) {
-		verdict = mmu_translate(v, gva, write ? ACCESS_WRITE : ACCESS_READ, &result);
-		if (verdict != MMU_OK && verdict != MMU_RETRY) {
-			vcpu_stop(n);
-			return outcome_of(verdict);
-		}
-		*again = verdict == MMU_RETRY;
-		if (!*again && result.tracked)
-			mmu_track_write(v, result.gpa, 8);
-		if (!*again)
-			*again = !access_found(n, gva, &result, write, value);
-	}
-	if (result.tracked) {
+	verdict = access_once(n, gva, write, value, &tracked, &made);
+	if (tracked) {
 		timeline_note("the page is write-tracked: its shadow entries go");
-		mmu_tracked_writes(v);
+		mmu_tracked_writes(&vm->vcpu[n]);
 	}
-	if (*again)
+	if (verdict != MMU_OK && verdict != MMU_RETRY) {
+		vcpu_stop(n);
+		return outcome_of(verdict);
+	}
+	*again = !made;
+	if (!made)
 		return DONE_RAM;
 	if (write)
 		guest_write_ends();

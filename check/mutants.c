@@ -80,6 +80,9 @@ static struct mutation table[] = {
 		 "it is served outside the guest, where no TLB entry is made; and a root "
 		 "whose request is lost is empty, and the next fault finds it obsolete"),
 	WITHOUT(WAIT_MEANS_LEFT_GUEST, "fault-notifier-page"),
+	WITHOUT(INTERRUPT_BEFORE_BARRIER, "fault-notifier-page"),
+	WITHOUT(BARRIER_BEFORE_PIN, "fault-notifier-page"),
+	WITHOUT(WALKS_ARE_PINNED, "table-free"),
 	WITHOUT(NO_ENTRY_PAST_PENDING, "fault-notifier-page"),
 	WITHOUT(TLB_OWNER_ONLY, "fault-notifier-page"),
 	WITHOUT(NO_TLB_POINTER_ACROSS_BLOCKING, "fault-notifier-page"),
@@ -113,6 +116,8 @@ static struct mutation table[] = {
 	BUG(FLUSH_BEFORE_CLEAR, "Xen XSA-401", "fault-notifier-page"),
 	BUG(FLUSH_OVERWRITTEN, "KVM 315f02c60d9e, 048f49809c52", "alias-slots"),
 	BUG(FLUSH_ONLY_RUNNING, "Unicorn #552", "request-kick-entry"),
+	BUG(FILL_CONTEXT_LATE, "what an interrupted walk leads to", "fault-notifier-page"),
+	BUG(WINDOW_ENDS_EARLY, "a window that is a load too short", "fault-notifier-page"),
 	BUG(END_WAKES_NOBODY, "a lost wake-up", "fault-notifier-page slot-update-in-invalidation"),
 	BUG(LEAVE_LOOKS_FIRST, "a lost wake-up", "request-kick-entry fault-notifier-page"),
 	BUG_SURVIVES(INVALID_SLOT_IS_MMIO, "KVM e0c378684b65",

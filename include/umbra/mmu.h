@@ -32,8 +32,9 @@
  * Guest mode.  A vCPU uses its TLB only between umbra_vcpu_enter() and
  * umbra_vcpu_leave().  In between it must not block, and calls umbra_vcpu_poll() often,
  * at least every few microseconds: whoever takes memory away or harvests the dirty log
- * waits for it.  Every call that is not inline may leave guest mode for a moment and
- * come back: what umbra_translate() has returned before is void then.
+ * waits for it (but see UMBRA_MMU_INTERRUPT).  Every call that is not inline may leave
+ * guest mode for a moment and come back: what umbra_translate() has returned before is
+ * void then.
  *
  * Memory behind slots is the caller's: it may be mapped in any way, read and written
  * by the caller at any time (which the dirty log does not notice, and shadow paging only
@@ -75,6 +76,12 @@ enum {
 	UMBRA_MMU_INITIALLY_SET = 1 << 1,
 	/** The guest's processor has pages of 1 GiB (CPUID 80000001h EDX bit 26). */
 	UMBRA_MMU_1G_PAGES = 1 << 2,
+	/** Nobody waits for a thread in guest mode that does not run, being preempted or
+	 * asleep in a page fault: after two microseconds it is interrupted by a signal
+	 * of the library's (number 61).  For that umbra_vcpu_enter() blocks the thread's
+	 * other signals and umbra_vcpu_leave() restores the mask: two system calls.
+	 * Without effect where the system refuses the signal or membarrier(2). */
+	UMBRA_MMU_INTERRUPT = 1 << 3,
 };
 
 /** What an MMU shall be; all zero is a good beginning. */

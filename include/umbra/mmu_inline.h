@@ -4,10 +4,12 @@
  *
  * Names that end in an underscore are not for use; they may change.
  *
- * An access to guest memory is one instruction with an entry in a fixup table
- * (section umbra_fixup): if it faults, the library resumes it at its label and the
- * access is done again out of line.  Each program and shared library that accesses
- * guest memory inline has a table of its own, which the library must know.
+ * An access to guest memory is a window: the comparison of the TLB's tag and the access in
+ * one piece of assembler, from label 4 to label 3.  It has two entries in a table (section
+ * umbra_fixup).  If the access faults, the library resumes it at its label, and it is done
+ * again out of line.  And a flush may let the window begin again, which then finds nothing
+ * (UMBRA_MMU_INTERRUPT).  Each program and shared library that accesses guest memory
+ * inline has a table of its own, which the library must know.
  */
 #ifndef UMBRA_MMU_INLINE_H
 #define UMBRA_MMU_INLINE_H
@@ -62,11 +64,14 @@ static inline int umbra_mmu_create(const struct umbra_mmu_config *config, struct
 }
 
 /* The section joins the group of the function's own, if that is in one (C++). */
-#define UMBRA_FIXUP_(label)                  \
+#define UMBRA_WINDOW_END_(label)             \
+	"3:\n"                               \
 	".pushsection umbra_fixup, \"a?\"\n" \
 	".balign 4\n"                        \
 	".long 1b - .\n"                     \
 	".long %l[" #label "] - .\n"         \
+	".long 4b - .\n"                     \
+	".long 3b - . + 0x40000000\n"        \
 	".popsection\n"
 
 /* The empty statements keep gcc before 12.4 from mixing up the outputs of asm goto on
@@ -81,18 +86,25 @@ static inline int umbra_mmu_create(const struct umbra_mmu_config *config, struct
 /* --- the hit path ------------------------------------------------------------- */
 
 /*
- * The host address, or NULL.  The tag to be found is that of the last byte's page in
- * the entry of the first byte's, so that an access that leaves its page never hits.
+ * The context is made into the tag that must be in the entry, and compared; then gva +
+ * addend is accessed.  The tag to be found is that of the last byte's page in the entry of
+ * the first byte's, so that an access that leaves its page never hits.
  */
-static inline void *umbra_hit_(const struct umbra_vcpu *v, uint64_t gva, unsigned int bytes,
-			       enum umbra_access access)
-{
-	const struct umbra_tlb_entry_ *e = &v->tlb_[(gva >> 12) & (UMBRA_TLB_ENTRIES_ - 1)];
-	uint64_t tag = ((gva + bytes - 1) & ~0xfffull) | v->context_;
+#define UMBRA_WINDOW_                    \
+	"4: movq %[context], %[t]\n\t"   \
+	"orq %[page], %[t]\n\t"          \
+	"cmpq %[tag], %[t]\n\t"          \
+	"jne %l[slow]\n\t"               \
+	"movq %[addend], %[t]\n"
+#define UMBRA_WINDOW_INPUTS_(access)                                                            \
+	[context] "m"(vcpu->context_), [tag] "m"(umbra_entry_(vcpu, gva)->tag[access]),         \
+	[addend] "m"(umbra_entry_(vcpu, gva)->addend), [page] "r"(page), [gva] "r"(gva)
+#define UMBRA_PAGE_(bits) ((gva + (bits) / 8 - 1) & ~0xfffull)
 
-	if (__builtin_expect(e->tag[access] != tag, 0))
-		return NULL;
-	return (void *)(uintptr_t)(gva + e->addend);
+static inline const struct umbra_tlb_entry_ *umbra_entry_(const struct umbra_vcpu *v,
+							  uint64_t gva)
+{
+	return &v->tlb_[(gva >> 12) & (UMBRA_TLB_ENTRIES_ - 1)];
 }
 
 UMBRA_API enum umbra_result umbra_load_(struct umbra_vcpu *v, uint64_t gva, unsigned int bytes,
@@ -115,16 +127,14 @@ static inline bool umbra_vcpu_poll(struct umbra_vcpu *vcpu)
 	static inline enum umbra_result umbra_##name##bits(struct umbra_vcpu *vcpu,             \
 							   uint64_t gva, uint##bits##_t *value) \
 	{                                                                                       \
-		const void *host = umbra_hit_(vcpu, gva, bits / 8, kind);                       \
+		uint64_t page = UMBRA_PAGE_(bits), t, wide = 0;                                 \
 		enum umbra_result result;                                                       \
 		uint##bits##_t loaded;                                                          \
-		uint64_t wide = 0;                                                              \
-		if (__builtin_expect(!host, 0))                                                 \
-			goto slow;                                                              \
-		UMBRA_ASM_("1: " insn " %[mem], %" reg "[loaded]\n" UMBRA_FIXUP_(slow)          \
-			   : [loaded] "=r"(loaded)                                              \
-			   : [mem] "m"(*(const uint##bits##_t *)host)                           \
-			   : "memory"                                                           \
+		UMBRA_ASM_(UMBRA_WINDOW_ "1: " insn " (%[gva],%[t]), %" reg "[loaded]\n"        \
+			   UMBRA_WINDOW_END_(slow)                                              \
+			   : [loaded] "=r"(loaded), [t] "=&r"(t)                                \
+			   : UMBRA_WINDOW_INPUTS_(kind)                                         \
+			   : "memory", "cc"                                                     \
 			   : slow);                                                             \
 		*value = loaded;                                                                \
 		return UMBRA_OK;                                                                \
@@ -139,13 +149,12 @@ static inline bool umbra_vcpu_poll(struct umbra_vcpu *vcpu)
 	static inline enum umbra_result umbra_store##bits(struct umbra_vcpu *vcpu,              \
 							  uint64_t gva, uint##bits##_t value)   \
 	{                                                                                       \
-		void *host = umbra_hit_(vcpu, gva, bits / 8, UMBRA_WRITE);                      \
-		if (__builtin_expect(!host, 0))                                                 \
-			goto slow;                                                              \
-		UMBRA_ASM_("1: " insn " %" reg "[value], %[mem]\n" UMBRA_FIXUP_(slow)           \
-			   :                                                                    \
-			   : [value] "r"(value), [mem] "m"(*(uint##bits##_t *)host)             \
-			   : "memory"                                                           \
+		uint64_t page = UMBRA_PAGE_(bits), t;                                           \
+		UMBRA_ASM_(UMBRA_WINDOW_ "1: " insn " %" reg "[value], (%[gva],%[t])\n"         \
+			   UMBRA_WINDOW_END_(slow)                                              \
+			   : [t] "=&r"(t)                                                       \
+			   : UMBRA_WINDOW_INPUTS_(UMBRA_WRITE), [value] "r"(value)              \
+			   : "memory", "cc"                                                     \
 			   : slow);                                                             \
 		return UMBRA_OK;                                                                \
 		UMBRA_LABEL_(slow);                                                             \
@@ -157,15 +166,13 @@ static inline bool umbra_vcpu_poll(struct umbra_vcpu *vcpu)
 		struct umbra_vcpu *vcpu, uint64_t gva, uint##bits##_t *old,                     \
 		uint##bits##_t value)                                                           \
 	{                                                                                       \
-		void *host = umbra_hit_(vcpu, gva, bits / 8, UMBRA_WRITE);                      \
+		uint64_t page = UMBRA_PAGE_(bits), t, wide;                                     \
 		enum umbra_result result;                                                       \
 		uint##bits##_t seen = *old;                                                     \
-		uint64_t wide;                                                                  \
-		if (__builtin_expect(!host, 0))                                                 \
-			goto slow;                                                              \
-		UMBRA_ASM_("1: lock " insn " %" reg "[value], %[mem]\n" UMBRA_FIXUP_(slow)      \
-			   : [seen] "+a"(seen)                                                  \
-			   : [value] "r"(value), [mem] "m"(*(uint##bits##_t *)host)             \
+		UMBRA_ASM_(UMBRA_WINDOW_ "1: lock " insn " %" reg "[value], (%[gva],%[t])\n"    \
+			   UMBRA_WINDOW_END_(slow)                                              \
+			   : [seen] "+a"(seen), [t] "=&r"(t)                                    \
+			   : UMBRA_WINDOW_INPUTS_(UMBRA_WRITE), [value] "r"(value)              \
 			   : "memory", "cc"                                                     \
 			   : slow);                                                             \
 		*old = seen;                                                                    \
@@ -182,15 +189,13 @@ static inline bool umbra_vcpu_poll(struct umbra_vcpu *vcpu)
 	static inline enum umbra_result umbra_##name##bits(struct umbra_vcpu *vcpu,             \
 							   uint64_t gva, uint##bits##_t *value) \
 	{                                                                                       \
-		void *host = umbra_hit_(vcpu, gva, bits / 8, UMBRA_WRITE);                      \
+		uint64_t page = UMBRA_PAGE_(bits), t, wide = 0;                                 \
 		enum umbra_result result;                                                       \
 		uint##bits##_t changed = *value;                                                \
-		uint64_t wide = 0;                                                              \
-		if (__builtin_expect(!host, 0))                                                 \
-			goto slow;                                                              \
-		UMBRA_ASM_("1: lock " insn " %" reg "[changed], %[mem]\n" UMBRA_FIXUP_(slow)    \
-			   : [changed] "+r"(changed)                                            \
-			   : [mem] "m"(*(uint##bits##_t *)host)                                 \
+		UMBRA_ASM_(UMBRA_WINDOW_ "1: lock " insn " %" reg "[changed], (%[gva],%[t])\n"  \
+			   UMBRA_WINDOW_END_(slow)                                              \
+			   : [changed] "+r"(changed), [t] "=&r"(t)                              \
+			   : UMBRA_WINDOW_INPUTS_(UMBRA_WRITE)                                  \
 			   : "memory", "cc"                                                     \
 			   : slow);                                                             \
 		*value = changed;                                                               \

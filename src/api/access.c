@@ -102,6 +102,7 @@ static enum umbra_result find_piece(struct api_vcpu *a, gva_t gva, unsigned int 
 	enum umbra_result result;
 	struct mmu_result r;
 
+	api_drop_pointer(a);
 	*p = (struct piece){ .gva = gva, .bytes = bytes, .epoch = epoch_read(&a->mmu.epoch) };
 	p->host = look_up(&a->mmu, gva, bytes, access);
 	if (p->host)
@@ -454,17 +455,27 @@ enum umbra_result umbra_translate(struct umbra_vcpu *v, uint64_t gva, enum umbra
 				  struct umbra_translation *translation)
 {
 	struct api_vcpu *a = api_vcpu_of(v);
+	enum umbra_result result;
 	struct mmu_result r;
-	enum umbra_result result = translate(a, gva, (enum access)access, &r);
 
-	if (result == UMBRA_OK)
-		*translation = (struct umbra_translation){
-			.host = r.host,
-			.gpa = r.gpa,
-			.was_code = r.was_code,
-			.tracked = r.tracked,
-		};
-	return result;
+	api_drop_pointer(a);
+	result = translate(a, gva, (enum access)access, &r);
+	if (result != UMBRA_OK)
+		return result;
+	/* The caller's access is no window: until its next call it is waited for. */
+	guest_pin(&a->mmu);
+	a->has_pointer = true;
+	if (epoch_read(&a->mmu.epoch) != r.epoch) {
+		api_drop_pointer(a);
+		return UMBRA_RETRY;
+	}
+	*translation = (struct umbra_translation){
+		.host = r.host,
+		.gpa = r.gpa,
+		.was_code = r.was_code,
+		.tracked = r.tracked,
+	};
+	return UMBRA_OK;
 }
 
 /*
@@ -475,6 +486,7 @@ enum umbra_result umbra_written(struct umbra_vcpu *v, uint64_t gpa, unsigned int
 {
 	struct api_vcpu *a = api_vcpu_of(v);
 
+	api_drop_pointer(a);
 	if (!is_within_page(gpa, bytes))
 		return UMBRA_SPLIT;
 	if (a->owner->mmu.mode != MMU_SHADOW)

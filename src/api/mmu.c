@@ -12,7 +12,8 @@
 
 #define DEFAULT_PHYSICAL_BITS 40
 #define KNOWN_FLAGS \
-	(UMBRA_MMU_MANUAL_PROTECT | UMBRA_MMU_INITIALLY_SET | UMBRA_MMU_1G_PAGES)
+	(UMBRA_MMU_MANUAL_PROTECT | UMBRA_MMU_INITIALLY_SET | UMBRA_MMU_1G_PAGES | \
+	 UMBRA_MMU_INTERRUPT)
 #define MIN_RING_ENTRIES 256u
 #define MAX_RING_ENTRIES 65536u
 
@@ -69,6 +70,7 @@ static int init(struct umbra_mmu *m, const struct umbra_mmu_config *c)
 	alloc_init(&m->alloc);
 	m->physical_bits = (uint8_t)(c->physical_bits ? c->physical_bits : DEFAULT_PHYSICAL_BITS);
 	m->has_1g_pages = c->flags & UMBRA_MMU_1G_PAGES;
+	m->interrupts = c->flags & UMBRA_MMU_INTERRUPT;
 	m->ring_entries = c->dirty_ring_entries;
 	m->code_written = c->code_written;
 	m->context = c->context;

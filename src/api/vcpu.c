@@ -79,18 +79,32 @@ void umbra_vcpu_destroy(struct umbra_vcpu *v)
 
 void umbra_vcpu_enter(struct umbra_vcpu *v)
 {
-	guest_enter(&api_vcpu_of(v)->mmu);
+	struct api_vcpu *a = api_vcpu_of(v);
+
+	if (a->owner->interrupts) {
+		a->saved_mask = thread_hold_signals();
+		window_bind(&a->mmu.line);
+	}
+	guest_enter(&a->mmu);
 }
 
 void umbra_vcpu_leave(struct umbra_vcpu *v)
 {
-	guest_leave(&api_vcpu_of(v)->mmu);
+	struct api_vcpu *a = api_vcpu_of(v);
+
+	api_drop_pointer(a);
+	guest_leave(&a->mmu);
+	if (a->owner->interrupts) {
+		window_unbind(&a->mmu.line);
+		thread_release_signals(a->saved_mask);
+	}
 }
 
 bool umbra_vcpu_service_(struct umbra_vcpu *v)
 {
 	struct mmu_vcpu *mmu = &api_vcpu_of(v)->mmu;
 
+	api_drop_pointer(api_vcpu_of(v));
 	if (atomic32_load_relaxed(&mmu->requests) & REQUESTS_OF_MMU) {
 		guest_leave(mmu);
 		guest_enter(mmu);
@@ -181,6 +195,7 @@ void umbra_vcpu_flush(struct umbra_vcpu *v)
 
 void umbra_vcpu_invlpg(struct umbra_vcpu *v, uint64_t gva)
 {
+	api_drop_pointer(api_vcpu_of(v));
 	mmu_invlpg(&api_vcpu_of(v)->mmu, gva);
 }
 

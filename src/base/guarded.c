@@ -181,6 +181,15 @@ uintptr_t guarded_window_of(uintptr_t pc)
 	return begin;
 }
 
+void guarded_leave_window(void *context)
+{
+	ucontext_t *uc = context;
+	uintptr_t begin = guarded_window_of((uintptr_t)uc->uc_mcontext.gregs[REG_RIP]);
+
+	if (begin)
+		uc->uc_mcontext.gregs[REG_RIP] = (greg_t)begin;
+}
+
 /*
  * The kernel's default action, past any interposed sigaction(2).  A fault meets
  * it when its instruction runs again; a signal that was sent is sent again.
@@ -224,12 +233,9 @@ static void on_fault(int sig, siginfo_t *info, void *context)
 	int saved_errno = errno;
 	ucontext_t *uc = context;
 	uintptr_t pc = (uintptr_t)uc->uc_mcontext.gregs[REG_RIP];
-	uintptr_t resume = find_fixup(pc), window = guarded_window_of(pc);
+	uintptr_t resume = find_fixup(pc);
 
-	/* Sent, and came inside of a window: who lets windows begin again sees this
-	 * handler, and the program's, in its place. */
-	if (!resume && window)
-		uc->uc_mcontext.gregs[REG_RIP] = (greg_t)window;
+	guarded_leave_window(context);
 	if (resume)
 		uc->uc_mcontext.gregs[REG_RIP] = (greg_t)resume;
 	else

@@ -33,6 +33,10 @@ int guarded_add_table(const void *start, const void *end) MUST_CHECK;
 /* Where the window (sync/window.h) begins that @pc is in; 0 if in none.  In any signal
  * handler. */
 uintptr_t guarded_window_of(uintptr_t pc);
+/* @context is that of a handler.  If a window was interrupted it will begin again.  Each
+ * handler that may run on a thread in guest mode does this: the one that makes windows
+ * stale may come on top of it, and would not see the window. */
+void guarded_leave_window(void *context);
 
 struct sigaction;
 /* What sigaction(2) means to the program for a signal that we have taken over:

@@ -30,7 +30,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <ucontext.h>
 #include <unistd.h>
 
 #include "sync/thread.h"
@@ -63,16 +62,13 @@ static int thread_id(void)
 
 static void on_interrupt(int sig UNUSED, siginfo_t *info UNUSED, void *context)
 {
-	ucontext_t *uc = context;
-	uintptr_t begin = guarded_window_of((uintptr_t)uc->uc_mcontext.gregs[REG_RIP]);
 	struct window_line *line = bound;
 
 	if (line) {
 		atomic32_fetch_and(&line->state, ~LINE_SENT);
 		line->answer(line);
 	}
-	if (begin)
-		uc->uc_mcontext.gregs[REG_RIP] = (greg_t)begin;
+	guarded_leave_window(context);
 }
 
 static int membarrier(int command)

@@ -11,9 +11,9 @@
 
 static enum umbra_mmu_mode mode;
 
-static struct guest unpaged(void)
+static struct guest unpaged_with(unsigned int flags)
 {
-	struct umbra_mmu_config config = { .mode = mode };
+	struct umbra_mmu_config config = { .mode = mode, .flags = flags };
 	struct guest g;
 
 	guest_create_with(&g, &config);
@@ -21,12 +21,22 @@ static struct guest unpaged(void)
 	return g;
 }
 
-static struct guest paged(void)
+static struct guest unpaged(void)
 {
-	struct guest g = unpaged();
+	return unpaged_with(0);
+}
+
+static struct guest paged_with(unsigned int flags)
+{
+	struct guest g = unpaged_with(flags);
 
 	guest_page(&g);
 	return g;
+}
+
+static struct guest paged(void)
+{
+	return paged_with(0);
 }
 
 static void finish(struct guest *g)
@@ -42,7 +52,7 @@ static void bad_configurations_are_refused(void)
 		{ .flush_policy = (enum umbra_flush_policy)2 },
 		{ .physical_bits = 31 },
 		{ .physical_bits = 53 },
-		{ .flags = 8 },
+		{ .flags = 16 },
 		{ .flags = UMBRA_MMU_INITIALLY_SET },
 		{ .dirty_ring_entries = 128 },
 		{ .dirty_ring_entries = 1000 },
@@ -812,10 +822,9 @@ static void *run_until_kicked(void *arg)
 }
 
 /* What another thread does to memory and slots happens between accesses. */
-static void other_threads_are_waited_for(void)
+static void change_memory_under(struct guest g)
 {
 	static uint64_t log[MEMORY_BYTES >> 18];
-	struct guest g = paged();
 	struct runner r = { .g = &g };
 	struct umbra_invalidation inv;
 	volatile uint64_t *word = (uint64_t *)(g.memory + DATA);
@@ -840,6 +849,74 @@ static void other_threads_are_waited_for(void)
 	umbra_vcpu_kick(g.vcpu);
 	CHECK(pthread_join(thread, NULL) == 0);
 	CHECK(*word == r.n && r.last <= r.n);
+	guest_destroy(&g);
+}
+
+static void other_threads_are_waited_for(void)
+{
+	change_memory_under(paged());
+}
+
+static void other_threads_are_waited_for_or_interrupted(void)
+{
+	change_memory_under(paged_with(UMBRA_MMU_INTERRUPT));
+}
+
+struct idler {
+	struct guest *g;
+	atomic_bool is_in, may_go;
+	enum umbra_result before, after;
+};
+
+/* Stands in guest mode and does not poll. */
+static void *idle_in_guest_mode(void *arg)
+{
+	struct idler *i = arg;
+	uint64_t v;
+
+	umbra_vcpu_enter(i->g->vcpu);
+	i->before = umbra_load64(i->g->vcpu, GVA, &v);
+	atomic_store(&i->is_in, true);
+	while (!atomic_load(&i->may_go))
+		;
+	i->after = umbra_load64(i->g->vcpu, GVA, &v);
+	umbra_vcpu_leave(i->g->vcpu);
+	return NULL;
+}
+
+static void *flush(void *arg)
+{
+	struct guest *g = arg;
+
+	umbra_mmu_flush(g->mmu);
+	return NULL;
+}
+
+/* Or, where the system refuses to interrupt it, the counter says that it is waited for. */
+static void nobody_waits_for_who_can_be_interrupted(void)
+{
+	struct guest g = paged_with(UMBRA_MMU_INTERRUPT);
+	struct idler i = { .g = &g };
+	uint64_t interrupts = 0, sleeps = 0;
+	pthread_t vcpu, flusher;
+
+	guest_map(&g, GVA, DATA, P | W);
+	umbra_vcpu_leave(g.vcpu);
+	CHECK(pthread_create(&vcpu, NULL, idle_in_guest_mode, &i) == 0);
+	while (!atomic_load(&i.is_in))
+		;
+	CHECK(pthread_create(&flusher, NULL, flush, &g) == 0);
+	while (!interrupts && !sleeps) {
+		CHECK(umbra_mmu_stat(g.mmu, "remote_tlb_flush_interrupts", &interrupts) == 0);
+		CHECK(umbra_mmu_stat(g.mmu, "remote_tlb_flush_sleeps", &sleeps) == 0);
+	}
+	if (interrupts)
+		CHECK(pthread_join(flusher, NULL) == 0);
+	atomic_store(&i.may_go, true);
+	if (!interrupts)
+		CHECK(pthread_join(flusher, NULL) == 0);
+	CHECK(pthread_join(vcpu, NULL) == 0);
+	CHECK(i.before == UMBRA_OK && i.after == UMBRA_OK);
 	guest_destroy(&g);
 }
 
@@ -874,6 +951,8 @@ int main(void)
 		counters_have_names,
 		the_page_limit_holds,
 		other_threads_are_waited_for,
+		other_threads_are_waited_for_or_interrupted,
+		nobody_waits_for_who_can_be_interrupted,
 	};
 
 	for (mode = UMBRA_MMU_TDP; mode <= UMBRA_MMU_SHADOW; mode++)
