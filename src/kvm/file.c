@@ -269,7 +269,8 @@ struct file *file_recognize(int fd)
 	struct file *file = NULL;
 	struct stat st;
 
-	if (!read_status(fd, &st) || !S_ISREG(st.st_mode) || process_is_borrowed())
+	if (atomic32_load_relaxed(&trusts_numbers) || !read_status(fd, &st) ||
+	    !S_ISREG(st.st_mode) || process_is_borrowed())
 		return NULL;
 	if (is_device(&st))
 		file = device_file(device_kind(&st));
@@ -286,12 +287,21 @@ struct file *file_recognize(int fd)
 
 void file_put(struct file *file)
 {
+	thread_sigmask_t saved;
+	bool was;
+
 	if (atomic32_fetch_add(&file->refs, (uint32_t)-1) != 1)
 		return;
+	/* Any call may find that the last one has gone; a handler that interrupted this
+	 * one could wait for our locks for ever. */
+	saved = thread_hold_signals();
+	was = thread_enter_library();
 	rcu_synchronize();
 	if (file->vm)
 		vm_put(file->vm);
 	reservation_put(file, sizeof(*file));
+	thread_leave_library(was);
+	thread_release_signals(saved);
 }
 
 bool file_is_known(int fd)

@@ -6,9 +6,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -184,6 +186,44 @@ static void the_run_page_cannot_be_shrunk_under_us(void **state)
 	assert_int_equal(api_run(&vm->vcpu), 0);
 }
 
+#define MANY_VMS 2000
+#define SMALL_STACK (64 << 10)
+
+static void *unmap_page(void *page)
+{
+	return umbra_munmap(page, 4096) ? page : NULL;
+}
+
+/* As much stack as a program gives a thread that does little. */
+static void a_small_stack_is_enough_beside_many_vms(void **state)
+{
+	const struct api_vm *vm = *state;
+	struct rlimit limit;
+	static int fds[MANY_VMS];
+	pthread_attr_t attributes;
+	pthread_t thread;
+	void *page, *failed;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+	if (limit.rlim_max < MANY_VMS + 100)
+		skip();
+	for (int i = 0; i < MANY_VMS; i++) {
+		fds[i] = (int)umbra_create_vm(vm->kvm, 0);
+		assert_true(fds[i] >= 0);
+	}
+	page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	pthread_attr_init(&attributes);
+	assert_int_equal(pthread_attr_setstacksize(&attributes, SMALL_STACK), 0);
+	assert_int_equal(pthread_create(&thread, &attributes, unmap_page, page), 0);
+	pthread_join(thread, &failed);
+	assert_null(failed);
+	pthread_attr_destroy(&attributes);
+	for (int i = 0; i < MANY_VMS; i++)
+		assert_int_equal(umbra_close(fds[i]), 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -197,6 +237,7 @@ int main(void)
 		TEST(descriptors_are_closed_on_exec_as_asked),
 		TEST(a_fault_of_the_program_kills_it),
 		TEST(the_run_page_cannot_be_shrunk_under_us),
+		TEST(a_small_stack_is_enough_beside_many_vms),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
