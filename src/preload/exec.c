@@ -5,7 +5,9 @@
  * Nothing is changed for it; but if not, the program would look for a /dev/kvm that is
  * not there, or find the kernel's, and somebody is told why.
  *
- * In the child of a vfork(2) this runs in the parent's memory: it allocates nothing.
+ * In the child of a vfork(2) this runs in the parent's memory: it allocates nothing.  In
+ * that of a fork(2) locks may be held for ever by threads that are no more, the dynamic
+ * loader's too: it looks up nothing, once exec_begin() has run.
  */
 #include "preload/next.h"
 
@@ -20,6 +22,36 @@
 #include "base/log.h"
 #include "preload/program.h"
 #include "sync/thread.h"
+
+#define CALLS(call)                                                          \
+	call(execv) call(execve) call(execveat) call(execvp) call(execvpe)   \
+	call(fexecve) call(posix_spawn) call(posix_spawnp)
+
+#define DECLARE(name) __typeof__(&name) name##_;
+#define FIND(name) next.name##_ = (__typeof__(&name))dlsym(RTLD_NEXT, #name);
+
+static struct {
+	CALLS(DECLARE)
+} next;
+
+/* Before our constructor there are no other threads yet, as a rule. */
+static void find_all(void)
+{
+	if (!next.execv_) {
+		CALLS(FIND)
+	}
+}
+
+#define GO_ON(name, ...) (find_all(), next.name##_(__VA_ARGS__))
+
+void exec_begin(void)
+{
+	struct program p;
+
+	find_all();
+	/* What this calls is looked up, too, by wrappers of ours. */
+	program_inspect("/bin/sh", &p);
+}
 
 static bool keeps_library(char *const *environment)
 {
@@ -64,25 +96,25 @@ static void before_exec(const char *name, char *const *environment, bool on_path
 EXPORT int execve(const char *path, char *const argv[], char *const envp[])
 {
 	before_exec(path, envp, false);
-	return NEXT(execve)(path, argv, envp);
+	return GO_ON(execve, path, argv, envp);
 }
 
 EXPORT int execv(const char *path, char *const argv[])
 {
 	before_exec(path, environ, false);
-	return NEXT(execv)(path, argv);
+	return GO_ON(execv, path, argv);
 }
 
 EXPORT int execvp(const char *file, char *const argv[])
 {
 	before_exec(file, environ, true);
-	return NEXT(execvp)(file, argv);
+	return GO_ON(execvp, file, argv);
 }
 
 EXPORT int execvpe(const char *file, char *const argv[], char *const envp[])
 {
 	before_exec(file, envp, true);
-	return NEXT(execvpe)(file, argv, envp);
+	return GO_ON(execvpe, file, argv, envp);
 }
 
 EXPORT int fexecve(int fd, char *const argv[], char *const envp[])
@@ -91,21 +123,21 @@ EXPORT int fexecve(int fd, char *const argv[], char *const envp[])
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	before_exec(path, envp, false);
-	return NEXT(fexecve)(fd, argv, envp);
+	return GO_ON(fexecve, fd, argv, envp);
 }
 
 EXPORT int execveat(int dir, const char *path, char *const argv[], char *const envp[], int flags)
 {
 	if (*path == '/' || dir == AT_FDCWD)
 		before_exec(path, envp, false);
-	return NEXT(execveat)(dir, path, argv, envp, flags);
+	return GO_ON(execveat, dir, path, argv, envp, flags);
 }
 
 EXPORT int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
 		       const posix_spawnattr_t *attributes, char *const argv[], char *const envp[])
 {
 	before_exec(path, envp, false);
-	return NEXT(posix_spawn)(pid, path, actions, attributes, argv, envp);
+	return GO_ON(posix_spawn, pid, path, actions, attributes, argv, envp);
 }
 
 EXPORT int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
@@ -113,7 +145,7 @@ EXPORT int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_act
 			char *const envp[])
 {
 	before_exec(file, envp, true);
-	return NEXT(posix_spawnp)(pid, file, actions, attributes, argv, envp);
+	return GO_ON(posix_spawnp, pid, file, actions, attributes, argv, envp);
 }
 
 /* --- with the arguments in a list -------------------------------------------------- */

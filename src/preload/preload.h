@@ -8,6 +8,9 @@
 /* Our own code calls, or the process begins or ends: not the program's doing. */
 bool preload_is_off(void);
 
+/* Makes ready for calls that start programs, in children of whatever sort. */
+void exec_begin(void);
+
 /* Tells `umbra run`, if it asks, that the library is in. */
 void report_begin(void);
 

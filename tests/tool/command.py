@@ -16,6 +16,12 @@ def umbra(*args, **kwargs):
     return subprocess.run([str(UMBRA), *args], **kwargs)
 
 
+def is_sanitized():
+    """A sanitizer's runtime needs /proc, and must be the first of what is preloaded."""
+    preload = umbra('run', '--', 'sh', '-c', 'echo $LD_PRELOAD').stdout
+    return 'libasan' in preload or 'libtsan' in preload
+
+
 class WithFolder(unittest.TestCase):
     """A folder for a test's files, and a compiler."""
 

@@ -5,7 +5,7 @@ import json
 import os
 import unittest
 
-from command import BUILD, CLIENT, WithFolder, umbra
+from command import BUILD, CLIENT, WithFolder, is_sanitized, umbra
 
 
 class Log(WithFolder):
@@ -53,7 +53,7 @@ class Log(WithFolder):
                            'LD_PRELOAD': str(BUILD / 'libumbra-preload.so')}
             result = umbra('run', '--', self.program, env={**os.environ, 'UMBRA_MMU': 'shadow'})
             self.assertEqual((result.returncode, result.stderr), (0, ''))
-            if 'san' not in umbra('run', '--', 'sh', '-c', 'echo $LD_PRELOAD').stdout:
+            if not is_sanitized():
                 result = umbra('--version', env=environment)
                 self.assertEqual(result.returncode, 0)
                 self.assertIn(f'umbra: {variable}=wrong: ', result.stderr)

@@ -198,6 +198,22 @@ class Presence(WithFolder):
         self.assertEqual(result.returncode, 126)
         self.assertEqual(result.stderr.count('\n'), 1, result.stderr)
 
+    def test_a_program_that_gains_rights_is_refused(self):
+        if os.getuid():
+            self.skipTest('only root can make one for others')
+        folder = self.copy('copy')
+        program = self.compile('int main(void) { return 0; }')
+        os.chmod(self.path, 0o755)
+        self.assertEqual(self.run_copy(folder, program, user=65534).returncode, 0)
+        os.chmod(program, 0o4755)
+        result = self.run_copy(folder, program, user=65534)
+        if result.returncode == 0:
+            self.skipTest('the file system gives nobody rights')
+        self.assertEqual(result.returncode, 126)
+        self.assertIn('set-user-ID', result.stderr)
+        # Whose it is already gains nothing.
+        self.assertEqual(self.run_copy(folder, program).returncode, 0)
+
     def test_a_path_that_ld_preload_cannot_hold_is_linked_to(self):
         environment = {**os.environ, 'TMPDIR': str(self.path)}
         program = self.compile(CLIENT)
