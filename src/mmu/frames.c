@@ -69,39 +69,46 @@ struct frame *frames_make(struct frames *f, gfn_t gfn, int level)
 	return &node->frame[level_index(gfn, level)];
 }
 
-/* A walk over part of the tree. */
 struct visit {
-	gfn_t start, end;
 	frame_visit_fn fn;
 	void *ctx;
 };
 
-static unsigned int first_index(gfn_t base, uint64_t step, gfn_t start)
+static bool is_of_interest(const struct frame *frame, int level)
 {
-	return start <= base ? 0 : (unsigned int)((start - base) / step);
+	return !spte_list_is_empty(&frame->rmap) || (level == LEVEL_4K && frame->n_tables);
 }
 
-static bool visit_node(const struct visit *v, struct frame_node *node, int level, gfn_t base)
+/* False: the piece ends here, at r->at. */
+static bool visit_node(const struct visit *v, struct range *r, struct frame_node *node, int level,
+		       gfn_t base)
 {
 	uint64_t step = level_pages(level);
 
-	for (unsigned int i = first_index(base, step, v->start);
-	     i < ENTRIES_PER_TABLE && base + i * step < v->end; i++) {
-		if (!spte_list_is_empty(&node->frame[i].rmap) &&
-		    !v->fn(v->ctx, base + i * step, level, &node->frame[i]))
+	for (unsigned int i = range_first_index(r, base, step);
+	     i < ENTRIES_PER_TABLE && base + i * step < r->end; i++) {
+		struct frame *frame = &node->frame[i];
+
+		if (!r->left)
+			return false;
+		r->left--;
+		range_charge(r, spte_list_length(&frame->rmap));
+		if (is_of_interest(frame, level) && !v->fn(v->ctx, base + i * step, level, frame))
 			return false;
 		if (level > LEVEL_4K && node->child[i] &&
-		    !visit_node(v, node->child[i], level - 1, base + i * step))
+		    !visit_node(v, r, node->child[i], level - 1, base + i * step))
 			return false;
+		range_pass(r, base + (i + 1) * step);
 	}
 	return true;
 }
 
-void frames_visit(struct frames *f, gfn_t start, gfn_t end, frame_visit_fn visit, void *ctx)
+void frames_visit(struct frames *f, struct range *r, frame_visit_fn visit, void *ctx)
 {
-	struct visit v = { .start = start, .end = end, .fn = visit, .ctx = ctx };
+	struct visit v = { .fn = visit, .ctx = ctx };
 
-	visit_node(&v, f->root, ROOT_LEVEL, 0);
+	if (visit_node(&v, r, f->root, ROOT_LEVEL, 0))
+		r->at = r->end;
 }
 
 static bool is_empty(const struct frame_node *node, int level)
@@ -120,7 +127,7 @@ static void prune(struct frames *f, struct frame_node *node, int level, gfn_t ba
 
 	if (level == LEVEL_4K)
 		return;
-	for (unsigned int i = first_index(base, step, start);
+	for (unsigned int i = start <= base ? 0 : (unsigned int)((start - base) / step);
 	     i < ENTRIES_PER_TABLE && base + i * step < end; i++) {
 		if (!node->child[i])
 			continue;

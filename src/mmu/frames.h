@@ -10,6 +10,7 @@
 #ifndef MMU_FRAMES_H
 #define MMU_FRAMES_H
 
+#include "mmu/range.h"
 #include "mmu/spte_list.h"
 
 struct frame {
@@ -32,10 +33,11 @@ struct frame *frames_find(const struct frames *f, gfn_t gfn, int level);
 /* NULL: no memory. */
 struct frame *frames_make(struct frames *f, gfn_t gfn, int level) MUST_CHECK;
 
-/* Every frame of any level with a mapping that meets [start, end).  @visit may
- * change the rmap of the frame it is given; it says whether to go on. */
+/* Every frame of any level with a mapping, and of the lowest with a table, that meets a
+ * piece of @r.  @visit may change the rmap of the frame it is given; if it says not to go
+ * on, the piece ends before the frame. */
 typedef bool (*frame_visit_fn)(void *ctx, gfn_t gfn, int level, struct frame *frame);
-void frames_visit(struct frames *f, gfn_t start, gfn_t end, frame_visit_fn visit, void *ctx);
+void frames_visit(struct frames *f, struct range *r, frame_visit_fn visit, void *ctx);
 
 /* Gives back what of the tree is empty in [start, end). */
 void frames_prune(struct frames *f, gfn_t start, gfn_t end);

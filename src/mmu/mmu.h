@@ -12,6 +12,7 @@
 #include "mem/host.h"
 #include "mem/host_changes.h"
 #include "mem/slots.h"
+#include "mmu/range.h"
 #include "mmu/spte.h"
 #include "mmu/vcpu.h"
 #include "sync/lock.h"
@@ -54,18 +55,18 @@ struct mmu_ops {
 	/* 0 or -ENOMEM; destroy is called in either case. */
 	int (*init)(struct mmu *m);
 	void (*destroy)(struct mmu *m);
-	/* Drops every leaf that meets [start, end), with the MMU lock held for
+	/* Drops every leaf that meets a piece of @r, with the MMU lock held for
 	 * write; returns how many.  The caller records the debt. */
-	uint64_t (*zap_leafs)(struct mmu *m, gfn_t start, gfn_t end);
+	uint64_t (*zap_leafs)(struct mmu *m, struct range *r);
 	void (*zap_mmio)(struct mmu *m); /* likewise: every MMIO entry */
 	/* Takes the MMU lock: the slot [start, end) goes; flushes. */
 	void (*zap_slot)(struct mmu *m, gfn_t start, gfn_t end);
 	/* Take the MMU lock: for logging.  The caller flushes. */
 	void (*write_protect)(struct mmu *m, gfn_t start, gfn_t end, int first_level);
 	void (*write_protect_mask)(struct mmu *m, gfn_t first, uint64_t mask);
-	/* With the MMU lock held for write: was any leaf in [start, end) used
+	/* With the MMU lock held for write: was any leaf in a piece of @r used
 	 * since that was last cleared?  @clear: clears it. */
-	bool (*age)(struct mmu *m, gfn_t start, gfn_t end, bool clear);
+	bool (*age)(struct mmu *m, struct range *r, bool clear);
 };
 
 /* (c) constant after creation  (a) atomic  [l] lock for write, read under it */

@@ -4,15 +4,10 @@
 #include "base/trace.h"
 #include "mmu/flush.h"
 
-/* Faults elsewhere need the MMU lock too: it is not held for longer than it takes
- * to drop this many translations, and those of 1 GiB more. */
-#ifndef ZAPS_BEFORE_YIELD
-#define ZAPS_BEFORE_YIELD 4096
-#endif
-
 struct unmap {
 	struct mmu *mmu;
 	hva_t start, end;
+	struct range left;		/* of a slot; and of the piece for the next slot */
 	uint64_t n_zapped;		/* since the debt was last recorded */
 	bool any_zapped;
 };
@@ -43,15 +38,17 @@ static void unmap_slot(void *ctx, struct memslot *slot) NO_THREAD_SAFETY
 	hva_t start = MAX(u->start, slot->hva), end = MIN(u->end, memslot_hva_end(slot));
 	gfn_t first = slot->base_gfn + ((start - slot->hva) >> PAGE_SHIFT);
 	gfn_t last = slot->base_gfn + ((end - 1 - slot->hva) >> PAGE_SHIFT);
-	gfn_t next;
 
-	for (; first <= last; first = next) {
-		next = MIN(level_align(first, LEVEL_1G) + level_pages(LEVEL_1G), last + 1);
+	u->left.at = first;
+	u->left.end = last + 1;
+	for (;;) {
 		if (mutant(FLUSH_OVERWRITTEN))
 			u->n_zapped = 0;
-		u->n_zapped += u->mmu->ops->zap_leafs(u->mmu, first, next);
-		if (u->n_zapped >= ZAPS_BEFORE_YIELD)
-			yield_lock(u);
+		u->n_zapped += u->mmu->ops->zap_leafs(u->mmu, &u->left);
+		if (u->left.left)
+			return;
+		yield_lock(u);
+		range_more(&u->left);
 	}
 }
 
@@ -88,7 +85,9 @@ static void unmap(struct unmap *u)
 
 void mmu_withdraw(struct mmu *m, hva_t start, hva_t end)
 {
-	struct unmap u = { .mmu = m, .start = start, .end = end };
+	struct unmap u = {
+		.mmu = m, .start = start, .end = end, .left = range_make(0, 0),
+	};
 
 	mmu_count(m, mmu_notifier_invalidations);
 	/* Who has it may be waiting for memory, and its provider for this. */
@@ -158,18 +157,9 @@ bool mmu_invalidate_retry(const struct mmu *m, uint64_t seq, hva_t start, hva_t 
 struct ageing {
 	struct mmu *mmu;
 	hva_t start, end;
-	bool clear, young;
+	enum age how;
+	bool young, flush;
 };
-
-static void age_slot(void *ctx, struct memslot *slot) NO_THREAD_SAFETY
-{
-	struct ageing *a = ctx;
-	hva_t start = MAX(a->start, slot->hva), end = MIN(a->end, memslot_hva_end(slot));
-	gfn_t first = slot->base_gfn + ((start - slot->hva) >> PAGE_SHIFT);
-	gfn_t last = slot->base_gfn + ((end - 1 - slot->hva) >> PAGE_SHIFT);
-
-	a->young |= a->mmu->ops->age(a->mmu, first, last + 1, a->clear);
-}
 
 /*
  * AGE_LEAVES_DEBT.  TLBs keep what was cleared without a flush, and who clears it next
@@ -187,22 +177,45 @@ static bool has_age_debt(const struct mmu *m) REQUIRES(m->lock)
 	return rule(AGE_LEAVES_DEBT) && atomic64_load_acquire(&m->paid) < m->age_debt;
 }
 
-bool mmu_age(struct mmu *m, hva_t start, hva_t end, enum age how)
+/* YIELD_FLUSHES: each piece says what it owes. */
+static void age_piece(struct ageing *a, struct range *r)
 {
-	struct ageing a = { .mmu = m, .start = start, .end = end, .clear = how != AGE_TEST };
-	bool flush;
+	struct mmu *m = a->mmu;
+	bool young;
 
 	rwlock_wrlock(&m->lock);
+	young = m->ops->age(m, r, a->how != AGE_TEST);
+	a->young |= young;
+	if (a->how == AGE_CLEAR && a->young && (rule(YIELD_FLUSHES) || r->at >= r->end))
+		leave_age_debt(m);
+	if (a->how == AGE_CLEAR_FLUSH && (young || has_age_debt(m))) {
+		flush_owe(m);
+		a->flush = true;
+	}
+	rwlock_wrunlock(&m->lock);
+}
+
+/* In an RCU section: nobody who waits for its end has the MMU lock. */
+static void age_slot(void *ctx, struct memslot *slot)
+{
+	struct ageing *a = ctx;
+	hva_t start = MAX(a->start, slot->hva), end = MIN(a->end, memslot_hva_end(slot));
+	gfn_t first = slot->base_gfn + ((start - slot->hva) >> PAGE_SHIFT);
+	gfn_t last = slot->base_gfn + ((end - 1 - slot->hva) >> PAGE_SHIFT);
+	struct range r = range_make(first, last + 1);
+
+	while (range_more(&r) && (a->how != AGE_TEST || !a->young))
+		age_piece(a, &r);
+}
+
+bool mmu_age(struct mmu *m, hva_t start, hva_t end, enum age how)
+{
+	struct ageing a = { .mmu = m, .start = start, .end = end, .how = how };
+
 	rcu_read_begin();
 	slot_tree_visit_hva(slots_current(m->slots)->by_hva, start, end, age_slot, &a);
 	rcu_read_end();
-	if (a.young && how == AGE_CLEAR)
-		leave_age_debt(m);
-	flush = how == AGE_CLEAR_FLUSH && (a.young || has_age_debt(m));
-	if (flush)
-		flush_owe(m);
-	rwlock_wrunlock(&m->lock);
-	if (flush)
+	if (a.flush)
 		flush_settle(m);
 	return a.young;
 }

@@ -6,10 +6,6 @@
 #include "mmu/flush.h"
 #include "mmu/request.h"
 
-/* Faults need the MMU lock: it is given up after so many pages, or frames. */
-#define PAGES_BEFORE_YIELD 32u
-#define FRAMES_BEFORE_YIELD level_pages(LEVEL_1G)
-
 static int shadow_init(struct mmu *m)
 {
 	struct shadow *s = alloc_zeroed(m->alloc, sizeof(*s));
@@ -64,11 +60,20 @@ static bool zap_frame(void *ctx, gfn_t gfn UNUSED, int level UNUSED, struct fram
 	return true;
 }
 
-static uint64_t shadow_zap_leafs(struct mmu *m, gfn_t start, gfn_t end)
+static void visit_frames(struct mmu *m, struct range *r, frame_visit_fn fn, void *ctx)
+	REQUIRES(m->lock)
+{
+	uint64_t left = r->left;
+
+	frames_visit(&m->shadow->frames, r, fn, ctx);
+	mmu_visited(m, left - r->left);
+}
+
+static uint64_t shadow_zap_leafs(struct mmu *m, struct range *r)
 {
 	struct zap z = { .mmu = m };
 
-	frames_visit(&m->shadow->frames, start, end, zap_frame, &z);
+	visit_frames(m, r, zap_frame, &z);
 	mmu_count_n(m, VM_STAT_mmu_zapped, z.n);
 	return z.n;
 }
@@ -95,51 +100,94 @@ static void request_roots(struct mmu *m)
 	}
 }
 
-/*
- * All shadow pages become obsolete by one increment, then go in batches while faults
- * make new ones.  The oldest come first in the list, so those to go are at its head.
- */
-static void zap_obsolete(struct mmu *m) REQUIRES(m->lock)
+struct slot_zap {
+	struct zap zap;
+	bool tables;		/* the piece ended at a frame with guest tables: */
+	gfn_t gfn;
+	bool roots;		/* of these somebody has one as a root */
+};
+
+static bool zap_slot_frame(void *ctx, gfn_t gfn, int level, struct frame *frame)
 {
-	struct shadow *s = m->shadow;
+	struct slot_zap *z = ctx;
 
-	for (unsigned int n = 1; !cds_list_empty(&s->active); n++) {
-		struct shadow_page *sp = cds_list_first_entry(&s->active, struct shadow_page,
-							      node);
+	zap_frame(&z->zap, gfn, level, frame);
+	z->tables = level == LEVEL_4K && frame->n_tables;
+	z->gfn = gfn;
+	/* The tree changes when their shadow goes. */
+	return !z->tables;
+}
 
-		if (!shadow_is_obsolete(s, sp))
-			return;
+/* What is made of the guest's tables in the frame. */
+static void zap_tables(struct mmu *m, struct slot_zap *z, struct range *r) REQUIRES(m->lock)
+{
+	struct shadow_page *sp;
+
+	while (r->left && (sp = shadow_next_of(m, z->gfn, NULL))) {
+		z->roots |= sp->n_roots != 0;
+		range_charge(r, 2 * ENTRIES_PER_TABLE + spte_list_length(&sp->parents));
 		shadow_zap(m, sp);
-		if (n % PAGES_BEFORE_YIELD == 0) {
-			/* YIELD_FLUSHES: each zap has recorded its debt. */
-			rwlock_wrunlock(&m->lock);
-			rwlock_wrlock(&m->lock);
+	}
+}
+
+static void zap_slot_piece(struct mmu *m, struct slot_zap *z, struct range *r) REQUIRES(m->lock)
+{
+	gfn_t from = r->at;
+
+	do {
+		z->tables = false;
+		visit_frames(m, r, zap_slot_frame, z);
+		if (z->tables)
+			zap_tables(m, z, r);
+	} while (z->tables && r->left);
+	frames_prune(&m->shadow->frames, from, MIN(r->at + 1, r->end));
+}
+
+/*
+ * Only what is of the slot: the translations of its frames, and the shadow of guest tables
+ * in it.  A fault on its way that has read such a table finds no page of it, or one that
+ * was made later than it has read (RECHECK_GPTE_UNDER_PROTECTION).  The slot is invalid, so
+ * nothing more is read from it; what is made behind the piece stays empty.
+ */
+static void zap_slot_in_pieces(struct mmu *m, gfn_t start, gfn_t end)
+{
+	struct slot_zap z = { .zap = { .mmu = m } };
+	struct range r = range_make(start, end);
+
+	/* Nobody makes a vCPU or takes one away meanwhile: slots_lock is held. */
+	while (range_more(&r)) {
+		rwlock_wrlock(&m->lock);
+		z.roots = false;
+		zap_slot_piece(m, &z, &r);
+		/* The host takes a page of this piece: it finds nothing, and the debt. */
+		if (z.zap.n && (rule(YIELD_FLUSHES) || r.at >= r.end)) {
+			flush_owe(m);
+			z.zap.n = 0;
 		}
+		/* INVALID_THEN_REQUEST: who comes to the lock after this finds its root
+		 * obsolete, with or without having seen the request. */
+		if (z.roots && rule(INVALID_THEN_REQUEST))
+			request_roots(m);
+		rwlock_wrunlock(&m->lock);
 	}
 }
 
 static void shadow_zap_slot(struct mmu *m, gfn_t start, gfn_t end)
 {
-	struct shadow *s = m->shadow;
-	struct zap all = { .mmu = m };
+	bool more;
 
-	/* Nobody makes a vCPU or takes one away meanwhile: slots_lock is held. */
+	zap_slot_in_pieces(m, start, end);
+	/* UNLINK_FLUSH_FREE; and no TLB has the slot any more, nor a walk a pointer to a
+	 * guest table in it. */
 	rwlock_wrlock(&m->lock);
-	atomic64_fetch_add(&s->generation, 1);
-	/* INVALID_THEN_REQUEST: who comes to the lock after this finds its roots
-	 * obsolete, with or without having seen the request. */
-	if (rule(INVALID_THEN_REQUEST))
-		request_roots(m);
-	/* By frames first: to look for each entry of a page in the list of a frame that
-	 * a whole address space maps would take the square of its length. */
-	frames_visit(&s->frames, 0, ~0ull, zap_frame, &all);
-	zap_obsolete(m);
-	/* UNLINK_FLUSH_FREE; and no TLB has the slot any more. */
 	flush_owe(m);
-	flush_settle(m);
-	shadow_reap(m, false);
-	frames_prune(&s->frames, start, end);
 	rwlock_wrunlock(&m->lock);
+	flush_settle(m);
+	do {
+		rwlock_wrlock(&m->lock);
+		more = shadow_reap(m, false);
+		rwlock_wrunlock(&m->lock);
+	} while (more);
 }
 
 /* --- the dirty log ------------------------------------------------------------ */
@@ -189,12 +237,14 @@ static void note_protected(struct mmu *m, uint64_t n) REQUIRES(m->lock)
 
 static void shadow_write_protect(struct mmu *m, gfn_t start, gfn_t end, int first_level)
 {
-	for (gfn_t next; start < end; start = next) {
+	struct range r = range_make(start, end);
+
+	while (range_more(&r)) {
 		struct protect p = { .first_level = first_level };
 
-		next = MIN(end, start + FRAMES_BEFORE_YIELD);
 		rwlock_wrlock(&m->lock);
-		frames_visit(&m->shadow->frames, start, next, protect_frame, &p);
+		visit_frames(m, &r, protect_frame, &p);
+		/* YIELD_FLUSHES. */
 		note_protected(m, p.n);
 		rwlock_wrunlock(&m->lock);
 	}
@@ -250,14 +300,14 @@ static bool age_frame(void *ctx, gfn_t gfn UNUSED, int level UNUSED, struct fram
 
 		a->young |= a->clear ? clear_accessed(slot, spte) : !!(spte.raw & SPTE_A);
 	}
-	return a->clear || !a->young;
+	return true;
 }
 
-static bool shadow_age(struct mmu *m, gfn_t start, gfn_t end, bool clear)
+static bool shadow_age(struct mmu *m, struct range *r, bool clear)
 {
 	struct ageing a = { .clear = clear };
 
-	frames_visit(&m->shadow->frames, start, end, age_frame, &a);
+	visit_frames(m, r, age_frame, &a);
 	return a.young;
 }
 

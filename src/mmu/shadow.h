@@ -79,7 +79,6 @@ struct shadow_page {
 	struct shadow_page *next;	/* [l] in its hash bucket */
 	struct cds_list_head node;	/* [l] of shadow->active, oldest first */
 	struct spte_list parents;	/* [l] the links to it */
-	uint64_t generation;		/* (c) obsolete if not the current one */
 	uint64_t changed;		/* [l] gpt_seq when readings last became void */
 	uint32_t n_roots;		/* [l] vCPUs that hold it as a root */
 	uint32_t n_writes;		/* [l] tracked writes since it was last used */
@@ -101,7 +100,6 @@ struct shadow {
 	uint64_t n_used;		/* [l] in active */
 	uint64_t n_pinned;		/* [l] of these, somebody's root */
 	uint64_t write_debt;		/* [l] `owed` once a writable leaf was last dropped */
-	struct atomic64 generation;	/* (a) of pages made now; written under the lock */
 	struct atomic64 gpt_seq;	/* (a) written under the lock */
 };
 
@@ -152,7 +150,7 @@ static inline struct rights shadow_rights(uint32_t access, unsigned int key)
 
 /* --- shadow_page.c: the pages themselves ------------------------------------- */
 
-/* NULL if there is none, or only one of an older generation. */
+/* NULL if there is none. */
 struct shadow_page *shadow_find(struct mmu *m, gfn_t gfn, union shadow_role role)
 	REQUIRES(m->lock);
 /* Any of @gfn's indirect pages after @after (NULL: the first). */
@@ -188,17 +186,17 @@ void shadow_changed(struct mmu *m, struct shadow_page *sp) REQUIRES(m->lock);
 
 /* Takes the page away; it is freed when no TLB and no vCPU can use it any more. */
 void shadow_zap(struct mmu *m, struct shadow_page *sp) REQUIRES(m->lock);
-/* Frees what a flush has passed, so many at a time; if @flush, all has been passed. */
-void shadow_reap(struct mmu *m, bool flush) REQUIRES(m->lock);
+/* Frees what a flush has passed, so many at a time; if @flush, all has been passed.
+ * True: there is more of it. */
+bool shadow_reap(struct mmu *m, bool flush) REQUIRES(m->lock);
 void shadow_pin(struct mmu *m, struct shadow_page *sp) REQUIRES(m->lock);
 void shadow_unpin(struct mmu *m, struct shadow_page *sp) REQUIRES(m->lock);
 /* Zaps some of the oldest if @n more do not fit.  True: there are still too many. */
 bool shadow_make_room(struct mmu *m, unsigned int n) REQUIRES(m->lock);
 
-static inline bool shadow_is_obsolete(const struct shadow *s, const struct shadow_page *sp)
+static inline bool shadow_is_obsolete(const struct shadow_page *sp)
 {
-	return sp->generation != atomic64_load_acquire(&s->generation) ||
-	       atomic32_load_acquire(&sp->zapped);
+	return atomic32_load_acquire(&sp->zapped);
 }
 
 /*

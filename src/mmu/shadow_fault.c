@@ -286,7 +286,7 @@ static enum fault_verdict find_place(struct mmu_vcpu *v, struct shadow_fault *sf
 	struct shadow_page *sp = shadow_root_for(v, sf->walk.gva);
 	enum fault_verdict verdict = FAULT_FIXED;
 
-	if (!sp || (shadow_is_obsolete(v->mmu->shadow, sp) && rule(STALE_ROOT_RETRY))) {
+	if (!sp || (shadow_is_obsolete(sp) && rule(STALE_ROOT_RETRY))) {
 		v->roots_loaded = false;
 		return FAULT_RETRY;
 	}

@@ -28,8 +28,7 @@ struct shadow_page *shadow_find(struct mmu *m, gfn_t gfn, union shadow_role role
 	uint64_t n = 0;
 
 	/* ROLE_IS_PART_OF_KEY: all of it. */
-	while (sp && (sp->gfn != gfn || shadow_is_obsolete(s, sp) ||
-		      !shadow_has_role(sp, role))) {
+	while (sp && (sp->gfn != gfn || !shadow_has_role(sp, role))) {
 		sp = sp->next;
 		n++;
 	}
@@ -252,7 +251,6 @@ static struct shadow_page *alloc_page(struct mmu *m, gfn_t gfn, union shadow_rol
 	sp->gfn = gfn;
 	sp->role = role;
 	sp->table.level = (int)role.level;
-	sp->generation = atomic64_load_relaxed(&s->generation);
 	return sp;
 }
 
@@ -317,22 +315,27 @@ void shadow_zap(struct mmu *m, struct shadow_page *sp)
 		bury(s, sp);
 }
 
-void shadow_reap(struct mmu *m, bool flush)
+static bool may_be_freed(const struct mmu *m, const struct shadow_page *sp)
+{
+	return sp && (!rule(UNLINK_FLUSH_FREE) || atomic64_load_acquire(&m->paid) >= sp->debt);
+}
+
+bool shadow_reap(struct mmu *m, bool flush)
 {
 	struct shadow *s = m->shadow;
-	struct shadow_page *sp;
 
 	if ((flush || s->n_dead > MAX_DEAD) && rule(UNLINK_FLUSH_FREE))
 		flush_settle(m);
-	for (unsigned int n = 0; n < MAX_REAPED && (sp = s->dead_first); n++) {
-		if (rule(UNLINK_FLUSH_FREE) && atomic64_load_acquire(&m->paid) < sp->debt)
-			return;
+	for (unsigned int n = 0; n < MAX_REAPED && may_be_freed(m, s->dead_first); n++) {
+		struct shadow_page *sp = s->dead_first;
+
 		s->dead_first = sp->next;
 		if (!s->dead_first)
 			s->dead_last = &s->dead_first;
 		s->n_dead--;
 		free_page(m, sp);
 	}
+	return may_be_freed(m, s->dead_first);
 }
 
 void shadow_pin(struct mmu *m, struct shadow_page *sp)

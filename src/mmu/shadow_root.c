@@ -65,10 +65,10 @@ static void drop_invisible(const struct mmu *m, struct wanted *w)
 	rcu_read_end();
 }
 
-static bool is_usable(const struct mmu *m, const struct shadow_roots *r)
+static bool is_usable(const struct shadow_roots *r)
 {
 	for (unsigned int i = 0; i < 4; i++)
-		if (r->page[i] && shadow_is_obsolete(m->shadow, r->page[i]))
+		if (r->page[i] && shadow_is_obsolete(r->page[i]))
 			return false;
 	return r->role;
 }
@@ -105,7 +105,7 @@ void shadow_drop_roots(struct mmu_vcpu *v, bool all)
 
 	rwlock_wrlock(&m->lock);
 	for (unsigned int i = 0; i < SHADOW_CACHED_ROOTS; i++) {
-		if (!v->roots[i].role || (!all && is_usable(m, &v->roots[i])))
+		if (!v->roots[i].role || (!all && is_usable(&v->roots[i])))
 			continue;
 		release(m, &v->roots[i]);
 		if (i == v->root)
@@ -121,7 +121,7 @@ static unsigned int find_cached(const struct mmu_vcpu *v, const struct wanted *w
 	unsigned int i = 0;
 
 	while (i < SHADOW_CACHED_ROOTS &&
-	       !(is_wanted(&v->roots[i], w) && is_usable(v->mmu, &v->roots[i])))
+	       !(is_wanted(&v->roots[i], w) && is_usable(&v->roots[i])))
 		i++;
 	return i;
 }

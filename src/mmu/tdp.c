@@ -188,21 +188,17 @@ static bool protect_leaf(struct spte_slot *slot, spte_t spte)
 	return false;
 }
 
-static uint64_t protect_range(struct table *t, gfn_t base, gfn_t start, gfn_t end, int first_level)
+struct protect {
+	int first_level;
+	uint64_t n;
+};
+
+static bool protect_entry(void *ctx, const struct tdp_place *at)
 {
-	uint64_t step = level_pages(t->level), n = 0;
+	struct protect *p = ctx;
 
-	for (unsigned int i = tdp_first_index(base, step, start);
-	     i < ENTRIES_PER_TABLE && base + i * step < end; i++) {
-		spte_t spte = sptep_read(&t->spte[i]);
-
-		if (!spte_is_link(spte))
-			n += protect_leaf(&t->spte[i], spte);
-		else if (t->level > first_level)
-			n += protect_range(spte_link(spte), base + i * step, start, end,
-					   first_level);
-	}
-	return n;
+	p->n += protect_leaf(at->slot, at->spte);
+	return at->level > p->first_level;
 }
 
 static void note_protected(struct mmu *m, uint64_t n) REQUIRES_SHARED(m->lock)
@@ -215,9 +211,17 @@ static void note_protected(struct mmu *m, uint64_t n) REQUIRES_SHARED(m->lock)
 
 static void tdp_write_protect(struct mmu *m, gfn_t start, gfn_t end, int first_level)
 {
-	rwlock_rdlock(&m->lock);
-	note_protected(m, protect_range(m->root, 0, start, end, first_level));
-	rwlock_rdunlock(&m->lock);
+	struct range r = range_make(start, end);
+
+	while (range_more(&r)) {
+		struct protect p = { .first_level = first_level };
+
+		rwlock_rdlock(&m->lock);
+		tdp_visit(m, &r, &(struct tdp_visitor){ .fn = protect_entry, .ctx = &p });
+		/* YIELD_FLUSHES. */
+		note_protected(m, p.n);
+		rwlock_rdunlock(&m->lock);
+	}
 }
 
 static uint64_t protect_mask(struct mmu *m, gfn_t first, uint64_t mask) REQUIRES_SHARED(m->lock)
@@ -293,28 +297,27 @@ static bool clear_accessed(struct spte_slot *slot, spte_t spte)
 	return false;
 }
 
-static bool age(struct table *t, gfn_t base, gfn_t start, gfn_t end, bool clear)
+struct ageing {
+	bool clear, young;
+};
+
+static bool age_entry(void *ctx, const struct tdp_place *at)
 {
-	uint64_t step = level_pages(t->level);
-	bool young = false;
+	struct ageing *a = ctx;
 
-	for (unsigned int i = tdp_first_index(base, step, start);
-	     i < ENTRIES_PER_TABLE && base + i * step < end; i++) {
-		spte_t spte = sptep_read(&t->spte[i]);
-
-		if (spte_is_link(spte))
-			young |= age(spte_link(spte), base + i * step, start, end, clear);
-		else if (clear)
-			young |= clear_accessed(&t->spte[i], spte);
-		else
-			young |= spte_is_leaf(spte) && (spte.raw & SPTE_A);
-	}
-	return young;
+	if (a->clear)
+		a->young |= clear_accessed(at->slot, at->spte);
+	else
+		a->young |= spte_is_leaf(at->spte) && (at->spte.raw & SPTE_A);
+	return true;
 }
 
-static bool tdp_age(struct mmu *m, gfn_t start, gfn_t end, bool clear)
+static bool tdp_age(struct mmu *m, struct range *r, bool clear)
 {
-	return age(m->root, 0, start, end, clear);
+	struct ageing a = { .clear = clear };
+
+	tdp_visit(m, r, &(struct tdp_visitor){ .fn = age_entry, .ctx = &a });
+	return a.young;
 }
 
 const struct mmu_ops tdp_ops = {

@@ -67,9 +67,9 @@ void tdp_map_mmio(struct mmu *m, gfn_t gfn, uint64_t generation) REQUIRES_SHARED
 /* The highest level at which a fault on @gfn could map.  RCU section. */
 int tdp_max_level(const struct mmu *m, gfn_t gfn);
 
-/* Drops every leaf that meets [start, end); returns how many.  The tables stay.
+/* Drops every leaf that meets a piece of @r; returns how many.  The tables stay.
  * The caller owes the flush. */
-uint64_t tdp_zap_leafs(struct mmu *m, gfn_t start, gfn_t end) REQUIRES(m->lock);
+uint64_t tdp_zap_leafs(struct mmu *m, struct range *r) REQUIRES(m->lock);
 
 /* Drops every MMIO entry. */
 void tdp_zap_mmio(struct mmu *m) REQUIRES(m->lock);

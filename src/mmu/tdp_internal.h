@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* mmu/tdp_internal.h - shared by tdp.c and tdp_zap.c only. */
+/* mmu/tdp_internal.h - shared by tdp*.c only. */
 #ifndef MMU_TDP_INTERNAL_H
 #define MMU_TDP_INTERNAL_H
 
@@ -8,10 +8,23 @@
 struct table *tdp_new_table(struct mmu *m, int level);
 void tdp_free_table(struct mmu *m, struct table *t);
 
-/* Where a walk of the range from @start begins in a table that starts at @base. */
-static inline unsigned int tdp_first_index(gfn_t base, uint64_t step, gfn_t start)
-{
-	return start <= base ? 0 : (unsigned int)((start - base) / step);
-}
+/* An entry that is not empty. */
+struct tdp_place {
+	struct spte_slot *slot;
+	spte_t spte;
+	gfn_t gfn;		/* its first frame */
+	int level;
+};
+
+struct tdp_visitor {
+	/* Of each; a link is followed if it says so. */
+	bool (*fn)(void *ctx, const struct tdp_place *p);
+	/* Of a link that was followed, when all below it is done; or NULL. */
+	void (*after)(void *ctx, const struct tdp_place *p);
+	void *ctx;
+};
+
+/* One piece of @r.  Under the MMU lock. */
+void tdp_visit(struct mmu *m, struct range *r, const struct tdp_visitor *v);
 
 #endif

@@ -14,32 +14,33 @@
 #include "mmu/tdp_internal.h"
 #include "sync/rcu.h"
 
-static uint64_t zap_leafs(struct mmu *m, struct table *t, gfn_t base, gfn_t start, gfn_t end)
+struct zap {
+	struct mmu *mmu;
+	uint64_t n;
+};
+
+static bool zap_entry(void *ctx, const struct tdp_place *at)
 {
-	uint64_t step = level_pages(t->level), n = 0;
+	struct zap *z = ctx;
+	spte_t old;
 
-	for (unsigned int i = tdp_first_index(base, step, start);
-	     i < ENTRIES_PER_TABLE && base + i * step < end; i++) {
-		spte_t spte = sptep_read(&t->spte[i]);
-
-		if (spte_is_link(spte)) {
-			n += zap_leafs(m, spte_link(spte), base + i * step, start, end);
-		} else if (spte_is_leaf(spte)) {
-			spte = sptep_xchg(&t->spte[i], NO_SPTE);
-			mmu_count_leafs(m, t->level, -1);
-			trace_spte_changed(base + i * step, t->level, spte.raw, 0);
-			n++;
-		}
-	}
-	return n;
+	if (!spte_is_leaf(at->spte))
+		return true;
+	old = sptep_xchg(at->slot, NO_SPTE);
+	mmu_count_leafs(z->mmu, at->level, -1);
+	trace_spte_changed(at->gfn, at->level, old.raw, 0);
+	(void)old;
+	z->n++;
+	return false;
 }
 
-uint64_t tdp_zap_leafs(struct mmu *m, gfn_t start, gfn_t end)
+uint64_t tdp_zap_leafs(struct mmu *m, struct range *r)
 {
-	uint64_t n = zap_leafs(m, m->root, 0, start, end);
+	struct zap z = { .mmu = m };
 
-	mmu_count_n(m, VM_STAT_mmu_zapped, n);
-	return n;
+	tdp_visit(m, r, &(struct tdp_visitor){ .fn = zap_entry, .ctx = &z });
+	mmu_count_n(m, VM_STAT_mmu_zapped, z.n);
+	return z.n;
 }
 
 static void zap_mmio(struct table *t)
@@ -61,6 +62,10 @@ void tdp_zap_mmio(struct mmu *m)
 
 /* Unlinked tables, and what was in them. */
 struct frozen {
+	struct mmu *mmu;
+	gfn_t start, end;
+	struct range left;
+	bool owes;		/* since the debt was last recorded */
 	struct table *dead;
 	uint64_t n_leafs;
 };
@@ -82,69 +87,86 @@ static void collect_dead(struct mmu *m, struct frozen *f, struct table *t)
 	f->dead = t;
 }
 
-static void freeze(struct mmu *m, struct frozen *f, struct table *t, unsigned int i)
+static void freeze(struct frozen *f, const struct tdp_place *at)
 {
-	spte_t old = sptep_xchg(&t->spte[i], FROZEN_SPTE);
+	spte_t old = sptep_xchg(at->slot, FROZEN_SPTE);
 
+	f->owes = true;
 	if (spte_is_link(old)) {
-		collect_dead(m, f, spte_link(old));
+		range_charge(&f->left, ENTRIES_PER_TABLE);
+		collect_dead(f->mmu, f, spte_link(old));
 	} else if (spte_is_leaf(old)) {
-		mmu_count_leafs(m, t->level, -1);
+		mmu_count_leafs(f->mmu, at->level, -1);
 		f->n_leafs++;
 	}
 }
 
-static bool is_within(gfn_t first, uint64_t pages, gfn_t start, gfn_t end)
+static bool is_within(const struct frozen *f, const struct tdp_place *at)
 {
-	return first >= start && first + pages <= end;
+	return at->gfn >= f->start && at->gfn + level_pages(at->level) <= f->end;
 }
 
-/* The first pass. */
-static void freeze_range(struct mmu *m, struct frozen *f, struct table *t, gfn_t base, gfn_t start,
-			 gfn_t end)
+/* The first pass: a table at a time, so that the piece is not longer than it may be. */
+static bool freeze_entry(void *ctx, const struct tdp_place *at)
 {
-	uint64_t step = level_pages(t->level);
+	struct frozen *f = ctx;
 
-	for (unsigned int i = tdp_first_index(base, step, start);
-	     i < ENTRIES_PER_TABLE && base + i * step < end; i++) {
-		spte_t spte = sptep_read(&t->spte[i]);
+	if (!is_within(f, at) || (spte_is_link(at->spte) && at->level > LEVEL_2M))
+		return true;
+	freeze(f, at);
+	return false;
+}
 
-		if (spte_kind(spte) == SPTE_NONE)
-			continue;
-		if (is_within(base + i * step, step, start, end))
-			freeze(m, f, t, i);
-		else if (spte_is_link(spte))
-			freeze_range(m, f, spte_link(spte), base + i * step, start, end);
-	}
+/* All below it is frozen. */
+static void freeze_after(void *ctx, const struct tdp_place *at)
+{
+	if (is_within(ctx, at))
+		freeze(ctx, at);
 }
 
 /* The second: what is frozen in the range, the first pass has frozen. */
-static void thaw_range(struct table *t, gfn_t base, gfn_t start, gfn_t end)
+static bool thaw_entry(void *ctx UNUSED, const struct tdp_place *at)
 {
-	uint64_t step = level_pages(t->level);
+	if (spte_kind(at->spte) == SPTE_FROZEN)
+		sptep_set(at->slot, NO_SPTE);
+	return true;
+}
 
-	for (unsigned int i = tdp_first_index(base, step, start);
-	     i < ENTRIES_PER_TABLE && base + i * step < end; i++) {
-		spte_t spte = sptep_read(&t->spte[i]);
+static void freeze_all(struct frozen *f)
+{
+	const struct tdp_visitor v = { freeze_entry, freeze_after, f };
+	struct mmu *m = f->mmu;
 
-		if (spte_kind(spte) == SPTE_FROZEN)
-			sptep_set(&t->spte[i], NO_SPTE);
-		else if (spte_is_link(spte))
-			thaw_range(spte_link(spte), base + i * step, start, end);
+	while (range_more(&f->left)) {
+		rwlock_rdlock(&m->lock);
+		tdp_visit(m, &f->left, &v);
+		/* The host takes a page of this piece: it finds it frozen, and the debt. */
+		if (f->owes && (rule(YIELD_FLUSHES) || f->left.at >= f->end)) {
+			flush_owe(m);
+			f->owes = false;
+		}
+		rwlock_rdunlock(&m->lock);
+	}
+}
+
+static void thaw_all(struct mmu *m, gfn_t start, gfn_t end)
+{
+	const struct tdp_visitor v = { .fn = thaw_entry };
+	struct range r = range_make(start, end);
+
+	while (range_more(&r)) {
+		rwlock_rdlock(&m->lock);
+		tdp_visit(m, &r, &v);
+		rwlock_rdunlock(&m->lock);
 	}
 }
 
 void tdp_zap_slot(struct mmu *m, gfn_t start, gfn_t end)
 {
-	struct frozen f = { 0 };
+	struct frozen f = { .mmu = m, .start = start, .end = end, .left = range_make(start, end) };
 	struct table *next;
 
-	rwlock_rdlock(&m->lock);
-	freeze_range(m, &f, m->root, 0, start, end);
-	if (f.n_leafs || f.dead)
-		flush_owe(m);
-	rwlock_rdunlock(&m->lock);
-
+	freeze_all(&f);
 	/*
 	 * A vCPU in guest mode may be using what was frozen, in its TLB or on a
 	 * walk; after this, none is.
@@ -152,9 +174,7 @@ void tdp_zap_slot(struct mmu *m, gfn_t start, gfn_t end)
 	if (rule(UNLINK_FLUSH_FREE))
 		flush_settle(m);
 
-	rwlock_rdlock(&m->lock);
-	thaw_range(m->root, 0, start, end);
-	rwlock_rdunlock(&m->lock);
+	thaw_all(m, start, end);
 
 	if (f.dead && rule(WALKER_ANNOUNCE))
 		rcu_synchronize();

@@ -62,10 +62,12 @@ static inline void protect_mask(struct test_vm *vm, gfn_t first, uint64_t mask)
 
 static inline uint64_t zap(struct test_vm *vm, gfn_t start, gfn_t end)
 {
-	uint64_t n;
+	struct range r = range_make(start, end);
+	uint64_t n = 0;
 
 	rwlock_wrlock(&vm->mmu.lock);
-	n = tdp_zap_leafs(&vm->mmu, start, end);
+	while (range_more(&r))
+		n += tdp_zap_leafs(&vm->mmu, &r);
 	rwlock_wrunlock(&vm->mmu.lock);
 	return n;
 }

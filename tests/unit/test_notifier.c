@@ -172,7 +172,7 @@ static void a_large_one_lets_others_in_and_has_said_what_it_owes(void **state UN
 	hook_clear(HOOK_WRLOCK);
 	mmu_invalidate_end(&inv);
 	assert_int_equal(y.n_locks, 2);
-	assert_int_equal(y.still_mapped, 0);
+	assert_true(y.still_mapped < n);
 	assert_true(y.owed > owed);
 	assert_int_equal(atomic64_load_relaxed(&vm->mmu.paid),
 			 atomic64_load_relaxed(&vm->mmu.owed));
@@ -295,7 +295,7 @@ static void a_debt_of_somebody_else_is_paid_before_begin_returns(void **state)
 	assert_int_equal(mmu_translate(v, BYTES(3), ACCESS_READ, &result), MMU_OK);
 	guest_leave(v);
 	rwlock_wrlock(&vm->mmu.lock);
-	assert_int_equal(tdp_zap_leafs(&vm->mmu, 3, 4), 1);
+	assert_int_equal(tdp_zap_leafs(&vm->mmu, &(struct range){ 3, 4, ~0ull }), 1);
 	flush_owe(&vm->mmu);
 	rwlock_wrunlock(&vm->mmu.lock);
 

@@ -240,8 +240,8 @@ static void reload_after_a_slot_went(void)
 {
 	map_in_4_levels();
 	assert_page(v0, a_page, ACCESS_WRITE, 5);
-	vm_slot(vm, 1, HOLE, 0, 1, 0);
-	assert_int_equal(set_slot(&vm->slots, 1, 0, 0, 0, 0), 0);
+	assert_int_equal(set_slot(&vm->slots, 0, 0, 0, 0, 0), 0);
+	vm_slot(vm, 0, 0, 0, N_PAGES, 0);
 }
 
 static void roots_after_all_have_become_obsolete(void **state UNUSED)

@@ -6,7 +6,8 @@
 #include "shadow_fixture.h"
 
 #include <stdlib.h>
-#include <string.h>
+
+#include "mmu/notifier.h"
 
 /* A few tables, and the longest list. */
 #define BOUND (16 * ENTRIES_PER_TABLE + 4 * SHADOW_LIST_MAX)
@@ -323,6 +324,107 @@ static void a_fault_is_not_the_one_to_enforce_a_limit(void **state UNUSED)
 	assert_valid();
 }
 
+/* --- memory ---------------------------------------------------------------------- */
+
+/* A piece is a batch, and the longest that its last entry may be. */
+#define PIECE (ENTRIES_BEFORE_YIELD + 8 * ENTRIES_PER_TABLE)
+#define BIG_PAGES (16 * 1024u)
+#define BIG_GFN (1u << 18)
+
+/* A machine with much memory, all of it mapped, in a slot of its own; and a slot of one
+ * page. */
+static void map_much(enum mmu_mode mode)
+{
+	vm_free(vm);
+	vm_mode = mode;
+	vm = vm_make_sim(2, N_PAGES + BIG_PAGES);
+	v0 = &vm->vcpu[0];
+	v1 = &vm->vcpu[1];
+	shadow = vm->mmu.shadow;
+	vm_slot(vm, 0, 0, 0, N_PAGES, 0);
+	vm_slot(vm, 1, PAGES(BIG_GFN), N_PAGES, BIG_PAGES, 0);
+	mmu_set_page_limit(&vm->mmu, 2000);
+	paging(GUEST_4LEVEL);
+	for (unsigned int i = 0; i < BIG_PAGES; i++) {
+		map(PAGES(BIG_GFN + i), 1, PAGES(BIG_GFN + i) | DONE);
+		assert_page(v0, PAGES(BIG_GFN + i), ACCESS_WRITE, N_PAGES + i);
+	}
+	vm_slot(vm, 2, HOLE, 0, 1, 0);
+	map(0x10000000000, 1, HOLE | DONE);
+	assert_page(v0, 0x10000000000, ACCESS_READ, 0);
+}
+
+static void set_big(uint64_t pages, uint32_t flags)
+{
+	assert_int_equal(set_slot(&vm->slots, 1, PAGES(BIG_GFN), pages,
+				  (uintptr_t)vm->memory + PAGES(N_PAGES), flags), 0);
+}
+
+static uint64_t visited(void)
+{
+	return vm_stat(vm, VM_STAT_mmu_visited);
+}
+
+static void use_much(enum mmu_mode mode)
+{
+	hva_t hva;
+	struct invalidation inv;
+	uint64_t before;
+
+	map_much(mode);
+	hva = (uintptr_t)vm->memory + PAGES(N_PAGES);
+
+	/* What is elsewhere does not matter. */
+	before = visited();
+	assert_int_equal(set_slot(&vm->slots, 2, 0, 0, 0, 0), 0);
+	assert_true(visited() - before <= PIECE);
+	assert_true(vm_stat(vm, VM_STAT_pages_4k) >= BIG_PAGES);
+
+	/* All else is for each page, and lets others in. */
+	work_watch(vm);
+	set_big(BIG_PAGES, KVM_MEM_LOG_DIRTY_PAGES);
+	assert_true(visited() - before > BIG_PAGES);
+	assert_true(work_most() <= PIECE);
+	work_watch(vm);
+	assert_true(mmu_age(&vm->mmu, hva, hva + PAGES(BIG_PAGES), AGE_CLEAR));
+	assert_true(work_most() <= PIECE);
+	work_watch(vm);
+	assert_false(mmu_age(&vm->mmu, hva, hva + PAGES(BIG_PAGES), AGE_TEST));
+	assert_true(work_most() <= PIECE);
+	work_watch(vm);
+	mmu_invalidate_begin(&vm->mmu, hva, hva + PAGES(BIG_PAGES / 2), &inv);
+	mmu_invalidate_end(&inv);
+	assert_true(work_most() <= PIECE);
+	work_watch(vm);
+	set_big(0, 0);
+	assert_true(work_most() <= PIECE);
+	assert_true(vm_stat(vm, VM_STAT_pages_4k) < N_PAGES);
+	assert_valid();
+}
+
+static void nothing_holds_the_lock_for_all_of_the_memory(void **state UNUSED)
+{
+	use_much(MMU_SHADOW);
+}
+
+static void nothing_holds_the_lock_for_all_of_the_memory_directly(void **state UNUSED)
+{
+	use_much(MMU_TDP);
+}
+
+/* A slot full of guest tables goes. */
+static void tables_go_with_their_slot_a_few_at_a_time(void **state UNUSED)
+{
+	paging(GUEST_4LEVEL);
+	mmu_set_page_limit(&vm->mmu, 2000);
+	use_tables(0, 800);
+	work_watch(vm);
+	assert_int_equal(set_slot(&vm->slots, 0, 0, 0, 0, 0), 0);
+	assert_true(work_most() <= PIECE);
+	assert_int_equal(shadow->n_used, 0);
+	assert_valid();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -336,6 +438,9 @@ int main(void)
 		shadow_test(pages_at_the_limit_share_their_flushes),
 		shadow_test(a_lower_limit_takes_the_lock_many_times),
 		shadow_test(a_fault_is_not_the_one_to_enforce_a_limit),
+		shadow_test(nothing_holds_the_lock_for_all_of_the_memory),
+		shadow_test(nothing_holds_the_lock_for_all_of_the_memory_directly),
+		shadow_test(tables_go_with_their_slot_a_few_at_a_time),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

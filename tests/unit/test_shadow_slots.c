@@ -180,18 +180,46 @@ static void a_write_to_a_read_only_slot_is_mmio_and_a_read_is_not(void **state U
 
 /* --- slots that go and move -------------------------------------------------- */
 
-static void a_deleted_slot_takes_all_pages_along(void **state UNUSED)
+static void a_deleted_slot_takes_what_is_of_it_and_no_more(void **state UNUSED)
 {
+	uint64_t n_used;
+
 	use_a_page();
+	vm_slot(vm, 1, HOLE, 9, 1, 0);
+	map(a_page + PAGES(1), 1, HOLE | DONE);
+	assert_page(v0, a_page + PAGES(1), ACCESS_WRITE, 9);
 	assert_page(v1, a_page, ACCESS_READ, 5);
-	vm_slot(vm, 1, HOLE, 0, 1, 0);
+	n_used = shadow->n_used;
 	delete_slot(1);
-	assert_int_equal(shadow->n_used, 0);
-	assert_int_equal(vm_stat(vm, VM_STAT_pages_4k), 0);
-	assert_false(tlb_hits(v0, a_page, ACCESS_READ));
+	assert_int_equal(shadow->n_used, n_used);
+	assert_int_equal(vm_stat(vm, VM_STAT_pages_4k), 1);
+	assert_false(tlb_hits(v0, a_page + PAGES(1), ACCESS_READ));
+	assert_verdict(v0, a_page + PAGES(1), ACCESS_READ, MMU_MMIO);
 	assert_valid();
 	assert_page(v0, a_page, ACCESS_WRITE, 5);
 	assert_page(v1, a_page, ACCESS_WRITE, 5);
+	assert_valid();
+}
+
+/* A table of one slot, for pages of another. */
+static void a_deleted_slot_takes_the_shadow_of_its_tables(void **state UNUSED)
+{
+	const gva_t gva = 0x10000000000;
+
+	use_a_page();
+	vm_slot(vm, 1, HOLE, 100, 1, 0);
+	map(gva, 2, HOLE | ALL | GPTE_A);
+	write_gpa(PAGES(100), 8, PAGES(6) | DONE);
+	assert_page(v0, gva, ACCESS_WRITE, 6);
+	assert_int_equal(n_shadow_pages(HOLE >> PAGE_SHIFT), 1);
+	delete_slot(1);
+	assert_int_equal(n_shadow_pages(HOLE >> PAGE_SHIFT), 0);
+	assert_verdict(v0, gva, ACCESS_READ, MMU_BAD_TABLES);
+	/* Other memory is there now, and says something else. */
+	write_gpa(PAGES(101), 8, PAGES(7) | DONE);
+	vm_slot(vm, 1, HOLE, 101, 1, 0);
+	assert_page(v0, gva, ACCESS_WRITE, 7);
+	assert_page(v1, gva, ACCESS_READ, 7);
 	assert_valid();
 }
 
@@ -200,8 +228,7 @@ static void obsolete_roots_are_given_back_at_the_next_entry(void **state UNUSED)
 {
 	use_a_page();
 	assert_page(v1, a_page, ACCESS_READ, 5);
-	vm_slot(vm, 1, HOLE, 0, 1, 0);
-	delete_slot(1);
+	delete_slot(0);
 	assert_int_equal(vm_stat(vm, VM_STAT_mmu_tables), 1);
 	guest_enter(v0);
 	guest_leave(v0);
@@ -670,7 +697,8 @@ int main(void)
 		shadow_test(a_wrap_of_the_generation_drops_mmio_entries),
 		shadow_test(a_large_page_over_no_memory_is_mmio_page_by_page),
 		shadow_test(a_write_to_a_read_only_slot_is_mmio_and_a_read_is_not),
-		shadow_test(a_deleted_slot_takes_all_pages_along),
+		shadow_test(a_deleted_slot_takes_what_is_of_it_and_no_more),
+		shadow_test(a_deleted_slot_takes_the_shadow_of_its_tables),
 		shadow_test(obsolete_roots_are_given_back_at_the_next_entry),
 		shadow_test(a_moved_slot_is_found_where_it_is),
 		shadow_test(the_slot_that_holds_the_tables_goes_and_comes),

@@ -185,9 +185,9 @@ static void forget_frames(const struct model_slot *s)
 	for (unsigned int f = 0; f < WINDOW; f++)
 		if (FIRST + f >= s->gfn && FIRST + f - s->gfn < s->n)
 			m.in_table[f] = m.young_frame[f] = false;
-	/* All shadow pages go with any slot. */
-	memset(m.mapped, 0, sizeof(m.mapped));
-	memset(m.young, 0, sizeof(m.young));
+	for (unsigned int i = 0; i < N_GVAS; i++)
+		if (m.frame[i] >= s->gfn && m.frame[i] - s->gfn < s->n)
+			m.mapped[i] = m.young[i] = false;
 }
 
 static bool overlaps(unsigned int id, gfn_t gfn, uint64_t n)
