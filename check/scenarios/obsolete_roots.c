@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A slot is deleted: every shadow page becomes obsolete, while one vCPU is in the guest
- * and another faults.  Then the host takes the memory.
+ * The slot with the roots is deleted: they become obsolete while one vCPU is in the guest
+ * and another faults.  Then the host takes the memory of a page that they led to.
  */
 #include "check/scenario.h"
 
@@ -9,7 +9,9 @@ static void setup(void)
 {
 	guest_make((struct machine_options){ .vcpus = 2, .host_pages = 18 }, 0);
 	client_set_slot(1, 32, 1, 17, 0);
-	host_poke(GUEST_PT, 2 * 8, gpte(32, GPTE_ALL));
+	host_poke(17, 0, gpte(GUEST_PDPT, GPTE_ALL));
+	guest_load_cr3(0, 32);
+	guest_load_cr3(1, 32);
 	vcpu_read(0, page(2));
 }
 
@@ -29,7 +31,7 @@ static void guest1(void)
 static void client(void)
 {
 	client_delete_slot(1);
-	host_unmap(&vm->mmu, 17, 1);
+	host_unmap(&vm->mmu, 2, 1);
 }
 
 SCENARIO(obsolete_roots,

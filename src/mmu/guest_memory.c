@@ -83,8 +83,9 @@ enum guest_verdict guest_read(struct mmu_vcpu *v, gpa_t gpa, void *to, unsigned 
 		return GUEST_RETRY;
 	/*
 	 * The page may have to be waited for, so not in the RCU section.  If the
-	 * slot has gone meanwhile, what is read is void: so is every shadow page
-	 * and with it whatever would be derived from this (STALE_ROOT_RETRY).
+	 * slot has gone meanwhile, what is read is void: so is the shadow of
+	 * what is in it, and whatever would be derived from this is tried again
+	 * (STALE_ROOT_RETRY, RECHECK_GPTE_UNDER_PROTECTION).
 	 */
 	if (verdict == GUEST_OK && !load(to, host, bytes))
 		verdict = is_absent(v, gpa);

@@ -112,7 +112,7 @@ static bool zap_slot_frame(void *ctx, gfn_t gfn, int level, struct frame *frame)
 	struct slot_zap *z = ctx;
 
 	zap_frame(&z->zap, gfn, level, frame);
-	z->tables = level == LEVEL_4K && frame->n_tables;
+	z->tables = level == LEVEL_4K && frame->n_tables && !mutant(TABLES_OUTLIVE_SLOT);
 	z->gfn = gfn;
 	/* The tree changes when their shadow goes. */
 	return !z->tables;

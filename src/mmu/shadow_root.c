@@ -4,7 +4,7 @@
  *
  * A vCPU keeps the roots of the last few settings of its paging registers pinned.
  * To go back to one of them needs no lock, unless something below it is out of
- * date or all shadow pages have become obsolete.
+ * date or the roots themselves have gone.
  */
 #include "mmu/flush.h"
 #include "mmu/shadow.h"

@@ -4,7 +4,8 @@
  *
  * That flavour, because the threads are the client's: they come without a word,
  * end without a word, and may fork.  A thread is registered on its first read
- * section.  Sections nest and must not block.
+ * section.  Sections nest, and wait for nothing but locks that nobody has who waits for
+ * readers.
  */
 #ifndef SYNC_RCU_H
 #define SYNC_RCU_H
