@@ -5,19 +5,24 @@
  * A fault whose program counter is in the fixup table resumes at the entry's
  * label.  Every other fault is the program's: its handler (from before our
  * installation or handed to guarded_sigaction() since) is called as the kernel
- * would have called it, and without one the program dies of the signal.
+ * would have called it, and without one the program dies of the signal.  Our own
+ * action has the flags of the program's that say how to enter and to leave, but blocks
+ * nothing: another signal that comes in the middle of on_fault() finds the mask of the
+ * thread itself in its frame (preload/defer.c goes by that).
  */
 #include "base/guarded.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
 #include <unistd.h>
 
 #include "base/bug.h"
+#include "base/log.h"
 
 /* Instruction and label; or where a window begins, and GUARDED_WINDOW_MARK more than where
  * it ends. */
@@ -37,19 +42,44 @@ struct taken_signal {
 	struct sigaction program;	/* what the program believes is installed */
 };
 
-static struct taken_signal taken[] = { { .sig = SIGSEGV }, { .sig = SIGBUS } };
+#define N_TAKEN 2
+static struct taken_signal taken[N_TAKEN] = { { .sig = SIGSEGV }, { .sig = SIGBUS } };
 static char taken_lock;
+static uint64_t mask_outside;	/* [taken_lock] of the thread that has it */
 
-/* Below the layer of locks; held for a few instructions. */
+/* One that was sent while the thread was in a call, and what it said. */
+struct sent_signal {
+	bool waits;
+	int code;
+	pid_t pid;
+	uid_t uid;
+	union sigval value;
+};
+
+#define THREAD_LOCAL __thread __attribute__((tls_model("initial-exec")))
+static THREAD_LOCAL struct sent_signal sent[N_TAKEN];
+static THREAD_LOCAL unsigned int holds;
+THREAD_LOCAL struct guarded_mask guarded_mask;
+
+/* Below the layer of locks; held for a few instructions.  No handler of the program
+ * runs meanwhile: it might call sigaction(2) too. */
 static void lock(void)
 {
+	static const uint64_t all = ~0ull;
+	uint64_t mask;
+
+	syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, &mask, sizeof(all));
 	while (__atomic_test_and_set(&taken_lock, __ATOMIC_ACQUIRE))
 		;
+	mask_outside = mask;
 }
 
 static void unlock(void)
 {
+	uint64_t mask = mask_outside;
+
 	__atomic_clear(&taken_lock, __ATOMIC_RELEASE);
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
 }
 
 static struct taken_signal *find_taken(int sig)
@@ -203,67 +233,168 @@ static void die_of(int sig, const siginfo_t *info)
 		syscall(SYS_tgkill, getpid(), (pid_t)syscall(SYS_gettid), sig);
 }
 
+static bool is_function(const struct sigaction *action)
+{
+	return action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN;
+}
+
 static void pass_on(struct taken_signal *t, siginfo_t *info, void *context)
 {
 	struct sigaction action = t->program;
-	sigset_t mask, saved;
+	struct guarded_mask outside = guarded_mask;
+	uint64_t mask, saved;
 
-	/* Whatever SA_SIGINFO says.  Only what was sent can be ignored. */
-	if (action.sa_handler == SIG_DFL || action.sa_handler == SIG_IGN) {
+	/* Only what was sent can be ignored. */
+	if (!is_function(&action)) {
 		if (action.sa_handler == SIG_DFL || info->si_code > 0)
 			die_of(t->sig, info);
 		return;
 	}
 	if (action.sa_flags & SA_RESETHAND)
 		t->program.sa_handler = SIG_DFL;
-
-	mask = action.sa_mask;
+	guarded_mask.is_known = false;
+	memcpy(&mask, &action.sa_mask, sizeof(mask));
 	if (!(action.sa_flags & SA_NODEFER))
-		sigaddset(&mask, t->sig);
-	sigprocmask(SIG_BLOCK, &mask, &saved);
-	if (action.sa_flags & SA_SIGINFO)
-		action.sa_sigaction(t->sig, info, context);
-	else
-		action.sa_handler(t->sig);
-	sigprocmask(SIG_SETMASK, &saved, NULL);
+		mask |= 1ull << (t->sig - 1);
+	syscall(SYS_rt_sigprocmask, SIG_BLOCK, &mask, &saved, sizeof(mask));
+	/* One that takes a single argument does not look at the others. */
+	action.sa_sigaction(t->sig, info, context);
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &saved, NULL, sizeof(saved));
+	guarded_mask = outside;
+}
+
+/* A second one before the first was taken is lost, as anywhere. */
+static void keep(struct taken_signal *t, const siginfo_t *info)
+{
+	struct sent_signal *s = &sent[t - taken];
+
+	if (s->waits)
+		return;
+	s->code = info->si_code;
+	s->pid = info->si_pid;
+	s->uid = info->si_uid;
+	s->value = info->si_value;
+	s->waits = true;
+}
+
+void guarded_hold_sent(void)
+{
+	holds++;
+}
+
+static void send_again(int sig, const struct sent_signal *s)
+{
+	siginfo_t info = { .si_signo = sig, .si_code = s->code };
+
+	info.si_pid = s->pid;
+	info.si_uid = s->uid;
+	info.si_value = s->value;
+	syscall(SYS_rt_tgsigqueueinfo, (pid_t)syscall(SYS_getpid), (pid_t)syscall(SYS_gettid), sig,
+		&info);
+}
+
+void guarded_release_sent(void)
+{
+	if (--holds)
+		return;
+	for (unsigned int i = 0; i < N_TAKEN; i++) {
+		if (__builtin_expect(sent[i].waits, 0)) {
+			struct sent_signal s = sent[i];
+
+			sent[i].waits = false;
+			send_again(taken[i].sig, &s);
+		}
+	}
 }
 
 static void on_fault(int sig, siginfo_t *info, void *context)
 {
 	int saved_errno = errno;
 	ucontext_t *uc = context;
+	bool is_fault = info->si_code > 0;
 	uintptr_t pc = (uintptr_t)uc->uc_mcontext.gregs[REG_RIP];
 	uintptr_t resume = find_fixup(pc);
 
 	guarded_leave_window(context);
-	if (resume)
+	/* What was sent may come anywhere, at an access that is all right too. */
+	if (resume && is_fault)
 		uc->uc_mcontext.gregs[REG_RIP] = (greg_t)resume;
+	else if (holds && !is_fault)
+		keep(find_taken(sig), info);
 	else
 		pass_on(find_taken(sig), info, context);
 	errno = saved_errno;
 }
 
-int guarded_install(void)
+/* Ours, to be entered as the program's would have been. */
+static struct sigaction real_action(const struct sigaction *program)
 {
-	struct sigaction action = {
+	struct sigaction real = {
 		.sa_sigaction = on_fault,
-		.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER,
+		.sa_flags = SA_SIGINFO | SA_NODEFER | SA_RESTART,
 	};
+
+	sigemptyset(&real.sa_mask);
+	if (is_function(program))
+		real.sa_flags = SA_SIGINFO | SA_NODEFER |
+				(program->sa_flags & (SA_ONSTACK | SA_RESTART));
+	return real;
+}
+
+static int set_real(const struct taken_signal *t)
+{
+	struct sigaction real = real_action(&t->program);
+
+	return sigaction(t->sig, &real, NULL) ? -errno : 0;
+}
+
+/* The program's is what we find. */
+static int take(struct taken_signal *t)
+{
 	int err;
 
-	sigemptyset(&action.sa_mask);
+	if (sigaction(t->sig, NULL, &t->program))
+		return -errno;
+	err = set_real(t);
+	t->taken = !err;
+	return err;
+}
+
+int guarded_install(void)
+{
+	int err;
+
 	lock();
 	err = add(__start_umbra_fixup, __stop_umbra_fixup);
-	for (size_t i = 0; i < ARRAY_SIZE(taken) && !err; i++) {
-		if (taken[i].taken)
-			continue;
-		if (sigaction(taken[i].sig, &action, &taken[i].program))
-			err = -errno;
-		else
-			taken[i].taken = true;
-	}
+	for (size_t i = 0; i < N_TAKEN && !err; i++)
+		if (!taken[i].taken)
+			err = take(&taken[i]);
 	unlock();
 	return err;
+}
+
+static bool is_lost(const struct taken_signal *t)
+{
+	struct sigaction real;
+
+	return t->taken && !sigaction(t->sig, NULL, &real) && real.sa_sigaction != on_fault;
+}
+
+void guarded_take_back(void)
+{
+	bool lost = false;
+
+	lock();
+	for (size_t i = 0; i < N_TAKEN; i++) {
+		if (is_lost(&taken[i])) {
+			take(&taken[i]);
+			lost = true;
+		}
+	}
+	unlock();
+	if (lost)
+		log_emit(LOG_WARNING, "the program's handler of SIGSEGV or SIGBUS was installed "
+				      "by a system call that Umbra does not see: taken back");
 }
 
 bool guarded_sigaction(int sig, const struct sigaction *new_action, struct sigaction *old_action)
@@ -279,8 +410,11 @@ bool guarded_sigaction(int sig, const struct sigaction *new_action, struct sigac
 	if (t->taken) {
 		ours = true;
 		old = t->program;
-		if (new_action)
+		if (new_action) {
 			t->program = *new_action;
+			/* The same signal as ever: nothing can be wrong with it. */
+			bug_on(set_real(t));
+		}
 		if (old_action)
 			*old_action = old;
 	}

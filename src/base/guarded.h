@@ -44,6 +44,25 @@ struct sigaction;
  * False if @sig is not one of ours (yet): ask the system then. */
 bool guarded_sigaction(int sig, const struct sigaction *new_action, struct sigaction *old_action);
 
+/* The two signals are taken again if somebody has done so behind our back, with a word
+ * in the log.  Any thread. */
+void guarded_take_back(void);
+
+/*
+ * Between the two a SIGSEGV or SIGBUS that somebody has sent waits; by the second,
+ * after which the thread's own mask must hold again, it is sent anew.  They nest.
+ */
+void guarded_hold_sent(void);
+void guarded_release_sent(void);
+
+/* For whoever remembers the thread's signal mask: while a handler of the program for
+ * one of the two runs, it is another. */
+struct guarded_mask {
+	bool is_known;
+	uint64_t mask;
+};
+extern __thread struct guarded_mask guarded_mask __attribute__((tls_model("initial-exec")));
+
 /* The label is resolved by asm goto; "1:" is the instruction that may fault. */
 #define GUARDED_FIXUP(label)                       \
 	".pushsection umbra_fixup, \"a\"\n"        \

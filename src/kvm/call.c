@@ -187,37 +187,36 @@ static bool answer_for_any_file(const struct call *c, const struct file *file, l
 static struct file *find_file(int fd, uint32_t request)
 {
 	struct file *file = request == KVM_RUN ? file_get_unverified(fd) : file_get(fd);
-	bool was;
 
-	if (file || _IOC_TYPE(request) != KVMIO)
-		return file;
-	was = thread_enter_library();
-	file = file_recognize(fd);
-	thread_leave_library(was);
-	return file;
+	return file || _IOC_TYPE(request) != KVMIO ? file : file_recognize(fd);
 }
 
 bool call_try(int fd, unsigned long request, uintptr_t arg, long *result)
 {
-	struct file *file = find_file(fd, (uint32_t)request);
 	struct call c = { .request = (uint32_t)request, .fd = fd, .arg = arg };
 	int saved_errno = errno;
+	struct file *file;
 	bool was;
 
-	if (!file)
+	/* All other calls of the program's pass here too. */
+	if (!file_is_known(fd) && _IOC_TYPE(request) != KVMIO)
 		return false;
-	c.vm = file->vm;
-	c.vcpu = file->vcpu;
-
+	/* First of all: to look for the file is the thread's first read section, for
+	 * which liburcu may need memory. */
 	c.caller_mask = thread_hold_signals();
 	was = thread_enter_library();
-	if (!answer_for_any_file(&c, file, result))
-		*result = dispatch(file, &c);
-	file_put(file);
+	file = find_file(fd, (uint32_t)request);
+	if (file) {
+		c.vm = file->vm;
+		c.vcpu = file->vcpu;
+		if (!answer_for_any_file(&c, file, result))
+			*result = dispatch(file, &c);
+		file_put(file);
+	}
 	thread_leave_library(was);
 	thread_release_signals(c.caller_mask);
 	errno = saved_errno;
-	return true;
+	return file;
 }
 
 long umbra_ioctl(int fd, unsigned long request, uintptr_t arg)

@@ -3,8 +3,8 @@
  * kvm/run.c - KVM_RUN.
  *
  * The run page is the client's memory as much as ours: what we read of it is read
- * once.  Signals are blocked throughout (kvm/call.c); every POLL_INSTRUCTIONS we
- * ask whether one waits that the client wants to hear of.
+ * once.  Signals are held throughout (kvm/call.c).  One that is deferred kicks the
+ * vCPU; whether one waits that is blocked we ask every POLL_INSTRUCTIONS.
  */
 #include <string.h>
 
@@ -193,7 +193,10 @@ static long run_guest(struct vcpu *vcpu, thread_sigmask_t blocked)
 		}
 		if (mmu->ring.entries && dirty_ring_is_full(&mmu->ring))
 			return exit_ring_full(vcpu);
+		/* A signal that is deferred from here on posts it again. */
 		request_take(mmu, REQUEST_KICK);
+		if (thread_signal_deferred(blocked))
+			return interrupted(vcpu);
 
 		switch (cpu_run(&vcpu->cpu, POLL_INSTRUCTIONS)) {
 		case CPU_EXIT_POLL:
@@ -276,8 +279,14 @@ long vcpu_run(struct vcpu *vcpu, thread_sigmask_t caller)
 	struct kvm_run *run = vcpu->run;
 	long result;
 
+	if (vcpu->sigmask_set)
+		caller = (vcpu->sigmask & ~SIGNALS_DEFERRED) | (caller & SIGNALS_DEFERRED) |
+			 SIGNALS_ALSO_PENDING;
 	run->flags = 0;
-	result = run_locked(vcpu, vcpu->sigmask_set ? vcpu->sigmask : caller);
+	thread_kick_word = &cpu->mmu.requests;
+	thread_kick_bits = REQUEST_KICK;
+	result = run_locked(vcpu, caller);
+	thread_kick_word = NULL;
 	sync_regs_out(vcpu);
 	run->if_flag = !!(cpu->rflags & X86_EFLAGS_IF);
 	run->cr8 = cpu->cr8;

@@ -61,6 +61,7 @@ int vm_create(struct vm **created)
 	char id[32];
 	int err;
 
+	thread_look_for_handlers();
 	if (!vm)
 		return -ENOMEM;
 	err = shared_create(&vm->shared, "kvm-vm", stats_vm_bytes() + PAGE_SIZE);
@@ -156,6 +157,7 @@ int vcpu_create(struct vm *vm, uint32_t id, struct vcpu **created)
 	char name[48];
 	int err;
 
+	thread_look_for_handlers();
 	if (!vcpu)
 		return -ENOMEM;
 	*vcpu = (struct vcpu){ .vm = vm, .id = id };

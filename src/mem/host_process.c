@@ -9,6 +9,7 @@
 
 #include "base/guarded.h"
 #include "mem/reservation.h"
+#include "sync/thread.h"
 
 /*
  * PAGEMAP_SCAN of Linux 6.7, which Debian 12's headers do not have yet
@@ -42,7 +43,8 @@ static bool is_huge(const struct host_process *h, hva_t start, uint64_t bytes)
 		.return_mask = SCAN_PRESENT | SCAN_HUGE,
 	};
 
-	return h->pagemap_fd >= 0 && syscall(SYS_ioctl, h->pagemap_fd, SCAN_IOCTL, &arg) == 1 &&
+	return h->pagemap_fd >= 0 && !thread_is_filtered() &&
+	       syscall(SYS_ioctl, h->pagemap_fd, SCAN_IOCTL, &arg) == 1 &&
 	       region.start == start && region.end == start + bytes;
 }
 

@@ -18,8 +18,10 @@
 
 #include "base/guarded.h"
 #include "kvm/call.h"
+#include "mem/reservation.h"
+#include "preload/defer.h"
 #include "preload/device.h"
-#include "sync/window.h"
+#include "sync/thread.h"
 
 /* userfaultfd's ways to take pages from under the guest: the kernel notifies KVM
  * of them as of an unmapping. */
@@ -89,8 +91,25 @@ static void *map(void *addr, size_t length, int prot, int flags, int fd, off_t o
 	return result;
 }
 
+/* liburcu's, which notes each thread: it is not to lie in a hole of the client's. */
+static bool is_for_us(int flags)
+{
+	return thread_is_in_library && defer_is_holding() &&
+	       (flags & (MAP_ANONYMOUS | MAP_FIXED | MAP_FIXED_NOREPLACE)) == MAP_ANONYMOUS;
+}
+
+static void *map_for_us(size_t length)
+{
+	void *p = reservation_get(ALIGN_UP(length, (size_t)PAGE_SIZE));
+
+	errno = ENOMEM;
+	return p ? p : MAP_FAILED;
+}
+
 EXPORT void *mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset)
 {
+	if (is_for_us(flags))
+		return map_for_us(length);
 	if (preload_is_off())
 		return NEXT(mmap)(addr, length, prot, flags, fd, offset);
 	return map(addr, length, prot, flags, fd, offset);
@@ -132,38 +151,4 @@ EXPORT void *mremap(void *addr, size_t old_length, size_t new_length, int flags,
 	}
 	return preload_is_off() ? NEXT(mremap)(addr, old_length, new_length, flags, new_addr) :
 				  umbra_mremap(addr, old_length, new_length, flags, new_addr);
-}
-
-/* The signal that interrupts vCPUs is to the program like those that libc keeps. */
-static bool is_reserved(int sig)
-{
-	return !preload_is_off() && window_has_signal(sig);
-}
-
-/* SIGSEGV and SIGBUS are ours as soon as there is a VM; the program's handlers
- * for them are called for every fault that is not. */
-EXPORT int sigaction(int sig, const struct sigaction *new_action, struct sigaction *old_action)
-{
-	if (!preload_is_off() && guarded_sigaction(sig, new_action, old_action))
-		return 0;
-	if (is_reserved(sig)) {
-		errno = EINVAL;
-		return -1;
-	}
-	return NEXT(sigaction)(sig, new_action, old_action);
-}
-
-EXPORT sighandler_t signal(int sig, sighandler_t handler)
-{
-	struct sigaction new_action = { .sa_handler = handler, .sa_flags = SA_RESTART };
-	struct sigaction old_action;
-
-	sigemptyset(&new_action.sa_mask);
-	if (!preload_is_off() && guarded_sigaction(sig, &new_action, &old_action))
-		return old_action.sa_handler;
-	if (is_reserved(sig)) {
-		errno = EINVAL;
-		return SIG_ERR;
-	}
-	return NEXT(signal)(sig, handler);
 }

@@ -24,6 +24,7 @@
 #include "base/guarded.h"
 #include "kvm/file.h"
 #include "preload/device.h"
+#include "sync/thread.h"
 
 struct raw_call {
 	long number, arg[6];
@@ -72,8 +73,10 @@ static long close_raw(const struct raw_call *c)
 /* Before it takes effect: it may be the last that we can do. */
 static void note_restriction(bool restricts)
 {
-	if (restricts && !preload_is_off())
-		file_trust_numbers();
+	if (!restricts || preload_is_off())
+		return;
+	file_trust_numbers();
+	thread_before_filter();
 }
 
 static long restrict_raw(const struct raw_call *c)

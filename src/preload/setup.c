@@ -16,6 +16,7 @@
 #include "base/compiler.h"
 #include "base/log.h"
 #include "kvm/stats.h"
+#include "preload/defer.h"
 #include "preload/preload.h"
 #include "sync/thread.h"
 
@@ -86,6 +87,10 @@ __attribute__((constructor)) static void begin(void)
 	bool was = thread_enter_library();
 
 	__atomic_store_n(&off, false, __ATOMIC_RELAXED);
+	/* ThreadSanitizer defers signals too, in ways of its own. */
+#ifndef UMBRA_BEGINS_LATE
+	defer_begin();
+#endif
 	begin_log();
 	if (is_second("UMBRA_MMU", "tdp", "shadow"))
 		umbra_set_mmu(UMBRA_MMU_SHADOW);

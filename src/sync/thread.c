@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "sync/thread.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -10,33 +11,102 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/guarded.h"
+#include "sync/atomic.h"
 #include "sync/rcu.h"
 #include "sync/window.h"
 
 __thread bool thread_is_in_library __attribute__((tls_model("initial-exec")));
 
-#define SIGBIT(sig) (1ull << ((sig)-1))
-#define SYNCHRONOUS \
-	(SIGBIT(SIGSEGV) | SIGBIT(SIGBUS) | SIGBIT(SIGFPE) | SIGBIT(SIGILL) | SIGBIT(SIGTRAP))
+__thread struct atomic32 *thread_kick_word __attribute__((tls_model("initial-exec")));
+__thread uint32_t thread_kick_bits __attribute__((tls_model("initial-exec")));
+
+_Static_assert(SIGNALS_NEEDED == (SIGNAL_BIT(SIGBUS) | SIGNAL_BIT(SIGSEGV)) &&
+		       SIGNALS_DEFERRED == SIGNAL_BIT(SIGKILL) &&
+		       SIGNALS_ALSO_PENDING == SIGNAL_BIT(SIGSTOP),
+	       "the numbers of signals");
+
+static const struct thread_deferral *deferral;	/* (c) once there is a second thread */
+static struct atomic32 is_filtered;		/* (a) */
+
+void thread_defer_signals(const struct thread_deferral *d)
+{
+	deferral = d;
+}
+
+void thread_look_for_handlers(void)
+{
+	guarded_take_back();
+	if (deferral)
+		deferral->look_again();
+}
 
 /*
  * By raw system calls: libc's would leave out the two signals that it uses for
  * pthread_cancel() and setuid(), and a handler of either must not run here.
  */
+static thread_sigmask_t hold_by_mask(void)
+{
+	thread_sigmask_t block = ~SIGNALS_NEEDED, saved = 0;
+
+	guarded_hold_sent();
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &block, &saved, sizeof(block));
+	return saved;
+}
+
+/*
+ * A thread that may be cancelled at any instruction may not be so here, by a handler
+ * of the C library's that nobody can defer: the mask has to keep it out.
+ */
 thread_sigmask_t thread_hold_signals(void)
 {
-	thread_sigmask_t ours = SIGBIT(WINDOW_SIGNAL), block = ~(SYNCHRONOUS | ours), saved = 0;
+	thread_sigmask_t saved;
+	int type;
 
-	syscall(SYS_rt_sigprocmask, SIG_BLOCK, &block, &saved, sizeof(block));
-	/* In a call the thread can be interrupted, whatever the program blocks. */
-	if (saved & ours)
-		syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &ours, NULL, sizeof(ours));
+	if (!deferral)
+		return hold_by_mask();
+	pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &type);
+	if (likely(type == PTHREAD_CANCEL_DEFERRED)) {
+		deferral->hold();
+		return SIGNALS_DEFERRED;
+	}
+	saved = hold_by_mask();
+	pthread_setcanceltype(type, &type);
 	return saved;
 }
 
 void thread_release_signals(thread_sigmask_t saved)
 {
-	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &saved, NULL, sizeof(saved));
+	int saved_errno = errno;
+
+	if (saved & SIGNALS_DEFERRED) {
+		deferral->release();
+	} else {
+		syscall(SYS_rt_sigprocmask, SIG_SETMASK, &saved, NULL, sizeof(saved));
+		guarded_release_sent();
+	}
+	/* A handler's is not the call's. */
+	errno = saved_errno;
+}
+
+bool thread_signal_deferred(thread_sigmask_t blocked)
+{
+	return (blocked & SIGNALS_DEFERRED) && deferral->waits(blocked);
+}
+
+void thread_before_filter(void)
+{
+	thread_sigmask_t saved = thread_hold_signals();
+
+	atomic32_store_relaxed(&is_filtered, 1);
+	rcu_read_begin();
+	rcu_read_end();
+	thread_release_signals(saved);
+}
+
+bool thread_is_filtered(void)
+{
+	return atomic32_load_relaxed(&is_filtered);
 }
 
 static thread_sigmask_t pending_signals(void)
@@ -61,8 +131,15 @@ static bool is_ignored(int sig)
 
 bool thread_signal_waits(thread_sigmask_t blocked)
 {
-	thread_sigmask_t waiting = pending_signals() & ~blocked;
+	thread_sigmask_t waiting;
 
+	if (blocked & SIGNALS_DEFERRED) {
+		if (deferral->waits(blocked))
+			return true;
+		if (!(blocked & SIGNALS_ALSO_PENDING))
+			return false;
+	}
+	waiting = pending_signals() & ~blocked;
 	for (; waiting; waiting &= waiting - 1)
 		if (!is_ignored(__builtin_ctzll(waiting) + 1))
 			return true;
@@ -71,6 +148,10 @@ bool thread_signal_waits(thread_sigmask_t blocked)
 
 void thread_sleep_until_signal(thread_sigmask_t blocked)
 {
+	if ((blocked & SIGNALS_DEFERRED) && !(blocked & SIGNALS_ALSO_PENDING)) {
+		deferral->sleep();
+		return;
+	}
 	while (!thread_signal_waits(blocked)) {
 		thread_sigmask_t wanted = ~blocked;
 		struct pollfd p = { .events = POLLIN };

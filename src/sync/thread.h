@@ -34,17 +34,63 @@ static inline void thread_leave_library(bool was)
 
 /* The kernel's own signal set: one bit a signal, signal 1 in bit 0. */
 typedef uint64_t thread_sigmask_t;
+#define SIGNAL_BIT(sig) (1ull << ((sig)-1))
+/* What no call of ours and no deferred signal blocks: SIGBUS, SIGSEGV.  Guest memory
+ * that is not there raises them. */
+#define SIGNALS_NEEDED (SIGNAL_BIT(7) | SIGNAL_BIT(11))
 
-/* Blocks every signal except those that a fault of the thread itself raises. */
+/*
+ * Two ways to hold signals.  By the thread's mask, which is a system call on the way
+ * in and one on the way out.  Or, where every handler of the program is known (it was
+ * installed by way of preload/), by deferring: a handler that finds the thread in a
+ * call notes its signal and is called at the end.  That needs no system call, and
+ * KVM_RUN learns of the signal at once instead of asking every now and then.
+ *
+ * No signal set contains SIGKILL: its bit says that signals are deferred.
+ */
+#define SIGNALS_DEFERRED SIGNAL_BIT(9)
+/* With it: those that the thread's mask blocks count too (KVM_SET_SIGNAL_MASK). */
+#define SIGNALS_ALSO_PENDING SIGNAL_BIT(19)
+
+struct thread_deferral {
+	void (*hold)(void);		/* with guarded_hold_sent() */
+	void (*release)(void);
+	bool (*waits)(thread_sigmask_t blocked);	/* has one been deferred? */
+	void (*sleep)(void);				/* until one is */
+	void (*look_again)(void);	/* for handlers that came another way */
+};
+
+/* Once, before there are threads. */
+void thread_defer_signals(const struct thread_deferral *d);
+void thread_look_for_handlers(void);
+
+/* A word and bits of it that are set as soon as a signal is deferred: the owner of
+ * the thread looks at it more often than at anything else.  NULL: nobody does. */
+struct atomic32;
+extern __thread struct atomic32 *thread_kick_word __attribute__((tls_model("initial-exec")));
+extern __thread uint32_t thread_kick_bits __attribute__((tls_model("initial-exec")));
+
+/* From here on no handler of the program runs.  The signals blocked so far, or
+ * SIGNALS_DEFERRED. */
 thread_sigmask_t thread_hold_signals(void);
+/* Handlers that have waited are called, and may not come back (longjmp): the caller
+ * has finished all else. */
 void thread_release_signals(thread_sigmask_t saved);
 /*
  * Does a signal wait, other than those of @blocked, that would interrupt a system
  * call?  One that is ignored waits too while it is blocked, but would not.
  */
 bool thread_signal_waits(thread_sigmask_t blocked);
+/* The same, but false where it would take a system call to know. */
+bool thread_signal_deferred(thread_sigmask_t blocked);
 /* Sleeps until one does.  It stays blocked and is not consumed. */
 void thread_sleep_until_signal(thread_sigmask_t blocked);
+
+/* Somebody is about to restrict the system calls of this thread.  What has to be done
+ * once for each is done now; and what only helps, but takes a call that may not be
+ * allowed, is done no more. */
+void thread_before_filter(void);
+bool thread_is_filtered(void);
 
 void thread_yield(void);
 

@@ -22,7 +22,7 @@ LAYERS = {
     'api': {'base', 'sync', 'mem', 'mmu', 'api', 'umbra'},
     'cpu': {'base', 'sync', 'mmu', 'cpu'},
     'kvm': {'base', 'sync', 'mem', 'mmu', 'cpu', 'kvm', 'umbra'},
-    'preload': {'base', 'sync', 'kvm', 'preload', 'umbra'},
+    'preload': {'base', 'sync', 'mem', 'kvm', 'preload', 'umbra'},
     # It starts what the preloaded library is in.
     'tool': {'preload', 'tool', 'umbra'},
 }
@@ -31,7 +31,9 @@ CHECKED_LAYERS = {'base', 'sync', 'mem', 'mmu'}
 # Names that only one folder may use, and who else is allowed: the command is a
 # client like any other.
 DOORS = [
-    (r'\bpthread_\w+', {'sync', 'tool'}),
+    # preload/ stands in for a function of that name.
+    (r'\bpthread_(?!sigmask\b)\w+', {'sync', 'tool'}),
+    (r'\bpthread_sigmask\b', {'sync', 'tool', 'preload'}),
     (r'\burcu_\w+|<urcu(?!/list\.h)', {'sync'}),
     (r'<stdatomic\.h>|\b__atomic_\w+|\b__sync_\w+',
      {'base', 'sync', 'preload', 'tool'}),

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: MIT */
+#include "preload/next.h"
+
+#include "preload/defer.h"
+
+#include <string.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include "base/compiler.h"
+#include "base/guarded.h"
+#include "base/log.h"
+#include "preload/deliver.h"
+#include "sync/atomic.h"
+#include "sync/thread.h"
+#include "sync/wait.h"
+
+#define N_SIGNALS 65
+/* Signals that come at the very same moment; each other finds all blocked. */
+#define MAX_DEFERRED 8
+
+/*
+ * The program's actions.  A handler reads its own word, that is valid ever after the
+ * first handler was installed; the rest is for who asks, and for what is deferred.
+ */
+static struct {
+	void (*handler)(int sig, siginfo_t *info, void *context); /* (a) */
+	struct sigaction action; /* [actions_lock] */
+} actions[N_SIGNALS];
+static char actions_lock;
+
+/* Of the thread: only its own handlers look at it beside itself. */
+static __thread struct {
+	unsigned int depth;		/* of holds */
+	struct atomic32 n;		/* deferred: a futex too */
+	struct deferred_signal deferred[MAX_DEFERRED];
+	bool has_opened;		/* SIGNALS_NEEDED were blocked: they are not now */
+} self __attribute__((tls_model("initial-exec")));
+
+#define barrier() __atomic_signal_fence(__ATOMIC_SEQ_CST)
+
+static void trampoline(int sig, siginfo_t *info, void *context);
+
+static uint32_t n_deferred(void)
+{
+	return atomic32_load_relaxed(&self.n);
+}
+
+/* --- the handler that the kernel knows ------------------------------------- */
+
+static void requeue(int sig, siginfo_t *info)
+{
+	syscall(SYS_rt_tgsigqueueinfo, (pid_t)syscall(SYS_getpid), (pid_t)syscall(SYS_gettid), sig,
+		info);
+}
+
+static uint64_t mask_of(const sigset_t *set)
+{
+	uint64_t mask;
+
+	memcpy(&mask, set, sizeof(mask));
+	return mask;
+}
+
+static uint64_t mask_in_handler(int sig, const struct sigaction *action, uint64_t mask)
+{
+	mask |= mask_of(&action->sa_mask);
+	return action->sa_flags & SA_NODEFER ? mask : mask | SIGNAL_BIT(sig);
+}
+
+static void note(int sig, const siginfo_t *info, const ucontext_t *uc)
+{
+	struct deferred_signal *d = &self.deferred[n_deferred()];
+	uint64_t mask = mask_of(&uc->uc_sigmask);
+
+	if (self.has_opened)
+		mask |= guarded_mask.mask & SIGNALS_NEEDED;
+	d->info = *info;
+	d->mask = mask;
+	d->handler_mask = mask_in_handler(sig, &actions[sig].action, mask);
+	d->stack = uc->uc_stack;
+	d->flags = actions[sig].action.sa_flags;
+	d->handler = __atomic_load_n(&actions[sig].handler, __ATOMIC_RELAXED);
+	barrier();
+	atomic32_store_relaxed(&self.n, n_deferred() + 1);
+}
+
+/* No handler of the program runs before the release: until then nothing else comes. */
+static void defer(int sig, siginfo_t *info, ucontext_t *uc)
+{
+	static const uint64_t all = ~SIGNALS_NEEDED;
+
+	if (n_deferred() < MAX_DEFERRED)
+		note(sig, info, uc);
+	memcpy(&uc->uc_sigmask, &all, sizeof(all));
+	if (thread_kick_word)
+		atomic32_fetch_or(thread_kick_word, thread_kick_bits);
+}
+
+/* In the handler the mask is another; behind it what the frame says. */
+static void call_now(int sig, siginfo_t *info, ucontext_t *uc)
+{
+	struct guarded_mask outside = guarded_mask;
+	uint64_t before = mask_of(&uc->uc_sigmask);
+
+	if ((before | mask_of(&actions[sig].action.sa_mask)) & SIGNALS_NEEDED)
+		guarded_mask.is_known = false;
+	__atomic_load_n(&actions[sig].handler, __ATOMIC_RELAXED)(sig, info, uc);
+	guarded_mask = outside;
+	if (mask_of(&uc->uc_sigmask) != before)
+		guarded_mask.is_known = false;
+}
+
+static void trampoline(int sig, siginfo_t *info, void *context)
+{
+	int saved_errno = errno;
+
+	if (!self.depth) {
+		call_now(sig, info, context);
+		return;
+	}
+	/* With SA_NODEFER a queue of one signal may be longer than ours. */
+	if (n_deferred() == MAX_DEFERRED)
+		requeue(sig, info);
+	defer(sig, info, context);
+	errno = saved_errno;
+}
+
+/* --- hold and release ------------------------------------------------------ */
+
+static uint64_t ask_mask(void)
+{
+	uint64_t mask = 0;
+
+	syscall(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &mask, sizeof(mask));
+	return mask;
+}
+
+/* Guest memory that is not there must raise its signal, whatever the thread blocks. */
+static NOINLINE void open_needed(void)
+{
+	if (!guarded_mask.is_known) {
+		guarded_mask.mask = ask_mask();
+		/* A signal that was deferred meanwhile has blocked the others. */
+		if (n_deferred())
+			guarded_mask.mask = self.deferred[n_deferred() - 1].mask;
+		guarded_mask.is_known = true;
+	}
+	if (!(guarded_mask.mask & SIGNALS_NEEDED))
+		return;
+	self.has_opened = true;
+	barrier();
+	deliver_mask((n_deferred() ? ~0ull : guarded_mask.mask) & ~SIGNALS_NEEDED);
+}
+
+static void enter(void)
+{
+	guarded_hold_sent();
+	self.depth++;
+	barrier();
+}
+
+static void hold(void)
+{
+	enter();
+	if (self.depth == 1 &&
+	    unlikely(!guarded_mask.is_known || guarded_mask.mask & SIGNALS_NEEDED))
+		open_needed();
+}
+
+/* Out of the record first: a handler may hold and release, and need not come back. */
+static NOINLINE void call_deferred(void)
+{
+	struct deferred_signal list[MAX_DEFERRED];
+	unsigned int n = n_deferred();
+
+	memcpy(list, self.deferred, n * sizeof(*list));
+	atomic32_store_relaxed(&self.n, 0);
+	for (unsigned int i = 0; i < n; i++) {
+		struct guarded_mask outside = guarded_mask;
+
+		guarded_mask.is_known = false;
+		deliver_signal(&list[i]);
+		guarded_mask = outside;
+	}
+}
+
+static NOINLINE void close_needed(void)
+{
+	deliver_mask(n_deferred() ? ~0ull : guarded_mask.mask);
+	barrier();
+	self.has_opened = false;
+}
+
+static void release(void)
+{
+	if (self.depth == 1 && unlikely(self.has_opened))
+		close_needed();
+	barrier();
+	self.depth--;
+	barrier();
+	guarded_release_sent();
+	if (!self.depth && unlikely(n_deferred()))
+		call_deferred();
+}
+
+static bool waits(thread_sigmask_t blocked)
+{
+	uint32_t n = n_deferred();
+
+	for (uint32_t i = 0; i < n; i++)
+		if (!(blocked & SIGNAL_BIT(self.deferred[i].info.si_signo)))
+			return true;
+	return false;
+}
+
+/* If it comes before the call, the call finds the word changed. */
+static void sleep_until_deferred(void)
+{
+	while (!n_deferred())
+		wait_on(&self.n, 0);
+}
+
+/* --- what the program installs --------------------------------------------- */
+
+static bool is_function(const struct sigaction *action)
+{
+	return action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN;
+}
+
+/* No handler runs meanwhile: it might install one. */
+static void lock(void)
+{
+	enter();
+	while (__atomic_test_and_set(&actions_lock, __ATOMIC_ACQUIRE))
+		;
+}
+
+static void unlock(void)
+{
+	__atomic_clear(&actions_lock, __ATOMIC_RELEASE);
+	release();
+}
+
+/* The program's own, as it has given it. */
+static void show(int sig, const struct sigaction *action, struct sigaction *shown)
+{
+	*shown = *action;
+	if (action->sa_sigaction != trampoline)
+		return;
+	shown->sa_sigaction = actions[sig].action.sa_sigaction;
+	shown->sa_flags = actions[sig].action.sa_flags;
+}
+
+static int set_action(int sig, const struct sigaction *new_action, struct sigaction *old_action)
+{
+	struct sigaction real, was, program = actions[sig].action;
+	bool takes = new_action && is_function(new_action);
+	int result;
+
+	if (new_action)
+		real = *new_action;
+	if (takes) {
+		real.sa_sigaction = trampoline;
+		real.sa_flags |= SA_SIGINFO;
+	}
+	if (NEXT(sigaction)(sig, NULL, &was))
+		return -1;
+	show(sig, &was, &was);
+	/* Known before it is called. */
+	if (takes) {
+		actions[sig].action = *new_action;
+		__atomic_store_n(&actions[sig].handler, new_action->sa_sigaction, __ATOMIC_RELEASE);
+	}
+	result = new_action ? NEXT(sigaction)(sig, &real, NULL) : 0;
+	if (result && takes) {
+		actions[sig].action = program;
+		__atomic_store_n(&actions[sig].handler, program.sa_sigaction, __ATOMIC_RELEASE);
+	}
+	if (!result && old_action)
+		*old_action = was;
+	return result;
+}
+
+int defer_sigaction(int sig, const struct sigaction *new_action, struct sigaction *old_action)
+{
+	struct sigaction copy;
+	bool was, is_taken;
+	int result;
+
+	/* It calls sigaction(2) itself. */
+	was = thread_enter_library();
+	is_taken = guarded_sigaction(sig, new_action, old_action);
+	thread_leave_library(was);
+	if (is_taken)
+		return 0;
+	if (sig <= 0 || sig >= N_SIGNALS || sig == SIGSEGV || sig == SIGBUS)
+		return NEXT(sigaction)(sig, new_action, old_action);
+	/* Should it not be readable, then before the lock is taken. */
+	if (new_action)
+		copy = *new_action;
+	lock();
+	result = set_action(sig, new_action ? &copy : NULL, old_action);
+	unlock();
+	return result;
+}
+
+/* One that came another way: by a system call, or before us. */
+static bool adopt(int sig)
+{
+	struct sigaction there;
+	bool is_foreign;
+
+	if (NEXT(sigaction)(sig, NULL, &there))
+		return false;
+	is_foreign = is_function(&there) && there.sa_sigaction != trampoline;
+	if (is_foreign)
+		set_action(sig, &there, NULL);
+	return is_foreign;
+}
+
+static unsigned int adopt_all(void)
+{
+	unsigned int n = 0;
+
+	lock();
+	for (int sig = 1; sig < N_SIGNALS; sig++)
+		if (sig != SIGSEGV && sig != SIGBUS)
+			n += adopt(sig);
+	unlock();
+	return n;
+}
+
+static void look_again(void)
+{
+	unsigned int n = adopt_all();
+
+	if (n)
+		log_emit(LOG_INFO, "%u signal handlers were installed unseen: taken over", n);
+}
+
+static const struct thread_deferral deferral = {
+	.hold = hold,
+	.release = release,
+	.waits = waits,
+	.sleep = sleep_until_deferred,
+	.look_again = look_again,
+};
+
+void defer_begin(void)
+{
+	adopt_all();
+	thread_defer_signals(&deferral);
+}
+
+void defer_mask_changes(void)
+{
+	guarded_mask.is_known = false;
+}
+
+bool defer_is_holding(void)
+{
+	return self.depth;
+}

@@ -1,0 +1,653 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tests/preload/test_signals.c - to a program's signals a call of ours is a system call,
+ * and what it knows of its handlers, masks and stacks stays true.
+ */
+#include "tests/preload/client.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static struct client client;
+static pthread_t vcpu_thread;
+
+/* What the last handler has seen. */
+static struct {
+	volatile int n;
+	int sig;
+	siginfo_t info;
+	sigset_t mask, mask_outside;
+	uintptr_t stack;
+	double number;
+} seen;
+
+static void note(int sig, siginfo_t *info, void *context)
+{
+	const ucontext_t *uc = context;
+	int here;
+
+	seen.sig = sig;
+	seen.info = *info;
+	pthread_sigmask(SIG_BLOCK, NULL, &seen.mask);
+	seen.mask_outside = uc->uc_sigmask;
+	seen.stack = (uintptr_t)&here;
+	/* Registers of floating point are the handler's too. */
+	seen.number = seen.number * 1.5 + 1;
+	errno = E2BIG;
+	seen.n++;
+}
+
+static void set(int sig, void (*handler)(int, siginfo_t *, void *), int flags, int also_blocks)
+{
+	struct sigaction action = { .sa_sigaction = handler, .sa_flags = flags | SA_SIGINFO };
+
+	sigemptyset(&action.sa_mask);
+	if (also_blocks)
+		sigaddset(&action.sa_mask, also_blocks);
+	assert_int_equal(sigaction(sig, &action, NULL), 0);
+}
+
+static uint64_t mask_now(void)
+{
+	uint64_t mask = 0;
+
+	syscall(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &mask, sizeof(mask));
+	return mask;
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	vcpu_thread = pthread_self();
+	memset(&seen, 0, sizeof(seen));
+	return client_create(&client);
+}
+
+static int tear_down(void **state)
+{
+	(void)state;
+	client_destroy(&client);
+	signal(SIGUSR1, SIG_DFL);
+	signal(SIGUSR2, SIG_DFL);
+	signal(SIGSEGV, SIG_DFL);
+	return mask_now() ? -1 : 0;
+}
+
+/* Sends it as soon as the guest runs, again and again until the handler has. */
+static void *send_when_running(void *arg)
+{
+	const struct timespec moment = { .tv_nsec = 1000000 };
+	int sig = (int)(intptr_t)arg;
+
+	while (!*(volatile uint32_t *)(client.memory + 0x2000))
+		sched_yield();
+	for (int n = seen.n; n == seen.n; nanosleep(&moment, NULL))
+		pthread_kill(vcpu_thread, sig);
+	return NULL;
+}
+
+/* incl 0x2000; jmp: says that it runs. */
+static const uint8_t code_count[] = { 0xff, 0x05, 0x00, 0x20, 0x00, 0x00, 0xeb, 0xf8 };
+
+static pthread_t start_sending(int sig)
+{
+	pthread_t t;
+
+	client_load_array(&client, code_count, 0, 0);
+	*(volatile uint32_t *)(client.memory + 0x2000) = 0;
+	assert_int_equal(pthread_create(&t, NULL, send_when_running, (void *)(intptr_t)sig), 0);
+	return t;
+}
+
+static void interrupt_by(int sig)
+{
+	int n = seen.n, err;
+	pthread_t t = start_sending(sig);
+
+	do
+		err = client_run(&client);
+	while (!err);
+	assert_int_equal(err, -EINTR);
+	assert_int_equal(client.run->exit_reason, KVM_EXIT_INTR);
+	assert_true(seen.n > n);
+	pthread_join(t, NULL);
+}
+
+static void a_handler_runs_as_the_kernel_runs_it(void **state)
+{
+	double number = 3.25;
+
+	(void)state;
+	set(SIGUSR1, note, 0, SIGUSR2);
+	interrupt_by(SIGUSR1);
+	assert_int_equal(seen.sig, SIGUSR1);
+	assert_int_equal(seen.info.si_signo, SIGUSR1);
+	assert_int_equal(seen.info.si_code, SI_TKILL);
+	assert_int_equal(seen.info.si_pid, getpid());
+	assert_true(sigismember(&seen.mask, SIGUSR1) && sigismember(&seen.mask, SIGUSR2));
+	assert_false(sigismember(&seen.mask, SIGTERM));
+	assert_false(sigismember(&seen.mask_outside, SIGUSR1));
+	assert_int_equal(mask_now(), 0);
+	assert_true(number == 3.25);
+
+	set(SIGUSR1, note, SA_NODEFER, 0);
+	interrupt_by(SIGUSR1);
+	assert_false(sigismember(&seen.mask, SIGUSR1) || sigismember(&seen.mask, SIGUSR2));
+}
+
+static void a_handler_runs_on_the_stack_it_asked_for(void **state)
+{
+	static char other[1 << 16];
+	const stack_t stack = { .ss_sp = other, .ss_size = sizeof(other) };
+	stack_t none = { .ss_flags = SS_DISABLE }, now;
+
+	(void)state;
+	assert_int_equal(sigaltstack(&stack, NULL), 0);
+	set(SIGUSR1, note, 0, 0);
+	interrupt_by(SIGUSR1);
+	assert_false(seen.stack - (uintptr_t)other < sizeof(other));
+	set(SIGUSR1, note, SA_ONSTACK, 0);
+	interrupt_by(SIGUSR1);
+	assert_true(seen.stack - (uintptr_t)other < sizeof(other));
+	assert_int_equal(sigaltstack(NULL, &now), 0);
+	assert_ptr_equal(now.ss_sp, other);
+	assert_int_equal(now.ss_size, sizeof(other));
+	assert_int_equal(now.ss_flags, 0);
+	sigaltstack(&none, NULL);
+}
+
+static sigjmp_buf back;
+
+static void jump(int sig, siginfo_t *info, void *context)
+{
+	note(sig, info, context);
+	siglongjmp(back, 1);
+}
+
+static void a_handler_may_jump_out_of_the_call(void **state)
+{
+	(void)state;
+	for (volatile int i = 0; i < 3; i++) {
+		pthread_t t;
+
+		set(SIGUSR1, jump, 0, 0);
+		t = start_sending(SIGUSR1);
+		if (!sigsetjmp(back, 1))
+			for (;;)
+				client_run(&client);
+		pthread_join(t, NULL);
+		/* One that was sent before the sender saw the handler's mark. */
+		set(SIGUSR1, note, 0, 0);
+		assert_int_equal(mask_now(), 0);
+		client_load_array(&client, code_halt, 0, 0);
+		while (client_run(&client) == -EINTR)
+			;
+		assert_int_equal(client.run->exit_reason, KVM_EXIT_HLT);
+	}
+}
+
+static void a_handler_for_once_runs_once(void **state)
+{
+	struct sigaction now;
+
+	(void)state;
+	set(SIGUSR1, note, (int)SA_RESETHAND, 0);
+	client_load_array(&client, code_halt, 0, 0);
+	raise(SIGUSR1);
+	assert_int_equal(seen.n, 1);
+	sigaction(SIGUSR1, NULL, &now);
+	assert_ptr_equal(now.sa_handler, SIG_DFL);
+}
+
+static void what_was_installed_is_shown(void **state)
+{
+	struct sigaction now;
+
+	(void)state;
+	set(SIGUSR1, note, SA_RESTART, SIGUSR2);
+	sigaction(SIGUSR1, NULL, &now);
+	assert_ptr_equal(now.sa_sigaction, note);
+	assert_int_equal(now.sa_flags & ~0x04000000, SA_RESTART | SA_SIGINFO);
+	assert_true(sigismember(&now.sa_mask, SIGUSR2));
+	assert_ptr_equal(signal(SIGUSR1, SIG_IGN), (sighandler_t)(void *)note);
+	assert_ptr_equal(signal(SIGUSR1, SIG_DFL), SIG_IGN);
+	assert_ptr_equal(signal(SIGKILL, SIG_IGN), SIG_ERR);
+	assert_int_equal(errno, EINVAL);
+	assert_ptr_equal(signal(0, SIG_IGN), SIG_ERR);
+	assert_int_equal(sigaction(65, NULL, &now), -1);
+}
+
+static volatile int counts[NSIG];
+
+static void count(int sig)
+{
+	counts[sig]++;
+}
+
+#define ROUNDS 100
+
+static void *send_many(void *arg)
+{
+	int sig = (int)(intptr_t)arg;
+
+	for (int i = 0; i < ROUNDS; i++) {
+		int before = counts[sig];
+
+		if (pthread_kill(vcpu_thread, sig))
+			return arg;
+		while (counts[sig] == before)
+			sched_yield();
+	}
+	return NULL;
+}
+
+static const int many[] = { SIGUSR1, SIGUSR2, SIGTERM, SIGWINCH };
+static volatile bool all_sent, has_left;
+
+static void *send_all(void *arg)
+{
+	const struct timespec moment = { .tv_nsec = 1000000 };
+	void *result, *failed = NULL;
+	pthread_t t[4];
+
+	for (int i = 0; i < 4; i++)
+		pthread_create(&t[i], NULL, send_many, (void *)(intptr_t)many[i]);
+	for (int i = 0; i < 4; i++) {
+		pthread_join(t[i], &result);
+		failed = result ? arg : failed;
+	}
+	for (all_sent = true; !has_left; nanosleep(&moment, NULL))
+		pthread_kill(vcpu_thread, SIGRTMIN + 3);
+	return failed;
+}
+
+/* None is lost, none comes twice, and the mask is what it was. */
+static void many_signals_at_once_are_all_handled(void **state)
+{
+	uint64_t before = mask_now();
+	void *failed;
+	pthread_t t;
+
+	memset((void *)counts, 0, sizeof(counts));
+	client_load_array(&client, code_spin, 0, 0);
+	signal(SIGRTMIN + 3, count);
+	for (int i = 0; i < 4; i++) {
+		struct sigaction action = { .sa_handler = count, .sa_flags = i ? SA_NODEFER : 0 };
+
+		if (i == 2)
+			sigfillset(&action.sa_mask);
+		sigaction(many[i], &action, NULL);
+	}
+	all_sent = has_left = false;
+	pthread_create(&t, NULL, send_all, state);
+	while (!all_sent)
+		assert_int_equal(client_run(&client), -EINTR);
+	has_left = true;
+	pthread_join(t, &failed);
+	assert_null(failed);
+	for (int i = 0; i < 4; i++) {
+		assert_int_equal(counts[many[i]], ROUNDS);
+		signal(many[i], SIG_DFL);
+	}
+	signal(SIGRTMIN + 3, SIG_DFL);
+	assert_int_equal(mask_now(), before);
+}
+
+static void block(int how, int sig)
+{
+	sigset_t mask;
+
+	if (sig) {
+		sigemptyset(&mask);
+		sigaddset(&mask, sig);
+	} else {
+		sigfillset(&mask);
+	}
+	assert_int_equal(pthread_sigmask(how, &mask, NULL), 0);
+}
+
+static void assert_hole_is_efault(void)
+{
+	client_load_array(&client, code_load, 0, CLIENT_HOLE + 0x3000);
+	assert_int_equal(client_run(&client), -EFAULT);
+}
+
+static void with_every_signal_blocked_a_bad_page_is_efault(void **state)
+{
+	uint64_t mask;
+
+	(void)state;
+	for (int i = 0; i < 3; i++) {
+		block(SIG_BLOCK, 0);
+		mask = mask_now();
+		assert_hole_is_efault();
+		/* A bad argument too. */
+		assert_int_equal(ioctl(client.vcpu, KVM_GET_REGS, 8), -1);
+		assert_int_equal(errno, EFAULT);
+		assert_int_equal(mask_now(), mask);
+		block(SIG_UNBLOCK, 0);
+		block(SIG_BLOCK, SIGSEGV);
+		assert_hole_is_efault();
+		assert_int_equal(mask_now(), 1ull << (SIGSEGV - 1));
+		block(SIG_UNBLOCK, SIGSEGV);
+		assert_hole_is_efault();
+	}
+}
+
+static void *run_in_thread(void *arg)
+{
+	uint64_t mask = mask_now();
+
+	client_load_array(&client, code_load, 0, CLIENT_HOLE);
+	if (client_run(&client) != -EFAULT || mask_now() != mask)
+		return NULL;
+	return arg;
+}
+
+/* The mask comes with the thread, by no call that could be seen. */
+static void a_thread_that_is_born_blocked_gets_efault_too(void **state)
+{
+	void *result;
+	pthread_t t;
+
+	block(SIG_BLOCK, 0);
+	assert_int_equal(pthread_create(&t, NULL, run_in_thread, state), 0);
+	pthread_join(t, &result);
+	block(SIG_UNBLOCK, 0);
+	assert_ptr_equal(result, state);
+}
+
+static void a_vcpu_thread_with_sigsegv_blocked_is_interrupted(void **state)
+{
+	(void)state;
+	block(SIG_BLOCK, SIGSEGV);
+	set(SIGUSR1, note, 0, 0);
+	interrupt_by(SIGUSR1);
+	assert_true(sigismember(&seen.mask_outside, SIGSEGV));
+	assert_hole_is_efault();
+	assert_int_equal(mask_now(), 1ull << (SIGSEGV - 1));
+	block(SIG_UNBLOCK, SIGSEGV);
+}
+
+static void run_in_handler(int sig, siginfo_t *info, void *context)
+{
+	client_load_array(&client, code_load, 0, CLIENT_HOLE);
+	if (client_run(&client) == -EFAULT)
+		note(sig, info, context);
+}
+
+static void a_bad_page_is_efault_in_a_handler_that_blocks_all(void **state)
+{
+	struct sigaction action = { .sa_sigaction = run_in_handler, .sa_flags = SA_SIGINFO };
+
+	(void)state;
+	sigfillset(&action.sa_mask);
+	sigaction(SIGUSR1, &action, NULL);
+	raise(SIGUSR1);
+	assert_int_equal(seen.n, 1);
+	sigaction(SIGSEGV, &action, NULL);
+	raise(SIGSEGV);
+	assert_int_equal(seen.n, 2);
+	assert_int_equal(mask_now(), 0);
+	assert_hole_is_efault();
+}
+
+/* Sent, not raised by a fault: it is the program's, when the call has ended. */
+static void *send_segv(void *arg)
+{
+	while (!*(volatile uint32_t *)(client.memory + 0x2000))
+		sched_yield();
+	for (int i = 0; i < 3; i++)
+		pthread_kill(vcpu_thread, SIGSEGV);
+	pthread_kill(vcpu_thread, SIGUSR1);
+	return arg;
+}
+
+static void run_while_segv_is_sent(void)
+{
+	pthread_t t;
+
+	set(SIGUSR1, note, 0, 0);
+	client_load_array(&client, code_count, 0, 0);
+	*(volatile uint32_t *)(client.memory + 0x2000) = 0;
+	pthread_create(&t, NULL, send_segv, NULL);
+	while (!client_run(&client))
+		;
+	pthread_join(t, NULL);
+}
+
+static void a_sigsegv_that_is_sent_while_blocked_waits(void **state)
+{
+	sigset_t pending;
+
+	(void)state;
+	set(SIGSEGV, note, 0, 0);
+	block(SIG_BLOCK, SIGSEGV);
+	run_while_segv_is_sent();
+	assert_int_equal(seen.sig, SIGUSR1);
+	assert_hole_is_efault();
+	sigpending(&pending);
+	assert_true(sigismember(&pending, SIGSEGV));
+	seen.n = 0;
+	block(SIG_UNBLOCK, SIGSEGV);
+	assert_int_equal(seen.n, 1);
+	assert_int_equal(seen.sig, SIGSEGV);
+	assert_int_equal(seen.info.si_code, SI_TKILL);
+	assert_int_equal(seen.info.si_pid, getpid());
+}
+
+static void a_sigsegv_that_is_sent_reaches_its_handler(void **state)
+{
+	(void)state;
+	set(SIGSEGV, note, 0, 0);
+	run_while_segv_is_sent();
+	raise(SIGSEGV);
+	assert_int_equal(seen.n, 3);
+	assert_hole_is_efault();
+}
+
+/* --- the other ways to install a handler ------------------------------------- */
+
+static volatile uint8_t *volatile page;
+
+static void repair(int sig)
+{
+	counts[sig]++;
+	mprotect((void *)page, 4096, PROT_READ | PROT_WRITE);
+}
+
+/* The program's own fault is the program's, the guest's is not. */
+static void assert_faults_go_where_they_belong(void)
+{
+	int before = counts[SIGSEGV];
+
+	page = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	page[7] = 1;
+	munmap((void *)page, 4096);
+	assert_int_equal(counts[SIGSEGV], before + 1);
+	assert_hole_is_efault();
+	assert_int_equal(counts[SIGSEGV], before + 1);
+}
+
+sighandler_t bsd_signal(int sig, sighandler_t handler);
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+static void no_call_takes_the_handler_of_faults_away(void **state)
+{
+	struct sigaction now;
+
+	(void)state;
+	bsd_signal(SIGSEGV, repair);
+	assert_faults_go_where_they_belong();
+	assert_ptr_equal(sysv_signal(SIGSEGV, repair), repair);
+	assert_faults_go_where_they_belong();
+	/* That was for once. */
+	sigaction(SIGSEGV, NULL, &now);
+	assert_ptr_equal(now.sa_handler, SIG_DFL);
+	assert_ptr_equal(sigset(SIGSEGV, repair), SIG_DFL);
+	assert_faults_go_where_they_belong();
+	assert_int_equal(sighold(SIGSEGV), 0);
+	assert_hole_is_efault();
+	assert_ptr_equal(sigset(SIGSEGV, repair), SIG_HOLD);
+	assert_faults_go_where_they_belong();
+	assert_ptr_equal(sigset(SIGSEGV, SIG_HOLD), repair);
+	assert_hole_is_efault();
+	assert_int_equal(sigrelse(SIGSEGV), 0);
+	assert_int_equal(siginterrupt(SIGSEGV, 1), 0);
+	sigaction(SIGSEGV, NULL, &now);
+	assert_false(now.sa_flags & SA_RESTART);
+	assert_int_equal(siginterrupt(SIGSEGV, 0), 0);
+	assert_faults_go_where_they_belong();
+	assert_int_equal(sigignore(SIGSEGV), 0);
+	assert_hole_is_efault();
+	assert_ptr_equal(ssignal(SIGSEGV, SIG_DFL), SIG_IGN);
+	assert_hole_is_efault();
+}
+#pragma GCC diagnostic pop
+
+/* The kernel's struct sigaction. */
+struct raw_action {
+	void (*handler)(int sig, siginfo_t *info, void *context);
+	unsigned long flags;
+	void (*restorer)(void);
+	uint64_t mask;
+};
+
+static void install_raw(int sig, void (*handler)(int, siginfo_t *, void *))
+{
+	struct raw_action action;
+
+	syscall(SYS_rt_sigaction, sig, NULL, &action, sizeof(uint64_t));
+	/* The restorer there is the C library's. */
+	action.handler = handler;
+	action.flags |= SA_SIGINFO;
+	action.mask = 0;
+	assert_int_equal(syscall(SYS_rt_sigaction, sig, &action, NULL, sizeof(uint64_t)), 0);
+}
+
+static void raw_repair(int sig, siginfo_t *info, void *context)
+{
+	(void)info;
+	(void)context;
+	repair(sig);
+}
+
+static void handlers_from_system_calls_are_taken_over_by_the_next_vm(void **state)
+{
+	struct client other;
+	struct sigaction now;
+
+	(void)state;
+	set(SIGUSR1, jump, 0, 0);
+	install_raw(SIGSEGV, raw_repair);
+	install_raw(SIGUSR1, note);
+	assert_int_equal(client_create(&other), 0);
+	client_destroy(&other);
+	sigaction(SIGSEGV, NULL, &now);
+	assert_ptr_equal(now.sa_sigaction, raw_repair);
+	assert_faults_go_where_they_belong();
+	interrupt_by(SIGUSR1);
+}
+
+static void a_signal_for_the_vcpu_alone_interrupts_and_stays(void **state)
+{
+	uint64_t mask[2] = { 0 };
+	struct kvm_signal_mask *m = (void *)mask;
+	siginfo_t info;
+	sigset_t set;
+
+	(void)state;
+	seen.n = 0;
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	block(SIG_BLOCK, SIGUSR1);
+	m->len = 8;
+	assert_int_equal(ioctl(client.vcpu, KVM_SET_SIGNAL_MASK, m), 0);
+	client_load_array(&client, code_spin, 0, 0);
+	pthread_kill(vcpu_thread, SIGUSR1);
+	assert_int_equal(client_run(&client), -EINTR);
+	assert_int_equal(sigwaitinfo(&set, &info), SIGUSR1);
+	block(SIG_UNBLOCK, SIGUSR1);
+}
+
+static volatile bool is_halted, woken;
+
+static void *wake(void *arg)
+{
+	const struct timespec moment = { .tv_nsec = 2000000 };
+
+	while (!is_halted)
+		sched_yield();
+	while (!woken) {
+		nanosleep(&moment, NULL);
+		pthread_kill(vcpu_thread, SIGUSR1);
+	}
+	return arg;
+}
+
+/* With an interrupt controller HLT waits in the call. */
+static void a_halted_vcpu_wakes_for_a_signal(void **state)
+{
+	struct client c = client;
+	pthread_t t;
+
+	c.vm = ioctl(c.system, KVM_CREATE_VM, 0);
+	assert_int_equal(ioctl(c.vm, KVM_CREATE_IRQCHIP, 0), 0);
+	c.vcpu = ioctl(c.vm, KVM_CREATE_VCPU, 1);
+	assert_true(c.vcpu >= 0);
+	set(SIGUSR1, note, 0, 0);
+	pthread_create(&t, NULL, wake, state);
+	is_halted = true;
+	/* It waits to be started, which is the same. */
+	assert_int_equal(client_run(&c), -EINTR);
+	woken = true;
+	pthread_join(t, NULL);
+	assert_true(seen.n >= 1);
+	close(c.vcpu);
+	close(c.vm);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_handler_runs_as_the_kernel_runs_it),
+		TEST(a_handler_runs_on_the_stack_it_asked_for),
+		TEST(a_handler_may_jump_out_of_the_call),
+		TEST(a_handler_for_once_runs_once),
+		TEST(what_was_installed_is_shown),
+		TEST(many_signals_at_once_are_all_handled),
+		TEST(with_every_signal_blocked_a_bad_page_is_efault),
+		TEST(a_thread_that_is_born_blocked_gets_efault_too),
+		TEST(a_vcpu_thread_with_sigsegv_blocked_is_interrupted),
+		TEST(a_bad_page_is_efault_in_a_handler_that_blocks_all),
+		TEST(a_sigsegv_that_is_sent_while_blocked_waits),
+		TEST(a_sigsegv_that_is_sent_reaches_its_handler),
+		TEST(no_call_takes_the_handler_of_faults_away),
+		TEST(handlers_from_system_calls_are_taken_over_by_the_next_vm),
+		TEST(a_signal_for_the_vcpu_alone_interrupts_and_stays),
+		TEST(a_halted_vcpu_wakes_for_a_signal),
+	};
+
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
