@@ -15,6 +15,7 @@
 #include "sync/atomic.h"
 #include "sync/thread.h"
 #include "sync/wait.h"
+#include "sync/window.h"
 
 #define N_SIGNALS 65
 /* Signals that come at the very same moment; each other finds all blocked. */
@@ -120,6 +121,8 @@ static void trampoline(int sig, siginfo_t *info, void *context)
 		call_now(sig, info, context);
 		return;
 	}
+	/* It may be in guest mode, and what lets windows begin again come on top. */
+	guarded_leave_window(context);
 	/* With SA_NODEFER a queue of one signal may be longer than ours. */
 	if (n_deferred() == MAX_DEFERRED)
 		requeue(sig, info);
@@ -295,6 +298,10 @@ int defer_sigaction(int sig, const struct sigaction *new_action, struct sigactio
 	thread_leave_library(was);
 	if (is_taken)
 		return 0;
+	if (window_has_signal(sig)) {
+		errno = EINVAL;
+		return -1;
+	}
 	if (sig <= 0 || sig >= N_SIGNALS || sig == SIGSEGV || sig == SIGBUS)
 		return NEXT(sigaction)(sig, new_action, old_action);
 	/* Should it not be readable, then before the lock is taken. */
@@ -326,7 +333,7 @@ static unsigned int adopt_all(void)
 
 	lock();
 	for (int sig = 1; sig < N_SIGNALS; sig++)
-		if (sig != SIGSEGV && sig != SIGBUS)
+		if (sig != SIGSEGV && sig != SIGBUS && !window_has_signal(sig))
 			n += adopt(sig);
 	unlock();
 	return n;

@@ -21,7 +21,8 @@ __thread bool thread_is_in_library __attribute__((tls_model("initial-exec")));
 __thread struct atomic32 *thread_kick_word __attribute__((tls_model("initial-exec")));
 __thread uint32_t thread_kick_bits __attribute__((tls_model("initial-exec")));
 
-_Static_assert(SIGNALS_NEEDED == (SIGNAL_BIT(SIGBUS) | SIGNAL_BIT(SIGSEGV)) &&
+_Static_assert(SIGNALS_NEEDED == (SIGNAL_BIT(SIGBUS) | SIGNAL_BIT(SIGSEGV) |
+				  SIGNAL_BIT(WINDOW_SIGNAL)) &&
 		       SIGNALS_DEFERRED == SIGNAL_BIT(SIGKILL) &&
 		       SIGNALS_ALSO_PENDING == SIGNAL_BIT(SIGSTOP),
 	       "the numbers of signals");
@@ -97,10 +98,13 @@ bool thread_signal_deferred(thread_sigmask_t blocked)
 void thread_before_filter(void)
 {
 	thread_sigmask_t saved = thread_hold_signals();
+	bool was = thread_enter_library();
 
 	atomic32_store_relaxed(&is_filtered, 1);
+	window_forbid();
 	rcu_read_begin();
 	rcu_read_end();
+	thread_leave_library(was);
 	thread_release_signals(saved);
 }
 

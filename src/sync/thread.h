@@ -35,9 +35,10 @@ static inline void thread_leave_library(bool was)
 /* The kernel's own signal set: one bit a signal, signal 1 in bit 0. */
 typedef uint64_t thread_sigmask_t;
 #define SIGNAL_BIT(sig) (1ull << ((sig)-1))
-/* What no call of ours and no deferred signal blocks: SIGBUS, SIGSEGV.  Guest memory
- * that is not there raises them. */
-#define SIGNALS_NEEDED (SIGNAL_BIT(7) | SIGNAL_BIT(11))
+/* What no call of ours and no deferred signal blocks: SIGBUS, SIGSEGV, WINDOW_SIGNAL.
+ * Guest memory that is not there raises the first two.  The third may come whenever the
+ * thread is in guest mode: who sends it relies on its handler. */
+#define SIGNALS_NEEDED (SIGNAL_BIT(7) | SIGNAL_BIT(11) | SIGNAL_BIT(61))
 
 /*
  * Two ways to hold signals.  By the thread's mask, which is a system call on the way

@@ -113,6 +113,8 @@ bool window_has_signal(int sig)
 
 void window_forbid(void)
 {
+	/* Its calls too are made now, or never. */
+	thread_run_once(&once, set_up);
 	atomic32_store_release(&may_interrupt, 0);
 }
 

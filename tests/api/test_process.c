@@ -224,6 +224,37 @@ static void a_small_stack_is_enough_beside_many_vms(void **state)
 		assert_int_equal(umbra_close(fds[i]), 0);
 }
 
+/* Without the preloaded library signals are held by the thread's mask. */
+static void with_every_signal_blocked_a_bad_page_is_efault(void **state)
+{
+	const uint64_t gpa = 256ull << 20;
+	struct api_vm *vm = *state;
+	void *hole = mmap(NULL, 1 << 20, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct kvm_regs regs;
+	sigset_t all, before, now, pending;
+
+	assert_int_equal(api_set_region(vm, 3, 0, gpa, 1 << 20, hole), 0);
+	api_load_guest(vm, load);
+	regs = api_regs(&vm->vcpu);
+	regs.rdi = gpa;
+	api_set_regs(&vm->vcpu, &regs);
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, &before);
+	raise(SIGSEGV);
+	assert_int_equal(umbra_run(vm->vcpu.fd, 0), -EFAULT);
+	sigprocmask(SIG_BLOCK, NULL, &now);
+	assert_true(sigismember(&now, SIGSEGV) && sigismember(&now, SIGUSR1));
+	/* What was sent waits still. */
+	sigpending(&pending);
+	assert_true(sigismember(&pending, SIGSEGV));
+	sigemptyset(&all);
+	sigaddset(&all, SIGSEGV);
+	assert_int_equal(sigwaitinfo(&all, NULL), SIGSEGV);
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	assert_int_equal(api_set_region(vm, 3, 0, gpa, 0, hole), 0);
+	munmap(hole, 1 << 20);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -238,6 +269,7 @@ int main(void)
 		TEST(a_fault_of_the_program_kills_it),
 		TEST(the_run_page_cannot_be_shrunk_under_us),
 		TEST(a_small_stack_is_enough_beside_many_vms),
+		TEST(with_every_signal_blocked_a_bad_page_is_efault),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
