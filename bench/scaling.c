@@ -222,9 +222,91 @@ static void measure_harvest(void)
 	free(h.bitmap);
 }
 
+/* --- beside memory that is mapped ---------------------------------------------- */
+
+static double delete_small_once(void *ctx)
+{
+	double start;
+
+	set_small_slot(ctx, 4096);
+	start = bench_now_ns();
+	set_small_slot(ctx, 0);
+	return (bench_now_ns() - start) / 1e3;
+}
+
+static double set_log(struct bench_vm *vm, uint32_t flags)
+{
+	struct kvm_userspace_memory_region region = {
+		.flags = flags,
+		.memory_size = vm->bytes,
+		.userspace_addr = (uintptr_t)vm->memory,
+	};
+	double start = bench_now_ns();
+	long err = umbra_set_user_memory_region(vm->fd, &region);
+
+	if (err)
+		bench_die("KVM_SET_USER_MEMORY_REGION", err);
+	return (bench_now_ns() - start) / 1e3;
+}
+
+static double enable_log_once(void *ctx)
+{
+	double us = set_log(ctx, KVM_MEM_LOG_DIRTY_PAGES);
+
+	set_log(ctx, 0);
+	return us;
+}
+
+static double age_once(void *ctx)
+{
+	struct bench_vm *vm = ctx;
+	hva_t hva = (uintptr_t)vm->memory;
+	double start = bench_now_ns();
+
+	mmu_age(bench_mmu(vm), hva, hva + vm->bytes, AGE_CLEAR);
+	return (bench_now_ns() - start) / 1e3;
+}
+
+/* The first must not grow; the others are for each entry, some thousand of them at a time
+ * under the MMU lock. */
+struct mapped_names {
+	const char *delete, *log, *age;
+};
+
+static void measure_mapped(uint64_t bytes, const struct mapped_names *names)
+{
+	struct bench_vm vm;
+
+	bench_vm_create(&vm, bytes);
+	bench_prepare(&vm, vm.vcpu, bench_touch_write, bench_touch_write_end, BENCH_DATA,
+		      bytes >> 12);
+	bench_run(&vm);
+	measure(names->delete, "us", delete_small_once, &vm);
+	measure(names->age, "us", age_once, &vm);
+	measure(names->log, "us", enable_log_once, &vm);
+	bench_vm_destroy(&vm);
+}
+
+#define MAPPED(mode, size) &(struct mapped_names){                         \
+	mode "deleting a small slot beside " size,                         \
+	mode "enabling the log of " size,                                  \
+	mode "ageing " size,                                               \
+}
+
+static void measure_beside_memory(void)
+{
+	measure_mapped(GIB / 4, MAPPED("", "256 MiB"));
+	measure_mapped(GIB, MAPPED("", "1 GiB"));
+	umbra_set_mmu(UMBRA_MMU_SHADOW);
+	measure_mapped(GIB / 4, MAPPED("shadow: ", "256 MiB"));
+	measure_mapped(GIB, MAPPED("shadow: ", "1 GiB"));
+	umbra_set_mmu(UMBRA_MMU_TDP);
+}
+
 void measure_scaling(void)
 {
 	measure_mmio();
 	measure_unmap();
+	measure_beside_memory();
 	measure_harvest();
 }
