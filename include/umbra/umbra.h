@@ -135,10 +135,15 @@ UMBRA_API void umbra_dup(int old_fd, int new_fd);
 UMBRA_API void umbra_forget(unsigned int first, unsigned int last);
 
 /**
- * umbra_munmap, umbra_mremap, umbra_mprotect, umbra_madvise, umbra_mmap_memory -
- * change the mappings of this process as the system calls of these names do, in
- * step with every VM: no vCPU uses the old pages when the call begins its work,
+ * umbra_munmap, umbra_mremap, umbra_mprotect, umbra_pkey_mprotect, umbra_madvise,
+ * umbra_process_madvise, umbra_remap_file_pages, umbra_mmap_memory, umbra_shmat,
+ * umbra_shmdt - change the mappings of this process as the system calls of these names
+ * do, in step with every VM: no vCPU uses the old pages when the call begins its work,
  * nor after it has returned.
+ *
+ * While the system call runs no lock is held, so it may wait for other threads of the
+ * program, whatever these do; but handlers of signals do not run on its thread, unless
+ * the call takes nothing away (as MADV_POPULATE_WRITE).
  *
  * Return: as the system calls, with -1 and errno.
  */
@@ -146,14 +151,32 @@ UMBRA_API int umbra_munmap(void *addr, size_t length);
 UMBRA_API void *umbra_mremap(void *addr, size_t old_length, size_t new_length, int flags,
 			     void *new_addr);
 UMBRA_API int umbra_mprotect(void *addr, size_t length, int prot);
+UMBRA_API int umbra_pkey_mprotect(void *addr, size_t length, int prot, int pkey);
 UMBRA_API int umbra_madvise(void *addr, size_t length, int advice);
+struct iovec;
+UMBRA_API ssize_t umbra_process_madvise(int pidfd, const struct iovec *vector, size_t n,
+					int advice, unsigned int flags);
+UMBRA_API int umbra_remap_file_pages(void *addr, size_t size, int prot, size_t page, int flags);
+UMBRA_API void *umbra_shmat(int id, const void *addr, int flags);
+UMBRA_API int umbra_shmdt(const void *addr);
 UMBRA_API void *umbra_mmap_memory(void *addr, size_t length, int prot, int flags, int fd,
 				  off_t offset);
 
 /**
+ * umbra_fallocate, umbra_ftruncate, umbra_truncate - the same for the pages of a file,
+ * wherever umbra_mmap_memory() has mapped it.
+ *
+ * Return: as the system calls, with -1 and errno.
+ */
+UMBRA_API int umbra_fallocate(int fd, int mode, off_t offset, off_t length);
+UMBRA_API int umbra_ftruncate(int fd, off_t length);
+UMBRA_API int umbra_truncate(const char *path, off_t length);
+
+/**
  * umbra_changing - run @change while no vCPU uses [@addr, @addr + @length).
  *
- * For changes of mappings that have no function above, such as userfaultfd's.
+ * For changes of mappings that have no function above, such as userfaultfd's.  May be
+ * nested, for several ranges.
  */
 UMBRA_API void umbra_changing(void *addr, size_t length, void (*change)(void *ctx), void *ctx);
 

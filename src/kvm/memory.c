@@ -5,12 +5,16 @@
  * The kernel tells KVM of them by MMU notifiers.  Here the call itself comes by:
  * the range is withdrawn from every VM, the system call made, the range released.
  */
-#include <stdarg.h>
+#include <errno.h>
+#include <limits.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <umbra/umbra.h>
 #include <unistd.h>
 
+#include "base/guarded.h"
+#include "kvm/mappings.h"
 #include "kvm/process.h"
 #include "mem/reservation.h"
 
@@ -58,10 +62,19 @@ static int refuse(int err)
 int umbra_munmap(void *addr, size_t length)
 {
 	struct change c = { .number = SYS_munmap, .args = { (long)addr, (long)length } };
+	uint64_t since = mappings_now();
 
 	if (is_ours(addr, length))
 		return refuse(EINVAL);
-	return (int)change_range(&c, addr, length);
+	if (change_range(&c, addr, length) == 0)
+		mappings_remove((uintptr_t)addr, range_of(addr, length).end, since);
+	return (int)c.result;
+}
+
+/* The guest has what the process may read and write: more rights take nothing away. */
+static bool takes_rights(int prot)
+{
+	return (prot & (PROT_READ | PROT_WRITE)) != (PROT_READ | PROT_WRITE);
 }
 
 int umbra_mprotect(void *addr, size_t length, int prot)
@@ -70,23 +83,61 @@ int umbra_mprotect(void *addr, size_t length, int prot)
 
 	if (is_ours(addr, length))
 		return refuse(ENOMEM);
+	if (takes_rights(prot))
+		return (int)change_range(&c, addr, length);
+	make_call(&c);
+	return (int)c.result;
+}
+
+/* What a key allows is each thread's own and can change without a call. */
+int umbra_pkey_mprotect(void *addr, size_t length, int prot, int pkey)
+{
+	struct change c = {
+		.number = SYS_pkey_mprotect,
+		.args = { (long)addr, (long)length, prot, pkey },
+	};
+
+	if (is_ours(addr, length))
+		return refuse(ENOMEM);
 	return (int)change_range(&c, addr, length);
 }
 
-/* Advice that only concerns how soon pages come and go changes none of them. */
-static bool advice_changes_pages(int advice)
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25
+#endif
+#ifndef MADV_GUARD_REMOVE
+#define MADV_GUARD_REMOVE 103
+#endif
+
+/*
+ * After these every page of the process has the contents that it had, and the process
+ * the same right to it; where the host keeps it (in one large page, in one with others of
+ * the same contents) is not seen through a host address.  MADV_PAGEOUT is not among
+ * them: a page that has to be read in again is waited for outside guest mode, so the
+ * guest must ask for it again.  Nor is what we do not know.
+ */
+static bool advice_takes_pages(int advice)
 {
 	switch (advice) {
 	case MADV_NORMAL:
 	case MADV_RANDOM:
 	case MADV_SEQUENTIAL:
 	case MADV_WILLNEED:
-	case MADV_DONTFORK:
-	case MADV_DOFORK:
+	case MADV_COLD:
+	case MADV_POPULATE_READ:
+	case MADV_POPULATE_WRITE:
+	case MADV_MERGEABLE:
+	case MADV_UNMERGEABLE:
 	case MADV_HUGEPAGE:
 	case MADV_NOHUGEPAGE:
+	case MADV_COLLAPSE:
+	case MADV_DONTFORK:
+	case MADV_DOFORK:
+	case MADV_WIPEONFORK:
+	case MADV_KEEPONFORK:
 	case MADV_DONTDUMP:
 	case MADV_DODUMP:
+	case MADV_GUARD_REMOVE:
 		return false;
 	}
 	return true;
@@ -96,7 +147,7 @@ int umbra_madvise(void *addr, size_t length, int advice)
 {
 	struct change c = { .number = SYS_madvise, .args = { (long)addr, (long)length, advice } };
 
-	if (!advice_changes_pages(advice)) {
+	if (!advice_takes_pages(advice)) {
 		make_call(&c);
 		return (int)c.result;
 	}
@@ -105,23 +156,84 @@ int umbra_madvise(void *addr, size_t length, int advice)
 	return (int)change_range(&c, addr, length);
 }
 
+/*
+ * For whoever holds a descriptor of this process; that it is ours is not asked.  The
+ * hull: rarely is there more than one.
+ */
+ssize_t umbra_process_madvise(int pidfd, const struct iovec *vector, size_t n, int advice,
+			      unsigned int flags)
+{
+	struct change c = {
+		.number = SYS_process_madvise,
+		.args = { pidfd, (long)vector, (long)n, advice, flags },
+	};
+	struct hva_range hull = { ~0ull, 0 };
+	struct iovec part;
+
+	for (size_t i = 0; advice_takes_pages(advice) && i < n && i < IOV_MAX; i++) {
+		if (!guarded_copy(&part, &vector[i], sizeof(part)))
+			break;
+		if (is_ours(part.iov_base, part.iov_len))
+			return refuse(ENOMEM);
+		hull.start = MIN(hull.start, range_of(part.iov_base, part.iov_len).start);
+		hull.end = MAX(hull.end, range_of(part.iov_base, part.iov_len).end);
+	}
+	process_invalidate(&hull, hull.start < hull.end, make_call, &c);
+	return c.result;
+}
+
+int umbra_remap_file_pages(void *addr, size_t size, int prot, size_t page, int flags)
+{
+	struct change c = {
+		.number = SYS_remap_file_pages,
+		.args = { (long)addr, (long)size, prot, (long)page, flags },
+	};
+
+	if (is_ours(addr, size))
+		return refuse(EINVAL);
+	return (int)change_range(&c, addr, size);
+}
+
 void *umbra_mmap_memory(void *addr, size_t length, int prot, int flags, int fd, off_t offset)
 {
 	struct change c = {
 		.number = SYS_mmap,
 		.args = { (long)addr, (long)length, prot, flags, fd, (long)offset },
 	};
+	uint64_t since = mappings_now();
+	bool replaces = (flags & MAP_FIXED) && !(flags & MAP_FIXED_NOREPLACE);
 
-	/* Without MAP_FIXED nothing is there that could be replaced. */
-	if (!(flags & MAP_FIXED)) {
-		make_call(&c);
-		return (void *)c.result;
-	}
-	if (is_ours(addr, length)) {
+	if (replaces && is_ours(addr, length)) {
 		errno = ENOMEM;
 		return MAP_FAILED;
 	}
-	return (void *)change_range(&c, addr, length);
+	if (replaces)
+		change_range(&c, addr, length);
+	else
+		make_call(&c);
+	if ((void *)c.result == MAP_FAILED)
+		return MAP_FAILED;
+	length = ALIGN_UP(length, PAGE_SIZE);
+	if (!(flags & MAP_ANONYMOUS))
+		mappings_add_file((hva_t)c.result, length, fd, (uint64_t)offset);
+	else if (replaces)
+		mappings_remove((hva_t)c.result, (hva_t)c.result + length, since);
+	return (void *)c.result;
+}
+
+/* In place, all that is known stays so, but for what was cut off. */
+static void note_move(struct hva_range old, struct hva_range new, int flags, uint64_t since)
+{
+	if (new.start == old.start) {
+		if (new.end < old.end)
+			mappings_remove(new.end, old.end, since);
+		return;
+	}
+	mappings_remove(new.start, new.end, since);
+	mappings_copy(old.start, MIN(old.end - old.start, new.end - new.start), new.start,
+		      since);
+	if (!(flags & MREMAP_DONTUNMAP))
+		mappings_remove(old.start, old.end, since);
 }
 
 void *umbra_mremap(void *addr, size_t old_length, size_t new_length, int flags, void *new_addr)
@@ -132,6 +244,7 @@ void *umbra_mremap(void *addr, size_t old_length, size_t new_length, int flags, 
 	};
 	struct hva_range ranges[2] = { range_of(addr, old_length) };
 	unsigned int n = ranges[0].start < ranges[0].end;
+	uint64_t since = mappings_now();
 
 	if (is_ours(addr, old_length) ||
 	    ((flags & MREMAP_FIXED) && is_ours(new_addr, new_length))) {
@@ -144,6 +257,9 @@ void *umbra_mremap(void *addr, size_t old_length, size_t new_length, int flags, 
 		n += ranges[n].start < ranges[n].end;
 	}
 	process_invalidate(ranges, n, make_call, &c);
+	if ((void *)c.result != MAP_FAILED)
+		note_move(range_of(addr, old_length), range_of((void *)c.result, new_length),
+			  flags, since);
 	return (void *)c.result;
 }
 

@@ -8,7 +8,6 @@
 #include "preload/next.h"
 
 #include <errno.h>
-#include <linux/userfaultfd.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <sys/ioctl.h>
@@ -23,37 +22,8 @@
 #include "preload/device.h"
 #include "sync/thread.h"
 
-/* userfaultfd's ways to take pages from under the guest: the kernel notifies KVM
- * of them as of an unmapping. */
-struct uffd_call {
-	int fd;
-	unsigned long request;
-	void *arg;
-	int result;
-};
-
-static void make_uffd_call(void *ctx)
-{
-	struct uffd_call *c = ctx;
-
-	c->result = NEXT(ioctl)(c->fd, c->request, c->arg);
-}
-
-static bool protects_pages(unsigned long request, const void *arg, struct uffdio_range *range)
-{
-	struct uffdio_writeprotect wp;
-
-	if (request == UFFDIO_REGISTER)
-		return guarded_copy(range, arg, sizeof(*range));
-	if (request != UFFDIO_WRITEPROTECT || !guarded_copy(&wp, arg, sizeof(wp)))
-		return false;
-	*range = wp.range;
-	return wp.mode & UFFDIO_WRITEPROTECT_MODE_WP;
-}
-
 EXPORT int ioctl(int fd, unsigned long request, ...)
 {
-	struct uffdio_range range;
 	va_list args;
 	void *arg;
 	long result;
@@ -69,13 +39,7 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
 	if (_IOC_TYPE(request) == KVMIO && device_takes_over(fd) &&
 	    call_try(fd, request, (uintptr_t)arg, &result))
 		return as_libc(result);
-	if (protects_pages(request, arg, &range)) {
-		struct uffd_call c = { .fd = fd, .request = request, .arg = arg };
-
-		umbra_changing((void *)(uintptr_t)range.start, range.len, make_uffd_call, &c);
-		return c.result;
-	}
-	return NEXT(ioctl)(fd, request, arg);
+	return memory_ioctl(fd, request, arg);
 }
 
 static void *map(void *addr, size_t length, int prot, int flags, int fd, off_t offset)

@@ -11,6 +11,9 @@ bool preload_is_off(void);
 /* Makes ready for calls that start programs, in children of whatever sort. */
 void exec_begin(void);
 
+/* An ioctl on a descriptor that is not ours. */
+int memory_ioctl(int fd, unsigned long request, void *arg);
+
 /* Tells `umbra run`, if it asks, that the library is in. */
 void report_begin(void);
 

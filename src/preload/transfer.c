@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <sys/sendfile.h>
 #include <sys/uio.h>
+#include <umbra/umbra.h>
 #include <unistd.h>
 
 #include "kvm/file.h"
@@ -114,10 +115,21 @@ static bool refuses_change(int fd, int wanted)
 		return refuses_change(fd, wanted) ? -1 : NEXT(name)(__VA_ARGS__);       \
 	}
 
-DEFINE_CHANGE(ftruncate, EINVAL, (int fd, off_t length), fd, length)
-DEFINE_CHANGE(ftruncate64, EINVAL, (int fd, off64_t length), fd, length)
 DEFINE_CHANGE(fsync, EINVAL, (int fd), fd)
 DEFINE_CHANGE(fdatasync, EINVAL, (int fd), fd)
+
+/* Of other files they may take memory away. */
+#define DEFINE_FTRUNCATE(name, type)                                                    \
+	EXPORT int name(int fd, type length)                                            \
+	{                                                                               \
+		if (refuses_change(fd, EINVAL))                                         \
+			return -1;                                                      \
+		return preload_is_off() ? NEXT(name)(fd, length) :                      \
+					  umbra_ftruncate(fd, length);                  \
+	}
+
+DEFINE_FTRUNCATE(ftruncate, off_t)
+DEFINE_FTRUNCATE(ftruncate64, off64_t)
 
 static int fallocate_errno(int fd, off64_t offset, off64_t length)
 {
@@ -131,9 +143,10 @@ static int fallocate_errno(int fd, off64_t offset, off64_t length)
 #define DEFINE_FALLOCATE(name, type)                                                    \
 	EXPORT int name(int fd, int mode, type offset, type length)                     \
 	{                                                                               \
-		return refuses_change(fd, fallocate_errno(fd, offset, length)) ?        \
-			       -1 :                                                     \
-			       NEXT(name)(fd, mode, offset, length);                    \
+		if (refuses_change(fd, fallocate_errno(fd, offset, length)))            \
+			return -1;                                                      \
+		return preload_is_off() ? NEXT(name)(fd, mode, offset, length) :        \
+					  umbra_fallocate(fd, mode, offset, length);    \
 	}
 
 DEFINE_FALLOCATE(fallocate, off_t)

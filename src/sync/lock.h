@@ -33,6 +33,7 @@ enum lock_rank {
 	RANK_MMU,		/* mmu->lock */
 	RANK_CHANGES,		/* the changes of host memory on record */
 	RANK_FLUSH,		/* one flush round at a time */
+	RANK_MAPPINGS,		/* which files the process maps where */
 	RANK_ALLOC,		/* free lists */
 	RANK_RESERVATION,	/* our own memory */
 };

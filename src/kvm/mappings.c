@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+#include "kvm/mappings.h"
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "sync/lock.h"
+
+#define MAX_MAPPINGS 256u
+#define NO_FILE (~0ull)		/* as a device: a System V segment */
+#define HVA_MAX (1ull << 47)
+
+struct mapping {
+	hva_t start, end;
+	uint64_t device, inode;
+	uint64_t offset;		/* of start, in the file */
+	uint64_t number;		/* in the order of coming */
+};
+
+/* Complete after a fork but for a change that another thread was making. */
+static struct {
+	struct mutex lock;		/* rank RANK_MAPPINGS */
+	struct atomic32 n;		/* (a) written under lock */
+	struct mapping at[MAX_MAPPINGS]; /* [lock] */
+	bool overflowed;		/* [lock] others are not in it */
+	struct atomic64 last;		/* (a) number; written under lock */
+} known = { .lock = { .rank = RANK_MAPPINGS } };
+
+static void add(const struct mapping *m) REQUIRES(known.lock)
+{
+	uint32_t n = atomic32_load_relaxed(&known.n);
+
+	if (n == MAX_MAPPINGS) {
+		known.overflowed = true;
+		return;
+	}
+	known.at[n] = *m;
+	known.at[n].number = atomic64_fetch_add(&known.last, 1) + 1;
+	atomic32_store_release(&known.n, n + 1);
+}
+
+static void add_locked(struct mapping m)
+{
+	mutex_lock(&known.lock);
+	add(&m);
+	mutex_unlock(&known.lock);
+}
+
+uint64_t mappings_now(void)
+{
+	return atomic64_load_acquire(&known.last);
+}
+
+void mappings_add_file(hva_t start, uint64_t bytes, int fd, uint64_t offset)
+{
+	struct stat file;
+
+	mappings_remove(start, start + bytes, mappings_now());
+	if (syscall(SYS_fstat, fd, &file) == 0)
+		add_locked((struct mapping){ start, start + bytes, file.st_dev, file.st_ino,
+					     offset, 0 });
+}
+
+void mappings_add_segment(hva_t start, uint64_t bytes)
+{
+	mappings_remove(start, start + bytes, mappings_now());
+	add_locked((struct mapping){ start, start + bytes, NO_FILE, 0, 0, 0 });
+}
+
+/* Takes [start, end) away; of one that goes on at both sides nothing. */
+static bool shrink(struct mapping *m, hva_t start, hva_t end)
+{
+	if (start <= m->start && end > m->start) {
+		end = MIN(end, m->end);
+		m->offset += end - m->start;
+		m->start = end;
+	} else if (end >= m->end && start < m->end) {
+		m->end = start;
+	}
+	return m->start == m->end;
+}
+
+void mappings_remove(hva_t start, hva_t end, uint64_t since)
+{
+	if (!atomic32_load_acquire(&known.n))
+		return;
+	mutex_lock(&known.lock);
+	for (uint32_t i = 0, n = atomic32_load_relaxed(&known.n); i < n;) {
+		if (known.at[i].number > since || !shrink(&known.at[i], start, end)) {
+			i++;
+			continue;
+		}
+		known.at[i] = known.at[--n];
+		atomic32_store_relaxed(&known.n, n);
+	}
+	mutex_unlock(&known.lock);
+}
+
+void mappings_copy(hva_t from, uint64_t bytes, hva_t to, uint64_t since)
+{
+	mutex_lock(&known.lock);
+	for (uint32_t i = 0, n = atomic32_load_relaxed(&known.n); i < n; i++) {
+		struct mapping m = known.at[i];
+
+		m.end = MIN(m.end, from + bytes);
+		if (m.start < from) {
+			m.offset += from - m.start;
+			m.start = from;
+		}
+		if (m.start >= m.end || m.number > since)
+			continue;
+		m.start = to + (m.start - from);
+		m.end = to + (m.end - from);
+		add(&m);
+	}
+	mutex_unlock(&known.lock);
+}
+
+/* One that has no place of its own widens the last. */
+static void note_range(struct hva_range *ranges, unsigned int *n, hva_t start, hva_t end)
+{
+	struct hva_range *last = &ranges[PROCESS_MAX_RANGES - 1];
+
+	if (*n < PROCESS_MAX_RANGES) {
+		ranges[(*n)++] = (struct hva_range){ start, end };
+		return;
+	}
+	last->start = MIN(last->start, start);
+	last->end = MAX(last->end, end);
+}
+
+unsigned int mappings_find(const struct stat *file, uint64_t first, uint64_t last,
+			   struct hva_range ranges[PROCESS_MAX_RANGES])
+{
+	unsigned int n = 0;
+
+	mutex_lock(&known.lock);
+	if (known.overflowed)
+		note_range(ranges, &n, 0, HVA_MAX);
+	for (uint32_t i = 0; !known.overflowed && i < atomic32_load_relaxed(&known.n); i++) {
+		const struct mapping *m = &known.at[i];
+		uint64_t bytes = m->end - m->start, begin, end;
+
+		if (m->device != file->st_dev || m->inode != file->st_ino ||
+		    last < m->offset || first >= m->offset + bytes)
+			continue;
+		begin = first > m->offset ? first - m->offset : 0;
+		end = MIN(last - m->offset, bytes - 1) + 1;
+		note_range(ranges, &n, (m->start + begin) & PAGE_MASK,
+			   ALIGN_UP(m->start + end, PAGE_SIZE));
+	}
+	mutex_unlock(&known.lock);
+	return n;
+}
+
+bool mappings_segment(hva_t start, struct hva_range *range)
+{
+	bool found = false;
+
+	*range = (struct hva_range){ start & PAGE_MASK, HVA_MAX };
+	mutex_lock(&known.lock);
+	for (uint32_t i = 0; i < atomic32_load_relaxed(&known.n); i++) {
+		if (known.at[i].device != NO_FILE || known.at[i].start != start)
+			continue;
+		range->end = known.at[i].end;
+		found = true;
+	}
+	mutex_unlock(&known.lock);
+	return found;
+}
