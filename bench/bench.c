@@ -314,6 +314,7 @@ int main(int argc, char **argv)
 
 	measure_shadow(minor);
 	measure_scaling();
+	measure_edge();
 
 	ratio_add("TLB fill / kernel's minor fault", fill, minor, 0);
 	ratio_add("TDP fault / kernel's minor fault", fault, minor, 0.2);

@@ -87,6 +87,8 @@ void measure_shadow(const struct figure *minor_fault);
 void measure_scaling(void);
 /* bench/remote.c: flushing vCPUs that do not run. */
 void measure_remote(void);
+/* bench/edge.c: threads that change mappings, beside the others. */
+void measure_edge(void);
 
 /* bench/kernel.c: what the host kernel needs for the same jobs, a page. */
 const struct figure *kernel_minor_fault(void);
