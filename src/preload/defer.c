@@ -30,6 +30,7 @@ static struct {
 	struct sigaction action; /* [actions_lock] */
 } actions[N_SIGNALS];
 static char actions_lock;
+static bool is_on;	/* (c) since defer_begin() */
 
 /* Of the thread: only its own handlers look at it beside itself. */
 static __thread struct {
@@ -302,7 +303,7 @@ int defer_sigaction(int sig, const struct sigaction *new_action, struct sigactio
 		errno = EINVAL;
 		return -1;
 	}
-	if (sig <= 0 || sig >= N_SIGNALS || sig == SIGSEGV || sig == SIGBUS)
+	if (!is_on || sig <= 0 || sig >= N_SIGNALS || sig == SIGSEGV || sig == SIGBUS)
 		return NEXT(sigaction)(sig, new_action, old_action);
 	/* Should it not be readable, then before the lock is taken. */
 	if (new_action)
@@ -355,9 +356,18 @@ static const struct thread_deferral deferral = {
 	.look_again = look_again,
 };
 
+/* A thread that the child does not have may hold it. */
+static void after_fork_child(void)
+{
+	__atomic_clear(&actions_lock, __ATOMIC_RELEASE);
+}
+
 void defer_begin(void)
 {
+	if (thread_around_fork(NULL, NULL, after_fork_child))
+		return;
 	adopt_all();
+	is_on = true;
 	thread_defer_signals(&deferral);
 }
 
