@@ -137,6 +137,8 @@ void request_wait_all(struct mmu *m)
 		cpu_relax();
 	}
 	interrupt_awaited(m);
+	if (!count_still_awaited(m))
+		return;
 	for_each_awaited(m, i, v) {
 		mmu_count(m, remote_tlb_flush_sleeps);
 		sleep_on(v, &v->guest_seq, v->awaited_seq, false);

@@ -119,7 +119,9 @@ static bool make_mmu(struct stress *s)
 	struct umbra_mmu_config config = {
 		.mode = s->mode,
 		.flush_policy = s->policy,
-		.flags = s->log == LOG_MANUAL ? UMBRA_MMU_MANUAL_PROTECT : 0,
+		/* Both ways of a flush to be done with who does not run. */
+		.flags = (s->log == LOG_MANUAL ? UMBRA_MMU_MANUAL_PROTECT : 0) |
+			 (s->seed & 1 ? UMBRA_MMU_INTERRUPT : 0),
 		.dirty_ring_entries = s->log == LOG_RING ? RING_ENTRIES : 0,
 	};
 	struct umbra_slot slot = { .id = 0, .bytes = MEMORY_BYTES, .memory = s->memory };
