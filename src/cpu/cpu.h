@@ -150,6 +150,7 @@ struct cpu_error {
 struct cpu_event {
 	bool pending;
 	bool software;		/* INT n, INT3, INTO: the DPL of the gate counts */
+	bool interrupt;		/* from outside: no exception, whatever the vector */
 	bool has_error;
 	uint8_t vector;
 	uint8_t length;		/* of a software one's instruction: RIP + length is pushed */

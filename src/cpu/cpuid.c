@@ -83,7 +83,7 @@ _Static_assert(ARRAY_SIZE(places) == N_FEATURES, "every feature has its place");
 	 BIT(23) /* POPCNT */ | BIT(31) /* hypervisor */)
 #define OFFERED_1_EDX                                                             \
 	(BIT(2) /* DE */ | BIT(3) /* PSE */ | BIT(4) /* TSC */ | BIT(5) /* MSR */ | \
-	 BIT(6) /* PAE */ | BIT(7) /* MCE */ | BIT(8) /* CX8 */ | BIT(9) /* APIC */ | \
+	 BIT(6) /* PAE */ | BIT(7) /* MCE */ | BIT(8) /* CX8 */ |                  \
 	 BIT(11) /* SEP */ | BIT(12) /* MTRR */ | BIT(13) /* PGE */ |             \
 	 BIT(14) /* MCA */ | BIT(15) /* CMOV */ | BIT(16) /* PAT */ |             \
 	 BIT(17) /* PSE-36 */ | BIT(19) /* CLFLUSH */ | BIT(24) /* FXSR */ |      \
@@ -176,7 +176,6 @@ static void offer(uint32_t leaf, uint32_t out[4])
 		break;
 	case 6:
 		memset(out, 0, 4 * sizeof(*out));
-		out[EAX] = BIT(2); /* the APIC timer never stops */
 		break;
 	case 7:
 		out[EAX] = 0;

@@ -23,7 +23,7 @@
 
 static bool is_in(const struct cpu_event *e, uint32_t set)
 {
-	return !e->software && e->vector < 32 && (set >> e->vector & 1);
+	return !e->software && !e->interrupt && e->vector < 32 && (set >> e->vector & 1);
 }
 
 void event_take_fault(struct cpu *cpu)
@@ -213,7 +213,7 @@ void event_deliver(struct cpu *cpu)
 		cpu->event.pending = false;
 		cpu->mmio.of_event = false;
 		cpu->interrupt_shadow = false;
-		if (e.vector < 32 && !e.software)
+		if (e.vector < 32 && !e.software && !e.interrupt)
 			vcpu_count(&cpu->mmu, guest_exceptions);
 		return;
 	}

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "cpu/mode.h"
 
+#include "cpu/cpuid.h"
 #include "mmu/tlb.h"
 
 static bool is_flat(const struct segment *s)
@@ -47,6 +48,11 @@ void mode_update(struct cpu *cpu)
 	cpu->mode = mode;
 	cpu->ea_mask = mode_is_64bit(cpu) ? ~0ull : 0xffffffff;
 	cpu->cs_base = mode_is_64bit(cpu) ? 0 : cpu->segs[SEG_CS].base;
+}
+
+bool is_canonical_to_keep(const struct cpu *cpu, uint64_t address)
+{
+	return is_sign_extended(address, cpuid_has(cpu, FEATURE_LA57) ? 7 : 16);
 }
 
 void mode_set_cpl(struct cpu *cpu, unsigned int new_cpl)

@@ -62,12 +62,20 @@ static inline unsigned int iopl(const struct cpu *cpu)
 	return (cpu->rflags & X86_EFLAGS_IOPL) >> 12;
 }
 
-static inline bool is_canonical(const struct cpu *cpu, uint64_t address)
+static inline bool is_sign_extended(uint64_t address, int unused)
 {
-	int unused = cpu->mmu.paging.cr4 & X86_CR4_LA57 ? 7 : 16;
-
 	return (uint64_t)((int64_t)(address << unused) >> unused) == address;
 }
+
+/* Addresses of code and data: by the paging mode. */
+static inline bool is_canonical(const struct cpu *cpu, uint64_t address)
+{
+	return is_sign_extended(address, cpu->mmu.paging.cr4 & X86_CR4_LA57 ? 7 : 16);
+}
+
+/* What is kept for later, in whatever paging mode (MSRs, bases of segments and tables,
+ * what INVPCID names): by what the processor can do.  SDM 3A 4.5.2; "5-level paging". */
+bool is_canonical_to_keep(const struct cpu *cpu, uint64_t address);
 
 /* CPL and AC follow: what the TLB must know of them. */
 void mode_set_cpl(struct cpu *cpu, unsigned int new_cpl);

@@ -179,7 +179,7 @@ static bool obeys(const struct cpu *cpu, enum rule rule, uint64_t value)
 	case LOW_32:
 		return !(value >> 32);
 	case CANONICAL:
-		return is_canonical(cpu, value);
+		return is_canonical_to_keep(cpu, value);
 	case PAT_TYPES:
 		return are_memory_types(value, true);
 	}
@@ -315,7 +315,8 @@ static bool write_efer(struct cpu *cpu, uint64_t value, enum msr_access who)
 		return control_write_efer(cpu, value);
 	if (value & cpuid_efer_reserved(cpu) & ~lma)
 		return false;
-	cpu->mmu.paging.efer = value;
+	/* LMA follows from CR0.PG and LME: nobody writes it, KVM_SET_SREGS apart. */
+	cpu->mmu.paging.efer = (value & ~lma) | (cpu->mmu.paging.efer & lma);
 	cpu_state_changed(cpu);
 	return true;
 }

@@ -338,7 +338,7 @@ static bool load_system(struct cpu *cpu, enum cpu_seg seg, uint16_t selector)
 	if (cpu_is_long_mode(cpu)) {
 		if (!descriptor_read_upper(cpu, &d, selector))
 			return false;
-		if (!is_canonical(cpu, d.s.base))
+		if (!is_canonical_to_keep(cpu, d.s.base))
 			return raise_gp(cpu, selector_code(selector));
 	}
 	if (seg == SEG_TR) {
@@ -417,7 +417,7 @@ static bool load_table(struct cpu *cpu, const struct op *op, struct descriptor_t
 	if (!mem_read(cpu, op->seg, ea, 2, &limit) ||
 	    !mem_read(cpu, op->seg, (ea + 2) & cpu->ea_mask, base_bytes, &base))
 		return false;
-	if (base_bytes == 8 && !is_canonical(cpu, base))
+	if (base_bytes == 8 && !is_canonical_to_keep(cpu, base))
 		return raise_gp(cpu, 0);
 	if (op->size == 2 && base_bytes == 4)
 		base &= 0xffffff;

@@ -177,7 +177,7 @@ OP_END(invpcid)
 	if (!mem_load(cpu, op->seg, op_ea(cpu, op), d, 16))
 		return false;
 	if (kind > 3 || d[0] >> 12 || (!pcide && kind < 2 && d[0]) ||
-	    (kind == 0 && !is_canonical(cpu, d[1])))
+	    (kind == 0 && !is_canonical_to_keep(cpu, d[1])))
 		return raise_gp(cpu, 0);
 	mmu_paging_changed(&cpu->mmu);
 	return true;
@@ -272,7 +272,7 @@ static bool write_base(struct cpu *cpu, const struct op *op, enum cpu_seg seg)
 
 	if (!mode_is_64bit(cpu) || !(cpu->mmu.paging.cr4 & X86_CR4_FSGSBASE))
 		return raise_ud(cpu);
-	if (!is_canonical(cpu, base))
+	if (!is_canonical_to_keep(cpu, base))
 		return raise_gp(cpu, 0);
 	cpu->segs[seg].base = base;
 	return true;

@@ -66,8 +66,13 @@ void transfer_drop_segments(struct cpu *cpu)
 	for (size_t i = 0; i < ARRAY_SIZE(data); i++) {
 		struct segment *s = &cpu->segs[data[i]];
 
+		/*
+		 * The base stays.  For FS and GS it is the MSR's, which AMD's manual has
+		 * unchanged and Intel's does not speak of; programs rely on that.  For the
+		 * others nothing shows it.
+		 */
 		if (!s->unusable && !segment_is_conforming(s) && s->dpl < cpl(cpu))
-			*s = (struct segment){ .unusable = true };
+			*s = (struct segment){ .unusable = true, .base = s->base };
 	}
 	mode_update(cpu);
 }

@@ -26,7 +26,7 @@ void transfer_set_ss(struct cpu *cpu, const struct segment *ss);
 bool transfer_check_rip(struct cpu *cpu, const struct segment *cs, uint64_t rip);
 /* Takes the stack that the TSS has for the inner @level; *sp is its pointer. */
 bool transfer_inner_stack(struct cpu *cpu, unsigned int level, uint64_t *sp);
-/* After a return to an outer level: registers that it may not hold are cleared. */
+/* After a return to an outer level: registers that it may not hold become null. */
 void transfer_drop_segments(struct cpu *cpu);
 
 /* Is the descriptor a code segment to which a return with @selector may go? */

@@ -38,7 +38,9 @@ void regs_set(struct cpu *cpu, const struct kvm_regs *r)
 	memcpy(cpu->r, order, sizeof(order));
 	cpu->rip = r->rip;
 	cpu_set_rflags(cpu, r->rflags | X86_EFLAGS_FIXED);
-	cpu->event.pending = false;
+	/* An exception belongs to the old registers; an interrupt to nothing. */
+	if (!cpu->event.interrupt)
+		cpu->event.pending = false;
 	cpu_state_changed(cpu);
 }
 
@@ -62,6 +64,28 @@ static struct segment set_segment(const struct kvm_segment *s)
 	};
 }
 
+static void queue_interrupt(struct cpu *cpu, uint8_t vector)
+{
+	cpu->event = (struct cpu_event){ .pending = true, .interrupt = true, .vector = vector };
+}
+
+static bool interrupt_is_queued(const struct cpu *cpu)
+{
+	return cpu->event.pending && cpu->event.interrupt;
+}
+
+/* Of several the lowest; none leaves what is queued. */
+static void queue_from_bitmap(struct cpu *cpu, const struct kvm_sregs *s)
+{
+	for (unsigned int i = 0; i < ARRAY_SIZE(s->interrupt_bitmap); i++) {
+		if (!s->interrupt_bitmap[i])
+			continue;
+		queue_interrupt(cpu, (uint8_t)(64 * i + (unsigned int)__builtin_ctzll(
+								s->interrupt_bitmap[i])));
+		return;
+	}
+}
+
 void sregs_get(struct cpu *cpu, struct kvm_sregs *s)
 {
 	const struct paging *p = &cpu->mmu.paging;
@@ -77,6 +101,8 @@ void sregs_get(struct cpu *cpu, struct kvm_sregs *s)
 		.efer = p->efer,
 		.apic_base = cpu->apic_base,
 	};
+	if (interrupt_is_queued(cpu))
+		s->interrupt_bitmap[cpu->event.vector / 64] |= 1ull << (cpu->event.vector % 64);
 }
 
 static uint64_t physical_address_reserved(const struct cpu *cpu)
@@ -131,6 +157,7 @@ int sregs_set(struct cpu *cpu, const struct kvm_sregs *s)
 	cpu_state_changed(cpu);
 	if ((p->cr0 & X86_CR0_PG) && (p->cr4 & X86_CR4_PAE) && !(p->efer & X86_EFER_LMA))
 		cpu_load_pdptrs(cpu, p->cr3);
+	queue_from_bitmap(cpu, s);
 	return 0;
 }
 
@@ -142,8 +169,11 @@ void events_get(struct cpu *cpu, struct kvm_vcpu_events *e)
 		.flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW,
 		.interrupt.shadow = cpu->interrupt_shadow ? KVM_X86_SHADOW_INT_STI : 0,
 	};
-	/* A software exception is met again when its instruction runs. */
-	if (event->pending && !event->software) {
+	if (interrupt_is_queued(cpu)) {
+		e->interrupt.injected = 1;
+		e->interrupt.nr = event->vector;
+	} else if (event->pending && !event->software) {
+		/* A software one is met again when its instruction runs. */
 		e->exception.injected = 1;
 		e->exception.nr = event->vector;
 		e->exception.has_error_code = event->has_error;
@@ -160,9 +190,9 @@ int events_set(struct cpu *cpu, const struct kvm_vcpu_events *e)
 		return -EINVAL;
 	if (e->exception.injected && (e->exception.nr > 31 || e->exception.nr == EXC_NMI))
 		return -EINVAL;
-	/* There is no interrupt controller, no NMI and no SMM to give it to. */
-	if (e->interrupt.injected || e->nmi.injected || e->nmi.pending || e->smi.smm ||
-	    e->smi.pending)
+	/* One event at a time; INT n is met again; there are no NMI and no SMM. */
+	if ((e->interrupt.injected && (e->interrupt.soft || e->exception.injected)) ||
+	    e->nmi.injected || e->nmi.pending || e->smi.smm || e->smi.pending)
 		return -EINVAL;
 
 	cpu->event = (struct cpu_event){
@@ -171,6 +201,8 @@ int events_set(struct cpu *cpu, const struct kvm_vcpu_events *e)
 		.has_error = e->exception.has_error_code,
 		.error_code = e->exception.error_code,
 	};
+	if (e->interrupt.injected)
+		queue_interrupt(cpu, e->interrupt.nr);
 	if (e->flags & KVM_VCPUEVENT_VALID_SHADOW)
 		cpu->interrupt_shadow = e->interrupt.shadow;
 	return 0;

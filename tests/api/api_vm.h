@@ -60,6 +60,7 @@ long api_run(const struct api_vcpu *vcpu);
 API_GUEST(halt);
 API_GUEST(spin);
 API_GUEST(store);
+API_GUEST(store_byte);
 API_GUEST(load);
 API_GUEST(writer);
 API_GUEST(reader);

@@ -28,6 +28,12 @@ guest_\name\()_end:
 	hlt
 	end store
 
+	/* Byte [RDI] = AL, then halts. */
+	guest store_byte
+	movb	%al, (%rdi)
+	hlt
+	end store_byte
+
 	/* RAX = [RDI], then halts. */
 	guest load
 	movq	(%rdi), %rax

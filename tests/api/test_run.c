@@ -408,6 +408,94 @@ static void immediate_exit_returns_at_once_and_keeps_the_reason(void **state)
 	vm->vcpu.run->immediate_exit = 0;
 }
 
+/* The guest sets it, where the client could: only its value on entry counts. */
+static void immediate_exit_set_while_running_waits_for_the_next_run(void **state)
+{
+	struct api_vm *vm = *state;
+	struct kvm_run *run = vm->vcpu.run;
+	struct kvm_regs regs = api_regs(&vm->vcpu);
+
+	assert_int_equal(api_set_region(vm, 1, 0, NOWHERE, 4096, run), 0);
+	api_load_guest(vm, store_byte);
+	regs.rdi = NOWHERE + offsetof(struct kvm_run, immediate_exit);
+	regs.rax = 1;
+	api_set_regs(&vm->vcpu, &regs);
+	assert_int_equal(umbra_run(vm->vcpu.fd, 0), 0);
+	assert_int_equal(run->exit_reason, KVM_EXIT_HLT);
+	assert_int_equal(run->immediate_exit, 1);
+	assert_int_equal(umbra_run(vm->vcpu.fd, 0), -EINTR);
+	run->immediate_exit = 0;
+	assert_int_equal(api_set_region(vm, 1, 0, NOWHERE, 0, run), 0);
+}
+
+#define GDT 0x5000ull
+#define IDT 0x6000ull
+#define HANDLER (API_CODE + 0x100)
+
+/* A gate for @vector that leads to a HLT at HANDLER. */
+static void set_handler(struct api_vm *vm, unsigned int vector)
+{
+	uint64_t *gdt = (uint64_t *)(vm->memory + GDT), *gate;
+	struct kvm_sregs s;
+
+	gdt[1] = 0x00af9b000000ffff;
+	gdt[2] = 0x00cf93000000ffff;
+	gate = (uint64_t *)(vm->memory + IDT) + 2 * vector;
+	gate[0] = (HANDLER & 0xffff) | 8ull << 16 | 0x8eull << 40 | (HANDLER >> 16) << 48;
+	gate[1] = 0;
+	vm->memory[HANDLER] = 0xf4;
+	assert_int_equal(umbra_get_sregs(vm->vcpu.fd, &s), 0);
+	s.gdt.base = GDT;
+	s.gdt.limit = 23;
+	s.idt.base = IDT;
+	s.idt.limit = 4095;
+	assert_int_equal(umbra_set_sregs(vm->vcpu.fd, &s), 0);
+}
+
+static void an_interrupt_of_the_bitmap_is_delivered(void **state)
+{
+	struct api_vm *vm = *state;
+	struct kvm_vcpu_events events;
+	struct kvm_regs regs;
+	struct kvm_sregs s;
+
+	set_handler(vm, 0x91);
+	api_load_guest(vm, undefined);
+	assert_int_equal(umbra_get_sregs(vm->vcpu.fd, &s), 0);
+	s.interrupt_bitmap[2] = 1ull << (0x91 - 128) | 1ull << 63;
+	assert_int_equal(umbra_set_sregs(vm->vcpu.fd, &s), 0);
+	/* It stays where it is when the registers change. */
+	regs = api_regs(&vm->vcpu);
+	api_set_regs(&vm->vcpu, &regs);
+	assert_int_equal(umbra_get_sregs(vm->vcpu.fd, &s), 0);
+	assert_true(s.interrupt_bitmap[2] == 1ull << (0x91 - 128));
+	assert_int_equal(umbra_get_vcpu_events(vm->vcpu.fd, &events), 0);
+	assert_int_equal(events.interrupt.injected, 1);
+	assert_int_equal(events.interrupt.nr, 0x91);
+	assert_int_equal(events.exception.injected, 0);
+
+	run_to(vm, KVM_EXIT_HLT);
+	assert_int_equal(api_regs(&vm->vcpu).rip, HANDLER + 1);
+	assert_int_equal(*(uint64_t *)(vm->memory + API_STACK - 40), API_CODE);
+	assert_int_equal(umbra_get_sregs(vm->vcpu.fd, &s), 0);
+	assert_true(s.interrupt_bitmap[2] == 0);
+}
+
+static void long_mode_outlives_a_client_that_sets_efer(void **state)
+{
+	struct api_vm *vm = *state;
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry entry;
+	} msrs = { .head.nmsrs = 1, .entry = { .index = 0xc0000080, .data = 0x900 } };
+
+	api_load_guest(vm, halt);
+	assert_int_equal(umbra_set_msrs(vm->vcpu.fd, &msrs.head), 1);
+	run_to(vm, KVM_EXIT_HLT);
+	assert_int_equal(umbra_get_msrs(vm->vcpu.fd, &msrs.head), 1);
+	assert_int_equal(msrs.entry.data, 0xd00);
+}
+
 static void sync_regs_go_in_and_out(void **state)
 {
 	struct api_vm *vm = *state;
@@ -625,6 +713,9 @@ int main(void)
 		TEST(a_signal_blocked_outside_interrupts_and_stays_pending),
 		TEST(a_blocked_or_ignored_signal_does_not_interrupt),
 		TEST(immediate_exit_returns_at_once_and_keeps_the_reason),
+		TEST(immediate_exit_set_while_running_waits_for_the_next_run),
+		TEST(an_interrupt_of_the_bitmap_is_delivered),
+		TEST(long_mode_outlives_a_client_that_sets_efer),
 		TEST(sync_regs_go_in_and_out),
 		TEST(the_log_names_what_was_written_each_time_anew),
 		cmocka_unit_test(a_full_ring_stops_the_vcpu_until_it_is_reset),

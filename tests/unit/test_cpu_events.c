@@ -407,6 +407,33 @@ static void iretq_enters_compatibility_mode(void **state)
 	assert_true(cpu->segs[SEG_DS].unusable);
 }
 
+CODE(ret_to_user, ".code64",
+     "pushq $0x23\n pushq $0x28000\n pushq $0x2b\n pushq $" AT("1f") "\n lretq\n"
+     "1: mov %gs:0, %eax\n int3\n")
+CODE(iret_to_user, ".code64",
+     "pushq $0x23\n pushq $0x28000\n pushq $2\n pushq $0x2b\n pushq $" AT("1f") "\n iretq\n"
+     "1: mov %gs:0, %eax\n int3\n")
+
+static void bases_of_fs_and_gs_survive_the_way_out(void **state)
+{
+	struct machine *m = *state;
+	struct cpu *cpu = m->cpu;
+
+	for (int ret = 0; ret < 2; ret++) {
+		cpu_reset(cpu);
+		machine_set_long(m, cpu, false);
+		machine_set_gate(m, EXC_BP, MACHINE_STUBS + EXC_BP, SEL_CODE64, 0xee, 0);
+		memcpy(m->memory + MACHINE_DATA, "\x44\x33\x22\x11", 4);
+		cpu->segs[SEG_FS].base = 0x123000;
+		cpu->segs[SEG_GS].base = MACHINE_DATA;
+		assert_int_equal(run_code(m, cpu, ret ? ret_to_user : iret_to_user), CPU_EXIT_HLT);
+		EXPECT_VECTOR(m, cpu, EXC_BP);
+		assert_int_equal(cpu->r[GPR_RAX], 0x11223344);
+		assert_int_equal(cpu->segs[SEG_GS].selector, 0);
+		assert_int_equal(cpu->segs[SEG_FS].base, 0x123000);
+	}
+}
+
 CODE(iret_to_nothing, ".code64",
      "pushq $0x10\n pushq $0x28000\n pushq $2\n pushq $0x68\n pushq $0\n iretq\n hlt\n")
 CODE(iret_not_canonical, ".code64",
@@ -664,6 +691,7 @@ int main(void)
 		machine_test(real_mode_interrupt_returns),
 		machine_test(iretq_goes_back_to_either_level),
 		machine_test(iretq_enters_compatibility_mode),
+		machine_test(bases_of_fs_and_gs_survive_the_way_out),
 		machine_test(iretq_checks_before_it_goes),
 		machine_test(syscall_and_sysret),
 		machine_test(sysenter_and_sysexit),

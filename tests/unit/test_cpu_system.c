@@ -363,7 +363,7 @@ static void msrs_obey_their_rules(void **state)
 	uint64_t value;
 
 	machine_set_long(m, cpu, false);
-	assert_false(msr_write(cpu, 0xc0000082, 1ull << 47, MSR_BY_GUEST));
+	assert_false(msr_write(cpu, 0xc0000082, 1ull << 57, MSR_BY_GUEST));
 	assert_false(msr_write(cpu, 0xc0000080, X86_EFER_LMA, MSR_BY_GUEST));
 	assert_false(msr_write(cpu, 0xc0000080, X86_EFER_LME | 1ull << 12, MSR_BY_GUEST));
 	assert_true(msr_write(cpu, 0xc0000080, X86_EFER_LME | X86_EFER_LMA | X86_EFER_NX,
@@ -382,6 +382,74 @@ static void msrs_obey_their_rules(void **state)
 	assert_false(msr_write(cpu, 0x201, 1ull << 60, MSR_BY_GUEST));
 	assert_true(msr_write(cpu, 0x26f, 0x0606060606060606, MSR_BY_GUEST));
 	assert_false(msr_write(cpu, 0x26f, 2, MSR_BY_GUEST));
+}
+
+/* A client that restores EFER from before paging does not take long mode away. */
+static void lma_is_nobodys_to_write(void **state)
+{
+	struct machine *m = *state;
+	struct cpu *cpu = m->cpu;
+	uint64_t value;
+
+	machine_set_long(m, cpu, false);
+	assert_true(msr_write(cpu, 0xc0000080, X86_EFER_LME | X86_EFER_NX, MSR_BY_CLIENT));
+	assert_true(msr_read(cpu, 0xc0000080, &value, MSR_BY_CLIENT));
+	assert_int_equal(value, X86_EFER_LME | X86_EFER_NX | X86_EFER_LMA);
+	machine_set_protected(m, cpu, false, false);
+	assert_true(msr_write(cpu, 0xc0000080, X86_EFER_LME | X86_EFER_LMA, MSR_BY_CLIENT));
+	assert_true(msr_read(cpu, 0xc0000080, &value, MSR_BY_CLIENT));
+	assert_int_equal(value, X86_EFER_LME);
+}
+
+/* Runs @c in 64-bit mode and four-level paging with RAX; expects the vector. */
+static void expect_long(struct machine *m, struct code c, uint64_t rax, int vector)
+{
+	struct cpu *cpu = m->cpu;
+
+	cpu_reset(cpu);
+	machine_set_long(m, cpu, false);
+	cpu->mmu.paging.cr4 |= X86_CR4_FSGSBASE;
+	cpu_state_changed(cpu);
+	cpu->r[GPR_RAX] = rax;
+	assert_int_equal(run_code(m, cpu, c), CPU_EXIT_HLT);
+	assert_int_equal(machine_vector(m, cpu), vector);
+}
+
+CODE(write_lstar, ".code64",
+     "mov $0xc0000082, %ecx\n mov %rax, %rdx\n shr $32, %rdx\n wrmsr\n hlt\n")
+CODE(write_fs_base, ".code64", "wrfsbase %rax\n hlt\n")
+CODE(load_gdt, ".code64",
+     "sub $16, %rsp\n movw $0x7f, (%rsp)\n mov %rax, 2(%rsp)\n lgdt (%rsp)\n hlt\n")
+CODE(load_idt, ".code64",
+     "sub $16, %rsp\n movw $0xfff, (%rsp)\n mov %rax, 2(%rsp)\n lidt (%rsp)\n hlt\n")
+CODE(jump_to, ".code64", "jmp *%rax\n")
+
+/* What is only kept may be an address of the wider paging mode. */
+static void what_is_kept_is_canonical_by_cpuid(void **state)
+{
+	static const struct code *const keep[] = { &write_lstar, &write_fs_base, &load_gdt,
+						   &load_idt };
+	struct machine *m = *state;
+	struct cpuid_entry entries[100], *leaf7 = NULL;
+
+	m->cpu->n_cpuid = cpuid_supported(entries, 100);
+	m->cpu->cpuid = entries;
+	for (unsigned int i = 0; i < m->cpu->n_cpuid; i++)
+		if (entries[i].leaf == 7)
+			leaf7 = &entries[i];
+	assert_non_null(leaf7);
+	for (size_t i = 0; i < ARRAY_SIZE(keep); i++) {
+		leaf7->ecx &= ~(1u << 16);
+		expect_long(m, *keep[i], 1ull << 46, -1);
+		expect_long(m, *keep[i], 1ull << 47, EXC_GP);
+		leaf7->ecx |= 1u << 16;
+		expect_long(m, *keep[i], 1ull << 47, -1);
+		expect_long(m, *keep[i], 1ull << 56, EXC_GP);
+	}
+	/* Code is fetched by the paging mode. */
+	expect_long(m, jump_to, 1ull << 47, EXC_GP);
+	m->cpu->cpuid = NULL;
+	m->cpu->n_cpuid = 0;
 }
 
 /* CPUID */
@@ -499,6 +567,8 @@ int main(void)
 		machine_test(listed_msrs_can_be_restored),
 		machine_test(tsc_and_its_adjustment),
 		machine_test(msrs_obey_their_rules),
+		machine_test(lma_is_nobodys_to_write),
+		machine_test(what_is_kept_is_canonical_by_cpuid),
 		cmocka_unit_test(supported_cpuid_makes_sense),
 		machine_test(guest_sees_the_table_of_the_client),
 		machine_test(cr4_bits_follow_features),
