@@ -11,6 +11,7 @@
 
 #include <string.h>
 
+#include "cpu/charge.h"
 #include "cpu/guarded_wide.h"
 #include "cpu/mmio.h"
 #include "cpu/mode.h"
@@ -57,6 +58,7 @@ bool mem_raise_verdict(struct cpu *cpu, int verdict, gva_t gva, uint32_t error_c
 static bool find_piece(struct cpu *cpu, gva_t gva, unsigned int bytes, enum access access,
 		       struct piece *p)
 {
+	uint32_t entries = cpu->mmu.guest_entries;
 	enum mmu_verdict verdict;
 	struct mmu_result r;
 
@@ -66,6 +68,7 @@ static bool find_piece(struct cpu *cpu, gva_t gva, unsigned int bytes, enum acce
 		return true;
 
 	verdict = mmu_translate(&cpu->mmu, gva, access, &r);
+	charge(cpu, cpu->mmu.guest_entries == entries ? CHARGE_WALK : CHARGE_FAULT);
 	if (verdict == MMU_OK) {
 		p->at = (struct host_at){ r.host, r.epoch };
 		cpu->stop |= r.was_code | r.tracked;
@@ -97,6 +100,7 @@ static bool find_span(struct cpu *cpu, enum cpu_seg seg, gva_t gva, unsigned int
 	gva_t second = (gva | PAGE_OFFSET_MASK) + 1;
 	unsigned int first_bytes = MIN(bytes, (unsigned int)(second - gva));
 
+	charge(cpu, CHARGE_SPAN);
 	if (is_long && (!is_canonical(cpu, gva) || !is_canonical(cpu, gva + bytes - 1)))
 		return raise_with_code(cpu, seg == SEG_SS ? EXC_SS : EXC_GP, 0);
 	/* The end of a flat segment, whose limit the quick forms do not look at;
@@ -129,6 +133,7 @@ bool mem_lost(struct cpu *cpu, struct host_at at, unsigned int bytes)
 		return false;
 	mmu_access_faulted(&cpu->mmu, at.host);
 	mmu_access_faulted(&cpu->mmu, at.host + bytes - 1);
+	charge(cpu, CHARGE_FAULT);
 	return false;
 }
 
@@ -355,6 +360,8 @@ enum lock_way mem_lock(struct cpu *cpu, enum cpu_seg seg, gva_t gva, unsigned in
 {
 	struct span s;
 
+	if (unlikely((gva ^ (gva + bytes - 1)) & ~(uint64_t)(CACHE_LINE - 1)))
+		charge(cpu, CHARGE_SPLIT_LOCK);
 	*at = find_hit(cpu, gva, bytes, true);
 	if (likely(at->host != NULL))
 		return LOCK_DIRECT;

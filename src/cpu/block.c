@@ -3,13 +3,15 @@
  * cpu/block.c - finding, making and forgetting blocks.
  *
  * Memory comes in chunks that grow with use.  When the cap is reached all blocks
- * are dropped at once: there is no order in which a single one could go.
+ * are dropped at once, as there is no order in which a single one could go, and the
+ * chunks are filled anew.
  */
 #include "cpu/block.h"
 
 #include <string.h>
 
 #include "cpu/access.h"
+#include "cpu/charge.h"
 #include "cpu/decode.h"
 #include "cpu/raise.h"
 #include "mmu/mmu.h"
@@ -18,7 +20,7 @@
 
 #define CACHE_MAX_BYTES (8u << 20)
 #define CHUNK_MIN_BYTES (32u << 10)
-#define CHUNK_MAX_BYTES (256u << 10)
+#define CHUNK_MAX_BYTES (64u << 10)
 #define MAX_INSTRUCTION_BYTES 15u
 
 struct chunk {
@@ -32,26 +34,29 @@ static struct alloc *allocator(struct cpu *cpu)
 	return cpu->mmu.mmu->alloc;
 }
 
-static void drop_blocks(struct cpu *cpu)
+static void fill(struct block_cache *c, struct chunk *chunk)
 {
-	struct block_cache *c = cpu->blocks;
-	struct chunk *next;
+	chunk->used = 0;
+	c->filling = chunk;
+}
 
-	for (; c->chunks; c->chunks = next) {
-		next = c->chunks->next;
-		alloc_free(allocator(cpu), c->chunks, sizeof(*c->chunks) + c->chunks->bytes);
-	}
+static void drop_blocks(struct block_cache *c)
+{
 	memset(c->bucket, 0, sizeof(c->bucket));
-	c->bytes = 0;
+	fill(c, c->chunks);
 }
 
 void block_cache_destroy(struct cpu *cpu)
 {
 	struct block_cache *c = cpu->blocks;
+	struct chunk *next;
 
 	if (!c)
 		return;
-	drop_blocks(cpu);
+	for (; c->chunks; c->chunks = next) {
+		next = c->chunks->next;
+		alloc_free(allocator(cpu), c->chunks, sizeof(*c->chunks) + c->chunks->bytes);
+	}
 	alloc_free(allocator(cpu), c->decoders, sizeof(*c->decoders));
 	alloc_free(allocator(cpu), c->scratch, sizeof(*c->scratch));
 	alloc_free(allocator(cpu), c, sizeof(*c));
@@ -75,23 +80,35 @@ static bool create_cache(struct cpu *cpu)
 	return true;
 }
 
+/* Behind the chunk that is full. */
 static bool add_chunk(struct cpu *cpu)
 {
 	struct block_cache *c = cpu->blocks;
 	size_t bytes = MIN(MAX(c->bytes, CHUNK_MIN_BYTES), CHUNK_MAX_BYTES);
-	struct chunk *chunk;
+	struct chunk *chunk = alloc_zeroed(allocator(cpu), sizeof(*chunk) + bytes);
 
-	if (c->bytes + bytes > CACHE_MAX_BYTES) {
-		drop_blocks(cpu);
-		bytes = CHUNK_MIN_BYTES;
-	}
-	chunk = alloc_zeroed(allocator(cpu), sizeof(*chunk) + bytes);
 	if (!chunk)
 		return false;
 	chunk->bytes = bytes;
-	chunk->next = c->chunks;
-	c->chunks = chunk;
+	if (c->filling)
+		c->filling->next = chunk;
+	else
+		c->chunks = chunk;
 	c->bytes += bytes;
+	fill(c, chunk);
+	return true;
+}
+
+static bool next_chunk(struct cpu *cpu)
+{
+	struct block_cache *c = cpu->blocks;
+
+	if (c->filling && c->filling->next)
+		fill(c, c->filling->next);
+	else if (c->bytes + CHUNK_MAX_BYTES > CACHE_MAX_BYTES)
+		drop_blocks(c);
+	else
+		return add_chunk(cpu);
 	return true;
 }
 
@@ -101,7 +118,7 @@ static bool add_chunk(struct cpu *cpu)
 
 static bool has_room(const struct cpu *cpu)
 {
-	const struct chunk *chunk = cpu->blocks ? cpu->blocks->chunks : NULL;
+	const struct chunk *chunk = cpu->blocks ? cpu->blocks->filling : NULL;
 
 	return chunk && chunk->bytes - chunk->used >= BLOCK_BYTES_MAX;
 }
@@ -113,14 +130,15 @@ static bool make_room(struct cpu *cpu)
 	bool ok;
 
 	guest_leave(&cpu->mmu);
-	ok = (cpu->blocks || create_cache(cpu)) && add_chunk(cpu);
+	ok = (cpu->blocks || create_cache(cpu)) && next_chunk(cpu);
 	guest_enter(&cpu->mmu);
+	charge(cpu, CHARGE_CHUNK);
 	return ok || raise_exit(cpu, CPU_EXIT_ENOMEM);
 }
 
 static void *take(struct cpu *cpu, size_t bytes)
 {
-	struct chunk *chunk = cpu->blocks->chunks;
+	struct chunk *chunk = cpu->blocks->filling;
 	uint8_t *p = (uint8_t *)ALIGN_UP((uintptr_t)chunk->data + chunk->used, CACHE_LINE);
 
 	chunk->used = (size_t)(p - chunk->data) + bytes;
@@ -150,12 +168,29 @@ static void set_tail(struct block *b, const uint8_t *code)
 	memcpy(&b->tail, window, 8);
 }
 
+/* A block at the front; at the end one may have to go. */
+static void link_block(struct block **bucket, struct block *b)
+{
+	struct block **at = bucket;
+
+	b->next = *bucket;
+	*bucket = b;
+	for (unsigned int i = 0; i < BLOCK_CHAIN_MAX && *at; i++)
+		at = &(*at)->next;
+	*at = NULL;
+}
+
+/* A code word is compared in less than a quarter of an instruction's time. */
+static uint16_t entry_charge(const struct decoded_block *d)
+{
+	return (uint16_t)MIN(2 + d->bytes / 32 + d->costs, 0xffffu);
+}
+
 static struct block *make_block(struct cpu *cpu, const uint8_t *host, uint32_t mode,
 				const uint8_t *code, const struct decoded_block *d)
 {
 	size_t code_bytes = ALIGN_UP(d->bytes, 8u), ops_bytes = d->n_ops * sizeof(struct op);
 	struct block *b = take(cpu, sizeof(*b) + code_bytes + ops_bytes);
-	struct block **bucket = &cpu->blocks->bucket[block_bucket(host)];
 	struct op *ops;
 
 	memset(b, 0, sizeof(*b));
@@ -170,8 +205,9 @@ static struct block *make_block(struct cpu *cpu, const uint8_t *host, uint32_t m
 	ops = (struct op *)((uint8_t *)b->code + code_bytes);
 	memcpy(ops, d->ops, ops_bytes);
 	b->ops = ops;
-	b->next = *bucket;
-	*bucket = b;
+	b->charge = entry_charge(d);
+	link_block(&cpu->blocks->bucket[block_bucket(host)], b);
+	charge(cpu, (uint64_t)d->n_instructions * CHARGE_DECODE);
 	vcpu_count(&cpu->mmu, blocks_decoded);
 	return b;
 }
@@ -208,6 +244,7 @@ static struct block *search(struct cpu *cpu, const uint8_t *host, uint32_t mode)
 static struct host_at translate_code(struct cpu *cpu, gva_t gva)
 {
 	struct host_at at = { .epoch = epoch_read(&cpu->mmu.epoch) };
+	uint32_t entries = cpu->mmu.guest_entries;
 	enum mmu_verdict verdict;
 	struct mmu_result r;
 
@@ -215,6 +252,7 @@ static struct host_at translate_code(struct cpu *cpu, gva_t gva)
 	if (at.host)
 		return at;
 	verdict = mmu_translate(&cpu->mmu, gva, ACCESS_EXEC, &r);
+	charge(cpu, cpu->mmu.guest_entries == entries ? CHARGE_WALK : CHARGE_FAULT);
 	if (verdict == MMU_OK)
 		return (struct host_at){ r.host, r.epoch };
 	if (verdict == MMU_MMIO)
@@ -241,6 +279,7 @@ static const struct block *find_crossing(struct cpu *cpu, gva_t gva, uint32_t mo
 	uint8_t code[2 * 16];
 	struct block *b;
 
+	charge(cpu, CHARGE_CROSSING);
 	at2 = translate_code(cpu, next);
 	if (!at2.host)
 		return NULL;
@@ -299,6 +338,7 @@ const struct block *block_find(struct cpu *cpu, uint32_t single)
 	const struct block *b;
 	struct host_at at;
 
+	charge(cpu, CHARGE_FIND);
 	if (mode_is_64bit(cpu) ? !is_canonical(cpu, gva) :
 				 cpu->rip > cpu->segs[SEG_CS].limit) {
 		raise_gp(cpu, 0);

@@ -25,6 +25,7 @@ struct block {
 	struct block *next;		/* of the same bucket */
 	const struct op *ops;
 	uint16_t bytes;
+	uint16_t charge;		/* for entering it, and what its instructions cost */
 	uint8_t n_instructions, n_accesses;
 	uint64_t code[];		/* then the ops */
 };
@@ -33,11 +34,14 @@ struct block {
 #define BLOCK_CROSSES (1u << 31)
 
 #define BLOCK_BUCKETS 8192u
+/* No guest makes a chain longer: the block that was used least lately goes. */
+#define BLOCK_CHAIN_MAX 6u
 
 struct decoders;
 struct block_cache {
 	struct block *bucket[BLOCK_BUCKETS];
-	struct chunk *chunks;
+	struct chunk *chunks;		/* in the order of their use */
+	struct chunk *filling;		/* the one that blocks are put into */
 	size_t bytes;			/* of all chunks */
 	struct decoders *decoders;
 	struct decoded_block *scratch;

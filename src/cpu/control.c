@@ -6,6 +6,7 @@
 #include "cpu/control.h"
 
 #include "cpu/access.h"
+#include "cpu/charge.h"
 #include "cpu/cpuid.h"
 #include "cpu/decode.h"
 #include "cpu/operand.h"
@@ -208,6 +209,7 @@ OP_END(mov_to_cr)
 
 	if (cpl(cpu) != 0)
 		return raise_gp(cpu, 0);
+	charge(cpu, op->dst == 8 ? 0 : CHARGE_PAGING);
 	switch (op->dst) {
 	case 0:
 		return write_cr0(cpu, value);

@@ -188,9 +188,9 @@ struct cpu {
 	uint32_t cc_op;
 	uint32_t rflags;	/* all others; the status flags only if cc_op says so */
 	uint64_t cc_dst;
-	int64_t budget;		/* instructions until CPU_EXIT_POLL */
+	int64_t budget;		/* what cpu_run() was given, less instructions */
 	uint64_t cc_src;	/* not next to cc_dst, or they are stored as a vector */
-	int64_t surcharge;	/* what the budget was charged beside instructions */
+	int64_t charged;	/* for what is no instruction: cpu/charge.h */
 	bool stop;		/* leave the block after this instruction */
 	bool leaving;		/* and then cpu_run(), for the reason in exit */
 	bool abandoned;		/* the last op was not completed */
@@ -263,8 +263,8 @@ void cpu_reset(struct cpu *cpu);
 void cpu_cpuid_changed(struct cpu *cpu);
 
 /*
- * Runs the guest for about @budget instructions, or until something is for the
- * caller.  Enters and leaves guest mode; no lock may be held.  Returns outside
+ * Runs the guest for the time of about @budget instructions, or until something is for
+ * the caller.  Enters and leaves guest mode; no lock may be held.  Returns outside
  * guest mode with all state in *cpu, at the boundary of an instruction.
  */
 enum cpu_exit cpu_run(struct cpu *cpu, int64_t budget);

@@ -13,6 +13,10 @@
 #define OWN_EA (1u << 2)	/* its handler works out addresses itself */
 #define NO_EA (1u << 3)		/* does not access its memory operand */
 #define WIDTH (1u << 4)		/* op->size is the operand width, not the operand's size */
+#define COSTS_SHIFT 8
+#define COSTS(units) ((units) << COSTS_SHIFT) /* beyond the one of every instruction */
+#define LOCK_COSTS 4
+#define SSE_ASSIST 8		/* floating point: of denormal numbers */
 
 /* Places in the tables of cpu/sse.c, which has them in the order of sse.def. */
 #define SSE_NONE(...)
@@ -442,6 +446,7 @@ static bool emit(struct decoded_block *b, const struct insn *insn)
 	b->ops[b->n_ops++] = op;
 	b->n_instructions++;
 	b->n_accesses += count_accesses(insn);
+	b->costs += (rule->flags >> COSTS_SHIFT) + (op.flags & OP_LOCK ? LOCK_COSTS : 0);
 	b->bytes += insn->info.length;
 	return (rule->flags & ENDS) || never_completes(op.fn);
 }
@@ -476,7 +481,7 @@ void decode_block(const struct decoders *d, uint32_t mode, const uint8_t *code,
 	struct insn insn = { .mode = mode };
 	ZyanStatus status;
 
-	b->n_ops = b->n_instructions = b->n_accesses = b->bytes = 0;
+	b->n_ops = b->n_instructions = b->n_accesses = b->bytes = b->costs = 0;
 	b->needs_more = false;
 	while (b->n_instructions < max) {
 		status = ZydisDecoderDecodeFull(z, code + b->bytes, available - b->bytes,

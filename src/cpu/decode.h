@@ -34,6 +34,7 @@ struct decoded_block {
 	unsigned int n_ops, n_instructions;
 	unsigned int n_accesses;	/* memory operands */
 	unsigned int bytes;
+	unsigned int costs;		/* beyond one for each instruction: cpu/charge.h */
 	bool needs_more;		/* not even the first instruction is complete */
 };
 

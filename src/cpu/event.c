@@ -6,6 +6,7 @@
 
 #include "cpu/access.h"
 #include "cpu/address.h"
+#include "cpu/charge.h"
 #include "cpu/mmio.h"
 #include "cpu/raise.h"
 #include "cpu/transfer.h"
@@ -209,6 +210,7 @@ void event_deliver(struct cpu *cpu)
 {
 	struct cpu_event e = cpu->event, second;
 
+	charge(cpu, CHARGE_EVENT);
 	if (mode_is_real(cpu) ? deliver_real(cpu, &e) : deliver_protected(cpu, &e)) {
 		cpu->event.pending = false;
 		cpu->mmio.of_event = false;

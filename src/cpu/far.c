@@ -5,6 +5,7 @@
  */
 #include "cpu/access.h"
 #include "cpu/address.h"
+#include "cpu/charge.h"
 #include "cpu/decode.h"
 #include "cpu/operand.h"
 #include "cpu/raise.h"
@@ -195,6 +196,7 @@ static bool far_transfer(struct cpu *cpu, const struct far_pointer *p)
 {
 	struct descriptor d;
 
+	charge(cpu, CHARGE_FAR);
 	if (mode_is_real(cpu))
 		return far_real(cpu, p);
 	if (selector_is_null(p->selector))
@@ -264,6 +266,7 @@ OP_END(ret_far)
 	struct segment ss;
 	bool outer;
 
+	charge(cpu, CHARGE_FAR);
 	if (mode_is_real(cpu))
 		return ret_far_real(cpu, op);
 	if (!stack_pop(cpu, &sp, &rip, op->size) || !stack_pop(cpu, &sp, &selector, op->size) ||

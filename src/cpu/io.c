@@ -10,6 +10,7 @@
  */
 #include "cpu/access.h"
 #include "cpu/address.h"
+#include "cpu/charge.h"
 #include "cpu/control.h"
 #include "cpu/decode.h"
 #include "cpu/mmio.h"
@@ -73,6 +74,9 @@ op_fn pick_out(const struct insn *insn, struct op *op, unsigned int arg UNUSED)
 	return op_out;
 }
 
+/* What is moved between two looks for signals: an exit is not always one. */
+#define MAX_ELEMENTS 1024u
+
 /* How many elements to take at once, from @linear on. */
 static uint32_t batch(const struct cpu *cpu, const struct op *op, uint64_t linear)
 {
@@ -83,7 +87,7 @@ static uint32_t batch(const struct cpu *cpu, const struct op *op, uint64_t linea
 		count = string_count(cpu, op->address_bytes);
 	if (cpu->rflags & X86_EFLAGS_DF)
 		return 1;
-	return (uint32_t)MAX(MIN(count, MIN(in_page, CPU_IO_BYTES / op->size)), 1u);
+	return (uint32_t)MAX(MIN(count, MIN(in_page, MAX_ELEMENTS)), 1u);
 }
 
 /* One element of a string form is done. */
@@ -115,6 +119,7 @@ static bool store_ready(struct cpu *cpu)
 		if (!address_linear(cpu, SEG_ES, offset, io->size, true, &linear) ||
 		    !mem_write(cpu, SEG_ES, linear, io->size, v))
 			return false;
+		charge(cpu, CHARGE_ELEMENT);
 		element_done(cpu, GPR_RDI);
 		/* Into a device: an exit for each. */
 		if (mmio_has_writes(cpu)) {
@@ -183,6 +188,7 @@ OP_END(outs)
 	if (!tlb_read(&cpu->mmu, linear, op->size) || !(cpu->mode & MODE_FLAT))
 		count = 1;
 	for (io.count = 0; io.count < count; io.count++) {
+		charge(cpu, CHARGE_ELEMENT);
 		if (!mem_read(cpu, op->seg, linear, op->size, &v))
 			return false;
 		for (unsigned int i = 0; i < op->size; i++)

@@ -4,6 +4,7 @@
  * flags, as far as privilege has a say in them.
  */
 #include "cpu/address.h"
+#include "cpu/charge.h"
 #include "cpu/cpuid.h"
 #include "cpu/decode.h"
 #include "cpu/flags.h"
@@ -298,6 +299,7 @@ OP(enter)
 	uint64_t sp = stack_pointer(cpu), bp = cpu->r[GPR_RBP] & width_mask(mode_stack_bytes(cpu));
 	uint64_t frame, v, after;
 
+	charge(cpu, 8 * level);
 	if (!stack_push(cpu, &sp, cpu->r[GPR_RBP], bytes))
 		return false;
 	frame = sp;

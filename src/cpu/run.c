@@ -9,6 +9,7 @@
  */
 #include "base/log.h"
 #include "cpu/block.h"
+#include "cpu/charge.h"
 #include "cpu/event.h"
 #include "cpu/fp.h"
 #include "cpu/mmio.h"
@@ -38,9 +39,11 @@ static void run_blocks(struct cpu *cpu)
 				return;
 			}
 		}
+		cpu->charged += b->charge;
 		cpu->r[GPR_BLOCK] = cpu->rip;
 		b->ops->fn(cpu, b->ops);
-	} while (likely(!cpu->stop) && likely(cpu->budget > 0) && !request_pending(&cpu->mmu));
+	} while (likely(!cpu->stop) && likely(!budget_is_spent(cpu)) &&
+		 !request_pending(&cpu->mmu));
 	sample_hits(cpu, b, before - cpu->budget);
 }
 
@@ -57,6 +60,7 @@ static void run_single(struct cpu *cpu)
 	}
 	cpu->interrupt_shadow = false;
 	cpu->abandoned = false;
+	cpu->charged += b->charge;
 	cpu->r[GPR_BLOCK] = cpu->rip;
 	b->ops->fn(cpu, b->ops);
 	if (cpu->abandoned) {
@@ -89,8 +93,9 @@ static bool must_leave(struct cpu *cpu)
 		}
 		guest_leave(&cpu->mmu);
 		guest_enter(&cpu->mmu);
+		charge(cpu, CHARGE_REQUESTS);
 	}
-	if (cpu->budget <= 0)
+	if (budget_is_spent(cpu))
 		raise_exit(cpu, CPU_EXIT_POLL);
 	return cpu->leaving;
 }
@@ -130,7 +135,7 @@ static void run_next(struct cpu *cpu)
 enum cpu_exit cpu_run(struct cpu *cpu, int64_t budget)
 {
 	cpu->budget = budget;
-	cpu->surcharge = 0;
+	cpu->charged = 0;
 	cpu->halted = false;
 	cpu->leaving = false;
 	cpu->fault.pending = false;
@@ -139,20 +144,21 @@ enum cpu_exit cpu_run(struct cpu *cpu, int64_t budget)
 
 	guest_enter(&cpu->mmu);
 	while (!must_leave(cpu)) {
-		cpu->stop = false;
 		/* A guest that only faults must not keep us. */
-		cpu->budget--;
-		cpu->surcharge++;
+		cpu->charged += CHARGE_ROUND;
+		cpu->stop = false;
 		mmio_begin_instruction(cpu);
 		run_next(cpu);
-		if (unlikely(cpu->mmu.n_tracked))
+		if (unlikely(cpu->mmu.n_tracked)) {
 			mmu_tracked_writes(&cpu->mmu);
+			charge(cpu, CHARGE_TRACKED);
+		}
 	}
 	fp_retire(cpu);
 	guest_leave(&cpu->mmu);
 
 	vcpu_count_n(&cpu->mmu, VCPU_STAT_instructions,
-		     (uint64_t)(budget - cpu->budget - cpu->surcharge));
+		     (uint64_t)(budget - cpu->budget));
 	if (cpu->exit == CPU_EXIT_MMIO && !cpu->mmio.write)
 		cpu->mmio.rip = cpu->rip;
 	if (cpu->exit == CPU_EXIT_INTERNAL_ERROR)

@@ -3,6 +3,7 @@
 
 #include "cpu/access.h"
 #include "cpu/address.h"
+#include "cpu/charge.h"
 #include "cpu/decode.h"
 #include "cpu/flags.h"
 #include "cpu/operand.h"
@@ -48,6 +49,7 @@ static bool find(const struct cpu *cpu, uint16_t selector, unsigned int bytes, g
 
 bool descriptor_look(struct cpu *cpu, uint16_t selector, struct descriptor *d, bool *found)
 {
+	charge(cpu, CHARGE_DESCRIPTOR);
 	*found = find(cpu, selector, 8, &d->at);
 	if (!*found)
 		return true;

@@ -9,6 +9,7 @@
 #include "cpu/access.h"
 #include "cpu/address.h"
 #include "cpu/alu.h"
+#include "cpu/charge.h"
 #include "cpu/decode.h"
 #include "cpu/guarded_wide.h"
 #include "cpu/mmio.h"
@@ -64,6 +65,18 @@ static bool segment_may_run(const struct cpu *cpu, enum cpu_seg seg)
 	return mode_is_64bit(cpu) || seg <= SEG_DS;
 }
 
+/* A run that overlaps itself: the host does element after element. */
+static bool overlaps(const void *dst, const void *src)
+{
+	return (uintptr_t)dst - (uintptr_t)src < 64;
+}
+
+/* A run goes by the cache line, if its addresses allow it. */
+static void charge_run(struct cpu *cpu, uint64_t elements, uint64_t bytes, bool slow)
+{
+	charge(cpu, slow ? elements : bytes / 64);
+}
+
 static uint64_t step_movs(struct cpu *cpu, const struct op *op, uint64_t max)
 {
 	uint64_t from, to, v, n;
@@ -79,6 +92,7 @@ static uint64_t step_movs(struct cpu *cpu, const struct op *op, uint64_t max)
 		if (src.host && dst.host) {
 			/* The epoch that is older. */
 			n -= run_movs(cpu, src.epoch, dst.host, src.host, op->size, n);
+			charge_run(cpu, n, n * op->size, overlaps(dst.host, src.host));
 			if (n)
 				goto moved;
 		}
@@ -105,6 +119,7 @@ static uint64_t step_stos(struct cpu *cpu, const struct op *op, uint64_t max)
 		dst = find_hit(cpu, to, op->size, true);
 		if (dst.host) {
 			n -= run_stos(cpu, dst, cpu->r[GPR_RAX], op->size, n);
+			charge_run(cpu, n, n * op->size, false);
 			if (n)
 				goto stored;
 		}
@@ -169,17 +184,8 @@ enum progress { DONE, ABANDONED, PAUSED };
 
 static bool must_pause(struct cpu *cpu)
 {
-	return cpu->stop || cpu->budget <= 0 || request_pending(&cpu->mmu) ||
+	return cpu->stop || budget_is_spent(cpu) || request_pending(&cpu->mmu) ||
 	       (cpu->rflags & X86_EFLAGS_TF);
-}
-
-/* Long runs take their time, and others must get their turn. */
-static void charge(struct cpu *cpu, uint64_t bytes)
-{
-	int64_t surcharge = (int64_t)(bytes / 64);
-
-	cpu->budget -= surcharge;
-	cpu->surcharge += surcharge;
 }
 
 /* @compares: REPE and REPNE also look at ZF. */
@@ -197,9 +203,9 @@ static ALWAYS_INLINE enum progress repeat(struct cpu *cpu, const struct op *op, 
 			return ABANDONED;
 		set_reg(cpu, GPR_AT(GPR_RCX), op->address_bytes, count - n);
 		mmio_end_instruction(cpu);
+		charge(cpu, CHARGE_ELEMENT);
 		if (compares && cc_test(cpu, COND_E << 1) != !!(op->flags & OP_REP))
 			return DONE;
-		charge(cpu, n * op->size);
 		if (count != n && must_pause(cpu))
 			return PAUSED;
 	}

@@ -3,6 +3,7 @@
  * cpu/system.c - instructions of the system, and others that move no data.
  */
 #include "cpu/access.h"
+#include "cpu/charge.h"
 #include "cpu/cpuid.h"
 #include "cpu/decode.h"
 #include "cpu/flags.h"
@@ -75,6 +76,7 @@ OP_END(cpuid)
 {
 	uint32_t out[4];
 
+	charge(cpu, cpu->n_cpuid / 2);
 	cpuid_execute(cpu, (uint32_t)cpu->r[GPR_RAX], (uint32_t)cpu->r[GPR_RCX], out);
 	cpu->r[GPR_RAX] = out[0];
 	cpu->r[GPR_RBX] = out[1];

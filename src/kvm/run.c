@@ -4,17 +4,15 @@
  *
  * The run page is the client's memory as much as ours: what we read of it is read
  * once.  Signals are held throughout (kvm/call.c).  One that is deferred kicks the
- * vCPU; whether one waits that is blocked we ask every POLL_INSTRUCTIONS.
+ * vCPU; whether one waits that is blocked we ask whenever CPU_BUDGET is used up.
  */
 #include <string.h>
 
+#include "cpu/charge.h"
 #include "kvm/abi.h"
 #include "kvm/regs.h"
 #include "kvm/vm.h"
 #include "mmu/request.h"
-
-/* Some tens of microseconds: how late a signal may be noticed. */
-#define POLL_INSTRUCTIONS 16384
 
 static long interrupted(struct vcpu *vcpu)
 {
@@ -198,7 +196,7 @@ static long run_guest(struct vcpu *vcpu, thread_sigmask_t blocked)
 		if (thread_signal_deferred(blocked))
 			return interrupted(vcpu);
 
-		switch (cpu_run(&vcpu->cpu, POLL_INSTRUCTIONS)) {
+		switch (cpu_run(&vcpu->cpu, CPU_BUDGET)) {
 		case CPU_EXIT_POLL:
 			if (thread_signal_waits(blocked))
 				return interrupted(vcpu);

@@ -318,7 +318,7 @@ static void a_guest_that_only_faults_uses_up_its_budget(void **state)
 	machine_set_gate(m, EXC_PF, 0x50000, SEL_CODE64, 0x8e, 1);
 	cpu->r[GPR_RBX] = 0x50000;
 	load_code(m, load_rbx);
-	assert_int_equal(cpu_run(cpu, 1000), CPU_EXIT_POLL);
+	assert_int_equal(cpu_run(cpu, 100000), CPU_EXIT_POLL);
 	assert_int_equal(cpu->rip, 0x50000);
 	assert_true(atomic64_load_relaxed(&cpu->mmu.stats[VCPU_STAT_instructions]) < 10);
 }

@@ -105,9 +105,8 @@ static void rep_ins_comes_in_batches_within_a_page(void **state)
 	while (run_on(cpu) == CPU_EXIT_IO) {
 		assert_true(cpu->io.string && cpu->io.in);
 		assert_int_equal(cpu->rip, MACHINE_CODE + 1);
-		assert_true(cpu->io.count <= 4096);
 		assert_int_equal(cpu->io.count,
-				 MIN(8192 - total, 4096 - ((0xf00 + total) & 4095)));
+				 MIN(MIN(8192 - total, 1024), 4096 - ((0xf00 + total) & 4095)));
 		memset(m->io_data[0], 0xaa, 4096);
 		total += cpu->io.count;
 		cpu_complete_io(cpu);
@@ -651,8 +650,8 @@ static void a_kick_is_an_exit(void **state)
 	request_post(&cpu->mmu, REQUEST_KICK);
 	assert_int_equal(cpu_run(cpu, 1000000), CPU_EXIT_POLL);
 	assert_true(request_take(&cpu->mmu, REQUEST_KICK));
-	assert_int_equal(cpu_run(cpu, 1000), CPU_EXIT_POLL);
-	assert_true(atomic64_load_relaxed(&cpu->mmu.stats[VCPU_STAT_instructions]) >= 990);
+	assert_int_equal(cpu_run(cpu, 10000), CPU_EXIT_POLL);
+	assert_true(atomic64_load_relaxed(&cpu->mmu.stats[VCPU_STAT_instructions]) >= 2000);
 }
 
 int main(void)

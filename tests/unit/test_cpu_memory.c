@@ -331,21 +331,21 @@ static void vanished_memory_is_efault(void **state)
 	cpu->r[GPR_RBX] = 0x8000000;
 	load_code(m, touch);
 	memset(page, 0x11, 8);
-	assert_int_equal(cpu_run(cpu, 100), CPU_EXIT_POLL);
+	assert_int_equal(cpu_run(cpu, 10000), CPU_EXIT_POLL);
 	assert_memory_equal(page + 8, page, 8);
 	/* Without a word to us. */
 	mprotect(page, 0x1000, PROT_READ);
 	cpu->rip = MACHINE_CODE;
-	assert_int_equal(cpu_run(cpu, 100), CPU_EXIT_EFAULT);
+	assert_int_equal(cpu_run(cpu, 10000), CPU_EXIT_EFAULT);
 	assert_int_equal(cpu->rip, MACHINE_CODE + 3);
 	take_away(page);
 	cpu->rip = MACHINE_CODE;
-	assert_int_equal(cpu_run(cpu, 100), CPU_EXIT_EFAULT);
+	assert_int_equal(cpu_run(cpu, 10000), CPU_EXIT_EFAULT);
 	assert_int_equal(cpu->rip, MACHINE_CODE);
 	/* An access that crosses into what is there, and the rep forms. */
 	cpu->r[GPR_RBX] = 0x8000ffc;
 	cpu->rip = MACHINE_CODE;
-	assert_int_equal(cpu_run(cpu, 100), CPU_EXIT_EFAULT);
+	assert_int_equal(cpu_run(cpu, 10000), CPU_EXIT_EFAULT);
 	load_code(m, rep_stos);
 	cpu->rip = MACHINE_CODE;
 	cpu->r[GPR_RDI] = MACHINE_DATA;
@@ -375,9 +375,9 @@ static void vanished_code_is_efault(void **state)
 	assert_int_equal(machine_slot(m, 1, 0x8000000, page, 0x1000, 0), 0);
 	memcpy(page, "\x90\x90\xeb\xfc", 4);
 	cpu->rip = 0x8000000;
-	assert_int_equal(cpu_run(cpu, 100), CPU_EXIT_POLL);
+	assert_int_equal(cpu_run(cpu, 10000), CPU_EXIT_POLL);
 	take_away(page);
-	assert_int_equal(cpu_run(cpu, 100), CPU_EXIT_EFAULT);
+	assert_int_equal(cpu_run(cpu, 10000), CPU_EXIT_EFAULT);
 	munmap(page, 0x1000);
 }
 

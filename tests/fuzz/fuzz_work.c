@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tests/fuzz/fuzz_work.c - any instructions, in any mode: the host looks for signals in
+ * time, and nothing ends the guest but what KVM has an exit for.
+ *
+ * The first byte is the mode, the second the flags, three say how the general registers
+ * lie; then code.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "input.h"
+#include "machine.h"
+#include "work.h"
+
+#define MEMORY_BYTES (4u << 20)
+#define RUNS 8
+
+static void set_mode(struct machine *m, unsigned int mode)
+{
+	struct cpu *cpu = m->cpu;
+
+	switch (mode % 6) {
+	case 0:
+	case 1:
+		machine_set_long(m, cpu, mode & 1);
+		break;
+	case 2:
+	case 3:
+		machine_set_protected(m, cpu, true, mode & 1);
+		break;
+	case 4:
+		machine_set_protected(m, cpu, false, false);
+		break;
+	default:
+		machine_set_real(m, cpu);
+	}
+}
+
+static void set_registers(struct cpu *cpu, struct input *in)
+{
+	uint8_t flags = input8(in), count = input8(in), where = input8(in), step = input8(in);
+
+	for (unsigned int i = 0; i < N_GPRS; i++)
+		if (i != GPR_RSP)
+			cpu->r[i] = MACHINE_DATA + 256ull * where + (uint64_t)step * i;
+	cpu->r[GPR_RCX] = 1ull << (count & 31);
+	cpu_set_rflags(cpu, X86_EFLAGS_FIXED | (flags & 1 ? X86_EFLAGS_DF : 0) |
+				    (flags & 2 ? X86_EFLAGS_TF : 0) |
+				    (flags & 4 ? X86_EFLAGS_ZF : 0));
+}
+
+/* Every gate leads back to the code. */
+static void set_gates(struct machine *m, unsigned int mode)
+{
+	if (mode % 6 == 5)
+		return;
+	for (unsigned int v = 0; v < 256; v++)
+		machine_set_gate(m, v, MACHINE_CODE, mode % 6 < 2 ? SEL_CODE64 : SEL_CODE32,
+				 0xee, 0);
+}
+
+static void answer(struct cpu *cpu)
+{
+	uint8_t data[8] = { 0 };
+
+	if (cpu->io.pending)
+		cpu_complete_io(cpu);
+	if (cpu->mmio.pending)
+		cpu_complete_mmio(cpu, data);
+}
+
+static void check(uint64_t n, enum cpu_exit exit)
+{
+	if (n <= WORK_LIMIT)
+		return;
+	fprintf(stderr, "%llu blocks without a look for signals (exit %d)\n",
+		(unsigned long long)n, (int)exit);
+	abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct input in = { data, size };
+	struct machine *m = machine_make(MEMORY_BYTES, 1);
+	struct cpu *cpu = m->cpu;
+	unsigned int mode = input8(&in);
+	enum cpu_exit exit = CPU_EXIT_POLL;
+
+	set_mode(m, mode);
+	set_gates(m, mode);
+	set_registers(cpu, &in);
+	memset(m->memory + MACHINE_CODE, 0xf4, 0x1000);
+	memcpy(m->memory + MACHINE_CODE, in.at, in.left < 0xff0 ? in.left : 0xff0);
+	for (unsigned int i = 0; i < RUNS && exit != CPU_EXIT_SHUTDOWN; i++) {
+		check(work_of_run(cpu, &exit), exit);
+		answer(cpu);
+	}
+	machine_free(m);
+	return 0;
+}
