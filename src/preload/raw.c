@@ -4,7 +4,8 @@
  * descriptors, openat2(2) first of all, which has no other name in the C library.
  *
  * They are answered as the functions are that make them.  Unlike open() and close(),
- * none is a cancellation point.  Besides, who restricts the system calls is noted.
+ * none is a cancellation point.  Besides, who restricts the system calls is noted, and
+ * that the thread's signal mask may have changed.
  */
 #include "preload/next.h"
 
@@ -23,6 +24,7 @@
 
 #include "base/guarded.h"
 #include "kvm/file.h"
+#include "preload/defer.h"
 #include "preload/device.h"
 #include "sync/thread.h"
 
@@ -125,6 +127,9 @@ static long answer(const struct raw_call *c)
 		return dup3((int)a, (int)b, (int)d);
 	case SYS_ioctl:
 		return ioctl((int)a, (unsigned long)b, d);
+	case SYS_rt_sigprocmask:
+		defer_mask_changes();
+		break;
 	case SYS_seccomp:
 	case SYS_prctl:
 		return restrict_raw(c);

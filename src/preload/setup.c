@@ -99,6 +99,7 @@ __attribute__((constructor)) static void begin(void)
 	if (getenv("UMBRA_STATS"))
 		on_exit(fail_without_stats, NULL);
 	exec_begin();
+	signals_begin();
 	report_begin();
 	thread_leave_library(was);
 }

@@ -4,13 +4,20 @@
  *
  * Its functions call each other by names of their own, so that each that sets an
  * action has to be done here by means of sigaction(2).  Those that change the
- * thread's mask only have it asked for anew.
+ * thread's mask only have it asked for anew, jumps among them.
  */
 #include "preload/next.h"
 
+#include <setjmp.h>
 #include <signal.h>
+#include <stdint.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
+#include <unistd.h>
 
 #include "preload/defer.h"
+#include "preload/preload.h"
+#include "sync/thread.h"
 
 static int set_action(int sig, const struct sigaction *new_action, struct sigaction *old_action)
 {
@@ -120,9 +127,18 @@ EXPORT int sigprocmask(int how, const sigset_t *set, sigset_t *old)
 	return change_mask(how, set, old);
 }
 
+/* The C library's lets its own two signals in, whatever the set says. */
+static int change_all(int how, const sigset_t *set, sigset_t *old)
+{
+	if (old)
+		sigemptyset(old);
+	return NEXT(syscall)(SYS_rt_sigprocmask, how, set, old, sizeof(uint64_t)) ? errno : 0;
+}
+
 /*
  * liburcu calls it around the registration of a thread, to keep handlers out.  There
  * they are kept out already; and a filter of the client's may forbid the system call.
+ * Where the mask keeps them out, that of cancellation has to stay out too.
  */
 EXPORT int pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
 {
@@ -131,6 +147,8 @@ EXPORT int pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
 			sigemptyset(old);
 		return 0;
 	}
+	if (thread_is_in_library)
+		return change_all(how, set, old);
 	defer_mask_changes();
 	return NEXT(pthread_sigmask)(how, set, old);
 }
@@ -188,3 +206,53 @@ EXPORT sighandler_t sigset(int sig, sighandler_t handler)
 DEFINE_OLD_MASK_CALL(sigblock)
 DEFINE_OLD_MASK_CALL(sigsetmask)
 #pragma GCC diagnostic pop
+
+/* --- what changes it by the way ---------------------------------------------- */
+
+/* Looked up in advance: a handler may be the first to jump. */
+#define DEFINE_FIND(name)                                               \
+	static __typeof__(&name) find_##name(void)                      \
+	{                                                               \
+		return NEXT(name);                                      \
+	}
+
+#define DEFINE_JUMP(name)                                               \
+	void name(sigjmp_buf to, int value) __attribute__((noreturn));  \
+	DEFINE_FIND(name)                                               \
+	EXPORT void name(sigjmp_buf to, int value)                      \
+	{                                                               \
+		if (to->__mask_was_saved)                               \
+			defer_mask_changes();                           \
+		find_##name()(to, value);                               \
+		__builtin_unreachable();                                \
+	}
+
+DEFINE_JUMP(longjmp)
+DEFINE_JUMP(_longjmp)
+DEFINE_JUMP(siglongjmp)
+DEFINE_JUMP(__longjmp_chk)
+
+DEFINE_FIND(setcontext)
+EXPORT int setcontext(const ucontext_t *to)
+{
+	defer_mask_changes();
+	return find_setcontext()(to);
+}
+
+/* Whoever comes back here has called one of the two. */
+DEFINE_FIND(swapcontext)
+EXPORT int swapcontext(ucontext_t *from, const ucontext_t *to)
+{
+	defer_mask_changes();
+	return find_swapcontext()(from, to);
+}
+
+void signals_begin(void)
+{
+	find_longjmp();
+	find__longjmp();
+	find_siglongjmp();
+	find___longjmp_chk();
+	find_setcontext();
+	find_swapcontext();
+}

@@ -55,19 +55,43 @@ static thread_sigmask_t hold_by_mask(void)
 	return saved;
 }
 
+/* Of the thread: how often cancellation is held off, and what it was before. */
+static __thread struct {
+	unsigned int holds;
+	int state;
+} cancel __attribute__((tls_model("initial-exec")));
+
+/* What we call may be a point of cancellation, which would keep our locks for ever. */
+static void hold_cancellation(void)
+{
+	if (!cancel.holds++)
+		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel.state);
+}
+
+/* The type is the deferred one: nothing happens here. */
+static void release_cancellation(void)
+{
+	int state;
+
+	if (cancel.holds && !--cancel.holds)
+		pthread_setcancelstate(cancel.state, &state);
+}
+
 /*
  * A thread that may be cancelled at any instruction may not be so here, by a handler
- * of the C library's that nobody can defer: the mask has to keep it out.
+ * of the C library's that nobody can defer: the mask has to keep it out.  Its state
+ * stays, or pthread_cancel(3) would not send the signal that ends KVM_RUN.
  */
 thread_sigmask_t thread_hold_signals(void)
 {
 	thread_sigmask_t saved;
 	int type;
 
-	if (!deferral)
-		return hold_by_mask();
 	pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &type);
 	if (likely(type == PTHREAD_CANCEL_DEFERRED)) {
+		hold_cancellation();
+		if (!deferral)
+			return hold_by_mask();
 		deferral->hold();
 		return SIGNALS_DEFERRED;
 	}
@@ -80,6 +104,8 @@ void thread_release_signals(thread_sigmask_t saved)
 {
 	int saved_errno = errno;
 
+	/* First: a handler need not come back. */
+	release_cancellation();
 	if (saved & SIGNALS_DEFERRED) {
 		deferral->release();
 	} else {

@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -624,6 +625,159 @@ static void a_halted_vcpu_wakes_for_a_signal(void **state)
 	close(c.vm);
 }
 
+/* --- the mask by other ways ---------------------------------------------------- */
+
+static void a_mask_that_a_jump_changes_is_known(void **state)
+{
+	const uint64_t segv = 1ull << (SIGSEGV - 1);
+	sigjmp_buf to;
+
+	(void)state;
+	block(SIG_BLOCK, SIGSEGV);
+	if (!sigsetjmp(to, 1)) {
+		block(SIG_UNBLOCK, SIGSEGV);
+		assert_hole_is_efault();
+		siglongjmp(to, 1);
+	}
+	assert_hole_is_efault();
+	assert_int_equal(mask_now(), segv);
+	block(SIG_UNBLOCK, SIGSEGV);
+	if (!sigsetjmp(to, 1)) {
+		block(SIG_BLOCK, SIGSEGV);
+		assert_hole_is_efault();
+		siglongjmp(to, 1);
+	}
+	assert_hole_is_efault();
+	assert_int_equal(mask_now(), 0);
+}
+
+static void run_and_jump(int sig)
+{
+	(void)sig;
+	client_load_array(&client, code_load, 0, CLIENT_HOLE);
+	seen.n += client_run(&client) == -EFAULT;
+	siglongjmp(back, 1);
+}
+
+static void a_handler_that_runs_the_vcpu_and_jumps_leaves_the_mask(void **state)
+{
+	struct sigaction action = { .sa_handler = run_and_jump };
+
+	(void)state;
+	sigfillset(&action.sa_mask);
+	sigaction(SIGUSR1, &action, NULL);
+	if (!sigsetjmp(back, 1))
+		raise(SIGUSR1);
+	assert_int_equal(seen.n, 1);
+	assert_hole_is_efault();
+	assert_int_equal(mask_now(), 0);
+}
+
+static ucontext_t main_context, other_context;
+
+static void run_in_context(void)
+{
+	client_load_array(&client, code_load, 0, CLIENT_HOLE);
+	seen.n += client_run(&client) == -EFAULT;
+	swapcontext(&other_context, &main_context);
+}
+
+static void a_mask_that_comes_with_a_context_is_known(void **state)
+{
+	static char stack[1 << 17];
+
+	(void)state;
+	assert_hole_is_efault();
+	getcontext(&other_context);
+	sigaddset(&other_context.uc_sigmask, SIGSEGV);
+	other_context.uc_stack.ss_sp = stack;
+	other_context.uc_stack.ss_size = sizeof(stack);
+	makecontext(&other_context, run_in_context, 0);
+	swapcontext(&main_context, &other_context);
+	assert_int_equal(seen.n, 1);
+	assert_hole_is_efault();
+	assert_int_equal(mask_now(), 0);
+}
+
+static void a_mask_that_a_system_call_changes_is_known(void **state)
+{
+	uint64_t segv = 1ull << (SIGSEGV - 1);
+
+	(void)state;
+	assert_hole_is_efault();
+	syscall(SYS_rt_sigprocmask, SIG_BLOCK, &segv, NULL, sizeof(segv));
+	assert_hole_is_efault();
+	assert_int_equal(mask_now(), segv);
+	syscall(SYS_rt_sigprocmask, SIG_UNBLOCK, &segv, NULL, sizeof(segv));
+	assert_hole_is_efault();
+	assert_int_equal(mask_now(), 0);
+}
+
+/* --- cancellation ----------------------------------------------------------------- */
+
+static void *run_until_cancelled(void *arg)
+{
+	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, NULL);
+	for (;;)
+		client_run(&client);
+	return arg;
+}
+
+static void a_thread_that_is_cancelled_in_a_call_keeps_no_lock(void **state)
+{
+	(void)state;
+	for (int i = 0; i < 8; i++) {
+		volatile uint32_t *counts_here = (volatile uint32_t *)(client.memory + 0x2000);
+		void *result;
+		pthread_t t;
+
+		client_load_array(&client, code_count, 0, 0);
+		*counts_here = 0;
+		assert_int_equal(pthread_create(&t, NULL, run_until_cancelled, NULL), 0);
+		while (!*counts_here)
+			sched_yield();
+		assert_int_equal(pthread_cancel(t), 0);
+		pthread_join(t, &result);
+		assert_ptr_equal(result, PTHREAD_CANCELED);
+		assert_hole_is_efault();
+	}
+}
+
+/* No call of these is a point of cancellation, whatever it does inside. */
+static void *call_while_cancelled(void *arg)
+{
+	struct kvm_ioeventfd e = { .addr = CLIENT_MMIO, .len = 4, .fd = *(int *)arg };
+	int result;
+
+	pthread_cancel(pthread_self());
+	result = ioctl(client.vm, KVM_IOEVENTFD, &e);
+	client_load_array(&client, code_fill, 1, CLIENT_MMIO);
+	result |= client_run(&client);
+	e.flags = KVM_IOEVENTFD_FLAG_DEASSIGN;
+	result |= ioctl(client.vm, KVM_IOEVENTFD, &e);
+	seen.n = result ? -1 : 1;
+	pthread_testcancel();
+	return arg;
+}
+
+static void no_call_is_a_point_of_cancellation(void **state)
+{
+	int fd = eventfd(0, 0);
+	uint64_t value;
+	void *result;
+	pthread_t t;
+
+	(void)state;
+	assert_int_equal(pthread_create(&t, NULL, call_while_cancelled, &fd), 0);
+	pthread_join(t, &result);
+	assert_ptr_equal(result, PTHREAD_CANCELED);
+	assert_int_equal(seen.n, 1);
+	assert_int_equal(read(fd, &value, sizeof(value)), sizeof(value));
+	assert_int_equal(client.run->exit_reason, KVM_EXIT_HLT);
+	close(fd);
+	assert_hole_is_efault();
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(int argc, char **argv)
@@ -645,6 +799,12 @@ int main(int argc, char **argv)
 		TEST(handlers_from_system_calls_are_taken_over_by_the_next_vm),
 		TEST(a_signal_for_the_vcpu_alone_interrupts_and_stays),
 		TEST(a_halted_vcpu_wakes_for_a_signal),
+		TEST(a_mask_that_a_jump_changes_is_known),
+		TEST(a_handler_that_runs_the_vcpu_and_jumps_leaves_the_mask),
+		TEST(a_mask_that_comes_with_a_context_is_known),
+		TEST(a_mask_that_a_system_call_changes_is_known),
+		TEST(a_thread_that_is_cancelled_in_a_call_keeps_no_lock),
+		TEST(no_call_is_a_point_of_cancellation),
 	};
 
 	if (argc > 1)
