@@ -232,9 +232,9 @@ static int run(struct stress *s)
 	s->start_ns = stress_now_ns();
 	if (!stress_world_create(s))
 		return 1;
+	watch_for_interrupts();
 	complain("seed %llu, %u vCPUs, log: %s", (unsigned long long)s->seed, s->n_vcpus,
 		 stress_log_names[s->log]);
-	watch_for_interrupts();
 	if (!start(s, &watch)) {
 		complain("cannot start the threads");
 		return 1;
