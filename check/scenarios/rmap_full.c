@@ -2,7 +2,7 @@
 /*
  * A frame is mapped as often as may be.  For one more all that map it go, also those that
  * a TLB can write through; the one that is left is read-only, so the log's pass over the
- * tables finds nothing to take.  What it must find is the debt.
+ * tables finds nothing to take, and must flush all the same.
  */
 #include "check/scenario.h"
 
