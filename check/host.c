@@ -91,6 +91,15 @@ static uint64_t pte_of(unsigned int frame, bool writable)
 
 /* --- what the MMU asks ------------------------------------------------------- */
 
+static int level(void *ctx UNUSED, hva_t hva, int max_level)
+{
+	unsigned int n = (unsigned int)((hva - HOST_BASE) >> PAGE_SHIFT);
+
+	if (host.level == LEVEL_4K || atomic64_load_relaxed(&host.is_split[n / 512]))
+		return LEVEL_4K;
+	return MIN(host.level, max_level);
+}
+
 static int resolve(void *ctx UNUSED, hva_t hva, bool write, int max_level, struct host_page *page)
 {
 	unsigned int n = (unsigned int)((hva - HOST_BASE) >> PAGE_SHIFT);
@@ -105,14 +114,12 @@ static int resolve(void *ctx UNUSED, hva_t hva, bool write, int max_level, struc
 	}
 	page->pfn = (uintptr_t)frame_at((uint32_t)pte - 1) >> PAGE_SHIFT;
 	page->writable = pte & HOST_PTE_WRITABLE;
-	page->level = LEVEL_4K;
-	if (host.level > LEVEL_4K && !atomic64_load_relaxed(&host.is_split[n / 512]))
-		page->level = MIN(host.level, max_level);
+	page->level = level(NULL, hva, max_level);
 	timeline_note("host: hva page %u is frame %u", n, (uint32_t)pte - 1);
 	return 0;
 }
 
-static const struct host_memory_ops ops = { .resolve = resolve };
+static const struct host_memory_ops ops = { .resolve = resolve, .level = level };
 
 struct host_memory host_make(unsigned int n_pages, int level)
 {

@@ -129,6 +129,8 @@ static struct mutation table[] = {
 	BUG_SURVIVES(WRAP_ZAPS_LATE, "KVM 152482580a1b",
 		     "all of it is within the call that changes the slots, in which either answer "
 		     "is right"),
+	BUG(UNLINKED_OWES_NOTHING, "KVM 33a3164161fc: a zap whose flush is forgotten",
+	    "large-page-returns"),
 	BUG(HINT_NO_VERSION, "QEMU #174: an entry kept over what changes the table", "log-enable"),
 	BUG(LARGE_READ_ONLY_STAYS, "KVM 404381c5839d", "log-initially-set"),
 	BUG(HOST_READ_ONLY_IGNORED, "host-writable not looked at", "host-protect"),

@@ -28,6 +28,11 @@ struct host_memory_ops {
 	 * accessed in this way.
 	 */
 	int (*resolve)(void *ctx, hva_t hva, bool write, int max_level, struct host_page *page);
+	/*
+	 * The level that a resolve would return for @hva, by a look that brings in
+	 * nothing and waits for nobody: a guess.
+	 */
+	int (*level)(void *ctx, hva_t hva, int max_level);
 };
 
 struct host_memory {
@@ -39,6 +44,11 @@ static inline int host_resolve(const struct host_memory *host, hva_t hva, bool w
 			       int max_level, struct host_page *page)
 {
 	return host->ops->resolve(host->ctx, hva, write, max_level, page);
+}
+
+static inline int host_level(const struct host_memory *host, hva_t hva, int max_level)
+{
+	return host->ops->level(host->ctx, hva, max_level);
 }
 
 /* A pointer by which this process reaches the bytes at offset 0 of @pfn. */

@@ -28,8 +28,20 @@ struct scan_arg {
 #define SCAN_PRESENT (1u << 3)
 #define SCAN_HUGE (1u << 6)
 
+/* Bits of an entry of pagemap that need no privilege (the same document). */
+#define PAGEMAP_PRESENT (1ull << 63)
+#define PAGEMAP_UFFD_WP (1ull << 57)
+
+#define BYTES_2M (level_pages(LEVEL_2M) << PAGE_SHIFT)
+#define BYTES_1G (level_pages(LEVEL_1G) << PAGE_SHIFT)
+
 /* The system's own calls: those of the C library are interposed, and what we
  * do here is not the program's doing. */
+static long scan(int fd, struct scan_arg *arg)
+{
+	return syscall(SYS_ioctl, fd, SCAN_IOCTL, arg);
+}
+
 static bool is_huge(const struct host_process *h, hva_t start, uint64_t bytes)
 {
 	struct scan_region region;
@@ -43,9 +55,26 @@ static bool is_huge(const struct host_process *h, hva_t start, uint64_t bytes)
 		.return_mask = SCAN_PRESENT | SCAN_HUGE,
 	};
 
-	return h->pagemap_fd >= 0 && !thread_is_filtered() &&
-	       syscall(SYS_ioctl, h->pagemap_fd, SCAN_IOCTL, &arg) == 1 &&
-	       region.start == start && region.end == start + bytes;
+	return scan(h->pagemap_fd, &arg) == 1 && region.start == start &&
+	       region.end == start + bytes;
+}
+
+/*
+ * Without PAGEMAP_SCAN (Linux before 6.7) nobody tells by what sizes the host maps: not
+ * pagemap, whose frames are hidden, nor smaps, which has sums.  But that all of the large
+ * page is there, and that no userfaultfd waits for a write to it, can be known.
+ */
+static bool is_present(const struct host_process *h, hva_t start)
+{
+	uint64_t entry[ENTRIES_PER_TABLE];
+	uint64_t offset = (start >> PAGE_SHIFT) * sizeof(*entry);
+
+	if (syscall(SYS_pread64, h->pagemap_fd, entry, sizeof(entry), offset) != sizeof(entry))
+		return false;
+	for (unsigned int i = 0; i < ENTRIES_PER_TABLE; i++)
+		if ((entry[i] & (PAGEMAP_PRESENT | PAGEMAP_UFFD_WP)) != PAGEMAP_PRESENT)
+			return false;
+	return true;
 }
 
 static bool touch(hva_t hva, bool write)
@@ -55,27 +84,50 @@ static bool touch(hva_t hva, bool write)
 	return write ? guarded_touch_write(at) : guarded_touch_read(at);
 }
 
+/* None of ours may come into a large page of the guest's. */
+static bool is_guests(hva_t start, uint64_t bytes)
+{
+	return !reservation_meets(start, bytes);
+}
+
 /*
- * A large page is safe if no access within it can wait for anybody: the host
- * maps it by one entry of its own tables (so what holds for the page touched
- * holds for all), or by several such entries that have all been touched.
+ * A large page is safe if no access within it has to wait for somebody to provide memory
+ * that has never been there: the host maps it by one entry of its own tables (so what
+ * holds for the page touched holds for all), or by several such entries that have all
+ * been touched; or every page of it is there at this moment.  What the host takes away
+ * again later, unannounced (swap), the access waits for whatever the level.
  */
+static int look(const struct host_process *h, hva_t hva, int max_level)
+{
+	hva_t start = ALIGN_DOWN(hva, BYTES_2M);
+
+	if (max_level < LEVEL_2M || h->pagemap_fd < 0 || thread_is_filtered() ||
+	    !is_guests(start, BYTES_2M))
+		return LEVEL_4K;
+	if (!h->scans)
+		return is_present(h, start) ? LEVEL_2M : LEVEL_4K;
+	if (!is_huge(h, start, BYTES_2M))
+		return LEVEL_4K;
+	start = ALIGN_DOWN(hva, BYTES_1G);
+	if (max_level < LEVEL_1G || !is_guests(start, BYTES_1G) || !is_huge(h, start, BYTES_1G))
+		return LEVEL_2M;
+	return LEVEL_1G;
+}
+
+static int level(void *ctx, hva_t hva, int max_level)
+{
+	return look(ctx, hva, max_level);
+}
+
 static int safe_level(const struct host_process *h, hva_t hva, bool write, int max_level)
 {
-	const uint64_t size_2m = level_pages(LEVEL_2M) << PAGE_SHIFT;
-	const uint64_t size_1g = level_pages(LEVEL_1G) << PAGE_SHIFT;
-	hva_t start;
+	hva_t start = ALIGN_DOWN(hva, BYTES_1G);
+	int found = look(h, hva, max_level);
 
-	if (max_level < LEVEL_2M || !is_huge(h, ALIGN_DOWN(hva, size_2m), size_2m))
-		return LEVEL_4K;
-
-	start = ALIGN_DOWN(hva, size_1g);
-	if (max_level < LEVEL_1G || !is_huge(h, start, size_1g))
-		return LEVEL_2M;
-	for (hva_t at = start; at < start + size_1g; at += size_2m)
+	for (hva_t at = start; found == LEVEL_1G && at < start + BYTES_1G; at += BYTES_2M)
 		if (!touch(at, write))
-			return LEVEL_2M;
-	return LEVEL_1G;
+			found = LEVEL_2M;
+	return found;
 }
 
 static int resolve(void *ctx, hva_t hva, bool write, int max_level, struct host_page *page)
@@ -93,12 +145,20 @@ static int resolve(void *ctx, hva_t hva, bool write, int max_level, struct host_
 
 static const struct host_memory_ops process_ops = {
 	.resolve = resolve,
+	.level = level,
 };
 
 struct host_memory host_process_init(struct host_process *h)
 {
+	struct scan_arg nothing = {
+		.size = sizeof(nothing),
+		.category_mask = SCAN_PRESENT,
+		.return_mask = SCAN_PRESENT,
+	};
+
 	h->pagemap_fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/pagemap",
 				     O_RDONLY | O_CLOEXEC);
+	h->scans = scan(h->pagemap_fd, &nothing) >= 0;
 	return (struct host_memory){ .ops = &process_ops, .ctx = h };
 }
 

@@ -12,6 +12,7 @@
 
 struct host_process {
 	int pagemap_fd;	/* (c) /proc/self/pagemap, or -1 */
+	bool scans;	/* (c) PAGEMAP_SCAN is there; a test may forbid it before the first use */
 };
 
 /* Never fails: without a usable pagemap every page is 4 KiB. */

@@ -332,6 +332,8 @@ static int change_flags(struct slots *s, struct memslot *old, const struct memsl
 	 */
 	if (memslot_is_logged(new) && !memslot_is_logged(old) && rule(WPROT_AFTER_PUBLISH))
 		logging_enabled(s, new);
+	if (memslot_is_logged(old) && !memslot_is_logged(new))
+		s->ops->log_ended(s->ops_ctx, new);
 	if (old->dirty != new->dirty)
 		free_bitmap(s, old->dirty);
 	free_slot(s, old);

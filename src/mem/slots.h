@@ -47,6 +47,8 @@ struct slots_ops {
 	void (*write_protect)(void *ctx, const struct memslot *slot, int first_level);
 	void (*write_protect_pages)(void *ctx, const struct memslot *slot, uint64_t offset,
 				    uint64_t mask);
+	/* The log of @slot has ended: large pages may come back. */
+	void (*log_ended)(void *ctx, const struct memslot *slot);
 	/* Every TLB forgets what has been protected. */
 	void (*flush)(void *ctx);
 	/* The generation about to be published repeats in its truncated form. */

@@ -32,6 +32,34 @@ static void protect_pages(void *ctx, const struct memslot *slot, uint64_t offset
 	m->ops->write_protect_mask(m, slot->base_gfn + offset, mask);
 }
 
+static void collapse_frame(struct mmu *m, const struct memslot *slot, gfn_t gfn, int level)
+{
+	if (memslot_max_level(slot, gfn) >= level && m->ops->is_split(m, gfn, level) &&
+	    host_level(&m->host, memslot_gfn_to_hva(slot, gfn), level) >= level)
+		m->ops->collapse(m, gfn, level);
+}
+
+/*
+ * A logged slot is mapped by 4 KiB.  Where the host has a large page behind it, that can
+ * be mapped as such again: what there is goes, and faults do the rest.  By one large
+ * page at a time, each under the lock for as long as it takes to look at its table.
+ */
+static void collapse_slot(void *ctx, const struct memslot *slot)
+{
+	struct mmu *m = ctx;
+	gfn_t end = slot->base_gfn + slot->npages;
+
+	for (int level = LEVEL_2M; level <= LEVEL_1G; level++) {
+		uint64_t step = level_pages(level);
+
+		for (gfn_t gfn = ALIGN_UP(slot->base_gfn, step); gfn < end; gfn += step) {
+			collapse_frame(m, slot, gfn, level);
+			m->ops->reap(m, false);
+		}
+	}
+	m->ops->reap(m, true);
+}
+
 /* Who asks has begun a log or taken bits of one: that decides, and not whether there
  * was a translation to protect, or a debt. */
 static void flush(void *ctx)
@@ -58,6 +86,7 @@ static const struct slots_ops slots_ops = {
 	.zap = zap_slot,
 	.write_protect = protect_slot,
 	.write_protect_pages = protect_pages,
+	.log_ended = collapse_slot,
 	.flush = flush,
 	.generation_wraps = generation_wraps,
 	.zap_mmio = zap_mmio,

@@ -33,7 +33,7 @@ enum vm_stat {
 /* A page table of ours, and what is known about it. */
 struct table {
 	struct spte_slot spte[ENTRIES_PER_TABLE];
-	struct table *next_dead;	/* of its zapper: unlinked, not yet freed */
+	struct table *next_dead;	/* [l] or of its zapper: unlinked, not yet freed */
 	int level;			/* (c) of its entries */
 	bool for_mmio;			/* (c) direct: made to remember MMIO */
 };
@@ -67,6 +67,14 @@ struct mmu_ops {
 	/* With the MMU lock held for write: was any leaf in a piece of @r used
 	 * since that was last cleared?  @clear: clears it. */
 	bool (*age)(struct mmu *m, struct range *r, bool clear);
+	/* Take the MMU lock.  Is the large frame of @level that begins at @gfn mapped
+	 * by smaller pages that we have chosen?  Then these go, and the next fault
+	 * maps it as a whole.  TLBs may keep what they have: it is as right as ever. */
+	bool (*is_split)(struct mmu *m, gfn_t gfn, int level);
+	void (*collapse)(struct mmu *m, gfn_t gfn, int level);
+	/* Frees tables that are linked no more, if there are many, or @all.  No lock
+	 * held, no RCU section; flushes. */
+	void (*reap)(struct mmu *m, bool all);
 };
 
 /* (c) constant after creation  (a) atomic  [l] lock for write, read under it */
@@ -80,6 +88,8 @@ struct mmu {
 	uint64_t hash_key[2];		/* (c) likewise: random, and unknown to the guest */
 	const struct mmu_ops *ops;	/* (c) */
 	struct table *root;		/* (c) of the direct tables, level 5; MMU_TDP */
+	struct table *dead;		/* [l] direct tables that are linked no more */
+	struct atomic32 n_dead;		/* (a) written under lock */
 	struct atomic64 n_mmio_tables;	/* (a) of them made to remember MMIO */
 	struct shadow *shadow;		/* (c) MMU_SHADOW */
 	struct atomic32 flush_policy;	/* (a) enum flush_policy */

@@ -113,6 +113,7 @@ void mmu_withdraw(struct mmu *m, hva_t start, hva_t end)
 	if ((u.any_zapped || rule(NO_SPTE_IMPLIES_NO_TLB)) && rule(FLUSH_BEFORE_FREE) &&
 	    !mutant(FLUSH_BEFORE_CLEAR))
 		flush_settle(m);
+	m->ops->reap(m, false);
 }
 
 void mmu_restore(struct mmu *m, hva_t start, hva_t end)

@@ -60,6 +60,49 @@ static bool zap_frame(void *ctx, gfn_t gfn UNUSED, int level UNUSED, struct fram
 	return true;
 }
 
+/* From @i on first: what goes in order has its successor still there. */
+static bool is_empty(struct mmu *m, const struct shadow_page *sp, unsigned int i)
+	REQUIRES(m->lock)
+{
+	unsigned int n = 1;
+
+	while (n <= ENTRIES_PER_TABLE &&
+	       spte_kind(sptep_read(&sp->table.spte[(i + n) % ENTRIES_PER_TABLE])) == SPTE_NONE)
+		n++;
+	mmu_visited(m, n);
+	return n > ENTRIES_PER_TABLE;
+}
+
+/* Entry @i has gone.  A page of ours that stands for a large one of the guest's, and maps
+ * nothing any more, is in the way of mapping that as a whole. */
+static void zap_if_empty(struct mmu *m, struct shadow_page *sp, unsigned int i)
+	REQUIRES(m->lock)
+{
+	if (!sp->role.direct || sp->n_roots || !is_empty(m, sp, i))
+		return;
+	while (!spte_list_is_empty(&sp->parents)) {
+		struct spte_ref up = spte_list_first(&sp->parents);
+
+		shadow_drop(m, up.sp, up.i);
+		zap_if_empty(m, up.sp, up.i);
+	}
+	shadow_zap(m, sp);
+}
+
+static bool zap_frame_and_empty(void *ctx, gfn_t gfn UNUSED, int level UNUSED,
+				struct frame *frame) NO_THREAD_SAFETY
+{
+	struct zap *z = ctx;
+
+	for (; !spte_list_is_empty(&frame->rmap); z->n++) {
+		struct spte_ref ref = spte_list_first(&frame->rmap);
+
+		shadow_drop(z->mmu, ref.sp, ref.i);
+		zap_if_empty(z->mmu, ref.sp, ref.i);
+	}
+	return true;
+}
+
 static void visit_frames(struct mmu *m, struct range *r, frame_visit_fn fn, void *ctx)
 	REQUIRES(m->lock)
 {
@@ -73,9 +116,39 @@ static uint64_t shadow_zap_leafs(struct mmu *m, struct range *r)
 {
 	struct zap z = { .mmu = m };
 
-	visit_frames(m, r, zap_frame, &z);
+	visit_frames(m, r, zap_frame_and_empty, &z);
 	mmu_count_n(m, VM_STAT_mmu_zapped, z.n);
 	return z.n;
+}
+
+static bool shadow_is_split(struct mmu *m, gfn_t gfn, int level)
+{
+	bool is_split;
+
+	rwlock_wrlock(&m->lock);
+	is_split = shadow_find_direct(m, gfn, level - 1);
+	rwlock_wrunlock(&m->lock);
+	return is_split;
+}
+
+/* Only where the guest's own page is as large: what stands below it is ours. */
+static void shadow_collapse(struct mmu *m, gfn_t gfn, int level)
+{
+	struct shadow_page *sp;
+
+	rwlock_wrlock(&m->lock);
+	while ((sp = shadow_find_direct(m, gfn, level - 1)))
+		shadow_zap(m, sp);
+	rwlock_wrunlock(&m->lock);
+}
+
+static void shadow_reap_dead(struct mmu *m, bool all)
+{
+	if (!all)
+		return;
+	rwlock_wrlock(&m->lock);
+	shadow_reap(m, true);
+	rwlock_wrunlock(&m->lock);
 }
 
 static void shadow_zap_mmio(struct mmu *m) REQUIRES(m->lock)
@@ -320,4 +393,7 @@ const struct mmu_ops shadow_ops = {
 	.write_protect = shadow_write_protect,
 	.write_protect_mask = shadow_write_protect_mask,
 	.age = shadow_age,
+	.is_split = shadow_is_split,
+	.collapse = shadow_collapse,
+	.reap = shadow_reap_dead,
 };

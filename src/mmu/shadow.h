@@ -153,6 +153,8 @@ static inline struct rights shadow_rights(uint32_t access, unsigned int key)
 /* NULL if there is none. */
 struct shadow_page *shadow_find(struct mmu *m, gfn_t gfn, union shadow_role role)
 	REQUIRES(m->lock);
+/* Any that stands for a part of a large page and begins at @gfn; nobody's root. */
+struct shadow_page *shadow_find_direct(struct mmu *m, gfn_t gfn, int level) REQUIRES(m->lock);
 /* Any of @gfn's indirect pages after @after (NULL: the first). */
 struct shadow_page *shadow_next_of(struct mmu *m, gfn_t gfn, struct shadow_page *after)
 	REQUIRES(m->lock);

@@ -49,6 +49,20 @@ struct shadow_page *shadow_next_of(struct mmu *m, gfn_t gfn, struct shadow_page 
 	return sp;
 }
 
+struct shadow_page *shadow_find_direct(struct mmu *m, gfn_t gfn, int level)
+{
+	struct shadow_page *sp = shadow_hash_first(&m->shadow->hash, gfn);
+	uint64_t n = 0;
+
+	while (sp && (sp->gfn != gfn || !sp->role.direct || sp->table.level != level ||
+		      sp->n_roots)) {
+		sp = sp->next;
+		n++;
+	}
+	mmu_visited(m, n);
+	return sp;
+}
+
 bool shadow_frame_is_tracked(const struct mmu *m, gfn_t gfn)
 {
 	const struct frame *frame = frames_find(&m->shadow->frames, gfn, LEVEL_4K);

@@ -45,6 +45,7 @@ static void free_tree(struct mmu *m, struct table *t)
 
 static void tdp_destroy(struct mmu *m)
 {
+	tdp_reap(m, true);
 	if (m->root)
 		free_tree(m, m->root);
 	pool_destroy(&m->tables);
@@ -329,4 +330,7 @@ const struct mmu_ops tdp_ops = {
 	.write_protect = tdp_write_protect,
 	.write_protect_mask = tdp_write_protect_mask,
 	.age = tdp_age,
+	.is_split = tdp_is_split,
+	.collapse = tdp_collapse,
+	.reap = tdp_reap,
 };

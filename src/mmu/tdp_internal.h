@@ -27,4 +27,9 @@ struct tdp_visitor {
 /* One piece of @r.  Under the MMU lock. */
 void tdp_visit(struct mmu *m, struct range *r, const struct tdp_visitor *v);
 
+/* mmu_ops.is_split, collapse, reap */
+bool tdp_is_split(struct mmu *m, gfn_t gfn, int level) EXCLUDES(m->lock);
+void tdp_collapse(struct mmu *m, gfn_t gfn, int level) EXCLUDES(m->lock);
+void tdp_reap(struct mmu *m, bool all) EXCLUDES(m->lock);
+
 #endif

@@ -2,8 +2,11 @@
 /*
  * mmu/tdp_zap.c - taking direct translations away.
  *
- * For the host (tdp_zap_leafs): under the MMU lock for write, leafs only, as the
- * guest will most likely touch the range again.
+ * For the host (tdp_zap_leafs): under the MMU lock for write, leaf by leaf, and the
+ * tables that are empty then.
+ *
+ * For large pages to come back (tdp_collapse): under the lock for write, a table as it
+ * is.
  *
  * For a slot that goes (tdp_zap_slot): under the lock for read.  Each entry is
  * first frozen, which keeps faults from putting anything in its place; then all
@@ -13,6 +16,60 @@
 #include "mmu/flush.h"
 #include "mmu/tdp_internal.h"
 #include "sync/rcu.h"
+
+/* --- tables that are linked no more -------------------------------------------- */
+
+/* So many may wait for a flush and a grace period. */
+#ifndef MAX_DEAD_TABLES
+#define MAX_DEAD_TABLES 64u
+#endif
+
+static bool is_empty(const struct table *t)
+{
+	for (unsigned int i = 0; i < ENTRIES_PER_TABLE; i++)
+		if (spte_kind(sptep_read(&t->spte[i])) != SPTE_NONE)
+			return false;
+	return true;
+}
+
+/* UNLINK_FLUSH_FREE: from here on a walk may be in it for as long as this is owed. */
+static void bury(struct mmu *m, struct table *t) REQUIRES(m->lock)
+{
+	t->next_dead = m->dead;
+	m->dead = t;
+	atomic32_fetch_add(&m->n_dead, 1);
+	if (!mutant(UNLINKED_OWES_NOTHING))
+		flush_owe(m);
+}
+
+static void free_dead(struct mmu *m, struct table *dead)
+{
+	for (struct table *next; dead; dead = next) {
+		next = dead->next_dead;
+		tdp_free_table(m, dead);
+	}
+}
+
+void tdp_reap(struct mmu *m, bool all)
+{
+	struct table *dead;
+
+	if (atomic32_load_relaxed(&m->n_dead) <= (all ? 0 : MAX_DEAD_TABLES))
+		return;
+	rwlock_wrlock(&m->lock);
+	dead = m->dead;
+	m->dead = NULL;
+	atomic32_store_relaxed(&m->n_dead, 0);
+	rwlock_wrunlock(&m->lock);
+
+	if (rule(UNLINK_FLUSH_FREE))
+		flush_settle(m);
+	if (dead && rule(WALKER_ANNOUNCE))
+		rcu_synchronize();
+	free_dead(m, dead);
+}
+
+/* --- for the host ------------------------------------------------------------------ */
 
 struct zap {
 	struct mmu *mmu;
@@ -34,11 +91,23 @@ static bool zap_entry(void *ctx, const struct tdp_place *at)
 	return false;
 }
 
+/* Nobody puts anything into it meanwhile: that needs the lock. */
+static void zap_table(void *ctx, const struct tdp_place *at) NO_THREAD_SAFETY
+{
+	struct zap *z = ctx;
+	struct table *t = spte_link(at->spte);
+
+	if (!is_empty(t))
+		return;
+	sptep_xchg(at->slot, NO_SPTE);
+	bury(z->mmu, t);
+}
+
 uint64_t tdp_zap_leafs(struct mmu *m, struct range *r)
 {
 	struct zap z = { .mmu = m };
 
-	tdp_visit(m, r, &(struct tdp_visitor){ .fn = zap_entry, .ctx = &z });
+	tdp_visit(m, r, &(struct tdp_visitor){ zap_entry, zap_table, &z });
 	mmu_count_n(m, VM_STAT_mmu_zapped, z.n);
 	return z.n;
 }
@@ -86,6 +155,52 @@ static void collect_dead(struct mmu *m, struct frozen *f, struct table *t)
 	t->next_dead = f->dead;
 	f->dead = t;
 }
+
+/* --- for large pages ------------------------------------------------------------------ */
+
+bool tdp_is_split(struct mmu *m, gfn_t gfn, int level)
+{
+	bool is_split;
+
+	rcu_read_begin();
+	is_split = tdp_lookup(m, gfn).level < level;
+	rcu_read_end();
+	return is_split;
+}
+
+/* The entry of @level for @gfn; NULL: a higher one ends the way. */
+static struct spte_slot *slot_at(const struct mmu *m, gfn_t gfn, int level)
+{
+	struct table *t = m->root;
+
+	for (int at = TDP_ROOT_LEVEL; at > level; at--) {
+		spte_t spte = sptep_read(&t->spte[level_index(gfn, at)]);
+
+		if (!spte_is_link(spte))
+			return NULL;
+		t = spte_link(spte);
+	}
+	return &t->spte[level_index(gfn, level)];
+}
+
+void tdp_collapse(struct mmu *m, gfn_t gfn, int level)
+{
+	struct frozen f = { 0 };
+	struct spte_slot *slot;
+
+	rwlock_wrlock(&m->lock);
+	slot = slot_at(m, gfn, level);
+	if (slot && spte_is_link(sptep_read(slot)))
+		collect_dead(m, &f, spte_link(sptep_xchg(slot, NO_SPTE)));
+	for (struct table *next; f.dead; f.dead = next) {
+		next = f.dead->next_dead;
+		bury(m, f.dead);
+	}
+	rwlock_wrunlock(&m->lock);
+	mmu_count_n(m, VM_STAT_mmu_zapped, f.n_leafs);
+}
+
+/* --- for a slot that goes --------------------------------------------------------------- */
 
 static void freeze(struct frozen *f, const struct tdp_place *at)
 {
@@ -164,7 +279,6 @@ static void thaw_all(struct mmu *m, gfn_t start, gfn_t end)
 void tdp_zap_slot(struct mmu *m, gfn_t start, gfn_t end)
 {
 	struct frozen f = { .mmu = m, .start = start, .end = end, .left = range_make(start, end) };
-	struct table *next;
 
 	freeze_all(&f);
 	/*
@@ -178,9 +292,6 @@ void tdp_zap_slot(struct mmu *m, gfn_t start, gfn_t end)
 
 	if (f.dead && rule(WALKER_ANNOUNCE))
 		rcu_synchronize();
-	for (struct table *t = f.dead; t; t = next) {
-		next = t->next_dead;
-		tdp_free_table(m, t);
-	}
+	free_dead(m, f.dead);
 	mmu_count_n(m, VM_STAT_mmu_zapped, f.n_leafs);
 }

@@ -11,6 +11,7 @@
 
 #include "mem/dirty_log.h"
 #include "mmu/fault.h"
+#include "mmu/notifier.h"
 
 /* --- dirty logging --------------------------------------------------- */
 
@@ -153,6 +154,48 @@ static void a_logged_slot_has_no_large_page_that_can_be_written(void **state UNU
 	assert_int_equal(mmu_fault(bv, PAGES(4), true), FAULT_FIXED);
 	assert_int_equal(dirty_log_get(&big->slots, 0, log), 0);
 	assert_true(log[0] == 1 << 4);
+	vm_free(big);
+}
+
+/* After logging, and after the host has taken all of one back. */
+static void large_pages_come_back(void **state UNUSED)
+{
+	struct test_vm *big = vm_make_sim(1, 1024 + 8);
+	struct mmu_vcpu *bv = &big->vcpu[0];
+	struct invalidation inv;
+	hva_t hva = (uintptr_t)big->memory;
+
+	big->sim.level = LEVEL_2M;
+	vm_slot(big, 0, 0, 0, 1024 + 8, KVM_MEM_LOG_DIRTY_PAGES);
+	for (gfn_t gfn = 0; gfn < 1024 + 8; gfn++)
+		assert_int_equal(mmu_fault(bv, PAGES(gfn), true), FAULT_FIXED);
+	assert_int_equal(vm_stat(big, VM_STAT_pages_4k), 1024 + 8);
+	/* Where the host has no large page, what there is stays. */
+	big->sim.level = LEVEL_4K;
+	vm_slot(big, 0, 0, 0, 1024 + 8, 0);
+	assert_int_equal(vm_stat(big, VM_STAT_pages_4k), 1024 + 8);
+	big->sim.level = LEVEL_2M;
+	vm_slot(big, 0, 0, 0, 1024 + 8, KVM_MEM_LOG_DIRTY_PAGES);
+	vm_slot(big, 0, 0, 0, 1024 + 8, 0);
+	assert_int_equal(vm_stat(big, VM_STAT_pages_4k), 8);
+	assert_int_equal(mmu_fault(bv, PAGES(3), true), FAULT_FIXED);
+	assert_int_equal(mmu_fault(bv, PAGES(600), false), FAULT_FIXED);
+	assert_int_equal(vm_stat(big, VM_STAT_pages_2m), 2);
+	assert_int_equal(vm_stat(big, VM_STAT_pages_4k), 8);
+
+	/* By small ones again, as if the host had had no other. */
+	mmu_invalidate_begin(&big->mmu, hva, hva + PAGES(1024), &inv);
+	mmu_invalidate_end(&inv);
+	big->sim.level = LEVEL_4K;
+	for (gfn_t gfn = 0; gfn < 1024; gfn++)
+		assert_int_equal(mmu_fault(bv, PAGES(gfn), true), FAULT_FIXED);
+	big->sim.level = LEVEL_2M;
+	mmu_invalidate_begin(&big->mmu, hva, hva + PAGES(1024), &inv);
+	mmu_invalidate_end(&inv);
+	assert_int_equal(vm_stat(big, VM_STAT_pages_4k), 8);
+	assert_int_equal(mmu_fault(bv, PAGES(3), true), FAULT_FIXED);
+	assert_int_equal(vm_stat(big, VM_STAT_pages_2m), 1);
+	assert_true(tdp_is_valid(&big->mmu));
 	vm_free(big);
 }
 
@@ -407,6 +450,7 @@ int main(void)
 		translate_test(writing_by_frame_is_harvested_too),
 		translate_test(a_log_that_begins_full_is_cleared_page_by_page),
 		translate_test(a_logged_slot_has_no_large_page_that_can_be_written),
+		translate_test(large_pages_come_back),
 		translate_test(a_host_that_is_ahead_of_us_opens_nothing_unasked),
 		translate_test(a_copy_kept_by_harvests_equals_the_memory),
 		ring_test(a_written_page_is_pushed_once_until_it_is_reset),

@@ -731,7 +731,15 @@ static int resolve_frame(void *ctx, hva_t hva, bool write UNUSED, int max_level 
 	return 0;
 }
 
-static const struct host_memory_ops frame_ops = { .resolve = resolve_frame };
+static int frame_level(void *ctx UNUSED, hva_t hva UNUSED, int max_level UNUSED)
+{
+	return LEVEL_4K;
+}
+
+static const struct host_memory_ops frame_ops = {
+	.resolve = resolve_frame,
+	.level = frame_level,
+};
 
 static void exchange_page(struct frames *f, uint64_t page)
 {

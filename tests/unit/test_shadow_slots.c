@@ -493,6 +493,45 @@ static void a_large_page_is_split_before_it_is_written(void **state UNUSED)
 	assert_valid();
 }
 
+static void large_pages_come_back(void **state UNUSED)
+{
+	uint64_t page;
+
+	paging(GUEST_4LEVEL);
+	vm->sim.level = LEVEL_2M;
+	page = M2 + (a_page >> 12 & 511);
+	map(a_page, 2, PAGES(M2) | DONE | GPTE_PS);
+	start_logging();
+	assert_page(v0, a_page, ACCESS_WRITE, page);
+	assert_page(v0, a_page + PAGES(1), ACCESS_READ, page + 1);
+	assert_int_equal(vm_stat(vm, VM_STAT_pages_2m), 0);
+	assert_int_equal(shadow_entry(v0, a_page).sp->table.level, LEVEL_4K);
+	/* The log ends. */
+	vm_slot(vm, 0, 0, 0, N_PAGES, 0);
+	assert_page(v0, a_page, ACCESS_WRITE, page);
+	assert_int_equal(shadow_entry(v0, a_page).sp->table.level, LEVEL_2M);
+	assert_int_equal(vm_stat(vm, VM_STAT_pages_2m), 1);
+	assert_valid();
+
+	/* The host has it in small pages, and takes these back. */
+	vm->sim.level = LEVEL_4K;
+	begin(M2, M2);
+	mmu_invalidate_end(&inv);
+	assert_page(v0, a_page, ACCESS_WRITE, page);
+	assert_page(v0, a_page + PAGES(1), ACCESS_WRITE, page + 1);
+	assert_int_equal(shadow_entry(v0, a_page).sp->table.level, LEVEL_4K);
+	vm->sim.level = LEVEL_2M;
+	begin(page, 1);
+	mmu_invalidate_end(&inv);
+	assert_page(v0, a_page, ACCESS_WRITE, page);
+	assert_int_equal(shadow_entry(v0, a_page).sp->table.level, LEVEL_4K);
+	begin(M2, M2);
+	mmu_invalidate_end(&inv);
+	assert_page(v0, a_page, ACCESS_WRITE, page);
+	assert_int_equal(shadow_entry(v0, a_page).sp->table.level, LEVEL_2M);
+	assert_valid();
+}
+
 /* The page was resolved before, and is installed after. */
 static void log_everything(void *ctx UNUSED)
 {
@@ -713,6 +752,7 @@ int main(void)
 		shadow_test(writes_are_logged_once_for_each_harvest),
 		shadow_test(a_page_is_protected_wherever_it_is_mapped),
 		shadow_test(a_large_page_is_split_before_it_is_written),
+		shadow_test(large_pages_come_back),
 		shadow_test(logging_that_begins_during_a_fault_is_obeyed),
 		shadow_test(accessed_and_dirty_bits_are_logged),
 		shadow_test(cleared_bits_are_protected),

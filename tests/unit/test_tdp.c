@@ -404,10 +404,85 @@ static void zapping_part_of_a_large_page_drops_it_all(void **state)
 	assert_int_equal(map(vm, M2, PFN + M2, LEVEL_2M, WRITE), FAULT_FIXED);
 	assert_int_equal(map(vm, G1, PFN + G1, LEVEL_1G, WRITE), FAULT_FIXED);
 	assert_int_equal(zap(vm, M2 - 9, M2 + 1), 1);
-	assert_nothing(vm, 2 * M2 - 1, LEVEL_2M);
+	assert_nothing(vm, 2 * M2 - 1, LEVEL_1G);
 	assert_int_equal(zap(vm, 2 * G1 - 1, 2 * G1 + 9), 1);
-	assert_nothing(vm, G1, LEVEL_1G);
-	assert_gauges(vm, 4, 0, 0, 0);
+	assert_nothing(vm, G1, LEVEL_256T);
+	assert_gauges(vm, 1, 0, 0, 0);
+}
+
+/* --- large pages come back ------------------------------------------- */
+
+static void a_table_that_a_zap_has_emptied_goes_too(void **state)
+{
+	struct test_vm *vm = *state;
+
+	for (gfn_t gfn = 0; gfn < 3; gfn++)
+		assert_int_equal(map(vm, gfn, PFN + gfn, LEVEL_4K, WRITE), FAULT_FIXED);
+	assert_int_equal(map(vm, M2, PFN + M2, LEVEL_4K, WRITE), FAULT_FIXED);
+	assert_gauges(vm, 6, 4, 0, 0);
+	assert_int_equal(zap(vm, 0, 2), 2);
+	assert_nothing(vm, 1, LEVEL_4K);
+	assert_gauges(vm, 6, 2, 0, 0);
+	/* The last of it; then the next fault may map it as one. */
+	assert_int_equal(zap(vm, 2, 3), 1);
+	assert_nothing(vm, 2, LEVEL_2M);
+	assert_gauges(vm, 5, 1, 0, 0);
+	assert_true(debt(vm));
+	assert_int_equal(map(vm, 2, PFN + 2, LEVEL_2M, WRITE), FAULT_FIXED);
+	assert_leaf(vm, 1, LEVEL_2M, PFN + 1, RW);
+	assert_leaf(vm, M2, LEVEL_4K, PFN + M2, RW);
+	assert_gauges(vm, 5, 1, 1, 0);
+	/* It is freed when no walk can be in it any more, with others. */
+	assert_int_equal(vm_stat(vm, VM_STAT_mmu_tables), 6);
+	tdp_ops.reap(&vm->mmu, false);
+	assert_int_equal(vm_stat(vm, VM_STAT_mmu_tables), 6);
+	tdp_ops.reap(&vm->mmu, true);
+	assert_int_equal(vm_stat(vm, VM_STAT_mmu_tables), 5);
+	assert_false(debt(vm));
+}
+
+static void a_table_that_still_has_mmio_stays(void **state)
+{
+	struct test_vm *vm = *state;
+
+	assert_int_equal(map(vm, 1, PFN + 1, LEVEL_4K, WRITE), FAULT_FIXED);
+	map_mmio(vm, 2, 1);
+	assert_int_equal(zap(vm, 0, M2), 1);
+	assert_nothing(vm, 1, LEVEL_4K);
+	zap_mmio(vm);
+	assert_int_equal(zap(vm, 0, M2), 0);
+	assert_nothing(vm, 1, LEVEL_256T);
+	assert_true(debt(vm));
+	assert_gauges(vm, 1, 0, 0, 0);
+}
+
+static void what_we_have_split_is_collapsed(void **state)
+{
+	struct test_vm *vm = *state;
+
+	assert_false(tdp_ops.is_split(&vm->mmu, 0, LEVEL_2M));
+	for (gfn_t gfn = 0; gfn < 3 * M2; gfn += M2 / 2)
+		assert_int_equal(map(vm, gfn, PFN + gfn, LEVEL_4K, WRITE), FAULT_FIXED);
+	assert_gauges(vm, 7, 6, 0, 0);
+	assert_true(tdp_ops.is_split(&vm->mmu, M2, LEVEL_2M));
+	tdp_ops.collapse(&vm->mmu, M2, LEVEL_2M);
+	assert_false(tdp_ops.is_split(&vm->mmu, M2, LEVEL_2M));
+	assert_true(tdp_ops.is_split(&vm->mmu, M2, LEVEL_1G));
+	assert_nothing(vm, M2 + 1, LEVEL_2M);
+	assert_leaf(vm, 0, LEVEL_4K, PFN, RW);
+	assert_leaf(vm, 2 * M2, LEVEL_4K, PFN + 2 * M2, RW);
+	assert_gauges(vm, 6, 4, 0, 0);
+	assert_true(debt(vm));
+	tdp_ops.collapse(&vm->mmu, M2, LEVEL_2M);
+	tdp_ops.collapse(&vm->mmu, 5 * G512, LEVEL_1G);
+	assert_int_equal(map(vm, M2, PFN + M2, LEVEL_2M, WRITE), FAULT_FIXED);
+	tdp_ops.collapse(&vm->mmu, M2, LEVEL_2M);
+	assert_leaf(vm, M2, LEVEL_2M, PFN + M2, RW);
+	tdp_ops.collapse(&vm->mmu, 0, LEVEL_1G);
+	assert_nothing(vm, 0, LEVEL_1G);
+	assert_gauges(vm, 3, 0, 0, 0);
+	tdp_ops.reap(&vm->mmu, true);
+	assert_int_equal(vm_stat(vm, VM_STAT_mmu_tables), 3);
 }
 
 static void a_slot_takes_its_tables_with_it_and_leaves_its_neighbours(void **state)
@@ -682,6 +757,9 @@ int main(void)
 		tdp_test(a_mask_over_nothing_or_a_large_page),
 		tdp_test(zapping_drops_leafs_and_keeps_tables),
 		tdp_test(zapping_part_of_a_large_page_drops_it_all),
+		tdp_test(a_table_that_a_zap_has_emptied_goes_too),
+		tdp_test(a_table_that_still_has_mmio_stays),
+		tdp_test(what_we_have_split_is_collapsed),
 		tdp_test(a_slot_takes_its_tables_with_it_and_leaves_its_neighbours),
 		tdp_test(a_large_slot_takes_its_upper_tables_too),
 		tdp_test(an_untouched_slot_goes_without_a_flush),

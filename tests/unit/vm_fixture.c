@@ -266,10 +266,15 @@ static bool wraps_at_eight(uint64_t generation)
 	return (generation & 7) == 0;
 }
 
+static void log_ended(void *ctx UNUSED, const struct memslot *slot UNUSED)
+{
+}
+
 static const struct slots_ops recording_ops = {
 	.zap = record_zap,
 	.write_protect = record_protect,
 	.write_protect_pages = record_protect_pages,
+	.log_ended = log_ended,
 	.flush = record_flush,
 	.generation_wraps = wraps_at_eight,
 	.zap_mmio = record_zap_mmio,
@@ -339,7 +344,14 @@ static int sim_resolve(void *ctx, hva_t hva, bool write, int max_level, struct h
 	return 0;
 }
 
-static const struct host_memory_ops sim_ops = { .resolve = sim_resolve };
+static int sim_level(void *ctx, hva_t hva UNUSED, int max_level)
+{
+	const struct sim_host *sim = ctx;
+
+	return MIN(sim->level, max_level);
+}
+
+static const struct host_memory_ops sim_ops = { .resolve = sim_resolve, .level = sim_level };
 
 static uint8_t *map_aligned(uint64_t bytes, uint64_t alignment)
 {
