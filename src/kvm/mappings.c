@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "sync/lock.h"
+#include "sync/thread.h"
 
 #define MAX_MAPPINGS 256u
 #define NO_FILE (~0ull)		/* as a device: a System V segment */
@@ -39,11 +40,16 @@ static void add(const struct mapping *m) REQUIRES(known.lock)
 	atomic32_store_release(&known.n, n + 1);
 }
 
+/* Signals are held wherever the lock is: a handler may map memory, or not come back. */
 static void add_locked(struct mapping m)
 {
+	thread_sigmask_t saved;
+
+	saved = thread_hold_signals();
 	mutex_lock(&known.lock);
 	add(&m);
 	mutex_unlock(&known.lock);
+	thread_release_signals(saved);
 }
 
 uint64_t mappings_now(void)
@@ -82,8 +88,11 @@ static bool shrink(struct mapping *m, hva_t start, hva_t end)
 
 void mappings_remove(hva_t start, hva_t end, uint64_t since)
 {
+	thread_sigmask_t saved;
+
 	if (!atomic32_load_acquire(&known.n))
 		return;
+	saved = thread_hold_signals();
 	mutex_lock(&known.lock);
 	for (uint32_t i = 0, n = atomic32_load_relaxed(&known.n); i < n;) {
 		if (known.at[i].number > since || !shrink(&known.at[i], start, end)) {
@@ -94,10 +103,14 @@ void mappings_remove(hva_t start, hva_t end, uint64_t since)
 		atomic32_store_relaxed(&known.n, n);
 	}
 	mutex_unlock(&known.lock);
+	thread_release_signals(saved);
 }
 
 void mappings_copy(hva_t from, uint64_t bytes, hva_t to, uint64_t since)
 {
+	thread_sigmask_t saved;
+
+	saved = thread_hold_signals();
 	mutex_lock(&known.lock);
 	for (uint32_t i = 0, n = atomic32_load_relaxed(&known.n); i < n; i++) {
 		struct mapping m = known.at[i];
@@ -114,6 +127,7 @@ void mappings_copy(hva_t from, uint64_t bytes, hva_t to, uint64_t since)
 		add(&m);
 	}
 	mutex_unlock(&known.lock);
+	thread_release_signals(saved);
 }
 
 /* One that has no place of its own widens the last. */
@@ -133,7 +147,9 @@ unsigned int mappings_find(const struct stat *file, uint64_t first, uint64_t las
 			   struct hva_range ranges[PROCESS_MAX_RANGES])
 {
 	unsigned int n = 0;
+	thread_sigmask_t saved;
 
+	saved = thread_hold_signals();
 	mutex_lock(&known.lock);
 	if (known.overflowed)
 		note_range(ranges, &n, 0, HVA_MAX);
@@ -150,14 +166,17 @@ unsigned int mappings_find(const struct stat *file, uint64_t first, uint64_t las
 			   ALIGN_UP(m->start + end, PAGE_SIZE));
 	}
 	mutex_unlock(&known.lock);
+	thread_release_signals(saved);
 	return n;
 }
 
 bool mappings_segment(hva_t start, struct hva_range *range)
 {
 	bool found = false;
+	thread_sigmask_t saved;
 
 	*range = (struct hva_range){ start & PAGE_MASK, HVA_MAX };
+	saved = thread_hold_signals();
 	mutex_lock(&known.lock);
 	for (uint32_t i = 0; i < atomic32_load_relaxed(&known.n); i++) {
 		if (known.at[i].device != NO_FILE || known.at[i].start != start)
@@ -166,5 +185,6 @@ bool mappings_segment(hva_t start, struct hva_range *range)
 		found = true;
 	}
 	mutex_unlock(&known.lock);
+	thread_release_signals(saved);
 	return found;
 }

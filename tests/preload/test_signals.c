@@ -713,6 +713,43 @@ static void a_mask_that_a_system_call_changes_is_known(void **state)
 	assert_int_equal(mask_now(), 0);
 }
 
+static volatile bool can_jump;
+
+static void *map_and_jump(void *arg)
+{
+	int segment = memfd_create("mapped", 0);
+
+	assert_int_equal(ftruncate(segment, 1 << 16), 0);
+	sigsetjmp(back, 1);
+	can_jump = true;
+	while (seen.n < 1000) {
+		void *p = mmap(NULL, 1 << 16, PROT_READ, MAP_SHARED, segment, 0);
+
+		munmap(p, 1 << 16);
+	}
+	close(segment);
+	return arg;
+}
+
+/* Calls on memory keep no lock either. */
+static void a_handler_may_jump_out_of_a_call_on_memory(void **state)
+{
+	pthread_t t;
+
+	set(SIGUSR1, jump, 0, 0);
+	assert_int_equal(pthread_create(&t, NULL, map_and_jump, state), 0);
+	while (!can_jump)
+		sched_yield();
+	while (seen.n < 1000) {
+		int n = seen.n;
+
+		pthread_kill(t, SIGUSR1);
+		while (seen.n == n)
+			sched_yield();
+	}
+	pthread_join(t, NULL);
+}
+
 /* --- cancellation ----------------------------------------------------------------- */
 
 static void *run_until_cancelled(void *arg)
@@ -803,6 +840,7 @@ int main(int argc, char **argv)
 		TEST(a_handler_that_runs_the_vcpu_and_jumps_leaves_the_mask),
 		TEST(a_mask_that_comes_with_a_context_is_known),
 		TEST(a_mask_that_a_system_call_changes_is_known),
+		TEST(a_handler_may_jump_out_of_a_call_on_memory),
 		TEST(a_thread_that_is_cancelled_in_a_call_keeps_no_lock),
 		TEST(no_call_is_a_point_of_cancellation),
 	};
