@@ -82,6 +82,11 @@ static void unlock(void)
 	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
 }
 
+void guarded_after_fork(void)
+{
+	__atomic_clear(&taken_lock, __ATOMIC_RELEASE);
+}
+
 static struct taken_signal *find_taken(int sig)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(taken); i++)
@@ -400,24 +405,27 @@ void guarded_take_back(void)
 bool guarded_sigaction(int sig, const struct sigaction *new_action, struct sigaction *old_action)
 {
 	struct taken_signal *t = find_taken(sig);
-	struct sigaction old;
+	struct sigaction old, new;
 	bool ours = false;
 
 	if (!t)
 		return false;
 
+	/* The program's pointers, which may be bad: not under the lock. */
+	if (new_action)
+		new = *new_action;
 	lock();
 	if (t->taken) {
 		ours = true;
 		old = t->program;
 		if (new_action) {
-			t->program = *new_action;
+			t->program = new;
 			/* The same signal as ever: nothing can be wrong with it. */
 			bug_on(set_real(t));
 		}
-		if (old_action)
-			*old_action = old;
 	}
 	unlock();
+	if (ours && old_action)
+		*old_action = old;
 	return ours;
 }

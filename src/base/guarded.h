@@ -44,6 +44,9 @@ struct sigaction;
  * False if @sig is not one of ours (yet): ask the system then. */
 bool guarded_sigaction(int sig, const struct sigaction *new_action, struct sigaction *old_action);
 
+/* In a forked child: a thread that it does not have may hold the lock of the above. */
+void guarded_after_fork(void);
+
 /* The two signals are taken again if somebody has done so behind our back, with a word
  * in the log.  Any thread. */
 void guarded_take_back(void);

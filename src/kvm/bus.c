@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "sync/rcu.h"
+#include "sync/thread.h"
 
 /* As many as KVM has on a bus. */
 #define MAX_DEVICES 1000u
@@ -209,11 +210,14 @@ static int deassign(struct bus_set *set, const struct kvm_ioeventfd *args, int *
 	return -ENOENT;
 }
 
+/* What is to be taken away need only be there. */
 static int check_ioeventfd(const struct kvm_ioeventfd *args)
 {
 	const uint32_t known = KVM_IOEVENTFD_FLAG_DATAMATCH | KVM_IOEVENTFD_FLAG_PIO |
 			       KVM_IOEVENTFD_FLAG_DEASSIGN;
 
+	if (args->flags & KVM_IOEVENTFD_FLAG_DEASSIGN)
+		return check_eventfd(args->fd);
 	if (args->len > 8 || (args->len & (args->len - 1)))
 		return -EINVAL;
 	if (args->addr + args->len < args->addr || (args->flags & ~known))
@@ -285,13 +289,17 @@ static bool is_meant(const struct event *e, bool pio, uint64_t addr, uint64_t va
 	return !e->match || e->datamatch == value;
 }
 
-/* A counter that is full would let us wait: it says all that there is to say. */
+/*
+ * A counter that is full would let us wait: it says all that there is to say.  Where
+ * system calls are restricted the question may not be allowed.
+ */
 static void signal_event(int fd)
 {
 	struct pollfd p = { .fd = fd, .events = POLLOUT };
 	const uint64_t one = 1;
 
-	if (poll(&p, 1, 0) == 1 && write(fd, &one, sizeof(one)) != sizeof(one))
+	if ((thread_is_filtered() || poll(&p, 1, 0) == 1) &&
+	    write(fd, &one, sizeof(one)) != sizeof(one))
 		return;
 }
 

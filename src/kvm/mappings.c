@@ -27,6 +27,11 @@ static struct {
 	struct atomic64 last;		/* (a) number; written under lock */
 } known = { .lock = { .rank = RANK_MAPPINGS } };
 
+void mappings_after_fork(void)
+{
+	mutex_init(&known.lock, RANK_MAPPINGS);
+}
+
 static void add(const struct mapping *m) REQUIRES(known.lock)
 {
 	uint32_t n = atomic32_load_relaxed(&known.n);

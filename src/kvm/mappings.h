@@ -36,4 +36,7 @@ unsigned int mappings_find(const struct stat *file, uint64_t first, uint64_t las
 /* The segment at @start.  If it is not known: false, and all from there on. */
 bool mappings_segment(hva_t start, struct hva_range *range);
 
+/* In a forked child: a thread that it does not have may hold the lock. */
+void mappings_after_fork(void);
+
 #endif

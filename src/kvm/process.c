@@ -8,6 +8,7 @@
 
 #include "base/bug.h"
 #include "base/guarded.h"
+#include "kvm/mappings.h"
 #include "kvm/stats.h"
 #include "mem/reservation.h"
 #include "mmu/notifier.h"
@@ -44,12 +45,19 @@ static void make_number(void)
 	atomic32_store_relaxed(number, ++process.last_number);
 }
 
+void process_unlock_child(void)
+{
+	guarded_after_fork();
+	mappings_after_fork();
+}
+
 /*
  * The child has a copy of everything but only one thread, and the VMs stay its
  * parent's.  Locks that other threads held at the fork are made anew.
  */
 static void after_fork_child(void)
 {
+	process_unlock_child();
 	rwlock_init(&process.lock, RANK_PROCESS);
 	CDS_INIT_LIST_HEAD(&process.vms);
 	atomic32_store_relaxed(&process.n_vms, 0);

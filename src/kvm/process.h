@@ -14,6 +14,9 @@ int process_init(void);
 unsigned int process_number(void);
 /* Before a VM is made: what fork(3)'s handlers do, in a child that had none run. */
 void process_settle(void);
+/* In every child of fork(3), whether or not process_init() has been called: locks of
+ * calls that need no device. */
+void process_unlock_child(void);
 /* In the child of vfork(2), which shares our memory but nothing else. */
 bool process_is_borrowed(void);
 

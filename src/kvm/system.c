@@ -64,10 +64,13 @@ static int open_device(int flags)
 
 int umbra_open(int flags)
 {
+	int saved = errno, result;
+	thread_sigmask_t mask = thread_hold_signals();
 	bool was = thread_enter_library();
-	int saved = errno, result = open_device(flags);
 
+	result = open_device(flags);
 	thread_leave_library(was);
+	thread_release_signals(mask);
 	errno = saved;
 	return result;
 }
@@ -101,11 +104,17 @@ int umbra_close(int fd)
 
 void umbra_dup(int old_fd, int new_fd)
 {
-	bool was = thread_enter_library();
+	thread_sigmask_t mask;
+	bool was;
 
-	if ((file_is_known(old_fd) || file_is_known(new_fd)) && !process_is_borrowed())
+	if (!file_is_known(old_fd) && !file_is_known(new_fd))
+		return;
+	mask = thread_hold_signals();
+	was = thread_enter_library();
+	if (!process_is_borrowed())
 		file_dup(old_fd, new_fd);
 	thread_leave_library(was);
+	thread_release_signals(mask);
 }
 
 void umbra_forget(unsigned int first, unsigned int last)

@@ -289,7 +289,7 @@ static int set_action(int sig, const struct sigaction *new_action, struct sigact
 
 int defer_sigaction(int sig, const struct sigaction *new_action, struct sigaction *old_action)
 {
-	struct sigaction copy;
+	struct sigaction copy, old;
 	bool was, is_taken;
 	int result;
 
@@ -305,12 +305,14 @@ int defer_sigaction(int sig, const struct sigaction *new_action, struct sigactio
 	}
 	if (!is_on || sig <= 0 || sig >= N_SIGNALS || sig == SIGSEGV || sig == SIGBUS)
 		return NEXT(sigaction)(sig, new_action, old_action);
-	/* Should it not be readable, then before the lock is taken. */
+	/* Should one not be there, then not while the lock is held. */
 	if (new_action)
 		copy = *new_action;
 	lock();
-	result = set_action(sig, new_action ? &copy : NULL, old_action);
+	result = set_action(sig, new_action ? &copy : NULL, &old);
 	unlock();
+	if (!result && old_action)
+		*old_action = old;
 	return result;
 }
 

@@ -15,6 +15,7 @@
 
 #include "base/compiler.h"
 #include "base/log.h"
+#include "kvm/process.h"
 #include "kvm/stats.h"
 #include "preload/defer.h"
 #include "preload/preload.h"
@@ -92,6 +93,8 @@ __attribute__((constructor)) static void begin(void)
 	defer_begin();
 #endif
 	begin_log();
+	if (thread_around_fork(NULL, NULL, process_unlock_child))
+		log_emit(LOG_ERR, "no memory to prepare for fork()");
 	if (is_second("UMBRA_MMU", "tdp", "shadow"))
 		umbra_set_mmu(UMBRA_MMU_SHADOW);
 	if (is_second("UMBRA_FLUSH", "mmu-writable", "writable"))

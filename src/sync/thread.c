@@ -229,6 +229,7 @@ void thread_after_raw_fork(void)
 {
 	rcu_before_fork();
 	rcu_after_fork_child();
+	window_after_fork();
 }
 
 _Static_assert(sizeof(pthread_once_t) == sizeof(int) && PTHREAD_ONCE_INIT == 0,

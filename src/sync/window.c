@@ -48,7 +48,7 @@ static struct thread_once once;
 static struct atomic32 is_taken;	/* the signal is ours */
 static struct atomic32 may_interrupt;	/* and it and the barrier may be used */
 
-static void forget_own_id(void)
+void window_after_fork(void)
 {
 	own_id = 0;
 }
@@ -97,7 +97,7 @@ static void set_up(void)
 	/* The signal may be the program's already. */
 	if (HANDLERS_ARE_SEEN && !sigaction(WINDOW_SIGNAL, NULL, &old) &&
 	    !(old.sa_flags & SA_SIGINFO) && old.sa_handler == SIG_DFL &&
-	    !thread_at_fork(forget_own_id) &&
+	    !thread_at_fork(window_after_fork) &&
 	    !membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) &&
 	    !sigaction(WINDOW_SIGNAL, &action, NULL)) {
 		atomic32_store_release(&is_taken, 1);

@@ -96,6 +96,8 @@ bool window_interrupt(struct window_line *line) MUST_CHECK;
  */
 bool window_barrier(void) MUST_CHECK;
 
+/* In a child, which has another thread of this number. */
+void window_after_fork(void);
 /* For ever: no more of the system calls that the two above make.  Any thread. */
 void window_forbid(void);
 /* Is it the signal that has been taken from the program? */

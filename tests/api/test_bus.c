@@ -275,6 +275,11 @@ static void ioeventfds_are_checked(void **state)
 	assert_int_equal(event_call(vm, vm->fd, 0, 4, 0, 0), -EINVAL);
 
 	assert_int_equal(event_call(vm, fd, 0, 4, off, 0), -ENOENT);
+	/* Nothing can have been assigned with these; but that is all that is wrong. */
+	assert_int_equal(event_call(vm, fd, 0, 3, off, 0), -ENOENT);
+	assert_int_equal(event_call(vm, fd, ~0ull, 8, off, 0), -ENOENT);
+	assert_int_equal(event_call(vm, fd, 0, 0, match | off, 0), -ENOENT);
+	assert_int_equal(event_call(vm, -1, 0, 3, off, 0), -EBADF);
 	assert_int_equal(event_call(vm, fd, 0, 4, match, 1), 0);
 	assert_int_equal(event_call(vm, other, 0, 4, match, 1), -EEXIST);
 	assert_int_equal(event_call(vm, other, 0, 4, 0, 0), -EEXIST);

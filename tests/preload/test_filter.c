@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -103,6 +104,28 @@ static void use_devices(void)
 	run_until_exit(KVM_EXIT_HLT);
 }
 
+/* The guest's write to it is told by an event, and makes no exit. */
+#define EVENT_ADDRESS (CLIENT_MMIO + 0x1000)
+static const uint8_t code_store[] = { 0x89, 0x07, 0xf4 };
+static int event;
+
+static bool create_event(void)
+{
+	struct kvm_ioeventfd args = { .addr = EVENT_ADDRESS, .len = 4 };
+
+	event = args.fd = eventfd(0, EFD_NONBLOCK);
+	return event >= 0 && !ioctl(client.vm, KVM_IOEVENTFD, &args);
+}
+
+static void ring_the_bell(void)
+{
+	uint64_t n = 0;
+
+	must(!client_load_array(&client, code_store, 0, EVENT_ADDRESS));
+	run_until_exit(KVM_EXIT_HLT);
+	must(read(event, &n, sizeof(n)) == sizeof(n) && n == 1);
+}
+
 /* Every page of it is new to the MMU and to the host, and is found in the log. */
 static void fill_memory(void)
 {
@@ -159,6 +182,7 @@ static void *run_vcpu(void *arg)
 	must(!pthread_sigmask(blocks_faults ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL));
 	must(!install_filter(otherwise, by_number));
 	use_devices();
+	ring_the_bell();
 	fill_memory();
 	be_interrupted();
 	touch_the_hole();
@@ -185,7 +209,7 @@ int main(int argc, char **argv)
 	}
 	sigfillset(&action.sa_mask);
 	sigaction(SIGUSR1, &action, NULL);
-	if (client_create(&client) || pthread_create(&t, NULL, run_vcpu, NULL))
+	if (client_create(&client) || !create_event() || pthread_create(&t, NULL, run_vcpu, NULL))
 		return 1;
 	while (!verdict) {
 		nanosleep(&moment, NULL);
