@@ -87,7 +87,7 @@ static void set_up(void)
 {
 	struct sigaction action = {
 		.sa_sigaction = on_interrupt,
-		.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART,
+		.sa_flags = SA_SIGINFO | SA_RESTART,
 	};
 	struct sigaction old;
 	int saved_errno = errno;
