@@ -112,7 +112,7 @@ static void visit_frames(struct mmu *m, struct range *r, frame_visit_fn fn, void
 	mmu_visited(m, left - r->left);
 }
 
-static uint64_t shadow_zap_leafs(struct mmu *m, struct range *r)
+static uint64_t shadow_zap_leafs(struct mmu *m, struct range *r) REQUIRES(m->lock)
 {
 	struct zap z = { .mmu = m };
 
@@ -376,7 +376,7 @@ static bool age_frame(void *ctx, gfn_t gfn UNUSED, int level UNUSED, struct fram
 	return true;
 }
 
-static bool shadow_age(struct mmu *m, struct range *r, bool clear)
+static bool shadow_age(struct mmu *m, struct range *r, bool clear) REQUIRES(m->lock)
 {
 	struct ageing a = { .clear = clear };
 
