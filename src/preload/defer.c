@@ -71,21 +71,40 @@ static uint64_t mask_in_handler(int sig, const struct sigaction *action, uint64_
 	return action->sa_flags & SA_NODEFER ? mask : mask | SIGNAL_BIT(sig);
 }
 
-static void note(int sig, const siginfo_t *info, const ucontext_t *uc)
+/*
+ * The place first: until the first handler has returned, and so blocked all signals, others
+ * may come on top of it at any instruction, and take theirs.  Nobody reads a place before
+ * all of them have returned.
+ */
+static bool note(int sig, const siginfo_t *info, const ucontext_t *uc)
 {
-	struct deferred_signal *d = &self.deferred[n_deferred()];
+	uint32_t place = atomic32_fetch_add(&self.n, 1);
+	struct deferred_signal *d = &self.deferred[place];
 	uint64_t mask = mask_of(&uc->uc_sigmask);
 
+	if (place >= MAX_DEFERRED) {
+		atomic32_fetch_add(&self.n, (uint32_t)-1);
+		return false;
+	}
 	if (self.has_opened)
 		mask |= guarded_mask.mask & SIGNALS_NEEDED;
 	d->info = *info;
 	d->mask = mask;
-	d->handler_mask = mask_in_handler(sig, &actions[sig].action, mask);
 	d->stack = uc->uc_stack;
 	d->flags = actions[sig].action.sa_flags;
 	d->handler = __atomic_load_n(&actions[sig].handler, __ATOMIC_RELAXED);
 	barrier();
-	atomic32_store_relaxed(&self.n, n_deferred() + 1);
+	return true;
+}
+
+/* What the thread blocked before: one that came on top of another blocked more. */
+static uint64_t mask_before(const struct deferred_signal *list, unsigned int n)
+{
+	uint64_t mask = ~0ull;
+
+	for (unsigned int i = 0; i < n; i++)
+		mask &= list[i].mask;
+	return mask;
 }
 
 /* No handler of the program runs before the release: until then nothing else comes. */
@@ -93,8 +112,9 @@ static void defer(int sig, siginfo_t *info, ucontext_t *uc)
 {
 	static const uint64_t all = ~SIGNALS_NEEDED;
 
-	if (n_deferred() < MAX_DEFERRED)
-		note(sig, info, uc);
+	/* With SA_NODEFER a queue of one signal may be longer than ours. */
+	if (!note(sig, info, uc))
+		requeue(sig, info);
 	memcpy(&uc->uc_sigmask, &all, sizeof(all));
 	if (thread_kick_word)
 		atomic32_fetch_or(thread_kick_word, thread_kick_bits);
@@ -124,9 +144,6 @@ static void trampoline(int sig, siginfo_t *info, void *context)
 	}
 	/* It may be in guest mode, and what lets windows begin again come on top. */
 	guarded_leave_window(context);
-	/* With SA_NODEFER a queue of one signal may be longer than ours. */
-	if (n_deferred() == MAX_DEFERRED)
-		requeue(sig, info);
 	defer(sig, info, context);
 	errno = saved_errno;
 }
@@ -148,7 +165,7 @@ static NOINLINE void open_needed(void)
 		guarded_mask.mask = ask_mask();
 		/* A signal that was deferred meanwhile has blocked the others. */
 		if (n_deferred())
-			guarded_mask.mask = self.deferred[n_deferred() - 1].mask;
+			guarded_mask.mask = mask_before(self.deferred, n_deferred());
 		guarded_mask.is_known = true;
 	}
 	if (!(guarded_mask.mask & SIGNALS_NEEDED))
@@ -178,12 +195,17 @@ static NOINLINE void call_deferred(void)
 {
 	struct deferred_signal list[MAX_DEFERRED];
 	unsigned int n = n_deferred();
+	uint64_t before;
 
 	memcpy(list, self.deferred, n * sizeof(*list));
+	before = mask_before(list, n);
 	atomic32_store_relaxed(&self.n, 0);
 	for (unsigned int i = 0; i < n; i++) {
 		struct guarded_mask outside = guarded_mask;
+		int sig = list[i].info.si_signo;
 
+		list[i].mask = before;
+		list[i].handler_mask = mask_in_handler(sig, &actions[sig].action, before);
 		guarded_mask.is_known = false;
 		deliver_signal(&list[i]);
 		guarded_mask = outside;
