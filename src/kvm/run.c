@@ -198,20 +198,14 @@ static long run_guest(struct vcpu *vcpu, thread_sigmask_t blocked)
 
 		switch (cpu_run(&vcpu->cpu, CPU_BUDGET)) {
 		case CPU_EXIT_POLL:
-			if (thread_signal_waits(blocked))
-				return interrupted(vcpu);
 			break;
 		case CPU_EXIT_IO:
 			if (!bus_takes_io(vcpu))
 				return exit_io(vcpu);
-			if (thread_signal_waits(blocked))
-				return interrupted(vcpu);
 			break;
 		case CPU_EXIT_MMIO:
 			if (!bus_takes_mmio(vcpu))
 				return exit_mmio(vcpu);
-			if (thread_signal_waits(blocked))
-				return interrupted(vcpu);
 			break;
 		case CPU_EXIT_HLT:
 			if (!halt_waits(vcpu))
@@ -230,6 +224,8 @@ static long run_guest(struct vcpu *vcpu, thread_sigmask_t blocked)
 		case CPU_EXIT_ENOMEM:
 			return -ENOMEM;
 		}
+		if (thread_signal_waits(blocked))
+			return interrupted(vcpu);
 	}
 }
 

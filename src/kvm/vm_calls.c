@@ -7,8 +7,6 @@
 #include "mem/reservation.h"
 #include "sync/rcu.h"
 
-/* Without a limit of the client's, KVM grants a fiftieth of the memory. */
-
 static bool id_is_taken(const struct vm *vm, uint32_t id) REQUIRES(vm->lock)
 {
 	for (unsigned int i = 0; i < vm->n_vcpus; i++)
