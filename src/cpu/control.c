@@ -170,9 +170,13 @@ static bool write_cr3(struct cpu *cpu, uint64_t value)
 	return true;
 }
 
+/*
+ * VME and PVI do not work and CPUID does not offer them: to the guest they are reserved.
+ * The client may keep them, as in KVM, where CPUID has no say in KVM_SET_SREGS.
+ */
 bool control_cr4_is_valid(const struct cpu *cpu, uint64_t cr4)
 {
-	return !(cr4 & cpuid_cr4_reserved(cpu));
+	return !(cr4 & (cpuid_cr4_reserved(cpu) | X86_CR4_VME | X86_CR4_PVI));
 }
 
 static bool write_cr4(struct cpu *cpu, uint64_t value)

@@ -102,6 +102,8 @@ _Static_assert(ARRAY_SIZE(places) == N_FEATURES, "every feature has its place");
 	(BIT(11) /* SYSCALL */ | BIT(20) /* NX */ | BIT(26) /* 1 GiB pages */ |   \
 	 BIT(27) /* RDTSCP */ | BIT(29) /* long mode */)
 #define TSC_IS_CONSTANT BIT(8)
+/* KVM_FEATURE_NOP_IO_DELAY: a port has been written to when the next instruction runs. */
+#define OFFERED_KVM BIT(1)
 #define LA57 BIT(16)
 
 /* Control bits that stand for features, and those that work but have none. */
@@ -189,6 +191,7 @@ static void offer(uint32_t leaf, uint32_t out[4])
 		break;
 	case KVM_SIGNATURE_LEAF + 1:
 		memset(out, 0, 4 * sizeof(*out));
+		out[EAX] = OFFERED_KVM;
 		break;
 	case 0x80000000:
 		out[EAX] = MAX_EXTENDED_LEAF;

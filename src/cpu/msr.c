@@ -15,6 +15,8 @@
 #include "sync/clock.h"
 
 enum {
+	MSR_P5_MC_ADDR = 0,
+	MSR_P5_MC_TYPE = 1,
 	MSR_TSC = 0x10,
 	MSR_PLATFORM_ID = 0x17,
 	MSR_APIC_BASE = 0x1b,
@@ -90,7 +92,7 @@ static const struct plain {
 
 /* Linux looks at these, or writes to them, and expects no fault. */
 static const uint32_t zeroes[] = {
-	MSR_PLATFORM_ID, MSR_MICROCODE_WRITE, MSR_MCG_CAP, MSR_K8_SYSCFG, MSR_K8_INT_PENDING,
+	MSR_PLATFORM_ID, MSR_MICROCODE_WRITE, MSR_K8_SYSCFG, MSR_K8_INT_PENDING,
 	MSR_PATCH_LOADER, MSR_NB_CFG, MSR_VM_HSAVE_PA, MSR_BU_CFG2, MSR_DC_CFG,
 };
 
@@ -155,19 +157,17 @@ static uint64_t *word_of(struct cpu *cpu, const struct plain *p)
 	return (uint64_t *)((uint8_t *)cpu + p->at);
 }
 
-static bool is_memory_type(uint64_t type)
+/* UC, WC, WT, WP, WB; the PAT has UC- too. */
+static bool is_memory_type(uint64_t type, bool pat)
 {
-	return type < 8 && type != 2 && type != 3;
+	return type < 2 || (type >= 4 && type < (pat ? 8 : 7));
 }
 
 static bool are_memory_types(uint64_t value, bool pat)
 {
-	for (int i = 0; i < 64; i += 8) {
-		uint64_t type = (value >> i) & 0xff;
-
-		if (!is_memory_type(type) || (!pat && type == 7))
+	for (int i = 0; i < 64; i += 8)
+		if (!is_memory_type((value >> i) & 0xff, pat))
 			return false;
-	}
 	return true;
 }
 
@@ -210,7 +210,7 @@ static bool write_mtrr(struct cpu *cpu, uint32_t index, uint64_t *word, uint64_t
 	} else if (index & 1) {
 		if (value & (beyond | 0x7ff))
 			return false;
-	} else if ((value & (beyond | 0xf00)) || !is_memory_type(value & 0xff)) {
+	} else if ((value & (beyond | 0xf00)) || !is_memory_type(value & 0xff, false)) {
 		return false;
 	}
 	*word = value;
@@ -263,6 +263,12 @@ bool msr_read(struct cpu *cpu, uint32_t index, uint64_t *value, enum msr_access 
 		return true;
 	case MSR_DE_CFG:
 		*value = DE_CFG_LFENCE;
+		return true;
+	/* Machine checks: there are no banks, and nobody may write that there are. */
+	case MSR_MCG_CAP:
+	case MSR_P5_MC_ADDR:
+	case MSR_P5_MC_TYPE:
+		*value = 0;
 		return true;
 	default:
 		*value = 0;
@@ -365,7 +371,7 @@ bool msr_write(struct cpu *cpu, uint32_t index, uint64_t value, enum msr_access 
 		cpu->platform_info = value;
 		return true;
 	case MSR_MTRR_DEF_TYPE:
-		if ((value & ~MTRR_DEF_TYPE_KNOWN) || !is_memory_type(value & 0xff))
+		if ((value & ~MTRR_DEF_TYPE_KNOWN) || !is_memory_type(value & 0xff, false))
 			return false;
 		cpu->mtrr_def_type = value;
 		return true;
