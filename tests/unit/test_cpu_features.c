@@ -622,6 +622,51 @@ static void each_entry_of_the_pat_is_a_type(void **state)
 	expect(m, flush_a_line, -1);
 }
 
+/* What Linux looks at, or writes to, on processors of either vendor. */
+static void registers_of_models_do_no_harm(void **state)
+{
+	static const uint32_t zeroes[] = { 0x17, 0x79, 0xc0010010, 0xc001001f, 0xc0010020,
+					   0xc0010055, 0xc0010117, 0xc0011022, 0xc001102a };
+	struct machine *m = *state;
+	uint64_t value;
+
+	machine_set_long(m, m->cpu, false);
+	for (size_t i = 0; i < ARRAY_SIZE(zeroes); i++) {
+		guest_writes(m, zeroes[i], ~0ull, -1);
+		assert_int_equal(guest_reads(m, zeroes[i]), 0);
+	}
+	/* The microcode's revision is what the client says. */
+	assert_true(msr_write(m->cpu, 0x8b, 0x77ull << 32, MSR_BY_CLIENT));
+	guest_writes(m, 0x8b, 0, -1);
+	assert_true(guest_reads(m, 0x8b) == 0x77ull << 32);
+	/* No BTS and no PEBS, and the guest cannot say otherwise. */
+	value = guest_reads(m, 0x1a0);
+	assert_int_equal(value & 0x1800, 0x1800);
+	guest_writes(m, 0x1a0, value & ~0x800ull, EXC_GP);
+	guest_writes(m, 0x1a0, value | 1, -1);
+	assert_int_equal(guest_reads(m, 0x1a0), value | 1);
+	/* HWCR: what is ignored, what is kept, what there is not. */
+	guest_writes(m, 0xc0010015, 1u << 24 | 1u << 3, -1);
+	assert_int_equal(guest_reads(m, 0xc0010015), 1u << 24);
+	guest_writes(m, 0xc0010015, 1, EXC_GP);
+	/* LFENCE waits for all before it. */
+	assert_int_equal(guest_reads(m, 0xc0011029) & 2, 2);
+}
+
+/* There is no APIC: its base is a word that keeps to its rules. */
+static void the_base_of_an_apic_is_kept(void **state)
+{
+	struct machine *m = *state;
+
+	machine_set_long(m, m->cpu, false);
+	guest_writes(m, 0x1b, 0xfee00000, -1);
+	guest_writes(m, 0x1b, 0xfed00800, -1);
+	assert_int_equal(guest_reads(m, 0x1b), 0xfed00800);
+	guest_writes(m, 0x1b, 0xfed00c00, EXC_GP); /* x2APIC */
+	guest_writes(m, 0x1b, 1ull << 60, EXC_GP);
+	guest_writes(m, 0x1b, 1, EXC_GP);
+}
+
 /* --- paging ---------------------------------------------------------------------- */
 
 CODE(load, ".code64", "mov (%rsi), %eax\n hlt\n")
@@ -912,6 +957,8 @@ int main(void)
 		machine_test(machine_checks_have_no_banks),
 		machine_test(mtrrs_hold_what_the_manual_allows),
 		machine_test(each_entry_of_the_pat_is_a_type),
+		machine_test(registers_of_models_do_no_harm),
+		machine_test(the_base_of_an_apic_is_kept),
 		machine_test(nx_keeps_from_executing),
 		machine_test(a_page_of_1_gib_is_mapped),
 		machine_test(pse36_reaches_beyond_4_gib),
