@@ -56,7 +56,10 @@ static void end_move(struct shadow_hash *h)
 
 void shadow_hash_destroy(struct shadow_hash *h)
 {
-	end_move(h);
+	if (h->old)
+		end_move(h);
+	if (!h->bucket)
+		return;
 	alloc_free(h->alloc, h->bucket, bytes_of(h->bits));
 	h->bucket = NULL;
 }

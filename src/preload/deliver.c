@@ -176,7 +176,7 @@ static uintptr_t place_for(const struct deferred_signal *s)
 }
 
 #ifndef SS_AUTODISARM
-#define SS_AUTODISARM (1 << 31)
+#define SS_AUTODISARM (1u << 31)
 #endif
 
 void deliver_signal(const struct deferred_signal *s)
