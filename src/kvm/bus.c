@@ -19,20 +19,30 @@
 #include "sync/rcu.h"
 #include "sync/thread.h"
 
-/* As many as KVM has on a bus. */
-#define MAX_DEVICES 1000u
+/* As many as KVM has on a bus.  Only memory limits events. */
+#define MAX_ZONES 1000u
+
+/*
+ * A descriptor of ours, a duplicate.  It has a reference of each set that it is in (one,
+ * but while that is replaced) and of each vCPU that is about to write to it.
+ */
+struct bell {
+	struct atomic32 refs;
+	int fd;				/* (c) */
+};
 
 struct event {
 	uint64_t addr, datamatch;
 	uint32_t bytes;			/* 0: of any size */
-	bool pio, match;
-	int fd;				/* ours, a duplicate */
+	bool pio, match;		/* without match datamatch is 0 */
+	struct bell *bell;
 };
 
 struct bus_set {
 	unsigned int n_zones, n_events;
-	struct kvm_coalesced_mmio_zone zone[MAX_DEVICES];
-	struct event event[MAX_DEVICES];
+	size_t bytes;			/* of all of it */
+	struct kvm_coalesced_mmio_zone *zone; /* behind the events */
+	struct event event[];		/* in the order of compare() */
 };
 
 void bus_init(struct bus *b, struct alloc *alloc, void *ring)
@@ -43,23 +53,55 @@ void bus_init(struct bus *b, struct alloc *alloc, void *ring)
 	b->ring = ring;
 }
 
+static void put_bell(struct bus *b, struct bell *bell)
+{
+	if (!bell || atomic32_fetch_add(&bell->refs, (uint32_t)-1) != 1)
+		return;
+	close(bell->fd);
+	alloc_free(b->alloc, bell, sizeof(*bell));
+}
+
+static void free_set(struct bus *b, struct bus_set *set)
+{
+	if (set)
+		alloc_free(b->alloc, set, set->bytes);
+}
+
 void bus_destroy(struct bus *b)
 {
 	struct bus_set *set = atomic_ptr_load_relaxed(&b->set);
 
 	for (unsigned int i = 0; set && i < set->n_events; i++)
-		close(set->event[i].fd);
-	alloc_free(b->alloc, set, sizeof(*set));
+		put_bell(b, set->event[i].bell);
+	free_set(b, set);
 	mutex_destroy(&b->lock);
 }
 
-static struct bus_set *copy_set(struct bus *b) REQUIRES(b->lock)
+/* What there is, and room for so much more. */
+static struct bus_set *copy_set(struct bus *b, unsigned int zones, unsigned int events)
+	REQUIRES(b->lock)
 {
+	static const struct bus_set none;
 	const struct bus_set *old = atomic_ptr_load_relaxed(&b->set);
-	struct bus_set *set = alloc_zeroed(b->alloc, sizeof(*set));
+	size_t n_zones, n_events, bytes;
+	struct bus_set *set;
 
-	if (set && old)
-		*set = *old;
+	if (!old)
+		old = &none;
+	n_zones = old->n_zones + zones;
+	n_events = old->n_events + events;
+	bytes = sizeof(*set) + n_events * sizeof(*set->event) + n_zones * sizeof(*set->zone);
+	set = alloc_zeroed(b->alloc, bytes);
+	if (!set)
+		return NULL;
+	set->bytes = bytes;
+	set->n_zones = old->n_zones;
+	set->n_events = old->n_events;
+	set->zone = (struct kvm_coalesced_mmio_zone *)&set->event[n_events];
+	for (unsigned int i = 0; i < old->n_events; i++)
+		set->event[i] = old->event[i];
+	for (unsigned int i = 0; i < old->n_zones; i++)
+		set->zone[i] = old->zone[i];
 	return set;
 }
 
@@ -69,7 +111,17 @@ static void publish(struct bus *b, struct bus_set *set) REQUIRES(b->lock)
 
 	atomic_ptr_store_release(&b->set, set);
 	rcu_synchronize();
-	alloc_free(b->alloc, old, sizeof(*old));
+	free_set(b, old);
+}
+
+/* Memory and ports are two busses. */
+static bool has_room(const struct bus_set *set, uint32_t pio)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < set->n_zones; i++)
+		n += set->zone[i].pio == pio;
+	return n < MAX_ZONES;
 }
 
 int bus_add_zone(struct bus *b, const struct kvm_coalesced_mmio_zone *zone)
@@ -80,16 +132,16 @@ int bus_add_zone(struct bus *b, const struct kvm_coalesced_mmio_zone *zone)
 	if (zone->pio > 1)
 		return -EINVAL;
 	mutex_lock(&b->lock);
-	set = copy_set(b);
+	set = copy_set(b, 1, 0);
 	if (!set)
 		err = -ENOMEM;
-	else if (set->n_zones == MAX_DEVICES)
+	else if (!has_room(set, zone->pio))
 		err = -ENOSPC;
 	if (!err) {
 		set->zone[set->n_zones++] = *zone;
 		publish(b, set);
 	} else {
-		alloc_free(b->alloc, set, sizeof(*set));
+		free_set(b, set);
 	}
 	mutex_unlock(&b->lock);
 	return err;
@@ -111,7 +163,7 @@ int bus_remove_zones(struct bus *b, const struct kvm_coalesced_mmio_zone *zone)
 	if (zone->pio > 1)
 		return -EINVAL;
 	mutex_lock(&b->lock);
-	set = copy_set(b);
+	set = copy_set(b, 0, 0);
 	if (!set) {
 		mutex_unlock(&b->lock);
 		return -ENOMEM;
@@ -151,63 +203,118 @@ static bool is_same_file(int a, int b)
 	return order == 0;
 }
 
-static bool is_alike(const struct event *e, const struct kvm_ioeventfd *args)
+static int order(uint64_t a, uint64_t b)
 {
-	return e->addr == args->addr && e->pio == !!(args->flags & KVM_IOEVENTFD_FLAG_PIO) &&
-	       e->bytes == args->len;
+	return (a > b) - (a < b);
 }
 
-static bool matches(const struct event *e, const struct kvm_ioeventfd *args)
+/* By all that a write is compared with.  No two are equal: see collides(). */
+static int compare(const struct event *a, const struct event *b)
 {
-	return e->match == !!(args->flags & KVM_IOEVENTFD_FLAG_DATAMATCH) &&
-	       (!e->match || e->datamatch == args->datamatch);
-}
-
-/* One that takes all values is in the way of any other, and any other of it. */
-static bool collides(const struct event *e, const struct kvm_ioeventfd *args)
-{
-	return e->addr == args->addr && e->pio == !!(args->flags & KVM_IOEVENTFD_FLAG_PIO) &&
-	       (!e->bytes || !args->len || e->bytes == args->len) &&
-	       (!e->match || !(args->flags & KVM_IOEVENTFD_FLAG_DATAMATCH) ||
-		e->datamatch == args->datamatch);
-}
-
-static int assign(struct bus_set *set, const struct kvm_ioeventfd *args)
-{
-	int fd;
-
-	for (unsigned int i = 0; i < set->n_events; i++)
-		if (collides(&set->event[i], args))
-			return -EEXIST;
-	if (set->n_events == MAX_DEVICES)
-		return -ENOSPC;
-	fd = fcntl(args->fd, F_DUPFD_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	set->event[set->n_events++] = (struct event){
-		.addr = args->addr,
-		.bytes = args->len,
-		.datamatch = args->datamatch,
-		.match = args->flags & KVM_IOEVENTFD_FLAG_DATAMATCH,
-		.pio = args->flags & KVM_IOEVENTFD_FLAG_PIO,
-		.fd = fd,
+	const int by[] = {
+		order(a->pio, b->pio), order(a->addr, b->addr), order(a->bytes, b->bytes),
+		order(a->match, b->match), order(a->datamatch, b->datamatch),
 	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(by); i++)
+		if (by[i])
+			return by[i];
 	return 0;
 }
 
-/* *fd: to be closed when nobody uses it any more. */
-static int deassign(struct bus_set *set, const struct kvm_ioeventfd *args, int *fd)
+/* How many come before @e. */
+static unsigned int place_of(const struct bus_set *set, const struct event *e)
 {
-	for (unsigned int i = 0; i < set->n_events; i++) {
-		struct event *e = &set->event[i];
+	unsigned int low = 0, high = set->n_events;
 
-		if (!is_alike(e, args) || !matches(e, args) || !is_same_file(e->fd, args->fd))
-			continue;
-		*fd = e->fd;
-		*e = set->event[--set->n_events];
-		return 0;
+	while (low < high) {
+		unsigned int middle = low + (high - low) / 2;
+
+		if (compare(&set->event[middle], e) < 0)
+			low = middle + 1;
+		else
+			high = middle;
 	}
-	return -ENOENT;
+	return low;
+}
+
+static const struct event *find_event(const struct bus_set *set, const struct event *e)
+{
+	unsigned int at = place_of(set, e);
+
+	return at < set->n_events && compare(&set->event[at], e) == 0 ? &set->event[at] : NULL;
+}
+
+static struct event event_of(const struct kvm_ioeventfd *args)
+{
+	bool match = args->flags & KVM_IOEVENTFD_FLAG_DATAMATCH;
+
+	return (struct event){
+		.addr = args->addr,
+		.bytes = args->len,
+		.match = match,
+		.datamatch = match ? args->datamatch : 0,
+		.pio = args->flags & KVM_IOEVENTFD_FLAG_PIO,
+	};
+}
+
+/* One that takes all values is in the way of any other, and any other of it. */
+static bool collides(const struct event *e, const struct event *other)
+{
+	return e->addr == other->addr && e->pio == other->pio &&
+	       (!e->bytes || !other->bytes || e->bytes == other->bytes) &&
+	       (!e->match || !other->match || e->datamatch == other->datamatch);
+}
+
+static struct bell *make_bell(struct bus *b, int fd, int *err)
+{
+	struct bell *bell = alloc_zeroed(b->alloc, sizeof(*bell));
+
+	*err = -ENOMEM;
+	if (!bell)
+		return NULL;
+	bell->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (bell->fd >= 0) {
+		atomic32_store_relaxed(&bell->refs, 1);
+		return bell;
+	}
+	*err = -errno;
+	alloc_free(b->alloc, bell, sizeof(*bell));
+	return NULL;
+}
+
+static int assign(struct bus *b, struct bus_set *set, const struct kvm_ioeventfd *args)
+{
+	struct event e = event_of(args);
+	unsigned int at;
+	int err;
+
+	for (unsigned int i = 0; i < set->n_events; i++)
+		if (collides(&set->event[i], &e))
+			return -EEXIST;
+	e.bell = make_bell(b, args->fd, &err);
+	if (!e.bell)
+		return err;
+	at = place_of(set, &e);
+	memmove(&set->event[at + 1], &set->event[at], (set->n_events - at) * sizeof(e));
+	set->event[at] = e;
+	set->n_events++;
+	return 0;
+}
+
+/* *gone: to be put when no reader finds it any more. */
+static int deassign(struct bus_set *set, const struct kvm_ioeventfd *args, struct bell **gone)
+{
+	const struct event e = event_of(args), *found = find_event(set, &e);
+	unsigned int at;
+
+	if (!found || !is_same_file(found->bell->fd, args->fd))
+		return -ENOENT;
+	*gone = found->bell;
+	at = (unsigned int)(found - set->event);
+	set->n_events--;
+	memmove(&set->event[at], &set->event[at + 1], (set->n_events - at) * sizeof(e));
+	return 0;
 }
 
 /* What is to be taken away need only be there. */
@@ -229,26 +336,27 @@ static int check_ioeventfd(const struct kvm_ioeventfd *args)
 
 int bus_ioeventfd(struct bus *b, const struct kvm_ioeventfd *args)
 {
-	int err = check_ioeventfd(args), gone = -1;
+	bool adds = !(args->flags & KVM_IOEVENTFD_FLAG_DEASSIGN);
+	int err = check_ioeventfd(args);
+	struct bell *gone = NULL;
 	struct bus_set *set;
 
 	if (err)
 		return err;
 	mutex_lock(&b->lock);
-	set = copy_set(b);
+	set = copy_set(b, 0, adds);
 	if (!set)
 		err = -ENOMEM;
-	else if (args->flags & KVM_IOEVENTFD_FLAG_DEASSIGN)
-		err = deassign(set, args, &gone);
+	else if (adds)
+		err = assign(b, set, args);
 	else
-		err = assign(set, args);
+		err = deassign(set, args, &gone);
 	if (err)
-		alloc_free(b->alloc, set, sizeof(*set));
+		free_set(b, set);
 	else
 		publish(b, set);
 	mutex_unlock(&b->lock);
-	if (gone >= 0)
-		close(gone);
+	put_bell(b, gone);
 	return err;
 }
 
@@ -281,17 +389,28 @@ static bool put_in_ring(struct bus *b, bool pio, uint64_t addr, const uint8_t *d
 	return room;
 }
 
-static bool is_meant(const struct event *e, bool pio, uint64_t addr, uint64_t value,
-		     unsigned int bytes)
+/* At most one is meant.  It wants any size; or this, with any value or with this. */
+static const struct event *find_meant(const struct bus_set *set, bool pio, uint64_t addr,
+				      uint64_t value, unsigned int bytes)
 {
-	if (e->pio != pio || e->addr != addr || (e->bytes && e->bytes != bytes))
-		return false;
-	return !e->match || e->datamatch == value;
+	const struct event wanted[] = {
+		{ .pio = pio, .addr = addr },
+		{ .pio = pio, .addr = addr, .bytes = bytes },
+		{ .pio = pio, .addr = addr, .bytes = bytes, .match = true, .datamatch = value },
+	};
+	const struct event *found = NULL;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(wanted) && !found; i++)
+		found = find_event(set, &wanted[i]);
+	return found;
 }
 
 /*
  * A counter that is full would let us wait: it says all that there is to say.  Where
- * system calls are restricted the question may not be allowed.
+ * system calls are restricted the question may not be allowed; and somebody else may fill
+ * the counter just after it.  Then this waits, until the client reads, for nobody but the
+ * guest's write: no lock is held but the vCPU's, and no RCU section.  (The system knows no
+ * write to an eventfd that never waits, but by a flag of the client's own open file.)
  */
 static void signal_event(int fd)
 {
@@ -306,23 +425,29 @@ static void signal_event(int fd)
 bool bus_write(struct bus *b, bool pio, gpa_t addr, const uint8_t *data, unsigned int bytes)
 {
 	const struct bus_set *set;
+	const struct event *event;
+	struct bell *bell = NULL;
 	bool coalesced = false;
 	uint64_t value = 0;
-	int fd = -1;
 
 	if (!atomic_ptr_load_relaxed(&b->set))
 		return false;
 	memcpy(&value, data, MIN(bytes, 8u));
 	rcu_read_begin();
 	set = atomic_ptr_load_acquire(&b->set);
-	for (unsigned int i = 0; i < set->n_events && fd < 0; i++)
-		if (is_meant(&set->event[i], pio, addr, value, bytes))
-			fd = set->event[i].fd;
-	for (unsigned int i = 0; i < set->n_zones && fd < 0 && !coalesced; i++)
+	event = find_meant(set, pio, addr, value, bytes);
+	if (event) {
+		/* The set's own reference lasts as long as the section. */
+		bell = event->bell;
+		atomic32_fetch_add(&bell->refs, 1);
+	}
+	for (unsigned int i = 0; i < set->n_zones && !bell && !coalesced; i++)
 		coalesced = holds(&set->zone[i], pio, addr, bytes);
-	/* Does not wait; and the descriptor is open until the section ends. */
-	if (fd >= 0)
-		signal_event(fd);
 	rcu_read_end();
-	return fd >= 0 || (coalesced && put_in_ring(b, pio, addr, data, bytes));
+	if (bell) {
+		signal_event(bell->fd);
+		put_bell(b, bell);
+		return true;
+	}
+	return coalesced && put_in_ring(b, pio, addr, data, bytes);
 }

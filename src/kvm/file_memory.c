@@ -46,7 +46,7 @@ int umbra_fallocate(int fd, int mode, off_t offset, off_t length)
 	uint64_t first = (uint64_t)offset, last = moves_rest ? ~0ull : first + (uint64_t)length - 1;
 	struct stat file;
 
-	if (takes_pages(mode) && process_has_vms() && offset >= 0 && length > 0 &&
+	if (takes_pages(mode) && process_may_have_vms() && offset >= 0 && length > 0 &&
 	    syscall(SYS_fstat, fd, &file) == 0)
 		change_file(&c, &file, first, last);
 	else
@@ -59,7 +59,7 @@ int umbra_ftruncate(int fd, off_t length)
 	struct file_call c = { SYS_ftruncate, { fd, length }, 0 };
 	struct stat file;
 
-	if (process_has_vms() && length >= 0 && syscall(SYS_fstat, fd, &file) == 0)
+	if (process_may_have_vms() && length >= 0 && syscall(SYS_fstat, fd, &file) == 0)
 		change_file(&c, &file, (uint64_t)length, ~0ull);
 	else
 		make_file_call(&c);
@@ -71,7 +71,7 @@ int umbra_truncate(const char *path, off_t length)
 	struct file_call c = { SYS_truncate, { (long)path, length }, 0 };
 	struct stat file;
 
-	if (process_has_vms() && length >= 0 &&
+	if (process_may_have_vms() && length >= 0 &&
 	    syscall(SYS_newfstatat, AT_FDCWD, path, &file, 0) == 0)
 		change_file(&c, &file, (uint64_t)length, ~0ull);
 	else

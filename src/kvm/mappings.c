@@ -111,8 +111,25 @@ void mappings_remove(hva_t start, hva_t end, uint64_t since)
 	thread_release_signals(saved);
 }
 
-void mappings_copy(hva_t from, uint64_t bytes, hva_t to, uint64_t since)
+/* The part of @m in [start, end); what reached the end goes on to @more behind it. */
+static bool clip(struct mapping *m, hva_t start, hva_t end, uint64_t more)
 {
+	bool goes_on = m->end >= end;
+
+	m->end = MIN(m->end, end);
+	if (m->start < start) {
+		m->offset += start - m->start;
+		m->start = start;
+	}
+	if (m->start >= m->end)
+		return false;
+	m->end += goes_on ? more : 0;
+	return true;
+}
+
+void mappings_copy(struct hva_range from, struct hva_range to, uint64_t since)
+{
+	uint64_t bytes = from.end - from.start, new_bytes = to.end - to.start;
 	thread_sigmask_t saved;
 
 	saved = thread_hold_signals();
@@ -120,15 +137,11 @@ void mappings_copy(hva_t from, uint64_t bytes, hva_t to, uint64_t since)
 	for (uint32_t i = 0, n = atomic32_load_relaxed(&known.n); i < n; i++) {
 		struct mapping m = known.at[i];
 
-		m.end = MIN(m.end, from + bytes);
-		if (m.start < from) {
-			m.offset += from - m.start;
-			m.start = from;
-		}
-		if (m.start >= m.end || m.number > since)
+		if (m.number > since || !clip(&m, from.start, from.start + MIN(bytes, new_bytes),
+					      new_bytes > bytes ? new_bytes - bytes : 0))
 			continue;
-		m.start = to + (m.start - from);
-		m.end = to + (m.end - from);
+		m.start = to.start + (m.start - from.start);
+		m.end = to.start + (m.end - from.start);
 		add(&m);
 	}
 	mutex_unlock(&known.lock);

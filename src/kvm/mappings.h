@@ -27,8 +27,8 @@ void mappings_add_segment(hva_t start, uint64_t bytes);
  */
 uint64_t mappings_now(void);
 void mappings_remove(hva_t start, hva_t end, uint64_t since);
-/* What was at @from is at @to as well. */
-void mappings_copy(hva_t from, uint64_t bytes, hva_t to, uint64_t since);
+/* What was at @from is at @to as well.  If that is longer, what was at the end goes on. */
+void mappings_copy(struct hva_range from, struct hva_range to, uint64_t since);
 
 /* Where bytes [@first, @last] of the file may be mapped: the number of ranges. */
 unsigned int mappings_find(const struct stat *file, uint64_t first, uint64_t last,

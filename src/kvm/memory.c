@@ -6,7 +6,11 @@
  * the range is withdrawn from every VM, the system call made, the range released.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -156,10 +160,39 @@ int umbra_madvise(void *addr, size_t length, int advice)
 	return (int)change_range(&c, addr, length);
 }
 
-/*
- * For whoever holds a descriptor of this process; that it is ours is not asked.  The
- * hull: rarely is there more than one.
- */
+/* What the system says of a descriptor of a process: the number, or -1. */
+static long pid_of(int pidfd)
+{
+	char path[40], text[512];
+	const char *line;
+	long fd, n;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
+	fd = syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	n = syscall(SYS_read, fd, text, sizeof(text) - 1);
+	syscall(SYS_close, fd);
+	text[MAX(n, 0)] = '\0';
+	line = strstr(text, "\nPid:");
+	return line ? strtol(line + strlen("\nPid:"), NULL, 10) : -1;
+}
+
+/* One of our threads will do.  Where nobody can say (no /proc), it may be us. */
+static bool is_another_process(int pidfd)
+{
+	int saved = errno;
+	long pid = pidfd >= 0 ? pid_of(pidfd) : -1;
+	char path[40];
+	bool is_other;
+
+	snprintf(path, sizeof(path), "/proc/self/task/%ld", pid);
+	is_other = pid > 0 && syscall(SYS_faccessat, AT_FDCWD, path, F_OK) && errno == ENOENT;
+	errno = saved;
+	return is_other;
+}
+
+/* The hull: rarely is there more than one. */
 ssize_t umbra_process_madvise(int pidfd, const struct iovec *vector, size_t n, int advice,
 			      unsigned int flags)
 {
@@ -170,7 +203,11 @@ ssize_t umbra_process_madvise(int pidfd, const struct iovec *vector, size_t n, i
 	struct hva_range hull = { ~0ull, 0 };
 	struct iovec part;
 
-	for (size_t i = 0; advice_takes_pages(advice) && i < n && i < IOV_MAX; i++) {
+	if (!advice_takes_pages(advice) || is_another_process(pidfd)) {
+		make_call(&c);
+		return c.result;
+	}
+	for (size_t i = 0; i < n && i < IOV_MAX; i++) {
 		if (!guarded_copy(&part, &vector[i], sizeof(part)))
 			break;
 		if (is_ours(part.iov_base, part.iov_len))
@@ -221,18 +258,31 @@ void *umbra_mmap_memory(void *addr, size_t length, int prot, int flags, int fd, 
 	return (void *)c.result;
 }
 
-/* In place, all that is known stays so, but for what was cut off. */
+/* In place, all that is known stays so, but for what was cut off or put on. */
+static void note_resize(struct hva_range old, struct hva_range new, uint64_t since)
+{
+	struct hva_range last = { old.end - PAGE_SIZE, old.end };
+
+	if (new.end < old.end)
+		mappings_remove(new.end, old.end, since);
+	else if (new.end > old.end)
+		mappings_copy(last, (struct hva_range){ last.start, new.end }, since);
+}
+
+/* An @old without a length is shared memory that is mapped once more. */
 static void note_move(struct hva_range old, struct hva_range new, int flags, uint64_t since)
 {
-	if (new.start == old.start) {
-		if (new.end < old.end)
-			mappings_remove(new.end, old.end, since);
+	bool is_copied = old.start == old.end;
+
+	if (!is_copied && new.start == old.start) {
+		note_resize(old, new, since);
 		return;
 	}
 	mappings_remove(new.start, new.end, since);
-	mappings_copy(old.start, MIN(old.end - old.start, new.end - new.start), new.start,
-		      since);
-	if (!(flags & MREMAP_DONTUNMAP))
+	if (is_copied)
+		old.end += PAGE_SIZE;
+	mappings_copy(old, new, since);
+	if (!is_copied && !(flags & MREMAP_DONTUNMAP))
 		mappings_remove(old.start, old.end, since);
 }
 

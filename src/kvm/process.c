@@ -18,7 +18,7 @@
 static struct {
 	struct rwlock lock;		/* rank RANK_PROCESS */
 	struct cds_list_head vms;	/* [lock] */
-	struct atomic32 n_vms;		/* (a) a quick look for the notifiers */
+	struct atomic32 is_ready;	/* (a) there may be VMs: changes goes by it */
 	struct host_changes changes;	/* of the memory that all VMs share */
 	uint32_t last_number;		/* of this process, or of the one that it is a copy of */
 	pid_t pid;
@@ -60,7 +60,6 @@ static void after_fork_child(void)
 	process_unlock_child();
 	rwlock_init(&process.lock, RANK_PROCESS);
 	CDS_INIT_LIST_HEAD(&process.vms);
-	atomic32_store_relaxed(&process.n_vms, 0);
 	host_changes_init(&process.changes);
 	atomic32_store_relaxed(number, ++process.last_number);
 	process.pid = getpid();
@@ -79,6 +78,8 @@ static void init_once(void)
 	make_number();
 	if (!process.init_err)
 		process.init_err = thread_at_fork(after_fork_child);
+	if (!process.init_err)
+		atomic32_store_release(&process.is_ready, 1);
 }
 
 int process_init(void)
@@ -110,7 +111,6 @@ void process_add_vm(struct vm *vm)
 	rwlock_wrlock(&process.lock);
 	vm->process = process_number();
 	cds_list_add_tail(&vm->node, &process.vms);
-	atomic32_fetch_add(&process.n_vms, 1);
 	rwlock_wrunlock(&process.lock);
 }
 
@@ -118,7 +118,6 @@ void process_remove_vm(struct vm *vm)
 {
 	rwlock_wrlock(&process.lock);
 	cds_list_del(&vm->node);
-	atomic32_fetch_add(&process.n_vms, (uint32_t)-1);
 	stats_keep(vm);
 	rwlock_wrunlock(&process.lock);
 }
@@ -137,9 +136,11 @@ struct host_changes *process_changes(void)
 	return &process.changes;
 }
 
-bool process_has_vms(void)
+/* Not whether there is one: it may be made, have a slot and be run while the change is
+ * under way. */
+bool process_may_have_vms(void)
 {
-	return atomic32_load_acquire(&process.n_vms) && !process_is_borrowed();
+	return atomic32_load_acquire(&process.is_ready) && !process_is_borrowed();
 }
 
 /*
@@ -205,7 +206,7 @@ void process_invalidate(const struct hva_range *ranges, unsigned int n, void (*c
 	int err;
 
 	bug_on(n > PROCESS_MAX_RANGES);
-	if (!n || !process_has_vms()) {
+	if (!n || !process_may_have_vms()) {
 		change(ctx);
 		return;
 	}

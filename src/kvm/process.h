@@ -36,14 +36,15 @@ struct hva_range {
 
 /*
  * Runs @change while every VM of the process, also one made meanwhile, has the ranges
- * withdrawn: the rules of mmu/notifier.h, for all.  Without a VM it only runs @change.
+ * withdrawn: the rules of mmu/notifier.h, for all.  Before process_init(), and in a child
+ * that has not made it its own, it only runs @change.
  * No lock is held while it runs, and nobody but faults on these ranges waits for it; but
  * handlers of signals do not run on this thread, as one that never returned would leave
  * the record open for ever.  @n is at most PROCESS_MAX_RANGES.
  */
 void process_invalidate(const struct hva_range *ranges, unsigned int n, void (*change)(void *ctx),
 			void *ctx);
-/* Is there a VM that could have a use for that? */
-bool process_has_vms(void);
+/* Could there be a VM that has a use for that, before the change is done? */
+bool process_may_have_vms(void);
 
 #endif

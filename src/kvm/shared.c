@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,10 +25,22 @@ int shared_file(const char *name, unsigned int flags)
 	return fd < 0 ? -errno : fd;
 }
 
+/* Beyond the limit the system not only refuses: it sends SIGXFSZ, which kills. */
+static bool may_be_as_long(size_t bytes)
+{
+	struct rlimit limit;
+
+	return getrlimit(RLIMIT_FSIZE, &limit) || limit.rlim_cur == RLIM_INFINITY ||
+	       bytes <= limit.rlim_cur;
+}
+
 int shared_create(struct shared *s, const char *name, size_t bytes)
 {
 	int err;
 
+	s->fd = -1;
+	if (!may_be_as_long(bytes))
+		return -EFBIG;
 	s->bytes = bytes;
 	s->fd = shared_file(name, MFD_CLOEXEC);
 	if (s->fd < 0)
@@ -68,8 +81,11 @@ static int open_again(int fd)
 /* Nothing but /proc opens a memory file a second time. */
 static int copy_of(const uint8_t *map, size_t bytes)
 {
-	int fd = shared_file("kvm-stats", MFD_CLOEXEC), err;
+	int fd, err;
 
+	if (!may_be_as_long(bytes))
+		return -EFBIG;
+	fd = shared_file("kvm-stats", MFD_CLOEXEC);
 	if (fd < 0)
 		return fd;
 	if (pwrite(fd, map, bytes, 0) == (ssize_t)bytes &&

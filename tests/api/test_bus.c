@@ -4,10 +4,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
+
+#include "sync/atomic.h"
+#include "sync/thread.h"
 
 #define NOWHERE 0x3f000000ull /* mapped by the guest, backed by nothing */
 #define PORT 0x1f0u
@@ -196,6 +205,8 @@ static void zones_are_checked(void **state)
 	for (int i = 0; i < 1000; i++)
 		assert_int_equal(zone_call(vm, KVM_REGISTER_COALESCED_MMIO, NOWHERE, 1, 0), 0);
 	assert_int_equal(zone_call(vm, KVM_REGISTER_COALESCED_MMIO, NOWHERE, 1, 0), -ENOSPC);
+	/* Ports are another bus. */
+	assert_int_equal(zone_call(vm, KVM_REGISTER_COALESCED_MMIO, PORT, 1, 1), 0);
 	assert_int_equal(zone_call(vm, KVM_UNREGISTER_COALESCED_MMIO, NOWHERE, 1, 0), 0);
 	assert_int_equal(zone_call(vm, KVM_REGISTER_COALESCED_MMIO, NOWHERE, 1, 0), 0);
 }
@@ -295,6 +306,127 @@ static void ioeventfds_are_checked(void **state)
 	close(other);
 }
 
+#define MANY_EVENTS 2600u	/* each a descriptor of ours */
+
+static void allow_descriptors(unsigned int n)
+{
+	struct rlimit limit;
+
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	if (limit.rlim_max < n)
+		skip();
+	if (limit.rlim_cur < n)
+		limit.rlim_cur = n;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
+/* Some by address, some by value, in no order; KVM counts none of them. */
+static long nth_event(const struct api_vm *vm, unsigned int n, int fd, uint32_t flags)
+{
+	n = n * 1003 % MANY_EVENTS;
+	if (n % 2)
+		return event_call(vm, fd, NOWHERE, 4, flags | KVM_IOEVENTFD_FLAG_DATAMATCH, n);
+	return event_call(vm, fd, NOWHERE + 8 + 8 * n, 4, flags, 0);
+}
+
+static void there_may_be_more_ioeventfds_than_devices(void **state)
+{
+	const unsigned int odd = 1233, even = 2468;
+	struct api_vm *vm = *state;
+	int fd = eventfd(0, EFD_NONBLOCK);
+
+	allow_descriptors(MANY_EVENTS + 100);
+	assert_int_equal(zone_call(vm, KVM_REGISTER_COALESCED_MMIO, NOWHERE - 64, 8, 0), 0);
+	for (unsigned int i = 0; i < MANY_EVENTS; i++)
+		assert_int_equal(nth_event(vm, i, fd, 0), 0);
+	/* And still the devices that are counted find room. */
+	assert_int_equal(zone_call(vm, KVM_REGISTER_COALESCED_MMIO, NOWHERE - 128, 8, 0), 0);
+	START(vm, store32, .rdi = NOWHERE, .rax = odd);
+	run_to(vm, KVM_EXIT_HLT);
+	START(vm, store32, .rdi = NOWHERE + 8 + 8 * even, .rax = 5);
+	run_to(vm, KVM_EXIT_HLT);
+	START(vm, store32, .rdi = NOWHERE - 64, .rax = 5);
+	run_to(vm, KVM_EXIT_HLT);
+	assert_int_equal(count_of(fd), 2);
+	START(vm, store32, .rdi = NOWHERE, .rax = even);
+	run_to(vm, KVM_EXIT_MMIO);
+	for (unsigned int i = 0; i < MANY_EVENTS; i++)
+		assert_int_equal(nth_event(vm, i, fd, KVM_IOEVENTFD_FLAG_DEASSIGN), 0);
+	START(vm, store32, .rdi = NOWHERE, .rax = odd);
+	run_to(vm, KVM_EXIT_MMIO);
+	close(fd);
+}
+
+struct writer {
+	const struct api_vm *vm;
+	struct atomic32 tid, done;
+	long result;
+};
+
+static void *run_into_a_full_counter(void *arg)
+{
+	struct writer *w = arg;
+
+	atomic32_store_release(&w->tid, (uint32_t)gettid());
+	w->result = api_run(&w->vm->vcpu);
+	atomic32_store_release(&w->done, 1);
+	return NULL;
+}
+
+/* In write(2), which takes only as long as it waits.  False: nobody can tell. */
+static bool wait_until_it_writes(struct writer *w)
+{
+	char path[64], text[32] = "";
+
+	while (!atomic32_load_acquire(&w->tid))
+		sched_yield();
+	snprintf(path, sizeof(path), "/proc/self/task/%u/syscall",
+		 atomic32_load_relaxed(&w->tid));
+	while (strtol(text, NULL, 10) != SYS_write) {
+		int fd = open(path, O_RDONLY);
+		ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+		if (fd >= 0)
+			close(fd);
+		if (n <= 0 || atomic32_load_acquire(&w->done))
+			return false;
+		text[n] = 0;
+		sched_yield();
+	}
+	return true;
+}
+
+/* Who may make few system calls cannot ask whether there is room, and waits. */
+static void who_waits_for_a_counter_holds_up_nobody(void **state)
+{
+	const uint64_t full = 0xfffffffffffffffe;
+	struct api_vm *vm = *state;
+	struct writer w = { .vm = vm };
+	int fd = eventfd(0, 0), other = eventfd(0, 0);
+	pthread_t thread;
+	uint64_t n;
+
+	thread_before_filter();
+	assert_int_equal(event_call(vm, fd, NOWHERE, 4, 0, 0), 0);
+	assert_int_equal(write(fd, &full, sizeof(full)), sizeof(full));
+	START(vm, store32, .rdi = NOWHERE, .rax = 5);
+	assert_int_equal(pthread_create(&thread, NULL, run_into_a_full_counter, &w), 0);
+	if (wait_until_it_writes(&w)) {
+		/* Each of these waits for readers; the third takes away what is written to. */
+		assert_int_equal(event_call(vm, other, NOWHERE + 8, 4, 0, 0), 0);
+		assert_int_equal(api_set_region(vm, 3, 0, NOWHERE / 2, 4096, vm->memory), 0);
+		assert_int_equal(event_call(vm, fd, NOWHERE, 4, KVM_IOEVENTFD_FLAG_DEASSIGN, 0), 0);
+	}
+	assert_int_equal(read(fd, &n, sizeof(n)), sizeof(n));
+	pthread_join(thread, NULL);
+	assert_int_equal(w.result, 0);
+	assert_int_equal(vm->vcpu.run->exit_reason, KVM_EXIT_HLT);
+	assert_int_equal(read(fd, &n, sizeof(n)), sizeof(n));
+	assert_int_equal(n, 1);
+	close(fd);
+	close(other);
+}
+
 #define bus_test(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -309,6 +441,9 @@ int main(void)
 		bus_test(a_full_counter_does_not_hold_the_guest),
 		bus_test(an_ioeventfd_outlives_its_number_and_is_found_by_another),
 		bus_test(ioeventfds_are_checked),
+		bus_test(there_may_be_more_ioeventfds_than_devices),
+		/* The last: from then on the process counts as restricted. */
+		bus_test(who_waits_for_a_counter_holds_up_nobody),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -19,9 +19,11 @@
 #include <sys/shm.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "kvm/process.h"
+#include "mem/reservation.h"
 #include "sync/atomic.h"
 
 #define PAGE 4096ull
@@ -199,6 +201,54 @@ static void every_call_that_takes_rights_or_pages_withdraws_the_range(void **sta
 	close((int)pidfd);
 }
 
+/* Of a process that has the same addresses; it ends with its pipe. */
+static pid_t start_another(int *pipe_end)
+{
+	int ends[2];
+	char byte;
+	pid_t pid;
+
+	assert_int_equal(pipe(ends), 0);
+	pid = fork();
+	if (!pid) {
+		syscall(SYS_close, ends[1]);
+		_exit(read(ends[0], &byte, 1) != 0);
+	}
+	close(ends[0]);
+	*pipe_end = ends[1];
+	return pid;
+}
+
+static void advice_to_another_process_is_none_of_ours(void **state)
+{
+	void *ours = reservation_get(PAGE);
+	struct iovec parts[] = {
+		{ .iov_base = area, .iov_len = PAGE },
+		{ .iov_base = ours, .iov_len = PAGE },
+	};
+	struct counts before = since(NULL);
+	int pipe_end, pidfd;
+	pid_t pid;
+
+	(void)state;
+	pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	if (pidfd < 0 || access("/proc/self/fdinfo", F_OK))
+		skip();
+	assert_int_equal(umbra_process_madvise(pidfd, parts, 2, MADV_PAGEOUT, 0), -1);
+	assert_int_equal(errno, ENOMEM);
+	close(pidfd);
+	pid = start_another(&pipe_end);
+	pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+	errno = 0;
+	umbra_process_madvise(pidfd, parts, 2, MADV_PAGEOUT, 0);
+	assert_int_not_equal(errno, ENOMEM);
+	assert_int_equal(since(&before).invalidations, 0);
+	close(pidfd);
+	close(pipe_end);
+	waitpid(pid, NULL, 0);
+	reservation_put(ours, PAGE);
+}
+
 static void a_segment_that_is_detached_or_put_over_memory_is_withdrawn(void **state)
 {
 	int id = shmget(IPC_PRIVATE, 4 * PAGE, IPC_CREAT | 0600);
@@ -314,6 +364,79 @@ static void a_file_is_found_after_its_mapping_was_moved(void **state)
 	close(fd);
 }
 
+/* A hole in page @page of the file takes @n pages from the guest. */
+static void punch(int fd, unsigned int page, unsigned int n)
+{
+	struct counts before;
+
+	fill(9);
+	before = since(NULL);
+	assert_int_equal(umbra_fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+					 page * PAGE, PAGE), 0);
+	assert_int_equal(since(&before).zapped, n);
+}
+
+/* The area, of which only the first half is a mapping of the file. */
+static int use_half_a_file(void)
+{
+	int fd = use_a_file();
+
+	assert_int_equal(umbra_munmap(area + AREA_BYTES / 2, AREA_BYTES / 2), 0);
+	return fd;
+}
+
+static void a_file_is_found_where_its_mapping_has_grown(void **state)
+{
+	int fd = use_half_a_file();
+	uint8_t *to;
+
+	(void)state;
+	assert_ptr_equal(umbra_mremap(area, AREA_BYTES / 2, AREA_BYTES, 0, NULL), area);
+	punch(fd, 1, 1);
+	punch(fd, N_PAGES - 2, 1);
+	/* On another place as well. */
+	assert_int_equal(umbra_munmap(area + AREA_BYTES / 2, AREA_BYTES / 2), 0);
+	to = umbra_mmap_memory(NULL, AREA_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_ptr_equal(umbra_mremap(area, AREA_BYTES / 2, AREA_BYTES,
+				      MREMAP_MAYMOVE | MREMAP_FIXED, to), to);
+	assert_int_equal(api_set_region(&vm, 1, 0, 0, 0, NULL), 0);
+	area = to;
+	assert_int_equal(api_set_region(&vm, 1, 0, AREA_GPA, AREA_BYTES, area), 0);
+	punch(fd, 1, 1);
+	punch(fd, N_PAGES - 2, 1);
+	close(fd);
+}
+
+static void a_file_is_found_where_its_memory_is_mapped_once_more(void **state)
+{
+	int fd = use_a_file();
+	uint8_t *again = umbra_mmap_memory(NULL, AREA_BYTES, PROT_NONE,
+					   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	(void)state;
+	assert_ptr_equal(umbra_mremap(area + 8 * PAGE, 0, 4 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
+				      again), again);
+	assert_int_equal(api_set_region(&vm, 2, 0, 2 * AREA_GPA, 4 * PAGE, again), 0);
+	punch(fd, 9, 1);
+	/* Only there. */
+	assert_int_equal(api_set_region(&vm, 1, 0, 0, 0, NULL), 0);
+	assert_int_equal(umbra_munmap(area, AREA_BYTES), 0);
+	area = again;
+	assert_int_equal(api_set_region(&vm, 2, 0, 0, 0, NULL), 0);
+	assert_int_equal(api_set_region(&vm, 1, 0, AREA_GPA, 4 * PAGE, again), 0);
+	for (unsigned int i = 0; i < 4; i++) {
+		struct counts before;
+		uint64_t value;
+
+		assert_int_equal(load(i, &value), 0);
+		before = since(NULL);
+		assert_int_equal(umbra_fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+						 (8 + i) * PAGE, PAGE), 0);
+		assert_int_equal(since(&before).zapped, 1);
+	}
+	close(fd);
+}
+
 /* --- nobody waits for an invalidation but faults ------------------------------------- */
 
 /* cmocka's asserts are for the main thread. */
@@ -384,7 +507,7 @@ static void calls_of_every_kind_are_made_while_one_is_under_way(void **state)
 }
 
 struct waiting_vcpu {
-	struct atomic32 tid;
+	struct atomic32 tid, done;
 	long result;
 };
 
@@ -401,6 +524,7 @@ static void *run_into_the_change(void *arg)
 	do
 		w->result = umbra_run(vm.vcpu.fd, 0);
 	while (w->result == 0 && vm.vcpu.run->exit_reason != KVM_EXIT_HLT);
+	atomic32_store_release(&w->done, 1);
 	return NULL;
 }
 
@@ -410,7 +534,8 @@ static void send_signals_until_it_is_out(void *ctx)
 	pthread_t t;
 
 	pthread_create(&t, NULL, run_into_the_change, w);
-	while (!atomic32_load_acquire(&w->tid))
+	while (!atomic32_load_acquire(&w->done) &&
+	       !atomic32_load_acquire(&process_changes()->n_asleep))
 		sched_yield();
 	/* It cannot come to its end before this function has. */
 	do
@@ -418,24 +543,52 @@ static void send_signals_until_it_is_out(void *ctx)
 	while (pthread_tryjoin_np(t, NULL));
 }
 
-static void a_signal_gets_a_vcpu_out_that_waits_for_a_change_to_end(void **state)
+static void start_load_without_signals(void)
 {
-	struct sigaction action = { .sa_handler = do_nothing }, old;
-	struct waiting_vcpu w = { 0 };
-	struct kvm_regs regs;
 	/* A length of 8, and no signal: its thread is made where all are held back. */
 	uint32_t mask[3] = { 8 };
+	struct kvm_regs regs;
 
-	(void)state;
-	sigaction(SIGUSR1, &action, &old);
 	api_load_guest(&vm, load);
 	regs = api_regs(&vm.vcpu);
 	regs.rdi = AREA_GPA;
 	api_set_regs(&vm.vcpu, &regs);
 	assert_int_equal(umbra_ioctl(vm.vcpu.fd, KVM_SET_SIGNAL_MASK, (uintptr_t)mask), 0);
+}
+
+static void a_signal_gets_a_vcpu_out_that_waits_for_a_change_to_end(void **state)
+{
+	struct sigaction action = { .sa_handler = do_nothing }, old;
+	struct waiting_vcpu w = { 0 };
+
+	(void)state;
+	sigaction(SIGUSR1, &action, &old);
+	start_load_without_signals();
 	umbra_changing(area, PAGE, send_signals_until_it_is_out, &w);
 	assert_int_equal(w.result, -EINTR);
 	sigaction(SIGUSR1, &old, NULL);
+}
+
+/* The VM of api_vm_create(): one page of it changes while there is none yet. */
+static void make_a_vm_and_run_it(void *ctx)
+{
+	set_up(NULL);
+	start_load_without_signals();
+	send_signals_until_it_is_out(ctx);
+}
+
+static void a_vm_that_is_made_meanwhile_waits_for_a_change_to_end(void **state)
+{
+	struct sigaction action = { .sa_handler = do_nothing }, old;
+	struct waiting_vcpu w = { 0 };
+
+	(void)state;
+	sigaction(SIGUSR1, &action, &old);
+	/* Wherever the area will be. */
+	umbra_changing((void *)PAGE, (1ull << 47) - PAGE, make_a_vm_and_run_it, &w);
+	assert_int_equal(w.result, -EINTR);
+	sigaction(SIGUSR1, &old, NULL);
+	tear_down(NULL);
 }
 
 /* What two ranges in one call once did: take the process lock twice. */
@@ -620,10 +773,14 @@ int main(void)
 		edge_test(advice_that_takes_nothing_away_is_no_invalidation),
 		edge_test(calls_on_memory_that_no_slot_has_drop_nothing),
 		edge_test(every_call_that_takes_rights_or_pages_withdraws_the_range),
+		edge_test(advice_to_another_process_is_none_of_ours),
 		edge_test(a_segment_that_is_detached_or_put_over_memory_is_withdrawn),
 		edge_test(a_hole_in_a_file_is_withdrawn_where_the_file_is_mapped),
 		edge_test(a_file_cut_short_is_withdrawn_behind_its_end),
 		edge_test(a_file_is_found_after_its_mapping_was_moved),
+		edge_test(a_file_is_found_where_its_mapping_has_grown),
+		edge_test(a_file_is_found_where_its_memory_is_mapped_once_more),
+		cmocka_unit_test(a_vm_that_is_made_meanwhile_waits_for_a_change_to_end),
 		edge_test(calls_of_every_kind_are_made_while_one_is_under_way),
 		edge_test(a_signal_gets_a_vcpu_out_that_waits_for_a_change_to_end),
 		edge_test(memory_is_moved_over_other_memory_while_vms_come_and_go),

@@ -186,6 +186,33 @@ static void the_run_page_cannot_be_shrunk_under_us(void **state)
 	assert_int_equal(api_run(&vm->vcpu), 0);
 }
 
+/* SIGXFSZ, as a rule, kills. */
+static int make_files_beyond_the_limit(struct api_vm *parents)
+{
+	struct rlimit limit;
+	struct api_vm vm;
+
+	(void)parents;
+	api_vm_create(&vm);
+	getrlimit(RLIMIT_FSIZE, &limit);
+	limit.rlim_cur = 0;
+	setrlimit(RLIMIT_FSIZE, &limit);
+	if (umbra_create_vm(vm.kvm, 0) != -EFBIG || umbra_create_vcpu(vm.fd, 1) != -EFBIG)
+		return 1;
+	api_load_guest(&vm, halt);
+	if (api_run(&vm.vcpu) || vm.vcpu.run->exit_reason != KVM_EXIT_HLT)
+		return 2;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_FSIZE, &limit);
+	api_vm_destroy(&vm);
+	return 0;
+}
+
+static void a_limit_of_file_sizes_is_an_errno(void **state)
+{
+	assert_int_equal(in_a_child(make_files_beyond_the_limit, *state), 0);
+}
+
 #define MANY_VMS 2000
 #define SMALL_STACK (64 << 10)
 
@@ -268,6 +295,7 @@ int main(void)
 		TEST(descriptors_are_closed_on_exec_as_asked),
 		TEST(a_fault_of_the_program_kills_it),
 		TEST(the_run_page_cannot_be_shrunk_under_us),
+		TEST(a_limit_of_file_sizes_is_an_errno),
 		TEST(a_small_stack_is_enough_beside_many_vms),
 		TEST(with_every_signal_blocked_a_bad_page_is_efault),
 	};
