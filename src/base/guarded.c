@@ -58,7 +58,8 @@ struct sent_signal {
 
 #define THREAD_LOCAL __thread __attribute__((tls_model("initial-exec")))
 static THREAD_LOCAL struct sent_signal sent[N_TAKEN];
-static THREAD_LOCAL unsigned int holds;
+THREAD_LOCAL unsigned int guarded_holds;
+THREAD_LOCAL bool guarded_holds_by_mask;
 THREAD_LOCAL struct guarded_mask guarded_mask;
 
 /* Below the layer of locks; held for a few instructions.  No handler of the program
@@ -282,9 +283,23 @@ static void keep(struct taken_signal *t, const siginfo_t *info)
 	s->waits = true;
 }
 
-void guarded_hold_sent(void)
+/*
+ * By the frame: the mask is that of a call until the very instruction that changes it.
+ * The two of the C library's own are not looked at, which it lets in again at times.
+ */
+#define OPEN_IN_CALL (1ull << (SIGSEGV - 1) | 1ull << (SIGBUS - 1) | 1ull << (61 - 1))
+#define OF_THE_C_LIBRARY (3ull << (32 - 1))
+
+static bool is_in_call(const ucontext_t *uc)
 {
-	holds++;
+	uint64_t mask;
+
+	if (guarded_holds)
+		return true;
+	memcpy(&mask, &uc->uc_sigmask, sizeof(mask));
+	return guarded_holds_by_mask &&
+	       (mask | OF_THE_C_LIBRARY | 1ull << (SIGKILL - 1) | 1ull << (SIGSTOP - 1)) ==
+		       ~OPEN_IN_CALL;
 }
 
 static void send_again(int sig, const struct sent_signal *s)
@@ -298,10 +313,16 @@ static void send_again(int sig, const struct sent_signal *s)
 		&info);
 }
 
-void guarded_release_sent(void)
+bool guarded_has_kept(void)
 {
-	if (--holds)
-		return;
+	for (unsigned int i = 0; i < N_TAKEN; i++)
+		if (sent[i].waits)
+			return true;
+	return false;
+}
+
+void guarded_send_kept(void)
+{
 	for (unsigned int i = 0; i < N_TAKEN; i++) {
 		if (__builtin_expect(sent[i].waits, 0)) {
 			struct sent_signal s = sent[i];
@@ -324,7 +345,7 @@ static void on_fault(int sig, siginfo_t *info, void *context)
 	/* What was sent may come anywhere, at an access that is all right too. */
 	if (resume && is_fault)
 		uc->uc_mcontext.gregs[REG_RIP] = (greg_t)resume;
-	else if (holds && !is_fault)
+	else if (!is_fault && is_in_call(uc))
 		keep(find_taken(sig), info);
 	else
 		pass_on(find_taken(sig), info, context);

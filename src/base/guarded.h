@@ -52,11 +52,16 @@ void guarded_after_fork(void);
 void guarded_take_back(void);
 
 /*
- * Between the two a SIGSEGV or SIGBUS that somebody has sent waits; by the second,
- * after which the thread's own mask must hold again, it is sent anew.  They nest.
+ * A SIGSEGV or SIGBUS that somebody has sent waits while the thread is in a call.  Two
+ * things say so, and neither stays behind when a handler that runs at the end of the call
+ * jumps out of it: the number of holds, which is 0 before any handler runs, and the mask
+ * that a thread has which holds by its mask (all but few: base/guarded.c).
  */
-void guarded_hold_sent(void);
-void guarded_release_sent(void);
+extern __thread unsigned int guarded_holds __attribute__((tls_model("initial-exec")));
+extern __thread bool guarded_holds_by_mask __attribute__((tls_model("initial-exec")));
+/* Does one wait?  It is sent anew by the second, when the call has ended. */
+bool guarded_has_kept(void);
+void guarded_send_kept(void);
 
 /* For whoever remembers the thread's signal mask: while a handler of the program for
  * one of the two runs, it is another. */

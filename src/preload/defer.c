@@ -32,9 +32,9 @@ static struct {
 static char actions_lock;
 static bool is_on;	/* (c) since defer_begin() */
 
-/* Of the thread: only its own handlers look at it beside itself. */
+/* Of the thread: only its own handlers look at it beside itself.  guarded_holds is the
+ * depth of its calls. */
 static __thread struct {
-	unsigned int depth;		/* of holds */
 	struct atomic32 n;		/* deferred: a futex too */
 	struct deferred_signal deferred[MAX_DEFERRED];
 	bool has_opened;		/* SIGNALS_NEEDED were blocked: they are not now */
@@ -51,8 +51,12 @@ static uint32_t n_deferred(void)
 
 /* --- the handler that the kernel knows ------------------------------------- */
 
+/* With all blocked: else it would come at once, find no place either, and so on. */
 static void requeue(int sig, siginfo_t *info)
 {
+	static const uint64_t all = ~SIGNALS_NEEDED;
+
+	syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, NULL, sizeof(all));
 	syscall(SYS_rt_tgsigqueueinfo, (pid_t)syscall(SYS_getpid), (pid_t)syscall(SYS_gettid), sig,
 		info);
 }
@@ -120,13 +124,24 @@ static void defer(int sig, siginfo_t *info, ucontext_t *uc)
 		atomic32_fetch_or(thread_kick_word, thread_kick_bits);
 }
 
+/*
+ * A call like sigsuspend(2), ppoll(2) or epoll_pwait(2) has a mask of its own, in which
+ * the handler runs; the frame has the one from before.  All that is known then is that
+ * the call was interrupted; and where a filter may forbid to ask, nothing else is in doubt.
+ */
+static bool may_have_other_mask(const ucontext_t *uc)
+{
+	return !thread_is_filtered() || uc->uc_mcontext.gregs[REG_RAX] == -EINTR;
+}
+
 /* In the handler the mask is another; behind it what the frame says. */
 static void call_now(int sig, siginfo_t *info, ucontext_t *uc)
 {
 	struct guarded_mask outside = guarded_mask;
 	uint64_t before = mask_of(&uc->uc_sigmask);
 
-	if ((before | mask_of(&actions[sig].action.sa_mask)) & SIGNALS_NEEDED)
+	if (((before | mask_of(&actions[sig].action.sa_mask)) & SIGNALS_NEEDED) ||
+	    may_have_other_mask(uc))
 		guarded_mask.is_known = false;
 	__atomic_load_n(&actions[sig].handler, __ATOMIC_RELAXED)(sig, info, uc);
 	guarded_mask = outside;
@@ -138,7 +153,7 @@ static void trampoline(int sig, siginfo_t *info, void *context)
 {
 	int saved_errno = errno;
 
-	if (!self.depth) {
+	if (!guarded_holds) {
 		call_now(sig, info, context);
 		return;
 	}
@@ -177,26 +192,31 @@ static NOINLINE void open_needed(void)
 
 static void enter(void)
 {
-	guarded_hold_sent();
-	self.depth++;
+	guarded_holds++;
 	barrier();
 }
 
 static void hold(void)
 {
 	enter();
-	if (self.depth == 1 &&
+	if (guarded_holds == 1 &&
 	    unlikely(!guarded_mask.is_known || guarded_mask.mask & SIGNALS_NEEDED))
 		open_needed();
 }
 
-/* Out of the record first: a handler may hold and release, and need not come back. */
+/*
+ * Out of the record first: a handler may hold and release, and need not come back.  Nor
+ * need that of a signal which was sent, so that one must wait for the first of these: it
+ * comes on top of it, as from the kernel.
+ */
 static NOINLINE void call_deferred(void)
 {
 	struct deferred_signal list[MAX_DEFERRED];
 	unsigned int n = n_deferred();
 	uint64_t before;
 
+	deliver_mask(~0ull);
+	guarded_send_kept();
 	memcpy(list, self.deferred, n * sizeof(*list));
 	before = mask_before(list, n);
 	atomic32_store_relaxed(&self.n, 0);
@@ -221,14 +241,16 @@ static NOINLINE void close_needed(void)
 
 static void release(void)
 {
-	if (self.depth == 1 && unlikely(self.has_opened))
+	if (guarded_holds == 1 && unlikely(self.has_opened))
 		close_needed();
 	barrier();
-	self.depth--;
+	if (--guarded_holds)
+		return;
 	barrier();
-	guarded_release_sent();
-	if (!self.depth && unlikely(n_deferred()))
+	if (unlikely(n_deferred()))
 		call_deferred();
+	else
+		guarded_send_kept();
 }
 
 static bool waits(thread_sigmask_t blocked)
@@ -309,9 +331,8 @@ static int set_action(int sig, const struct sigaction *new_action, struct sigact
 	return result;
 }
 
-int defer_sigaction(int sig, const struct sigaction *new_action, struct sigaction *old_action)
+static int change_action(int sig, const struct sigaction *new_action, struct sigaction *old_action)
 {
-	struct sigaction copy, old;
 	bool was, is_taken;
 	int result;
 
@@ -327,12 +348,22 @@ int defer_sigaction(int sig, const struct sigaction *new_action, struct sigactio
 	}
 	if (!is_on || sig <= 0 || sig >= N_SIGNALS || sig == SIGSEGV || sig == SIGBUS)
 		return NEXT(sigaction)(sig, new_action, old_action);
-	/* Should one not be there, then not while the lock is held. */
+	lock();
+	result = set_action(sig, new_action, old_action);
+	unlock();
+	return result;
+}
+
+/* What the program points to may not be there, and its handler may jump: it is read before
+ * all else, and written after. */
+int defer_sigaction(int sig, const struct sigaction *new_action, struct sigaction *old_action)
+{
+	struct sigaction copy, old;
+	int result;
+
 	if (new_action)
 		copy = *new_action;
-	lock();
-	result = set_action(sig, new_action ? &copy : NULL, &old);
-	unlock();
+	result = change_action(sig, new_action ? &copy : NULL, old_action ? &old : NULL);
 	if (!result && old_action)
 		*old_action = old;
 	return result;
@@ -402,5 +433,5 @@ void defer_mask_changes(void)
 
 bool defer_is_holding(void)
 {
-	return self.depth;
+	return guarded_holds;
 }

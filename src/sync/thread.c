@@ -42,17 +42,50 @@ void thread_look_for_handlers(void)
 		deferral->look_again();
 }
 
+#define HELD_MASK (~SIGNALS_NEEDED)
+
+static thread_sigmask_t set_mask(thread_sigmask_t mask)
+{
+	thread_sigmask_t saved = 0;
+
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, &saved, sizeof(mask));
+	return saved;
+}
+
 /*
  * By raw system calls: libc's would leave out the two signals that it uses for
  * pthread_cancel() and setuid(), and a handler of either must not run here.
  */
 static thread_sigmask_t hold_by_mask(void)
 {
-	thread_sigmask_t block = ~SIGNALS_NEEDED, saved = 0;
+	guarded_holds_by_mask = true;
+	return set_mask(HELD_MASK);
+}
 
-	guarded_hold_sent();
-	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &block, &saved, sizeof(block));
-	return saved;
+/* No mask contains SIGKILL and SIGSTOP, and liburcu may have let libc's two in again. */
+static bool is_of_a_call(thread_sigmask_t mask)
+{
+	return (mask | SIGNALS_OF_LIBC | SIGNAL_BIT(SIGKILL) | SIGNAL_BIT(SIGSTOP)) == HELD_MASK;
+}
+
+/*
+ * At the second call handlers run, that need not come back: what was sent is pending for
+ * the thread by then.  Some may have come between; those wait until here, or for the next
+ * call's end.
+ */
+static void release_by_mask(thread_sigmask_t saved)
+{
+	bool is_last = !is_of_a_call(saved);
+
+	if (is_last && guarded_has_kept()) {
+		set_mask(~0ull);
+		guarded_send_kept();
+	}
+	set_mask(saved);
+	if (is_last) {
+		guarded_holds_by_mask = false;
+		guarded_send_kept();
+	}
 }
 
 /* Of the thread: how often cancellation is held off, and what it was before. */
@@ -77,6 +110,14 @@ static void release_cancellation(void)
 		pthread_setcancelstate(cancel.state, &state);
 }
 
+static thread_sigmask_t hold_handlers(void)
+{
+	if (!deferral)
+		return hold_by_mask();
+	deferral->hold();
+	return SIGNALS_DEFERRED;
+}
+
 /*
  * A thread that may be cancelled at any instruction may not be so here, by a handler
  * of the C library's that nobody can defer: the mask has to keep it out.  Its state
@@ -89,11 +130,10 @@ thread_sigmask_t thread_hold_signals(void)
 
 	pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &type);
 	if (likely(type == PTHREAD_CANCEL_DEFERRED)) {
+		saved = hold_handlers();
+		/* Behind it: a handler that jumps would leave it disabled. */
 		hold_cancellation();
-		if (!deferral)
-			return hold_by_mask();
-		deferral->hold();
-		return SIGNALS_DEFERRED;
+		return saved;
 	}
 	saved = hold_by_mask();
 	pthread_setcanceltype(type, &type);
@@ -106,12 +146,10 @@ void thread_release_signals(thread_sigmask_t saved)
 
 	/* First: a handler need not come back. */
 	release_cancellation();
-	if (saved & SIGNALS_DEFERRED) {
+	if (saved & SIGNALS_DEFERRED)
 		deferral->release();
-	} else {
-		syscall(SYS_rt_sigprocmask, SIG_SETMASK, &saved, NULL, sizeof(saved));
-		guarded_release_sent();
-	}
+	else
+		release_by_mask(saved);
 	/* A handler's is not the call's. */
 	errno = saved_errno;
 }

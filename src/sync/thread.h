@@ -39,6 +39,8 @@ typedef uint64_t thread_sigmask_t;
  * Guest memory that is not there raises the first two.  The third may come whenever the
  * thread is in guest mode: who sends it relies on its handler. */
 #define SIGNALS_NEEDED (SIGNAL_BIT(7) | SIGNAL_BIT(11) | SIGNAL_BIT(61))
+/* The two that the C library keeps for itself, and blocks only by the way. */
+#define SIGNALS_OF_LIBC (SIGNAL_BIT(32) | SIGNAL_BIT(33))
 
 /*
  * Two ways to hold signals.  By the thread's mask, which is a system call on the way
@@ -54,7 +56,7 @@ typedef uint64_t thread_sigmask_t;
 #define SIGNALS_ALSO_PENDING SIGNAL_BIT(19)
 
 struct thread_deferral {
-	void (*hold)(void);		/* with guarded_hold_sent() */
+	void (*hold)(void);		/* with guarded_holds */
 	void (*release)(void);
 	bool (*waits)(thread_sigmask_t blocked);	/* has one been deferred? */
 	void (*sleep)(void);				/* until one is */

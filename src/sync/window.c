@@ -21,7 +21,9 @@
  * its tables before what this handler makes the thread look up again.
  *
  * SENDING keeps the thread bound until the signal is on its way: it would arrive in the
- * program's own code, and interrupt a sleep of the program's, after window_unbind().
+ * program's own code, and interrupt a sleep of the program's, after window_unbind().  With
+ * SENT and without SENDING it is pending, or was: a thread that then leaves the kernel has
+ * taken it.
  */
 #include "sync/window.h"
 
@@ -135,10 +137,15 @@ void window_unbind(struct window_line *line)
 
 	if (bound != line)
 		return;
-	state = atomic32_fetch_and(&line->state, ~(LINE_BOUND | LINE_SENT));
+	state = atomic32_fetch_and(&line->state, ~LINE_BOUND) & ~LINE_BOUND;
 	while (state & LINE_SENDING) {
-		wait_on(&line->state, state & ~(LINE_BOUND | LINE_SENT));
+		wait_on(&line->state, state);
 		state = atomic32_load_acquire(&line->state);
+	}
+	/* Any system call does, and this one no filter forbids. */
+	if (state & LINE_SENT) {
+		wait_wake_all(&line->state);
+		atomic32_fetch_and(&line->state, ~LINE_SENT);
 	}
 	bound = NULL;
 }

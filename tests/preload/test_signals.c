@@ -6,6 +6,7 @@
 #include "tests/preload/client.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -14,9 +15,11 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/select.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -173,6 +176,27 @@ static void a_handler_runs_on_the_stack_it_asked_for(void **state)
 	sigaltstack(&none, NULL);
 }
 
+static volatile int counts[NSIG];
+
+static void count(int sig)
+{
+	counts[sig]++;
+}
+
+/* As many SIGSEGVs as were sent are handled: nothing says any more that a call runs. */
+static void assert_thread_is_in_no_call(void)
+{
+	int state;
+
+	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &state);
+	assert_int_equal(state, PTHREAD_CANCEL_ENABLE);
+	signal(SIGSEGV, count);
+	counts[SIGSEGV] = 0;
+	raise(SIGSEGV);
+	assert_int_equal(counts[SIGSEGV], 1);
+	signal(SIGSEGV, SIG_DFL);
+}
+
 static sigjmp_buf back;
 
 static void jump(int sig, siginfo_t *info, void *context)
@@ -192,15 +216,27 @@ static void a_handler_may_jump_out_of_the_call(void **state)
 		if (!sigsetjmp(back, 1))
 			for (;;)
 				client_run(&client);
-		pthread_join(t, NULL);
-		/* One that was sent before the sender saw the handler's mark. */
+		/* One more may come, sent before the sender saw the handler's mark: who
+		 * jumps out of pthread_join() may be cancelled anywhere from then on. */
 		set(SIGUSR1, note, 0, 0);
+		pthread_join(t, NULL);
 		assert_int_equal(mask_now(), 0);
 		client_load_array(&client, code_halt, 0, 0);
 		while (client_run(&client) == -EINTR)
 			;
 		assert_int_equal(client.run->exit_reason, KVM_EXIT_HLT);
 	}
+}
+
+/* Its signals are held by the mask, and its handlers run as soon as that changes. */
+static void a_handler_may_jump_out_of_a_thread_that_may_be_cancelled(void **state)
+{
+	int before;
+
+	pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &before);
+	a_handler_may_jump_out_of_the_call(state);
+	assert_thread_is_in_no_call();
+	pthread_setcanceltype(before, &before);
 }
 
 static void a_handler_for_once_runs_once(void **state)
@@ -232,13 +268,6 @@ static void what_was_installed_is_shown(void **state)
 	assert_int_equal(errno, EINVAL);
 	assert_ptr_equal(signal(0, SIG_IGN), SIG_ERR);
 	assert_int_equal(sigaction(65, NULL, &now), -1);
-}
-
-static volatile int counts[NSIG];
-
-static void count(int sig)
-{
-	counts[sig]++;
 }
 
 #define ROUNDS 100
@@ -308,6 +337,54 @@ static void many_signals_at_once_are_all_handled(void **state)
 	}
 	signal(SIGRTMIN + 3, SIG_DFL);
 	assert_int_equal(mask_now(), before);
+}
+
+#define QUEUED 40
+static volatile int sum;
+
+static void add(int sig, siginfo_t *info, void *context)
+{
+	(void)context;
+	sum += info->si_value.sival_int;
+	counts[sig]++;
+}
+
+static void *queue_many(void *arg)
+{
+	int sig = SIGRTMIN + 4;
+
+	while (!*(volatile uint32_t *)(client.memory + 0x2000))
+		sched_yield();
+	for (int i = 1; i <= QUEUED; i++) {
+		siginfo_t info = { .si_signo = sig, .si_code = SI_QUEUE };
+
+		info.si_pid = getpid();
+		info.si_value.sival_int = i;
+		if (syscall(SYS_rt_tgsigqueueinfo, getpid(), *(pid_t *)arg, sig, &info))
+			return arg;
+	}
+	return NULL;
+}
+
+/* They interrupt each other, and there is no place for so many. */
+static void a_long_queue_of_signals_is_handled_in_full(void **state)
+{
+	pid_t self = (pid_t)syscall(SYS_gettid);
+	void *failed;
+	pthread_t t;
+
+	(void)state;
+	sum = counts[SIGRTMIN + 4] = 0;
+	set(SIGRTMIN + 4, add, SA_NODEFER, 0);
+	client_load_array(&client, code_count, 0, 0);
+	*(volatile uint32_t *)(client.memory + 0x2000) = 0;
+	pthread_create(&t, NULL, queue_many, &self);
+	while (counts[SIGRTMIN + 4] < QUEUED)
+		assert_int_equal(client_run(&client), -EINTR);
+	pthread_join(t, &failed);
+	assert_null(failed);
+	assert_int_equal(sum, QUEUED * (QUEUED + 1) / 2);
+	signal(SIGRTMIN + 4, SIG_DFL);
 }
 
 static void block(int how, int sig)
@@ -484,6 +561,43 @@ static void assert_faults_go_where_they_belong(void)
 	assert_int_equal(counts[SIGSEGV], before + 1);
 	assert_hole_is_efault();
 	assert_int_equal(counts[SIGSEGV], before + 1);
+}
+
+static void jump_out_of_a_fault(int sig)
+{
+	counts[sig]++;
+	siglongjmp(back, 1);
+}
+
+/*
+ * The C library reads and writes what is passed to sigaction() itself: a bad pointer is the
+ * program's own fault, whose handler may jump.  The system call answers EFAULT.
+ */
+static void a_bad_pointer_to_sigaction_is_a_fault_of_the_programs(void **state)
+{
+	static const int signals[] = { SIGUSR1, SIGSEGV, SIGBUS };
+	struct sigaction *volatile bad = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
+					      -1, 0);
+	struct client other;
+
+	(void)state;
+	signal(SIGSEGV, jump_out_of_a_fault);
+	counts[SIGSEGV] = 0;
+	for (volatile int i = 0; i < 3; i++) {
+		if (!sigsetjmp(back, 1))
+			sigaction(signals[i], bad, NULL);
+		if (!sigsetjmp(back, 1))
+			sigaction(signals[i], NULL, bad);
+		assert_int_equal(counts[SIGSEGV], 2 * i + 2);
+		assert_int_equal(syscall(SYS_rt_sigaction, SIGUSR1, bad, NULL, 8), -1);
+		assert_int_equal(errno, EFAULT);
+	}
+	/* Calls are still seen to be the program's. */
+	assert_int_equal(client_create(&other), 0);
+	client_destroy(&other);
+	assert_hole_is_efault();
+	assert_thread_is_in_no_call();
+	munmap(bad, 4096);
 }
 
 sighandler_t bsd_signal(int sig, sighandler_t handler);
@@ -673,6 +787,53 @@ static void a_handler_that_runs_the_vcpu_and_jumps_leaves_the_mask(void **state)
 	assert_int_equal(mask_now(), 0);
 }
 
+/* Calls that wait with a mask of their own; the handler has that one. */
+static void wait_in_sigsuspend(const sigset_t *mask)
+{
+	sigsuspend(mask);
+}
+
+static void wait_in_ppoll(const sigset_t *mask)
+{
+	ppoll(NULL, 0, NULL, mask);
+}
+
+static void wait_in_pselect(const sigset_t *mask)
+{
+	pselect(0, NULL, NULL, NULL, NULL, mask);
+}
+
+static void wait_in_epoll(const sigset_t *mask)
+{
+	struct epoll_event event;
+	int fd = epoll_create1(0);
+
+	epoll_pwait(fd, &event, 1, -1, mask);
+	close(fd);
+}
+
+static void the_mask_of_a_call_that_waits_is_known_in_its_handlers(void **state)
+{
+	static void (*const wait[])(const sigset_t *mask) = { wait_in_sigsuspend, wait_in_ppoll,
+							      wait_in_pselect, wait_in_epoll };
+	sigset_t mask;
+
+	(void)state;
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGSEGV);
+	set(SIGUSR1, run_in_handler, 0, 0);
+	for (int i = 0; i < 4; i++) {
+		block(SIG_BLOCK, SIGUSR1);
+		raise(SIGUSR1);
+		assert_hole_is_efault();
+		wait[i](&mask);
+		assert_int_equal(seen.n, i + 1);
+		assert_true(sigismember(&seen.mask, SIGSEGV));
+		assert_hole_is_efault();
+		block(SIG_UNBLOCK, SIGUSR1);
+	}
+}
+
 static ucontext_t main_context, other_context;
 
 static void run_in_context(void)
@@ -728,6 +889,7 @@ static void *map_and_jump(void *arg)
 		munmap(p, 1 << 16);
 	}
 	close(segment);
+	assert_thread_is_in_no_call();
 	return arg;
 }
 
@@ -823,9 +985,11 @@ int main(int argc, char **argv)
 		TEST(a_handler_runs_as_the_kernel_runs_it),
 		TEST(a_handler_runs_on_the_stack_it_asked_for),
 		TEST(a_handler_may_jump_out_of_the_call),
+		TEST(a_handler_may_jump_out_of_a_thread_that_may_be_cancelled),
 		TEST(a_handler_for_once_runs_once),
 		TEST(what_was_installed_is_shown),
 		TEST(many_signals_at_once_are_all_handled),
+		TEST(a_long_queue_of_signals_is_handled_in_full),
 		TEST(with_every_signal_blocked_a_bad_page_is_efault),
 		TEST(a_thread_that_is_born_blocked_gets_efault_too),
 		TEST(a_vcpu_thread_with_sigsegv_blocked_is_interrupted),
@@ -833,11 +997,13 @@ int main(int argc, char **argv)
 		TEST(a_sigsegv_that_is_sent_while_blocked_waits),
 		TEST(a_sigsegv_that_is_sent_reaches_its_handler),
 		TEST(no_call_takes_the_handler_of_faults_away),
+		TEST(a_bad_pointer_to_sigaction_is_a_fault_of_the_programs),
 		TEST(handlers_from_system_calls_are_taken_over_by_the_next_vm),
 		TEST(a_signal_for_the_vcpu_alone_interrupts_and_stays),
 		TEST(a_halted_vcpu_wakes_for_a_signal),
 		TEST(a_mask_that_a_jump_changes_is_known),
 		TEST(a_handler_that_runs_the_vcpu_and_jumps_leaves_the_mask),
+		TEST(the_mask_of_a_call_that_waits_is_known_in_its_handlers),
 		TEST(a_mask_that_comes_with_a_context_is_known),
 		TEST(a_mask_that_a_system_call_changes_is_known),
 		TEST(a_handler_may_jump_out_of_a_call_on_memory),

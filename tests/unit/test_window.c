@@ -374,6 +374,43 @@ static void a_flush_waits_for_a_thread_that_is_pinned(void **state UNUSED)
 	end(&s, t);
 }
 
+#define CALLS 20000
+
+static struct atomic32 has_ended;
+
+static void *call_and_sleep(void *arg UNUSED)
+{
+	const struct timespec moment = { .tv_nsec = 1000 };
+
+	/* There are no handlers to hold: so no system call comes between. */
+	for (int i = 0; i < CALLS; i++) {
+		window_bind(&v->line);
+		/* Of various lengths: it is to be interrupted on its way out. */
+		for (volatile int n = i % 64; n; n--)
+			;
+		window_unbind(&v->line);
+		note_unless(ppoll(NULL, 0, &moment, NULL) == 0);
+	}
+	atomic32_store_release(&has_ended, 1);
+	return NULL;
+}
+
+/* What the program does next is not interrupted by what was for the call. */
+static void the_signal_comes_before_the_thread_has_left(void **state UNUSED)
+{
+	uint64_t n = 0;
+	pthread_t t;
+
+	if (!can_interrupt())
+		skip();
+	atomic32_store_relaxed(&has_ended, 0);
+	thread_start(&t, call_and_sleep, NULL);
+	while (!atomic32_load_acquire(&has_ended))
+		n += window_interrupt(&v->line);
+	thread_end(t);
+	assert_true(n > 0);
+}
+
 /* --- asleep in a page fault ---------------------------------------------------- */
 
 static int open_uffd(void)
@@ -466,6 +503,7 @@ int main(void)
 		window_test(a_fill_that_an_interrupt_came_before_makes_nothing_hit),
 		window_test(when_the_numbers_run_out_in_handlers_nothing_hits),
 		window_test(a_flush_does_not_wait_for_a_thread_that_sleeps_in_guest_mode),
+		window_test(the_signal_comes_before_the_thread_has_left),
 		window_test(a_flush_waits_for_a_thread_that_is_pinned),
 		window_test(a_flush_does_not_wait_for_an_access_that_sleeps_in_a_page_fault),
 		window_test(where_it_is_forbidden_a_flush_waits),
