@@ -68,11 +68,9 @@ static struct mutation table[] = {
 	WITHOUT(STALE_ROOT_RETRY, "slot-readd obsolete-roots"),
 	SURVIVES(FROZEN_SPTE_UNTOUCHED,
 		 "no fault comes to a frozen entry: its slot is invalid (MEMSLOT_INVALID_FIRST)"),
-	WITHOUT(GEN_FROM_SAME_SNAPSHOT, "mmio-cache mmio-generation-wraps"),
-	SURVIVES(GEN_TWO_STEPS,
-		 "the generation is read before the slots, and readers are waited for before it "
-		 "goes up: what comes of the old slots carries the old number, marked or not"),
-	WITHOUT(GEN_WRAP_ZAPS, "mmio-generation-wraps"),
+	WITHOUT(GEN_FROM_SAME_SNAPSHOT, "mmio-cache mmio-generation-wraps mmio-wrap-pieces"),
+	WITHOUT(GEN_TWO_STEPS, "mmio-wrap-pieces"),
+	WITHOUT(GEN_WRAP_ZAPS, "mmio-generation-wraps mmio-wrap-pieces"),
 	WITHOUT(MEMSLOT_INVALID_FIRST, "mmio-delete slot-delete"),
 	WITHOUT(ZAP_BEFORE_UNREACHABLE, "slot-delete-notifier"),
 	WITHOUT(DEKKER_ENTRY, "request-kick-entry"),
@@ -124,8 +122,7 @@ static struct mutation table[] = {
 		     "the answer is that of the call that is under way, and is kept under a "
 		     "generation that the call's second step ends"),
 	BUG(MMIO_CACHE_NO_GENERATION, "KVM 56f17dd3fbc4", "mmio-cache"),
-	BUG_SURVIVES(MMIO_IN_FLUX, "KVM ddfd1730fd82",
-		     "as GEN_TWO_STEPS"),
+	BUG(MMIO_IN_FLUX, "KVM ddfd1730fd82", "mmio-wrap-pieces"),
 	BUG_SURVIVES(WRAP_ZAPS_LATE, "KVM 152482580a1b",
 		     "all of it is within the call that changes the slots, in which either answer "
 		     "is right"),

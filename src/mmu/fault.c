@@ -169,8 +169,8 @@ const struct memslot *fault_still_holds(struct mmu_vcpu *v, const struct fault *
 
 /*
  * Only if it is still true.  Not that an older generation would be believed; but it
- * comes round, and who drops MMIO before that does it once, under the lock; and
- * the tables may be about to go.
+ * comes round, and who drops MMIO before that comes by each table once; and the tables
+ * may be about to go.
  */
 bool fault_may_keep_mmio(const struct mmu *m, const struct fault *f)
 {

@@ -76,10 +76,8 @@ static void zap_mmio(void *ctx)
 {
 	struct mmu *m = ctx;
 
-	rwlock_wrlock(&m->lock);
 	m->ops->zap_mmio(m);
 	mmu_count(m, mmio_generation_wraps);
-	rwlock_wrunlock(&m->lock);
 }
 
 static const struct slots_ops slots_ops = {

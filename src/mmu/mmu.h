@@ -58,8 +58,9 @@ struct mmu_ops {
 	/* Drops every leaf that meets a piece of @r, with the MMU lock held for
 	 * write; returns how many.  The caller records the debt. */
 	uint64_t (*zap_leafs)(struct mmu *m, struct range *r);
-	void (*zap_mmio)(struct mmu *m); /* likewise: every MMIO entry */
-	/* Takes the MMU lock: the slot [start, end) goes; flushes. */
+	/* Take the MMU lock.  Every MMIO entry goes: the slots' generation is marked, so
+	 * that none is made meanwhile.  The slot [start, end) goes; flushes. */
+	void (*zap_mmio)(struct mmu *m);
 	void (*zap_slot)(struct mmu *m, gfn_t start, gfn_t end);
 	/* Take the MMU lock: for logging.  The caller flushes. */
 	void (*write_protect)(struct mmu *m, gfn_t start, gfn_t end, int first_level);

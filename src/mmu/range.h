@@ -26,6 +26,12 @@
 #define ENTRIES_BEFORE_YIELD 4096u
 #endif
 
+/* Likewise, of who goes over all tables there are, not over a range. */
+#ifndef TABLES_BEFORE_YIELD
+#define TABLES_BEFORE_YIELD (ENTRIES_BEFORE_YIELD / ENTRIES_PER_TABLE)
+#endif
+
+_Static_assert(TABLES_BEFORE_YIELD >= 1, "each piece comes to a table");
 _Static_assert(ENTRIES_BEFORE_YIELD >= LEVEL_256T, "each piece comes to an entry");
 
 struct range {

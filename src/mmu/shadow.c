@@ -151,14 +151,48 @@ static void shadow_reap_dead(struct mmu *m, bool all)
 	rwlock_wrunlock(&m->lock);
 }
 
-static void shadow_zap_mmio(struct mmu *m) REQUIRES(m->lock)
+static void forget_mmio(struct mmu *m, struct shadow_page *sp) REQUIRES(m->lock)
 {
-	struct shadow_page *sp;
+	mmu_visited(m, ENTRIES_PER_TABLE);
+	for (unsigned int i = 0; i < ENTRIES_PER_TABLE; i++)
+		if (spte_kind(sptep_read(&sp->table.spte[i])) == SPTE_MMIO)
+			sptep_xchg(&sp->table.spte[i], NO_SPTE);
+}
 
-	cds_list_for_each_entry(sp, &m->shadow->active, node)
-		for (unsigned int i = 0; i < ENTRIES_PER_TABLE; i++)
-			if (spte_kind(sptep_read(&sp->table.spte[i])) == SPTE_MMIO)
-				shadow_drop(m, sp, i);
+/* The pages at the front of the list, which then go to its end; returns how many. */
+static uint64_t forget_mmio_piece(struct mmu *m, uint64_t n) REQUIRES(m->lock)
+{
+	struct shadow *s = m->shadow;
+	uint64_t i;
+
+	for (i = 0; i < MIN(n, TABLES_BEFORE_YIELD) && !cds_list_empty(&s->active); i++) {
+		struct shadow_page *sp =
+			cds_list_first_entry(&s->active, struct shadow_page, node);
+
+		forget_mmio(m, sp);
+		cds_list_del(&sp->node);
+		cds_list_add_tail(&sp->node, &s->active);
+	}
+	return i;
+}
+
+/*
+ * As many as there are at the beginning.  What is not done is at the front of the list,
+ * whatever goes meanwhile; what comes, comes behind, and has no MMIO, as the generation is
+ * marked.  A fault that looked before that has done with the tables at the first piece.
+ * When all have had their turn their order, by age, is as it was.
+ */
+static void shadow_zap_mmio(struct mmu *m)
+{
+	uint64_t left = UINT64_MAX, n;
+
+	do {
+		rwlock_wrlock(&m->lock);
+		left = MIN(left, m->shadow->n_used);
+		n = forget_mmio_piece(m, left);
+		rwlock_wrunlock(&m->lock);
+		left -= n;
+	} while (left);
 }
 
 static void request_roots(struct mmu *m)

@@ -71,8 +71,9 @@ int tdp_max_level(const struct mmu *m, gfn_t gfn);
  * The caller owes the flush. */
 uint64_t tdp_zap_leafs(struct mmu *m, struct range *r) REQUIRES(m->lock);
 
-/* Drops every MMIO entry. */
-void tdp_zap_mmio(struct mmu *m) REQUIRES(m->lock);
+/* Drops every MMIO entry, a piece at a time.  None is made meanwhile: the generation is
+ * marked (slots_lock).  No other lock held. */
+void tdp_zap_mmio(struct mmu *m) EXCLUDES(m->lock);
 
 /*
  * Drops everything in [start, end), tables too, and flushes, while faults

@@ -112,21 +112,25 @@ uint64_t tdp_zap_leafs(struct mmu *m, struct range *r)
 	return z.n;
 }
 
-static void zap_mmio(struct table *t)
+static bool forget_mmio(void *ctx UNUSED, const struct tdp_place *at)
 {
-	for (unsigned int i = 0; i < ENTRIES_PER_TABLE; i++) {
-		spte_t spte = sptep_read(&t->spte[i]);
-
-		if (spte_is_link(spte))
-			zap_mmio(spte_link(spte));
-		else if (spte_kind(spte) == SPTE_MMIO)
-			sptep_xchg(&t->spte[i], NO_SPTE);
-	}
+	if (spte_kind(at->spte) == SPTE_MMIO)
+		sptep_xchg(at->slot, NO_SPTE);
+	return true;
 }
 
+/* For write: a fault that looked at the generation before it was marked has done with the
+ * tables when the first piece begins, and one that looks later notes nothing. */
 void tdp_zap_mmio(struct mmu *m)
 {
-	zap_mmio(m->root);
+	struct range r = range_make(0, MMIO_MAX_GFN + 1);
+
+	while (range_more(&r)) {
+		r.left = TABLES_BEFORE_YIELD * ENTRIES_PER_TABLE;
+		rwlock_wrlock(&m->lock);
+		tdp_visit(m, &r, &(struct tdp_visitor){ .fn = forget_mmio });
+		rwlock_wrunlock(&m->lock);
+	}
 }
 
 /* Unlinked tables, and what was in them. */

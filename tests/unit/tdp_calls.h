@@ -72,13 +72,6 @@ static inline uint64_t zap(struct test_vm *vm, gfn_t start, gfn_t end)
 	return n;
 }
 
-static inline void zap_mmio(struct test_vm *vm)
-{
-	rwlock_wrlock(&vm->mmu.lock);
-	tdp_zap_mmio(&vm->mmu);
-	rwlock_wrunlock(&vm->mmu.lock);
-}
-
 static inline struct tdp_entry look(struct test_vm *vm, gfn_t gfn)
 {
 	struct tdp_entry e;

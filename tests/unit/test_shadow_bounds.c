@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "mmu/notifier.h"
+#include "mmu/tdp.h"
 
 /* A few tables, and the longest list. */
 #define BOUND (16 * ENTRIES_PER_TABLE + 4 * SHADOW_LIST_MAX)
@@ -365,6 +366,16 @@ static uint64_t visited(void)
 	return vm_stat(vm, VM_STAT_mmu_visited);
 }
 
+/* The generation begins again. */
+static void wrap(void)
+{
+	uint64_t wraps = vm_stat(vm, VM_STAT_mmio_generation_wraps);
+
+	atomic64_store_relaxed(&vm->slots.generation, MMIO_GENERATION_MASK);
+	vm_slot(vm, 3, HOLE + PAGES(1u << 20), 0, 1, 0);
+	assert_int_equal(vm_stat(vm, VM_STAT_mmio_generation_wraps), wraps + 1);
+}
+
 static void use_much(enum mmu_mode mode)
 {
 	hva_t hva;
@@ -395,6 +406,11 @@ static void use_much(enum mmu_mode mode)
 	mmu_invalidate_begin(&vm->mmu, hva, hva + PAGES(BIG_PAGES / 2), &inv);
 	mmu_invalidate_end(&inv);
 	assert_true(work_most() <= PIECE);
+	before = visited();
+	work_watch(vm);
+	wrap();
+	assert_true(visited() - before > BIG_PAGES / 2);
+	assert_true(work_most() <= PIECE);
 	work_watch(vm);
 	set_big(0, 0);
 	assert_true(work_most() <= PIECE);
@@ -410,6 +426,99 @@ static void nothing_holds_the_lock_for_all_of_the_memory(void **state UNUSED)
 static void nothing_holds_the_lock_for_all_of_the_memory_directly(void **state UNUSED)
 {
 	use_much(MMU_TDP);
+}
+
+#define HOLES 64u
+
+static gva_t hole(unsigned int i)
+{
+	return 0x40000000 + ((gva_t)i << 21);
+}
+
+static gpa_t gpa_of_hole(unsigned int i)
+{
+	return HOLE + ((gpa_t)i << 21);
+}
+
+static bool is_noted(unsigned int i)
+{
+	spte_t spte = shadow ? shadow_entry(v0, hole(i)).spte :
+			       tdp_lookup(&vm->mmu, gpa_of_hole(i) >> PAGE_SHIFT).spte;
+
+	return spte_kind(spte) == SPTE_MMIO;
+}
+
+static unsigned int n_noted(void)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < HOLES; i++)
+		n += is_noted(i);
+	return n;
+}
+
+/* Each in a table of its own. */
+static void use_holes(void)
+{
+	paging(GUEST_4LEVEL);
+	mmu_set_page_limit(&vm->mmu, 2000);
+	atomic64_store_relaxed(&vm->slots.generation, MMIO_GENERATION_MASK);
+	for (unsigned int i = 0; i < HOLES; i++) {
+		map(hole(i), 1, gpa_of_hole(i) | DONE);
+		for (int n = 0; n < 8 && !is_noted(i); n++) {
+			guest_translate(v0, hole(i), ACCESS_READ);
+			mmu_paging_changed(v0);
+		}
+	}
+	assert_int_equal(n_noted(), HOLES);
+}
+
+/* Between two pieces of a wrap: the oldest page of ours goes, another comes, and MMIO is
+ * met, old and new. */
+static unsigned int n_between;
+
+static void disturb(void *ctx UNUSED)
+{
+	unsigned int i = n_between++;
+	gva_t fresh = hole(HOLES + i);
+
+	if (shadow) {
+		struct shadow_page *sp;
+
+		rwlock_wrlock(&vm->mmu.lock);
+		sp = cds_list_first_entry(&shadow->active, struct shadow_page, node);
+		if (!sp->n_roots)
+			shadow_zap(&vm->mmu, sp);
+		rwlock_wrunlock(&vm->mmu.lock);
+	}
+	assert_verdict(v0, hole(i % HOLES), ACCESS_READ, MMU_MMIO);
+	map(fresh, 1, PAGES(5) | DONE);
+	assert_page(v0, fresh, ACCESS_READ, 5);
+	if (n_between < HOLES)
+		hook_once(HOOK_WRLOCK, disturb, NULL);
+}
+
+static void wrap_while_tables_come_and_go(void)
+{
+	use_holes();
+	n_between = 0;
+	hook_once(HOOK_WRLOCK, disturb, NULL);
+	wrap();
+	hook_clear(HOOK_WRLOCK);
+	assert_true(n_between > 4);
+	assert_int_equal(n_noted(), 0);
+	assert_valid();
+}
+
+/* GEN_WRAP_ZAPS */
+static void no_old_mmio_is_left_by_a_wrap_in_pieces(void **state UNUSED)
+{
+	wrap_while_tables_come_and_go();
+}
+
+static void no_old_mmio_is_left_by_a_wrap_in_pieces_directly(void **state UNUSED)
+{
+	wrap_while_tables_come_and_go();
 }
 
 /* A slot full of guest tables goes. */
@@ -440,6 +549,9 @@ int main(void)
 		shadow_test(a_fault_is_not_the_one_to_enforce_a_limit),
 		shadow_test(nothing_holds_the_lock_for_all_of_the_memory),
 		shadow_test(nothing_holds_the_lock_for_all_of_the_memory_directly),
+		shadow_test(no_old_mmio_is_left_by_a_wrap_in_pieces),
+		cmocka_unit_test_setup_teardown(no_old_mmio_is_left_by_a_wrap_in_pieces_directly,
+						direct_setup, shadow_teardown),
 		shadow_test(tables_go_with_their_slot_a_few_at_a_time),
 	};
 

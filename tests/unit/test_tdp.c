@@ -449,7 +449,7 @@ static void a_table_that_still_has_mmio_stays(void **state)
 	map_mmio(vm, 2, 1);
 	assert_int_equal(zap(vm, 0, M2), 1);
 	assert_nothing(vm, 1, LEVEL_4K);
-	zap_mmio(vm);
+	tdp_zap_mmio(&vm->mmu);
 	assert_int_equal(zap(vm, 0, M2), 0);
 	assert_nothing(vm, 1, LEVEL_256T);
 	assert_true(debt(vm));
@@ -668,7 +668,7 @@ static void zapping_mmio_drops_all_of_it_and_no_memory(void **state)
 	map_mmio(vm, G1, 2);
 	map_mmio(vm, MMIO_MAX_GFN, 3);
 	assert_int_equal(map(vm, 5, PFN, LEVEL_4K, WRITE), FAULT_FIXED);
-	zap_mmio(vm);
+	tdp_zap_mmio(&vm->mmu);
 	assert_nothing(vm, 6, LEVEL_4K);
 	assert_nothing(vm, G1, LEVEL_4K);
 	assert_nothing(vm, MMIO_MAX_GFN, LEVEL_4K);

@@ -224,7 +224,7 @@ static void step_mmio(struct model *m)
 	uint64_t generation = run_below(&m->run, MMIO_GENERATION_MASK);
 
 	if (run_chance(&m->run, 5)) {
-		zap_mmio(m->vm);
+		tdp_zap_mmio(&m->vm->mmu);
 		for (gfn_t g = m->first; g < m->first + m->n; g++)
 			if (at(m, g)->kind == SPTE_MMIO)
 				empty(m, g);
