@@ -10,8 +10,9 @@
 #include <umbra/umbra.h>
 #include <unistd.h>
 
+#include "base/system_call.h"
+#include "kvm/file_memory.h"
 #include "kvm/mappings.h"
-#include "kvm/process.h"
 #include "mem/reservation.h"
 
 struct file_call {
@@ -22,7 +23,7 @@ static void make_file_call(void *ctx)
 {
 	struct file_call *c = ctx;
 
-	c->result = syscall(c->number, c->args[0], c->args[1], c->args[2], c->args[3]);
+	c->result = system_call(c->number, c->args[0], c->args[1], c->args[2], c->args[3], 0, 0);
 }
 
 static void change_file(struct file_call *c, const struct stat *file, uint64_t first, uint64_t last)
@@ -77,6 +78,32 @@ int umbra_truncate(const char *path, off_t length)
 	else
 		make_file_call(&c);
 	return (int)c.result;
+}
+
+void truncation_begin(struct truncation *t, int dir, const char *path, int flags)
+{
+	struct hva_range ranges[PROCESS_MAX_RANGES];
+	int saved = errno;
+	struct stat file;
+	unsigned int n = 0;
+
+	t->is_open = false;
+	if (!(flags & O_TRUNC) || (flags & O_PATH) || !process_may_have_vms())
+		return;
+	if (!system_call(SYS_newfstatat, dir, (long)path, (long)&file, 0, 0, 0))
+		n = mappings_find(&file, 0, ~0ull, ranges);
+	errno = saved;
+	if (!n)
+		return;
+	process_change_begin(&t->change, ranges, n);
+	t->is_open = true;
+}
+
+void truncation_end(struct truncation *t)
+{
+	if (t->is_open)
+		process_change_end(&t->change);
+	t->is_open = false;
 }
 
 void *umbra_shmat(int id, const void *addr, int flags)

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/guarded.h"
+#include "base/system_call.h"
 #include "kvm/mappings.h"
 #include "kvm/process.h"
 #include "mem/reservation.h"
@@ -31,8 +32,8 @@ static void make_call(void *ctx)
 {
 	struct change *c = ctx;
 
-	c->result = syscall(c->number, c->args[0], c->args[1], c->args[2], c->args[3], c->args[4],
-			    c->args[5]);
+	c->result = system_call(c->number, c->args[0], c->args[1], c->args[2], c->args[3],
+				c->args[4], c->args[5]);
 }
 
 static struct hva_range range_of(const void *addr, size_t length)

@@ -165,15 +165,9 @@ static struct vm *next_vm(struct vm *vm)
 	return next;
 }
 
-struct change {
-	const struct hva_range *ranges;
-	unsigned int n;
-	struct host_change record[PROCESS_MAX_RANGES];
-};
-
 /* First on record, then withdrawn: a VM, or a slot, that is not found here is made
  * later, and finds it there. */
-static void begin(struct change *c)
+static void withdraw(struct process_change *c)
 {
 	bool was = thread_enter_library();
 
@@ -186,7 +180,7 @@ static void begin(struct change *c)
 	thread_leave_library(was);
 }
 
-static void end(struct change *c)
+static void restore(struct process_change *c)
 {
 	bool was = thread_enter_library();
 
@@ -198,23 +192,36 @@ static void end(struct change *c)
 	thread_leave_library(was);
 }
 
+void process_change_begin(struct process_change *c, const struct hva_range *ranges,
+			  unsigned int n)
+{
+	bug_on(n > PROCESS_MAX_RANGES);
+	c->n = n;
+	for (unsigned int i = 0; i < n; i++)
+		c->ranges[i] = ranges[i];
+	c->saved = thread_hold_signals();
+	withdraw(c);
+}
+
+void process_change_end(struct process_change *c)
+{
+	int err = errno;
+
+	restore(c);
+	errno = err;
+	thread_release_signals(c->saved);
+}
+
 void process_invalidate(const struct hva_range *ranges, unsigned int n, void (*change)(void *ctx),
 			void *ctx)
 {
-	struct change c = { .ranges = ranges, .n = n };
-	thread_sigmask_t saved;
-	int err;
+	struct process_change c;
 
-	bug_on(n > PROCESS_MAX_RANGES);
 	if (!n || !process_may_have_vms()) {
 		change(ctx);
 		return;
 	}
-	saved = thread_hold_signals();
-	begin(&c);
+	process_change_begin(&c, ranges, n);
 	change(ctx);
-	err = errno;
-	end(&c);
-	errno = err;
-	thread_release_signals(saved);
+	process_change_end(&c);
 }

@@ -44,6 +44,17 @@ struct hva_range {
  */
 void process_invalidate(const struct hva_range *ranges, unsigned int n, void (*change)(void *ctx),
 			void *ctx);
+/* The same in two parts, on one thread.  Every begin needs its end, which keeps errno. */
+struct process_change {
+	unsigned int n;
+	struct hva_range ranges[PROCESS_MAX_RANGES];
+	struct host_change record[PROCESS_MAX_RANGES];
+	thread_sigmask_t saved;
+};
+
+void process_change_begin(struct process_change *c, const struct hva_range *ranges,
+			  unsigned int n);
+void process_change_end(struct process_change *c);
 /* Could there be a VM that has a use for that, before the change is done? */
 bool process_may_have_vms(void);
 

@@ -20,6 +20,7 @@
 
 #include "base/bug.h"
 #include "base/log.h"
+#include "base/system_call.h"
 #include "sync/atomic.h"
 #include "sync/lock.h"
 #include "sync/thread.h"
@@ -60,13 +61,18 @@ static struct {
 
 static struct thread_once once;
 
-/* The system's own calls: the C library's may be interposed. */
+/* By system_call(): what the program calls may be interposed, and kept off this. */
 static hva_t map_nothing(uint64_t bytes)
 {
-	long at = syscall(SYS_mmap, NULL, bytes, PROT_NONE,
-			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0L);
+	long at = system_call(SYS_mmap, 0, (long)bytes, PROT_NONE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	return at == -1 ? 0 : (hva_t)at;
+}
+
+static bool advise(hva_t at, uint64_t bytes, int advice)
+{
+	return !system_call(SYS_madvise, (long)at, (long)bytes, advice, 0, 0, 0);
 }
 
 /* A client that limits its address space wants most of it for itself. */
@@ -106,8 +112,7 @@ static void init_once(void)
 		return;
 	}
 	/* A page of it is committed when it is touched, and no more than that. */
-	syscall(SYS_madvise, reservation.start, reservation.end - reservation.start,
-		MADV_NOHUGEPAGE);
+	advise(reservation.start, reservation.end - reservation.start, MADV_NOHUGEPAGE);
 	reservation.next = reservation.open = reservation.start;
 	/* The child allocates too, whatever other threads were doing at the fork. */
 	if (thread_around_fork(lock_all, unlock_all, unlock_all))
@@ -143,8 +148,8 @@ static bool open_to(hva_t end) REQUIRES(reservation.lock)
 	if (end > reservation.end || end < reservation.start)
 		return false;
 	open = MIN(open, reservation.end);
-	if (syscall(SYS_mprotect, reservation.open, open - reservation.open,
-		    PROT_READ | PROT_WRITE))
+	if (system_call(SYS_mprotect, (long)reservation.open, (long)(open - reservation.open),
+			PROT_READ | PROT_WRITE, 0, 0, 0))
 		return false;
 	ASAN_POISON_MEMORY_REGION((void *)reservation.open, open - reservation.open);
 	reservation.open = open;
@@ -240,7 +245,7 @@ static void trim_class(unsigned int class)
 	c->used = NULL;
 	mutex_unlock(&reservation.lock);
 	while ((f = pop(&list))) {
-		bool is_zero = !syscall(SYS_madvise, f, class_bytes(class), MADV_DONTNEED);
+		bool is_zero = advise((hva_t)f, class_bytes(class), MADV_DONTNEED);
 
 		mutex_lock(&reservation.lock);
 		push(is_zero ? &c->zero : &c->used, f, class);
@@ -280,8 +285,8 @@ void *reservation_map(int fd, size_t bytes)
 		errno = ENOMEM;
 		return NULL;
 	}
-	if (syscall(SYS_mmap, p, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0L) ==
-	    (long)p)
+	if (system_call(SYS_mmap, (long)p, (long)bytes, PROT_READ | PROT_WRITE,
+			MAP_SHARED | MAP_FIXED, fd, 0) == (long)p)
 		return p;
 	reservation_put(p, bytes);
 	return NULL;
@@ -291,10 +296,10 @@ void reservation_unmap(void *p, size_t bytes)
 {
 	bytes = ALIGN_UP(bytes, (size_t)PAGE_SIZE);
 	/* Or it stays a mapping of the file, which nobody uses any more. */
-	if (syscall(SYS_mmap, p, bytes, PROT_READ | PROT_WRITE,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0L) != (long)p)
+	if (system_call(SYS_mmap, (long)p, (long)bytes, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != (long)p)
 		return;
-	syscall(SYS_madvise, p, bytes, MADV_NOHUGEPAGE);
+	advise((hva_t)p, bytes, MADV_NOHUGEPAGE);
 	reservation_put(p, bytes);
 }
 

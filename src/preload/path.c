@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "preload/device.h"
+#include "preload/truncation.h"
 
 static bool needs_mode(int flags)
 {
@@ -22,12 +23,15 @@ static mode_t read_mode(int flags, va_list args)
 }
 
 /* What the next definition has returned, unless that was no answer. */
-static int opened(int dir, const char *path, int flags, int fd)
+static int opened_or_device(int dir, const char *path, int flags, int fd)
 {
 	if (fd < 0 && !(flags & O_NOFOLLOW) && device_is_behind_link(dir, path))
 		return as_libc(umbra_open(flags));
 	return fd;
 }
+
+#define opened(dir, path, flags, call) \
+	opened_or_device(dir, path, flags, MAY_TRUNCATE(dir, path, flags, call))
 
 #define DEFINE_OPEN(name)                                                             \
 	EXPORT int name(const char *path, int flags, ...)                             \
@@ -130,7 +134,8 @@ static FILE *open_stream(const char *mode)
                                                                                             \
 		if (device_is_opened(AT_FDCWD, path, stream_flags(mode)))                   \
 			return open_stream(mode);                                           \
-		stream = NEXT(name)(path, mode);                                            \
+		stream = MAY_TRUNCATE(AT_FDCWD, path, stream_flags(mode),                   \
+				      NEXT(name)(path, mode));                              \
 		return stream || !device_is_behind_link(AT_FDCWD, path) ?                   \
 			       stream :                                                     \
 			       open_stream(mode);                                           \
@@ -163,8 +168,10 @@ static bool reopens_device(const char *path, const char *mode)
 #define DEFINE_FREOPEN(name)                                                      \
 	EXPORT FILE *name(const char *path, const char *mode, FILE *stream)       \
 	{                                                                         \
-		return reopens_device(path, mode) ? reopen_stream(mode, stream) : \
-						    NEXT(name)(path, mode, stream); \
+		if (reopens_device(path, mode))                                   \
+			return reopen_stream(mode, stream);                       \
+		return MAY_TRUNCATE(AT_FDCWD, path, stream_flags(mode),           \
+				    NEXT(name)(path, mode, stream));              \
 	}
 
 DEFINE_FREOPEN(freopen)

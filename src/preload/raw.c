@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * preload/raw.c - syscall(2): system calls by number that concern the device and
- * descriptors, openat2(2) first of all, which has no other name in the C library.
+ * preload/raw.c - syscall(2): system calls by number that concern the device,
+ * descriptors and memory, openat2(2) first of all, which has no other name in the C library.
  *
  * They are answered as the functions are that make them.  Unlike open() and close(),
  * none is a cancellation point.  Besides, who restricts the system calls is noted, and
@@ -16,9 +16,12 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/shm.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <umbra/umbra.h>
 #include <unistd.h>
 
@@ -26,6 +29,7 @@
 #include "kvm/file.h"
 #include "preload/defer.h"
 #include "preload/device.h"
+#include "preload/truncation.h"
 #include "sync/thread.h"
 
 struct raw_call {
@@ -46,7 +50,7 @@ static long open_raw(const struct raw_call *c, int dir, const char *path, int fl
 
 	if (device_is_opened(dir, path, flags))
 		return as_libc(umbra_open(flags));
-	fd = go_on(c);
+	fd = MAY_TRUNCATE(dir, path, flags, go_on(c));
 	if (fd < 0 && !(flags & O_NOFOLLOW) && device_is_behind_link(dir, path))
 		return as_libc(umbra_open(flags));
 	return fd;
@@ -102,6 +106,85 @@ EXPORT int prctl(int option, ...)
 	return NEXT(prctl)(option, arg[0], arg[1], arg[2], arg[3]);
 }
 
+struct heap_call {
+	const struct raw_call *call;
+	long result;
+};
+
+static void make_heap_call(void *ctx)
+{
+	struct heap_call *h = ctx;
+
+	h->result = go_on(h->call);
+}
+
+/* It returns the heap's end, moved or not, which the C library then knows nothing of. */
+static long brk_raw(const struct raw_call *c)
+{
+	struct heap_call h = { .call = c };
+	long now = NEXT(syscall)(SYS_brk, 0), end = c->arg[0];
+
+	if (end <= 0 || end >= now)
+		return go_on(c);
+	umbra_changing((void *)end, (size_t)(now - end), make_heap_call, &h);
+	return h.result;
+}
+
+/* Calls on memory, as by their names.  False: it is none. */
+static bool answer_for_memory(const struct raw_call *c, long *result)
+{
+	long a = c->arg[0], b = c->arg[1], d = c->arg[2], e = c->arg[3], f = c->arg[4];
+	void *addr = (void *)a;
+	size_t bytes = (size_t)b;
+
+	switch (c->number) {
+	case SYS_mmap:
+		*result = (long)mmap(addr, bytes, (int)d, (int)e, (int)f, c->arg[5]);
+		return true;
+	case SYS_munmap:
+		*result = munmap(addr, bytes);
+		return true;
+	case SYS_mprotect:
+		*result = mprotect(addr, bytes, (int)d);
+		return true;
+	case SYS_pkey_mprotect:
+		*result = pkey_mprotect(addr, bytes, (int)d, (int)e);
+		return true;
+	case SYS_madvise:
+		*result = madvise(addr, bytes, (int)d);
+		return true;
+	case SYS_process_madvise:
+		*result = process_madvise((int)a, (const struct iovec *)b, (size_t)d, (int)e,
+					  (unsigned int)f);
+		return true;
+	case SYS_mremap:
+		*result = (long)mremap(addr, bytes, (size_t)d, (int)e, (void *)f);
+		return true;
+	case SYS_remap_file_pages:
+		*result = remap_file_pages(addr, bytes, (int)d, (size_t)e, (int)f);
+		return true;
+	case SYS_shmat:
+		*result = (long)shmat((int)a, (const void *)b, (int)d);
+		return true;
+	case SYS_shmdt:
+		*result = shmdt(addr);
+		return true;
+	case SYS_truncate:
+		*result = truncate(PATH(a), b);
+		return true;
+	case SYS_ftruncate:
+		*result = ftruncate((int)a, b);
+		return true;
+	case SYS_fallocate:
+		*result = fallocate((int)a, (int)b, d, e);
+		return true;
+	case SYS_brk:
+		*result = brk_raw(c);
+		return true;
+	}
+	return false;
+}
+
 static long answer(const struct raw_call *c)
 {
 	long a = c->arg[0], b = c->arg[1], d = c->arg[2];
@@ -151,6 +234,9 @@ long preload_syscall(long number, long a, long b, long c, long d, long e, long f
 EXPORT long preload_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
 	const struct raw_call call = { number, { a, b, c, d, e, f } };
+	long result;
 
-	return preload_is_off() ? go_on(&call) : answer(&call);
+	if (preload_is_off())
+		return go_on(&call);
+	return answer_for_memory(&call, &result) ? result : answer(&call);
 }
