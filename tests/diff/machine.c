@@ -24,6 +24,8 @@ __attribute__((visibility("default"))) sighandler_t signal(int sig UNUSED,
 	return SIG_DFL;
 }
 
+enum mmu_mode machine_mmu_mode = MMU_TDP;
+
 struct machine *machine_make(uint64_t bytes, unsigned int n_cpus)
 {
 	struct machine *m = calloc(1, sizeof(*m));
@@ -34,6 +36,7 @@ struct machine *machine_make(uint64_t bytes, unsigned int n_cpus)
 	CHECK(!slots_init(&m->slots, &m->alloc, (1ull << 36) - 1,
 			  &m->mmu.own_stats[VM_STAT_dirty_pages_harvested],
 			  &m->mmu.own_stats[VM_STAT_slot_updates]));
+	m->mmu.mode = machine_mmu_mode;
 	CHECK(!mmu_init(&m->mmu, &m->alloc, &m->slots, host_process_init(&m->host)));
 	m->bytes = bytes;
 	m->memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -47,6 +47,9 @@ struct machine {
 	uint8_t io_data[4][CPU_IO_BYTES];
 };
 
+/* How machines that are made from now on translate. */
+extern enum mmu_mode machine_mmu_mode;
+
 struct machine *machine_make(uint64_t bytes, unsigned int n_cpus);
 /* Also sees that no memory was lost. */
 void machine_free(struct machine *m);
