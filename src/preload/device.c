@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "preload/device.h"
+#include "preload/there.h"
 #include "sync/thread.h"
 
 #define NAME "kvm"
@@ -115,7 +116,7 @@ bool device_is_at(int dir, const char *path, bool follow)
 	int saved = errno;
 	bool found;
 
-	if (!path || !is_named_kvm(path) || preload_is_off())
+	if (preload_is_off() || !there_is_string(path) || !is_named_kvm(path))
 		return false;
 	found = leads_there(dir, path, follow);
 	errno = saved;
@@ -140,7 +141,7 @@ bool device_is_opened(int dir, const char *path, int flags)
 	bool follow = !(flags & O_NOFOLLOW), found;
 	int saved = errno;
 
-	if (!path || preload_is_off())
+	if (preload_is_off() || !there_is_string(path))
 		return false;
 	if (!is_named_kvm(path) && !(follow && ((flags & O_CREAT) || host_has_device())))
 		return false;
@@ -164,20 +165,24 @@ bool device_is_behind_link(int dir, const char *path)
 	default:
 		return false;
 	}
-	if (!path || !*path || preload_is_off())
+	if (preload_is_off() || !there_is_string(path) || !*path)
 		return false;
 	found = leads_there(dir, path, true);
 	errno = saved;
 	return found;
 }
 
-void device_status(struct stat *st)
+int device_status(struct stat *st)
 {
 	int saved = errno;
 
-	/* Owner and times are those of its folder, if there is one. */
-	if (!read_status(AT_FDCWD, FOLDER, st))
+	/* Owner and times are those of its folder, if there is one.  That is the kernel's to
+	 * write: the program's memory may not be there. */
+	if (!read_status(AT_FDCWD, FOLDER, st)) {
+		if (!read_status(AT_FDCWD, "/", st) && errno == EFAULT)
+			return -1;
 		memset(st, 0, sizeof(*st));
+	}
 	errno = saved;
 	st->st_ino = 0x6b766d;
 	st->st_mode = S_IFCHR | 0666;
@@ -186,6 +191,7 @@ void device_status(struct stat *st)
 	st->st_size = 0;
 	st->st_blksize = 4096;
 	st->st_blocks = 0;
+	return 0;
 }
 
 bool device_is_hosts(const struct stat *st)

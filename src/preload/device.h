@@ -25,8 +25,8 @@ bool device_is_opened(int dir, const char *path, int flags);
  */
 bool device_is_behind_link(int dir, const char *path);
 
-/* A character device 10:232 that everybody may read and write. */
-void device_status(struct stat *st);
+/* A character device 10:232 that everybody may read and write.  0, or -1 with EFAULT. */
+int device_status(struct stat *st);
 /* The host's own, by whatever name: it is not shown. */
 bool device_is_hosts(const struct stat *st);
 

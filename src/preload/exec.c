@@ -21,6 +21,7 @@
 
 #include "base/log.h"
 #include "preload/program.h"
+#include "preload/there.h"
 #include "sync/thread.h"
 
 #define CALLS(call)                                                          \
@@ -57,9 +58,17 @@ static bool keeps_library(char *const *environment)
 {
 	static const char variable[] = "LD_PRELOAD=";
 
-	for (; environment && *environment; environment++)
+	/* A bad pointer is the kernel's to refuse. */
+	for (; environment; environment++) {
+		if (!there_is(environment, sizeof(*environment)))
+			return true;
+		if (!*environment)
+			break;
+		if (!there_is_string(*environment))
+			return true;
 		if (strncmp(*environment, variable, sizeof(variable) - 1) == 0)
 			return strstr(*environment, PRELOAD_NAME);
+	}
 	return false;
 }
 
@@ -85,7 +94,7 @@ static void before_exec(const char *name, char *const *environment, bool on_path
 	int saved = errno;
 	bool was;
 
-	if (preload_is_off() || !name || !log_has(LOG_WARNING))
+	if (preload_is_off() || !log_has(LOG_WARNING) || !there_is_string(name))
 		return;
 	was = thread_enter_library();
 	inspect(name, environment, on_path);
@@ -128,7 +137,7 @@ EXPORT int fexecve(int fd, char *const argv[], char *const envp[])
 
 EXPORT int execveat(int dir, const char *path, char *const argv[], char *const envp[], int flags)
 {
-	if (*path == '/' || dir == AT_FDCWD)
+	if (dir == AT_FDCWD || (there_is_string(path) && *path == '/'))
 		before_exec(path, envp, false);
 	return GO_ON(execveat, dir, path, argv, envp, flags);
 }

@@ -15,6 +15,7 @@
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -25,10 +26,10 @@
 #include <umbra/umbra.h>
 #include <unistd.h>
 
-#include "base/guarded.h"
 #include "kvm/file.h"
 #include "preload/defer.h"
 #include "preload/device.h"
+#include "preload/there.h"
 #include "preload/truncation.h"
 #include "sync/thread.h"
 
@@ -62,8 +63,10 @@ static long open_as_told(const struct raw_call *c)
 	struct open_how how;
 	int flags;
 
-	if (c->arg[3] != sizeof(how) || !guarded_copy(&how, (const void *)c->arg[2], sizeof(how)) ||
-	    (how.resolve & ~(uint64_t)(RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)))
+	if (c->arg[3] != sizeof(how) || !there_is((const void *)c->arg[2], sizeof(how)))
+		return go_on(c);
+	memcpy(&how, (const void *)c->arg[2], sizeof(how));
+	if (how.resolve & ~(uint64_t)(RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS))
 		return go_on(c);
 	flags = (int)how.flags | (how.resolve & RESOLVE_NO_SYMLINKS ? O_NOFOLLOW : 0);
 	return open_raw(c, (int)c->arg[0], PATH(c->arg[1]), flags);

@@ -13,23 +13,23 @@
 
 #include "kvm/file.h"
 #include "preload/device.h"
+#include "preload/there.h"
 
 /* On x86-64 the two structures are one. */
 _Static_assert(sizeof(struct stat) == sizeof(struct stat64), "stat64 is stat");
 #define as_stat(st) ((struct stat *)(void *)(st))
 
 /* A VM's and a vCPU's have no type: the kernel's anonymous files. */
-static void status_of(enum file_kind kind, struct stat *st)
+static int status_of(enum file_kind kind, struct stat *st)
 {
-	if (kind == FILE_SYSTEM || kind == FILE_PATH) {
-		device_status(st);
-		return;
-	}
+	if (kind == FILE_SYSTEM || kind == FILE_PATH)
+		return device_status(st);
 	st->st_mode = 0600;
 	st->st_nlink = 1;
 	st->st_uid = st->st_gid = 0;
 	st->st_size = 0;
 	st->st_blocks = 0;
+	return 0;
 }
 
 static bool is_ours(int fd, struct file_seen *seen)
@@ -40,7 +40,7 @@ static bool is_ours(int fd, struct file_seen *seen)
 /* With AT_EMPTY_PATH it is the descriptor that is meant. */
 static bool means_descriptor(const char *path, int flags)
 {
-	return (flags & AT_EMPTY_PATH) && (!path || !*path);
+	return (flags & AT_EMPTY_PATH) && (!path || (there_is(path, 1) && !*path));
 }
 
 static bool at_device(int dir, const char *path, int flags, struct file_seen *seen)
@@ -58,17 +58,14 @@ static int named_status(int dir, const char *path, int flags, int result, struct
 
 	if (result < 0 ? !follow || !device_is_behind_link(dir, path) : !device_is_hosts(st))
 		return result;
-	device_status(st);
-	return 0;
+	return device_status(st);
 }
 
 #define DEFINE_STAT(name, type, flags)                                                       \
 	EXPORT int name(const char *restrict path, struct type *restrict st)                 \
 	{                                                                                    \
-		if (device_is_at(AT_FDCWD, path, !(flags))) {                                \
-			device_status(as_stat(st));                                          \
-			return 0;                                                            \
-		}                                                                            \
+		if (device_is_at(AT_FDCWD, path, !(flags)))                                  \
+			return device_status(as_stat(st));                                   \
 		return named_status(AT_FDCWD, path, flags, NEXT(name)(path, st),             \
 				    as_stat(st));                                            \
 	}
@@ -85,7 +82,7 @@ DEFINE_STAT(lstat64, stat64, AT_SYMLINK_NOFOLLOW)
 		struct file_seen seen;                              \
                                                                     \
 		if (!result && is_ours(fd, &seen))                  \
-			status_of(seen.kind, as_stat(st));          \
+			return status_of(seen.kind, as_stat(st));   \
 		return result;                                      \
 	}
 
@@ -105,8 +102,7 @@ DEFINE_FSTAT(fstat64, stat64)
 		}                                                                         \
 		if (seen.kind != FILE_SYSTEM && NEXT(name)(dir, path, st, flags))         \
 			return -1;                                                        \
-		status_of(seen.kind, as_stat(st));                                        \
-		return 0;                                                                 \
+		return status_of(seen.kind, as_stat(st));                                 \
 	}
 
 DEFINE_FSTATAT(fstatat, stat)
@@ -203,9 +199,13 @@ static int statx_of(enum file_kind kind, int fd, struct statx *stx)
 {
 	struct stat st;
 
+	/* The kernel writes to it, if it is there. */
+	if (NEXT(statx)(AT_FDCWD, "/", 0, 0, stx) && errno == EFAULT)
+		return -1;
 	if (kind != FILE_SYSTEM && kind != FILE_PATH && NEXT(fstat)(fd, &st))
 		return -1;
-	status_of(kind, &st);
+	if (status_of(kind, &st))
+		return -1;
 	to_statx(&st, stx);
 	return 0;
 }

@@ -11,6 +11,7 @@
 #include <linux/openat2.h>
 #include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -339,9 +341,95 @@ static void other_files_are_themselves(void **state)
 	assert_int_equal(symlink("/dev/kvm", link_path), 0);
 }
 
+/* --- pointers to nowhere --------------------------------------------------------- */
+
+#define IS_EFAULT(call)                          \
+	do {                                     \
+		errno = 0;                       \
+		assert_int_equal((call), -1);    \
+		assert_int_equal(errno, EFAULT); \
+	} while (0)
+
+static void assert_calls_are_efault(const char *path)
+{
+	struct open_how how = { .flags = O_RDONLY };
+	char buffer[64], *const none[] = { NULL };
+	struct statx stx;
+	struct stat st;
+
+	IS_EFAULT(open(path, O_RDWR));
+	IS_EFAULT(open64(path, O_RDWR));
+	IS_EFAULT(open(path, O_RDWR | O_CREAT, 0600));
+	IS_EFAULT(openat(AT_FDCWD, path, O_RDWR));
+	IS_EFAULT(openat64(AT_FDCWD, path, O_RDWR));
+	IS_EFAULT(__open_2(path, O_RDWR));
+	IS_EFAULT(__openat_2(AT_FDCWD, path, O_RDWR));
+	IS_EFAULT(creat(path, 0600));
+	assert_null(fopen(path, "r"));
+	assert_int_equal(errno, EFAULT);
+	IS_EFAULT(stat(path, &st));
+	IS_EFAULT(lstat(path, &st));
+	IS_EFAULT(fstatat(AT_FDCWD, path, &st, 0));
+	IS_EFAULT(fstatat(AT_FDCWD, path, &st, AT_EMPTY_PATH));
+	IS_EFAULT(statx(AT_FDCWD, path, 0, STATX_BASIC_STATS, &stx));
+	IS_EFAULT(access(path, F_OK));
+	IS_EFAULT(faccessat(AT_FDCWD, path, F_OK, 0));
+	IS_EFAULT(readlink(path, buffer, sizeof(buffer)));
+	IS_EFAULT(readlinkat(AT_FDCWD, path, buffer, sizeof(buffer)));
+	IS_EFAULT(getxattr(path, "user.a", buffer, sizeof(buffer)));
+	IS_EFAULT(listxattr(path, buffer, sizeof(buffer)));
+	IS_EFAULT(syscall(SYS_open, path, O_RDWR));
+	IS_EFAULT(syscall(SYS_openat, AT_FDCWD, path, O_RDWR));
+	IS_EFAULT(syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof(how)));
+	IS_EFAULT(syscall(SYS_access, path, F_OK));
+	IS_EFAULT(execve(path, none, none));
+	IS_EFAULT(execv(path, none));
+	IS_EFAULT(execveat(AT_FDCWD, path, none, none, 0));
+	IS_EFAULT(execveat(dev, path, none, none, 0));
+}
+
+/* Also for who has blocked the signal of it, before and after there is a VM. */
+static void a_bad_pointer_is_efault(void **state)
+{
+	char *const bad_list[] = { (char *)8, NULL };
+	char *const none[] = { NULL };
+	char *pages = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	sigset_t segv;
+
+	(void)state;
+	sigemptyset(&segv);
+	sigaddset(&segv, SIGSEGV);
+	assert_int_equal(mprotect(pages + 4096, 4096, PROT_NONE), 0);
+	/* Its end is not there. */
+	memcpy(pages + 4096 - 8, "/dev/kvm", 8);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(sigprocmask(i ? SIG_BLOCK : SIG_UNBLOCK, &segv, NULL), 0);
+		assert_calls_are_efault(pages + 4096 - 8);
+		assert_calls_are_efault(pages + 4096);
+		assert_calls_are_efault((const char *)8);
+		assert_calls_are_efault((const char *)-8);
+		IS_EFAULT(stat("/dev/kvm", (struct stat *)(void *)(pages + 4096)));
+		IS_EFAULT(lstat("/dev/kvm", (struct stat *)(void *)(pages + 4000)));
+		IS_EFAULT(statx(AT_FDCWD, "/dev/kvm", 0, STATX_BASIC_STATS,
+				(struct statx *)(void *)(pages + 4096)));
+		IS_EFAULT(syscall(SYS_openat2, AT_FDCWD, "/dev/kvm", pages + 4096, 24));
+		IS_EFAULT(execve("/bin/true", none, bad_list));
+		IS_EFAULT(execve("/bin/true", none, (char *const *)(void *)(pages + 4096)));
+		opens("/dev/kvm");
+		/* A name that ends where its page does. */
+		memcpy(pages + 4096 - 9, "/dev/kvm", 9);
+		opens(pages + 4096 - 9);
+		memcpy(pages + 4096 - 8, "/dev/kvm", 8);
+	}
+	sigprocmask(SIG_UNBLOCK, &segv, NULL);
+	munmap(pages, 8192);
+}
+
 static int run_all(void)
 {
 	const struct CMUnitTest tests[] = {
+		/* First: the handler of faults is nobody's yet. */
+		cmocka_unit_test(a_bad_pointer_is_efault),
 		cmocka_unit_test(every_spelling_finds_it),
 		cmocka_unit_test(links_lead_to_it),
 		cmocka_unit_test(a_folder_and_kvm_in_it_find_it),
