@@ -317,15 +317,19 @@ bool file_look(int fd, struct file_seen *seen)
 	bool trust = atomic32_load_relaxed(&trusts_numbers), ours;
 	struct stat st = { .st_mode = 0 };
 	const struct file *file;
+	thread_sigmask_t saved;
 
 	if (!entry || !atomic_ptr_load_relaxed(entry) || (!trust && !read_status(fd, &st)))
 		return false;
+	/* Who jumped out of the section would be waited for for ever. */
+	saved = thread_hold_signals();
 	rcu_read_begin();
 	file = atomic_ptr_load_acquire(entry);
 	ours = file && (trust || is_same(file, &st));
 	if (ours)
 		seen->kind = file->kind;
 	rcu_read_end();
+	thread_release_signals(saved);
 	seen->access = O_RDWR;
 	if (ours && is_device(&st))
 		seen->access = (int)(st.st_mode >> DEVICE_ACCESS_SHIFT & O_ACCMODE);

@@ -119,11 +119,13 @@ void umbra_dup(int old_fd, int new_fd)
 
 void umbra_forget(unsigned int first, unsigned int last)
 {
+	thread_sigmask_t mask = thread_hold_signals();
 	bool was = thread_enter_library();
 
 	if (!process_is_borrowed())
 		file_remove_range(first, last);
 	thread_leave_library(was);
+	thread_release_signals(mask);
 }
 
 /* Of a vCPU: 0, or the errno by which the kernel refuses. */
@@ -191,6 +193,7 @@ static bool map_coalesced(const struct file *file, uint8_t *at, size_t length, i
 
 void *umbra_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t offset, int *err)
 {
+	thread_sigmask_t mask = thread_hold_signals();
 	bool was = thread_enter_library();
 	struct file *file = file_get(fd);
 	void *result = MAP_FAILED;
@@ -210,6 +213,7 @@ void *umbra_mmap(void *addr, size_t length, int prot, int flags, int fd, off_t o
 		file_put(file);
 	}
 	thread_leave_library(was);
+	thread_release_signals(mask);
 	errno = saved;
 	return result;
 }

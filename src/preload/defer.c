@@ -337,9 +337,11 @@ static int change_action(int sig, const struct sigaction *new_action, struct sig
 	int result;
 
 	/* It calls sigaction(2) itself. */
+	enter();
 	was = thread_enter_library();
 	is_taken = guarded_sigaction(sig, new_action, old_action);
 	thread_leave_library(was);
+	release();
 	if (is_taken)
 		return 0;
 	if (window_has_signal(sig)) {

@@ -216,11 +216,13 @@ static bool replace_device(int fd, int flags, int descriptor_flags)
 bool device_takes_over(int fd)
 {
 	int saved = errno, flags, descriptor_flags;
+	thread_sigmask_t mask;
 	struct stat st;
 	bool was, taken = false;
 
 	if (!read_status(fd, "", &st) || !device_is_hosts(&st))
 		return false;
+	mask = thread_hold_signals();
 	was = thread_enter_library();
 	flags = fcntl(fd, F_GETFL);
 	descriptor_flags = fcntl(fd, F_GETFD);
@@ -228,6 +230,7 @@ bool device_takes_over(int fd)
 		taken = replace_device(fd, flags & (O_ACCMODE | O_NONBLOCK | O_APPEND | O_PATH),
 				       descriptor_flags);
 	thread_leave_library(was);
+	thread_release_signals(mask);
 	errno = saved;
 	return taken;
 }

@@ -91,14 +91,17 @@ static void inspect(const char *name, char *const *environment, bool on_path)
 
 static void before_exec(const char *name, char *const *environment, bool on_path)
 {
+	thread_sigmask_t mask;
 	int saved = errno;
 	bool was;
 
 	if (preload_is_off() || !log_has(LOG_WARNING) || !there_is_string(name))
 		return;
+	mask = thread_hold_signals();
 	was = thread_enter_library();
 	inspect(name, environment, on_path);
 	thread_leave_library(was);
+	thread_release_signals(mask);
 	errno = saved;
 }
 

@@ -6,8 +6,8 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <unistd.h>
 
+#include "base/system_call.h"
 #include "base/types.h"
 #include "sync/thread.h"
 
@@ -18,16 +18,14 @@
 
 static bool page_is_there(uintptr_t page)
 {
+	long set = (long)(page + PAGE_SIZE - SET_BYTES);
 	int saved = errno;
-	bool was, there;
+	bool there;
 
 	if (thread_is_filtered())
 		return true;
-	was = thread_enter_library();
-	there = !syscall(SYS_rt_sigprocmask, DO_NOTHING, page + PAGE_SIZE - SET_BYTES, NULL,
-			 SET_BYTES) ||
+	there = !system_call(SYS_rt_sigprocmask, DO_NOTHING, set, 0, SET_BYTES, 0, 0) ||
 		errno != EFAULT;
-	thread_leave_library(was);
 	errno = saved;
 	return there;
 }

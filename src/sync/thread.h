@@ -18,7 +18,8 @@
 
 extern __thread bool thread_is_in_library __attribute__((tls_model("initial-exec")));
 
-/* Returns what thread_leave_library() wants back. */
+/* Returns what thread_leave_library() wants back.  With signals held: a handler that jumped
+ * would take all of the thread's later calls along. */
 static inline bool thread_enter_library(void)
 {
 	bool was = thread_is_in_library;

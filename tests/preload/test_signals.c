@@ -6,6 +6,7 @@
 #include "tests/preload/client.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -874,6 +875,7 @@ static void a_mask_that_a_system_call_changes_is_known(void **state)
 	assert_int_equal(mask_now(), 0);
 }
 
+#define JUMPS 1000
 static volatile bool can_jump;
 
 static void *map_and_jump(void *arg)
@@ -883,7 +885,7 @@ static void *map_and_jump(void *arg)
 	assert_int_equal(ftruncate(segment, 1 << 16), 0);
 	sigsetjmp(back, 1);
 	can_jump = true;
-	while (seen.n < 1000) {
+	while (seen.n < JUMPS) {
 		void *p = mmap(NULL, 1 << 16, PROT_READ, MAP_SHARED, segment, 0);
 
 		munmap(p, 1 << 16);
@@ -893,16 +895,36 @@ static void *map_and_jump(void *arg)
 	return arg;
 }
 
-/* Calls on memory keep no lock either. */
-static void a_handler_may_jump_out_of_a_call_on_memory(void **state)
+static void *open_and_jump(void *arg)
+{
+	int first = dup(client.system), fd;
+
+	sigsetjmp(back, 1);
+	can_jump = true;
+	while (seen.n < JUMPS) {
+		fd = open("/dev/kvm", O_RDWR);
+		dup2(fd, first);
+		dup(fd);
+		/* Those too that a jump has left open. */
+		close_range((unsigned int)first, ~0u, 0);
+	}
+	assert_int_equal(ioctl(open("/dev/kvm", O_RDWR), KVM_GET_API_VERSION, 0),
+			 KVM_API_VERSION);
+	close_range((unsigned int)first, ~0u, 0);
+	assert_thread_is_in_no_call();
+	return arg;
+}
+
+static void jump_out_of(void *(*calls)(void *arg), void *arg)
 {
 	pthread_t t;
 
+	can_jump = false;
 	set(SIGUSR1, jump, 0, 0);
-	assert_int_equal(pthread_create(&t, NULL, map_and_jump, state), 0);
+	assert_int_equal(pthread_create(&t, NULL, calls, arg), 0);
 	while (!can_jump)
 		sched_yield();
-	while (seen.n < 1000) {
+	while (seen.n < JUMPS) {
 		int n = seen.n;
 
 		pthread_kill(t, SIGUSR1);
@@ -910,6 +932,18 @@ static void a_handler_may_jump_out_of_a_call_on_memory(void **state)
 			sched_yield();
 	}
 	pthread_join(t, NULL);
+}
+
+/* Calls on memory keep no lock either. */
+static void a_handler_may_jump_out_of_a_call_on_memory(void **state)
+{
+	jump_out_of(map_and_jump, state);
+}
+
+static void a_handler_may_jump_out_of_an_open_and_a_dup(void **state)
+{
+	jump_out_of(open_and_jump, state);
+	assert_hole_is_efault();
 }
 
 /* --- cancellation ----------------------------------------------------------------- */
@@ -1007,6 +1041,7 @@ int main(int argc, char **argv)
 		TEST(a_mask_that_comes_with_a_context_is_known),
 		TEST(a_mask_that_a_system_call_changes_is_known),
 		TEST(a_handler_may_jump_out_of_a_call_on_memory),
+		TEST(a_handler_may_jump_out_of_an_open_and_a_dup),
 		TEST(a_thread_that_is_cancelled_in_a_call_keeps_no_lock),
 		TEST(no_call_is_a_point_of_cancellation),
 	};
