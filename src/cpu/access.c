@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "cpu/charge.h"
+#include "cpu/debug.h"
 #include "cpu/guarded_wide.h"
 #include "cpu/mmio.h"
 #include "cpu/mode.h"
@@ -216,11 +217,25 @@ static bool touch_span(struct cpu *cpu, const struct span *s)
 	return true;
 }
 
-bool mem_load(struct cpu *cpu, enum cpu_seg seg, gva_t gva, void *to, unsigned int bytes)
+static bool load(struct cpu *cpu, enum cpu_seg seg, gva_t gva, void *to, unsigned int bytes)
 {
 	struct span s;
 
 	return find_span(cpu, seg, gva, bytes, ACCESS_READ, &s) && load_span(cpu, &s, to);
+}
+
+/* Whether it comes to the access or not: what an instruction that is abandoned has hit
+ * is forgotten. */
+static void note_access(struct cpu *cpu, gva_t gva, unsigned int bytes, bool write)
+{
+	if (unlikely(debug_watches_data(cpu)))
+		debug_note_access(cpu, gva, bytes, write);
+}
+
+bool mem_load(struct cpu *cpu, enum cpu_seg seg, gva_t gva, void *to, unsigned int bytes)
+{
+	note_access(cpu, gva, bytes, false);
+	return load(cpu, seg, gva, to, bytes);
 }
 
 bool mem_load_to_modify(struct cpu *cpu, enum cpu_seg seg, gva_t gva, void *to,
@@ -228,6 +243,7 @@ bool mem_load_to_modify(struct cpu *cpu, enum cpu_seg seg, gva_t gva, void *to,
 {
 	struct span s;
 
+	note_access(cpu, gva, bytes, false);
 	if (!find_span(cpu, seg, gva, bytes, ACCESS_WRITE, &s))
 		return false;
 	/* What is MMIO for a store may be memory for a load: a read-only slot. */
@@ -236,7 +252,8 @@ bool mem_load_to_modify(struct cpu *cpu, enum cpu_seg seg, gva_t gva, void *to,
 	return load_span(cpu, &s, to);
 }
 
-bool mem_store(struct cpu *cpu, enum cpu_seg seg, gva_t gva, const void *from, unsigned int bytes)
+static bool store(struct cpu *cpu, enum cpu_seg seg, gva_t gva, const void *from,
+		  unsigned int bytes)
 {
 	const uint8_t *at = from;
 	struct span s;
@@ -253,6 +270,12 @@ bool mem_store(struct cpu *cpu, enum cpu_seg seg, gva_t gva, const void *from, u
 		at += p->bytes;
 	}
 	return true;
+}
+
+bool mem_store(struct cpu *cpu, enum cpu_seg seg, gva_t gva, const void *from, unsigned int bytes)
+{
+	note_access(cpu, gva, bytes, true);
+	return store(cpu, seg, gva, from, bytes);
 }
 
 bool mem_probe(struct cpu *cpu, enum cpu_seg seg, gva_t gva, unsigned int bytes,
@@ -340,7 +363,7 @@ bool mem_write(struct cpu *cpu, enum cpu_seg seg, gva_t gva, unsigned int bytes,
 bool sys_load(struct cpu *cpu, gva_t gva, void *to, unsigned int bytes)
 {
 	struct implicit_access saved = mode_begin_implicit(cpu);
-	bool ok = mem_load(cpu, SEG_DS, gva, to, bytes);
+	bool ok = load(cpu, SEG_DS, gva, to, bytes);
 
 	mode_end_implicit(cpu, saved);
 	return ok;
@@ -349,7 +372,7 @@ bool sys_load(struct cpu *cpu, gva_t gva, void *to, unsigned int bytes)
 bool sys_store(struct cpu *cpu, gva_t gva, const void *from, unsigned int bytes)
 {
 	struct implicit_access saved = mode_begin_implicit(cpu);
-	bool ok = mem_store(cpu, SEG_DS, gva, from, bytes);
+	bool ok = store(cpu, SEG_DS, gva, from, bytes);
 
 	mode_end_implicit(cpu, saved);
 	return ok;
@@ -365,6 +388,7 @@ enum lock_way mem_lock(struct cpu *cpu, enum cpu_seg seg, gva_t gva, unsigned in
 	*at = find_hit(cpu, gva, bytes, true);
 	if (likely(at->host != NULL))
 		return LOCK_DIRECT;
+	note_access(cpu, gva, bytes, true);
 	if (!find_span(cpu, seg, gva, bytes, ACCESS_WRITE, &s))
 		return LOCK_FAILED;
 	if (s.mmio ||

@@ -8,6 +8,7 @@
 #include "cpu/access.h"
 #include "cpu/charge.h"
 #include "cpu/cpuid.h"
+#include "cpu/debug.h"
 #include "cpu/decode.h"
 #include "cpu/operand.h"
 #include "cpu/raise.h"
@@ -33,7 +34,6 @@
 #define DR6_WRITABLE 0xe00full
 #define DR7_FIXED (1ull << 10)
 #define DR7_WRITABLE 0xffff2bffull
-#define DR7_GD (1ull << 13)
 
 static bool uses_pdptrs(const struct paging *p)
 {
@@ -295,8 +295,9 @@ static bool debug_register(struct cpu *cpu, unsigned int *number)
 	if (cpl(cpu) != 0)
 		return raise_gp(cpu, 0);
 	if (cpu->dr7 & DR7_GD) {
-		cpu->dr6 |= 1u << 13;
-		cpu->dr7 &= ~DR7_GD;
+		/* A fault, and #DB is none by its vector.  GD goes with the delivery. */
+		debug_report(cpu, DR6_BD);
+		cpu->rflags |= X86_EFLAGS_RF;
 		return raise_exception(cpu, EXC_DB);
 	}
 	return true;
@@ -309,16 +310,15 @@ OP(mov_to_dr)
 
 	if (!debug_register(cpu, &number))
 		return false;
-	if (number < 4) {
-		cpu->dr[number] = value;
-		return true;
-	}
-	if (value >> 32)
+	if (number >= 4 && value >> 32)
 		return raise_gp(cpu, 0);
-	if (number == 6)
+	if (number < 4)
+		cpu->dr[number] = value;
+	else if (number == 6)
 		cpu->dr6 = (value & DR6_WRITABLE) | DR6_FIXED;
 	else
 		cpu->dr7 = (value & DR7_WRITABLE) | DR7_FIXED;
+	debug_changed(cpu);
 	return true;
 }
 

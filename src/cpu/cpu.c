@@ -8,6 +8,7 @@
 #include "cpu/block.h"
 #include "cpu/control.h"
 #include "cpu/cpuid.h"
+#include "cpu/debug.h"
 #include "cpu/flags.h"
 #include "cpu/fp.h"
 #include "cpu/mmio.h"
@@ -68,7 +69,8 @@ void cpu_reset(struct cpu *cpu)
 	cpu->dr7 = RESET_DR7;
 	cpu->event.pending = false;
 	cpu->fault.pending = false;
-	cpu->interrupt_shadow = false;
+	cpu->interrupt_shadow = 0;
+	cpu->debug = (struct cpu_debug){ 0 };
 	cpu->halted = false;
 	cpu->io.pending = false;
 	cpu->io.n_ready = 0;
@@ -125,6 +127,7 @@ void cpu_state_changed(struct cpu *cpu)
 	/* In protected mode the stack segment tells the privilege. */
 	mode_set_cpl(cpu, cpu->mmu.paging.cr0 & X86_CR0_PE ? cpu->segs[SEG_SS].dpl : 0);
 	mode_update(cpu);
+	debug_changed(cpu);
 	cpu_cpuid_changed(cpu);
 }
 

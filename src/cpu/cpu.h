@@ -65,14 +65,16 @@ struct descriptor_table {
 	(X86_EFLAGS_CF | X86_EFLAGS_PF | X86_EFLAGS_AF | X86_EFLAGS_ZF | X86_EFLAGS_SF | \
 	 X86_EFLAGS_OF)
 
-#define DR6_BS (1u << 14)
-
 /* Exception vectors. */
 enum {
 	EXC_DE = 0, EXC_DB = 1, EXC_NMI = 2, EXC_BP = 3, EXC_OF = 4, EXC_BR = 5, EXC_UD = 6,
 	EXC_NM = 7, EXC_DF = 8, EXC_TS = 10, EXC_NP = 11, EXC_SS = 12, EXC_GP = 13, EXC_PF = 14,
 	EXC_MF = 16, EXC_AC = 17, EXC_MC = 18, EXC_XM = 19,
 };
+
+/* What an instruction holds back until the next one is done, or an event delivered. */
+#define SHADOW_MOV_SS (1u << 0)	/* MOV SS, POP SS: interrupts and #DB */
+#define SHADOW_STI (1u << 1)	/* interrupts */
 
 /* Why cpu_run() has returned. */
 enum cpu_exit {
@@ -105,6 +107,7 @@ struct cpu_io {
 	bool rep;
 	uint32_t n_ready;	/* INS: elements in io_data that wait for the guest's memory */
 	uint32_t n_stored;	/* of these, stored so far */
+	uint8_t hits;		/* breakpoints that the last element has hit: bits of DR6 */
 };
 #define CPU_IO_BYTES PAGE_SIZE
 
@@ -155,6 +158,13 @@ struct cpu_event {
 	uint8_t vector;
 	uint8_t length;		/* of a software one's instruction: RIP + length is pushed */
 	uint32_t error_code;
+};
+
+/* Breakpoints and their #DB: cpu/debug.h. */
+struct cpu_debug {
+	bool enabled;		/* DR7 enables any */
+	uint8_t seen;		/* hit by what is under way: bits of DR6 */
+	uint16_t held;		/* waits for an instruction or a delivery: bits of DR6 */
 };
 
 union xmm {
@@ -214,7 +224,8 @@ struct cpu {
 	uint64_t dr[4], dr6, dr7;
 	struct cpu_event event;
 	struct cpu_event fault;	/* what the instruction under way has raised */
-	bool interrupt_shadow;	/* after STI, MOV SS, POP SS */
+	uint8_t interrupt_shadow; /* SHADOW_* */
+	struct cpu_debug debug;
 	bool halted;
 
 	/* Model-specific registers: cpu/msr.h. */
@@ -279,8 +290,8 @@ uint64_t cpu_get_rflags(struct cpu *cpu);
 void cpu_set_rflags(struct cpu *cpu, uint64_t rflags);
 
 /*
- * The client has changed segs, paging, efer or rflags: brings in step what is
- * derived from them (privilege, AC, TLB).  MODEL_SREGS_FLUSH.
+ * The client has changed segs, paging, efer, rflags or debug registers: brings in step
+ * what is derived from them (privilege, AC, TLB).  MODEL_SREGS_FLUSH.
  */
 void cpu_state_changed(struct cpu *cpu);
 

@@ -7,6 +7,7 @@
 #include "cpu/access.h"
 #include "cpu/address.h"
 #include "cpu/charge.h"
+#include "cpu/debug.h"
 #include "cpu/mmio.h"
 #include "cpu/raise.h"
 #include "cpu/transfer.h"
@@ -94,10 +95,14 @@ static bool read_handler_code(struct cpu *cpu, const struct gate *g, struct desc
 	return transfer_check_rip(cpu, &d->s, g->offset) && descriptor_set_accessed(cpu, d);
 }
 
+/* A software one's instruction has cleared RF; #DB is pushed with RF as it is.
+ * SDM 3B 17.3.1.1. */
 static uint64_t pushed_flags(struct cpu *cpu, const struct cpu_event *e)
 {
 	uint64_t flags = cpu_get_rflags(cpu);
 
+	if (e->software)
+		return flags & ~(uint64_t)X86_EFLAGS_RF;
 	return is_in(e, FAULT_CLASS) ? flags | X86_EFLAGS_RF : flags;
 }
 
@@ -211,10 +216,14 @@ void event_deliver(struct cpu *cpu)
 	struct cpu_event e = cpu->event, second;
 
 	charge(cpu, CHARGE_EVENT);
+	cpu->debug.seen = 0;
 	if (mode_is_real(cpu) ? deliver_real(cpu, &e) : deliver_protected(cpu, &e)) {
 		cpu->event.pending = false;
 		cpu->mmio.of_event = false;
-		cpu->interrupt_shadow = false;
+		cpu->interrupt_shadow = 0;
+		if (is_in(&e, 1u << EXC_DB))
+			cpu->dr7 &= ~DR7_GD;
+		debug_event_delivered(cpu);
 		if (e.vector < 32 && !e.software && !e.interrupt)
 			vcpu_count(&cpu->mmu, guest_exceptions);
 		return;

@@ -6,12 +6,14 @@
  * finished by cpu_complete_io().  String forms take as many elements to an exit
  * as lie in the page, one if they go downwards.  Elements read by INS are stored
  * when the client has answered; where that faults, the instruction stores the
- * rest when it is started again.
+ * rest when it is started again.  While somebody looks for traps (single steps,
+ * breakpoints) they take one element at a time.
  */
 #include "cpu/access.h"
 #include "cpu/address.h"
 #include "cpu/charge.h"
 #include "cpu/control.h"
+#include "cpu/debug.h"
 #include "cpu/decode.h"
 #include "cpu/mmio.h"
 #include "cpu/operand.h"
@@ -77,6 +79,12 @@ op_fn pick_out(const struct insn *insn, struct op *op, unsigned int arg UNUSED)
 /* What is moved between two looks for signals: an exit is not always one. */
 #define MAX_ELEMENTS 1024u
 
+/* Is there a trap to be looked for behind each element? */
+static bool is_debugged(const struct cpu *cpu)
+{
+	return cpu->debug.enabled || (cpu->rflags & X86_EFLAGS_TF);
+}
+
 /* How many elements to take at once, from @linear on. */
 static uint32_t batch(const struct cpu *cpu, const struct op *op, uint64_t linear)
 {
@@ -85,7 +93,7 @@ static uint32_t batch(const struct cpu *cpu, const struct op *op, uint64_t linea
 
 	if (op->flags & (OP_REP | OP_REPNE))
 		count = string_count(cpu, op->address_bytes);
-	if (cpu->rflags & X86_EFLAGS_DF)
+	if ((cpu->rflags & X86_EFLAGS_DF) || is_debugged(cpu))
 		return 1;
 	return (uint32_t)MAX(MIN(count, MIN(in_page, MAX_ELEMENTS)), 1u);
 }
@@ -93,8 +101,9 @@ static uint32_t batch(const struct cpu *cpu, const struct op *op, uint64_t linea
 /* One element of a string form is done. */
 static void element_done(struct cpu *cpu, enum cpu_reg reg)
 {
-	const struct cpu_io *io = &cpu->io;
+	struct cpu_io *io = &cpu->io;
 
+	io->hits |= debug_io_hits(cpu, io->port, io->size) | cpu->debug.seen;
 	string_advance(cpu, reg, io->address_bytes, io->size, 1);
 	if (io->rep)
 		set_reg(cpu, GPR_AT(GPR_RCX), io->address_bytes, cpu->r[GPR_RCX] - 1);
@@ -145,7 +154,8 @@ static NOINLINE bool exec_ins(struct cpu *cpu, const struct op *op)
 	if (cpu->io.n_ready && cpu->io.linear_rip == cpu->cs_base + op_rip(cpu, op)) {
 		if (!store_ready(cpu))
 			return false;
-		if (!cpu->io.rep)
+		cpu->debug.seen = cpu->io.hits;
+		if (!cpu->io.rep || is_finished(cpu, op) || is_debugged(cpu))
 			return true;
 	}
 	if (is_finished(cpu, op))
@@ -163,6 +173,8 @@ void op_ins(struct cpu *cpu, const struct op *op)
 {
 	cpu->rip = op_next_rip(cpu, op);
 	if (exec_ins(cpu, op)) {
+		if ((op->flags & (OP_REP | OP_REPNE)) && !is_finished(cpu, op))
+			TAIL_CALL(op_suspend(cpu, op));
 		cpu->budget -= op->ordinal + 1;
 		return;
 	}
@@ -195,6 +207,7 @@ OP_END(outs)
 			cpu->io_data[io.count * op->size + i] = (uint8_t)(v >> (8 * i));
 		linear += op->size;
 	}
+	io.hits = cpu->debug.seen;
 	return ask_client(cpu, op, io);
 }
 
@@ -204,16 +217,27 @@ op_fn pick_string_io(const struct insn *insn, struct op *op, unsigned int out)
 	return out ? op_outs : op_ins;
 }
 
+static void trap(struct cpu *cpu)
+{
+	cpu->interrupt_shadow = 0;
+	cpu->debug.seen = cpu->io.hits;
+	debug_trap(cpu, cpu->rflags & X86_EFLAGS_TF);
+}
+
 /* The instruction is over: RIP goes on, and what waited for that happens. */
 static void finish(struct cpu *cpu)
 {
 	cpu->rip = (cpu->rip + cpu->io.length) & cpu->ea_mask;
-	cpu->interrupt_shadow = false;
+	cpu->rflags &= ~X86_EFLAGS_RF;
 	vcpu_count(&cpu->mmu, instructions);
-	if (cpu->rflags & X86_EFLAGS_TF) {
-		cpu->dr6 |= DR6_BS;
-		cpu->event = (struct cpu_event){ .pending = true, .vector = EXC_DB };
-	}
+	trap(cpu);
+}
+
+/* It goes on with the next element, as when REP is interrupted anywhere. */
+static void suspend(struct cpu *cpu)
+{
+	cpu->rflags |= X86_EFLAGS_RF;
+	trap(cpu);
 }
 
 static void complete_string(struct cpu *cpu)
@@ -221,6 +245,7 @@ static void complete_string(struct cpu *cpu)
 	struct cpu_io *io = &cpu->io;
 	bool done = true;
 
+	cpu->debug.seen = 0;
 	if (io->in) {
 		io->n_ready = io->count;
 		io->n_stored = 0;
@@ -236,6 +261,8 @@ static void complete_string(struct cpu *cpu)
 	}
 	if (done && (!io->rep || !string_count(cpu, io->address_bytes)))
 		finish(cpu);
+	else if (done)
+		suspend(cpu);
 }
 
 void cpu_complete_io(struct cpu *cpu)
@@ -257,5 +284,6 @@ void cpu_complete_io(struct cpu *cpu)
 			v |= (uint64_t)cpu->io_data[i] << (8 * i);
 		set_reg(cpu, GPR_AT(GPR_RAX), io->size, v);
 	}
+	io->hits = debug_io_hits(cpu, io->port, io->size);
 	finish(cpu);
 }

@@ -46,8 +46,10 @@ void op_abandon(struct cpu *cpu, const struct op *op)
 	event_take_fault(cpu);
 }
 
+/* What interrupts it finds RF set: its breakpoint has been seen.  SDM 3B 17.3.1.1. */
 void op_suspend(struct cpu *cpu, const struct op *op)
 {
+	cpu->rflags |= X86_EFLAGS_RF;
 	cpu->rip = op_rip(cpu, op);
 	cpu->budget -= op->ordinal;
 	cpu->stop = true;

@@ -60,7 +60,7 @@ OP_END(sti)
 	if (!mode_is_real(cpu) && cpl(cpu) > iopl(cpu))
 		return raise_gp(cpu, 0);
 	if (!(cpu->rflags & X86_EFLAGS_IF)) {
-		cpu->interrupt_shadow = true;
+		cpu->interrupt_shadow |= SHADOW_STI;
 		cpu->stop = true;
 	}
 	cpu->rflags |= X86_EFLAGS_IF;
@@ -101,10 +101,16 @@ OP_END(int1)
 
 /* IRET */
 
+/* It restores RF too, which every other instruction clears.  SDM 3B 17.3.1.1. */
+static uint64_t iret_flags(const struct cpu *cpu, const struct op *op)
+{
+	return writable_flags(cpu, op->size) | (op->size > 2 ? X86_EFLAGS_RF : 0);
+}
+
 static bool iret_real(struct cpu *cpu, const struct op *op)
 {
 	uint64_t sp = stack_pointer(cpu), rip, selector, flags;
-	uint64_t mask = writable_flags(cpu, op->size);
+	uint64_t mask = iret_flags(cpu, op);
 
 	if (!stack_pop(cpu, &sp, &rip, op->size) || !stack_pop(cpu, &sp, &selector, op->size) ||
 	    !stack_pop(cpu, &sp, &flags, op->size))
@@ -135,7 +141,7 @@ static bool pop_frame(struct cpu *cpu, const struct op *op, uint64_t *sp, struct
 
 OP_END(iret)
 {
-	uint64_t sp = stack_pointer(cpu), mask = writable_flags(cpu, op->size);
+	uint64_t sp = stack_pointer(cpu), mask = iret_flags(cpu, op);
 	bool with_stack, outer;
 	unsigned int level;
 	struct segment ss;

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "cpu/block.h"
 #include "cpu/charge.h"
+#include "cpu/debug.h"
 #include "cpu/event.h"
 #include "cpu/fp.h"
 #include "cpu/mmio.h"
@@ -47,33 +48,45 @@ static void run_blocks(struct cpu *cpu)
 	sample_hits(cpu, b, before - cpu->budget);
 }
 
-/* One instruction, and what follows it: the end of the interrupt shadow, the
- * trap of single-stepping, the end of its MMIO. */
+static bool needs_single(const struct cpu *cpu)
+{
+	return cpu->interrupt_shadow || (cpu->rflags & (X86_EFLAGS_TF | X86_EFLAGS_RF)) ||
+	       cpu->debug.enabled;
+}
+
+/* One instruction, and what follows it: the end of the interrupt shadow and of RF, the
+ * traps of debugging, the end of its MMIO. */
 static void run_single(struct cpu *cpu)
 {
-	bool shadow = cpu->interrupt_shadow, trap = cpu->rflags & X86_EFLAGS_TF;
+	uint32_t trap = cpu->rflags & X86_EFLAGS_TF, resume = cpu->rflags & X86_EFLAGS_RF;
+	bool injected = cpu->event.pending;
+	uint8_t shadow = cpu->interrupt_shadow;
 	const struct block *b = block_find(cpu, MODE_SINGLE);
 
 	if (!b) {
 		event_take_fault(cpu);
 		return;
 	}
-	cpu->interrupt_shadow = false;
+	cpu->interrupt_shadow = 0;
+	cpu->rflags &= ~X86_EFLAGS_RF;
+	cpu->debug.seen = 0;
 	cpu->abandoned = false;
 	cpu->charged += b->charge;
 	cpu->r[GPR_BLOCK] = cpu->rip;
 	b->ops->fn(cpu, b->ops);
 	if (cpu->abandoned) {
 		cpu->interrupt_shadow = shadow;
+		cpu->rflags |= resume;
 		if (cpu->event.pending)
 			mmio_end_instruction(cpu);
 		return;
 	}
 	mmio_end_instruction(cpu);
-	if (trap && !cpu->event.pending) {
-		cpu->dr6 |= DR6_BS;
-		cpu->event = (struct cpu_event){ .pending = true, .vector = EXC_DB };
-	}
+	/* Of MOV SS after MOV SS only the first holds anything back.  SDM 3A 6.8.3. */
+	if (shadow & SHADOW_MOV_SS)
+		cpu->interrupt_shadow &= (uint8_t)~SHADOW_MOV_SS;
+	/* INT1 has made its own #DB, and takes TF away. */
+	debug_trap(cpu, trap && (injected || !cpu->event.pending));
 }
 
 /* What others want of us, and the client's share. */
@@ -126,10 +139,10 @@ static void run_next(struct cpu *cpu)
 		run_single(cpu);
 	else if (cpu->event.pending)
 		event_deliver(cpu);
-	else if (cpu->interrupt_shadow || (cpu->rflags & X86_EFLAGS_TF))
-		run_single(cpu);
-	else
+	else if (!needs_single(cpu))
 		run_blocks(cpu);
+	else if (!cpu->debug.enabled || !debug_stops_instruction(cpu))
+		run_single(cpu);
 }
 
 enum cpu_exit cpu_run(struct cpu *cpu, int64_t budget)

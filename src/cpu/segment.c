@@ -244,9 +244,9 @@ OP_END(mov_to_segment)
 	if (!operand_src_sized(cpu, op, 2, &selector) ||
 	    !segment_load(cpu, op->dst, (uint16_t)selector))
 		return false;
-	/* Interrupts wait for the instruction that loads the stack pointer. */
+	/* Interrupts and #DB wait for the instruction that loads the stack pointer. */
 	if (op->dst == SEG_SS) {
-		cpu->interrupt_shadow = true;
+		cpu->interrupt_shadow |= SHADOW_MOV_SS;
 		cpu->stop = true;
 	}
 	return true;
@@ -283,7 +283,7 @@ OP_END(pop_segment)
 	/* By the width of the stack that it was popped from. */
 	set_reg(cpu, GPR_AT(GPR_RSP), narrow, (sp + op->size) & width_mask(narrow));
 	if (op->dst == SEG_SS) {
-		cpu->interrupt_shadow = true;
+		cpu->interrupt_shadow |= SHADOW_MOV_SS;
 		cpu->stop = true;
 	}
 	return true;

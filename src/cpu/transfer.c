@@ -112,7 +112,7 @@ void transfer_set_flags(struct cpu *cpu, uint64_t value, uint64_t mask)
 	uint64_t flags = (cpu_get_rflags(cpu) & ~mask) | (value & mask);
 
 	cpu_set_rflags(cpu, flags);
-	/* Single stepping is not looked for within a block. */
-	if (flags & X86_EFLAGS_TF)
+	/* Neither single stepping nor the end of RF is looked for within a block. */
+	if (flags & (X86_EFLAGS_TF | X86_EFLAGS_RF))
 		cpu->stop = true;
 }

@@ -41,6 +41,7 @@ void regs_set(struct cpu *cpu, const struct kvm_regs *r)
 	/* An exception belongs to the old registers; an interrupt to nothing. */
 	if (!cpu->event.interrupt)
 		cpu->event.pending = false;
+	cpu->debug.held = 0;
 	cpu_state_changed(cpu);
 }
 
@@ -167,7 +168,7 @@ void events_get(struct cpu *cpu, struct kvm_vcpu_events *e)
 
 	*e = (struct kvm_vcpu_events){
 		.flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW,
-		.interrupt.shadow = cpu->interrupt_shadow ? KVM_X86_SHADOW_INT_STI : 0,
+		.interrupt.shadow = cpu->interrupt_shadow,
 	};
 	if (interrupt_is_queued(cpu)) {
 		e->interrupt.injected = 1;
@@ -179,6 +180,17 @@ void events_get(struct cpu *cpu, struct kvm_vcpu_events *e)
 		e->exception.has_error_code = event->has_error;
 		e->exception.error_code = event->error_code;
 	}
+}
+
+_Static_assert(SHADOW_MOV_SS == KVM_X86_SHADOW_INT_MOV_SS && SHADOW_STI == KVM_X86_SHADOW_INT_STI,
+	       "the client's bits");
+
+/* Without the shadow there is nothing for which a #DB would wait. */
+static void set_shadow(struct cpu *cpu, uint8_t shadow)
+{
+	cpu->interrupt_shadow = shadow & (SHADOW_MOV_SS | SHADOW_STI);
+	if (!(shadow & SHADOW_MOV_SS))
+		cpu->debug.held = 0;
 }
 
 int events_set(struct cpu *cpu, const struct kvm_vcpu_events *e)
@@ -204,7 +216,7 @@ int events_set(struct cpu *cpu, const struct kvm_vcpu_events *e)
 	if (e->interrupt.injected)
 		queue_interrupt(cpu, e->interrupt.nr);
 	if (e->flags & KVM_VCPUEVENT_VALID_SHADOW)
-		cpu->interrupt_shadow = e->interrupt.shadow;
+		set_shadow(cpu, e->interrupt.shadow);
 	return 0;
 }
 

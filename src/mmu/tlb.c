@@ -103,6 +103,17 @@ static uint64_t tag_page(uint64_t tag)
 	return tag & ~(uint64_t)TLB_PRIVILEGE_MASK;
 }
 
+static void hide_watched(const struct mmu_vcpu *v, gva_t gva, struct tlb_entry *e)
+{
+	for (unsigned int i = 0; i < v->n_watches; i++) {
+		if ((gva & PAGE_MASK) != v->watches[i].page)
+			continue;
+		e->write = 0;
+		if (v->watches[i].reads)
+			e->read = 0;
+	}
+}
+
 /*
  * An entry may hold a page for several privileges, one for each kind of access.
  * What was code for one of them is code; it stays so until a write, which is
@@ -131,6 +142,8 @@ bool tlb_fill(struct mmu_vcpu *v, gva_t gva, enum access access, const void *hos
 			e->exec = 0;
 		}
 	}
+	if (unlikely(v->n_watches))
+		hide_watched(v, gva, e);
 	v->tlb_has_large |= large;
 	vcpu_count(v, tlb_fills);
 	return access == ACCESS_WRITE && is_code;
@@ -144,6 +157,29 @@ void tlb_flush_all(struct mmu_vcpu *v)
 	v->tlb_has_large = false;
 	tlb_set_privilege(v);
 	vcpu_count(v, tlb_flushes);
+}
+
+static bool is_watched_as_before(const struct mmu_vcpu *v, const struct tlb_watch *watches,
+				 unsigned int n)
+{
+	if (v->n_watches != n)
+		return false;
+	for (unsigned int i = 0; i < n; i++)
+		if (v->watches[i].page != watches[i].page ||
+		    v->watches[i].reads != watches[i].reads)
+			return false;
+	return true;
+}
+
+void tlb_watch(struct mmu_vcpu *v, const struct tlb_watch *watches, unsigned int n)
+{
+	if (is_watched_as_before(v, watches, n))
+		return;
+	v->n_watches = n;
+	for (unsigned int i = 0; i < n; i++)
+		v->watches[i] = watches[i];
+	/* What was not watched may be there. */
+	tlb_flush_all(v);
 }
 
 void tlb_flush_page(struct mmu_vcpu *v, gva_t gva)

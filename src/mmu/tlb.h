@@ -128,6 +128,12 @@ bool tlb_fill(struct mmu_vcpu *v, gva_t gva, enum access access, const void *hos
 void tlb_flush_all(struct mmu_vcpu *v);
 void tlb_flush_page(struct mmu_vcpu *v, gva_t gva);
 
+/*
+ * From now on accesses to these pages, and to no others, never hit: each is translated.
+ * At most TLB_WATCHES.  Also outside guest mode.
+ */
+void tlb_watch(struct mmu_vcpu *v, const struct tlb_watch *watches, unsigned int n);
+
 /* Follows a change of paging.cpl, paging.ac or CR4.SMAP. */
 void tlb_set_privilege(struct mmu_vcpu *v);
 

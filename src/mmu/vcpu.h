@@ -126,6 +126,14 @@ struct tracked_write {
 };
 #define MAX_TRACKED_WRITES 4u
 
+/* A page where data is watched: the TLB does not hit for a write, nor for a read if
+ * reads are too.  mmu/tlb.h: tlb_watch(). */
+struct tlb_watch {
+	gva_t page;
+	bool reads;
+};
+#define TLB_WATCHES 4u
+
 /* A page that a fault has left tracked, a moment ago. */
 struct tracked_page {
 	gva_t gva;
@@ -153,6 +161,8 @@ struct mmu_vcpu {
 	struct paging paging;
 	struct tlb_entry *gpa_tlb;	/* (c) GPA_TLB_ENTRIES, behind the TLB */
 	bool tlb_has_large;		/* an entry was made from a page over 4 KiB */
+	unsigned int n_watches;
+	struct tlb_watch watches[TLB_WATCHES];
 	struct mmio_cache_entry mmio_cache[MMIO_CACHE_ENTRIES];
 	unsigned int mmio_cache_next;
 	struct slot_hint slot_hint;

@@ -481,6 +481,66 @@ static void an_interrupt_of_the_bitmap_is_delivered(void **state)
 	assert_true(s.interrupt_bitmap[2] == 0);
 }
 
+static uint8_t shadow_of(struct api_vm *vm)
+{
+	struct kvm_vcpu_events events;
+
+	assert_int_equal(umbra_get_vcpu_events(vm->vcpu.fd, &events), 0);
+	return events.interrupt.shadow;
+}
+
+static void set_shadow(struct api_vm *vm, uint8_t shadow)
+{
+	struct kvm_vcpu_events events = { .flags = KVM_VCPUEVENT_VALID_SHADOW,
+					  .interrupt.shadow = shadow };
+
+	assert_int_equal(umbra_set_vcpu_events(vm->vcpu.fd, &events), 0);
+}
+
+/* A breakpoint at the HLT of a program that has been run before. */
+static void breakpoints_are_the_clients_to_set(void **state)
+{
+	struct api_vm *vm = *state;
+	struct kvm_debugregs debug = { .db[2] = API_CODE + 3, .dr6 = 0xffff0ff0,
+				       .dr7 = 0x400 | 2u << 4 };
+	struct kvm_regs regs;
+
+	set_handler(vm, 1);
+	api_load_guest(vm, store);
+	regs = api_regs(&vm->vcpu);
+	regs.rdi = 0x8000;
+	api_set_regs(&vm->vcpu, &regs);
+	run_to(vm, KVM_EXIT_HLT);
+	assert_int_equal(api_regs(&vm->vcpu).rip, API_CODE + 4);
+
+	api_set_regs(&vm->vcpu, &regs);
+	assert_int_equal(umbra_set_debugregs(vm->vcpu.fd, &debug), 0);
+	run_to(vm, KVM_EXIT_HLT);
+	assert_int_equal(api_regs(&vm->vcpu).rip, HANDLER + 1);
+	assert_int_equal(umbra_get_debugregs(vm->vcpu.fd, &debug), 0);
+	assert_int_equal(debug.dr6, 0xffff0ff4);
+
+	/* The shadow of MOV SS suppresses it, that of STI does not. */
+	regs.rip = API_CODE + 3;
+	api_set_regs(&vm->vcpu, &regs);
+	set_shadow(vm, KVM_X86_SHADOW_INT_MOV_SS);
+	assert_int_equal(shadow_of(vm), KVM_X86_SHADOW_INT_MOV_SS);
+	run_to(vm, KVM_EXIT_HLT);
+	assert_int_equal(api_regs(&vm->vcpu).rip, API_CODE + 4);
+	assert_int_equal(shadow_of(vm), 0);
+	api_set_regs(&vm->vcpu, &regs);
+	set_shadow(vm, KVM_X86_SHADOW_INT_STI);
+	assert_int_equal(shadow_of(vm), KVM_X86_SHADOW_INT_STI);
+	run_to(vm, KVM_EXIT_HLT);
+	assert_int_equal(api_regs(&vm->vcpu).rip, HANDLER + 1);
+
+	debug.dr7 = 0x400;
+	assert_int_equal(umbra_set_debugregs(vm->vcpu.fd, &debug), 0);
+	api_set_regs(&vm->vcpu, &regs);
+	run_to(vm, KVM_EXIT_HLT);
+	assert_int_equal(api_regs(&vm->vcpu).rip, API_CODE + 4);
+}
+
 static void long_mode_outlives_a_client_that_sets_efer(void **state)
 {
 	struct api_vm *vm = *state;
@@ -715,6 +775,7 @@ int main(void)
 		TEST(immediate_exit_returns_at_once_and_keeps_the_reason),
 		TEST(immediate_exit_set_while_running_waits_for_the_next_run),
 		TEST(an_interrupt_of_the_bitmap_is_delivered),
+		TEST(breakpoints_are_the_clients_to_set),
 		TEST(long_mode_outlives_a_client_that_sets_efer),
 		TEST(sync_regs_go_in_and_out),
 		TEST(the_log_names_what_was_written_each_time_anew),

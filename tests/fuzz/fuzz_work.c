@@ -3,8 +3,8 @@
  * tests/fuzz/fuzz_work.c - any instructions, in any mode: the host looks for signals in
  * time, and nothing ends the guest but what KVM has an exit for.
  *
- * The first byte is the mode, the second the flags, three say how the general registers
- * lie; then code.
+ * The first byte is the mode, the second the flags (and whether there are breakpoints),
+ * three say how the general registers lie; then code.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,6 +38,19 @@ static void set_mode(struct machine *m, unsigned int mode)
 	}
 }
 
+/* At the code, where it works, and on the stack that events are pushed to. */
+static void set_breakpoints(struct cpu *cpu, uint8_t where)
+{
+	cpu->dr[0] = MACHINE_CODE + where % 16;
+	cpu->dr[1] = MACHINE_DATA + 256ull * where;
+	cpu->dr[2] = MACHINE_STACK - 24;
+	cpu->dr[3] = where;
+	/* Execution; an access of 4, a write of 8 bytes; 4 ports. */
+	cpu->dr7 = 0x4ff | 0xfu << 20 | 0x9u << 24 | 0xeu << 28;
+	cpu->mmu.paging.cr4 |= X86_CR4_DE;
+	cpu_state_changed(cpu);
+}
+
 static void set_registers(struct cpu *cpu, struct input *in)
 {
 	uint8_t flags = input8(in), count = input8(in), where = input8(in), step = input8(in);
@@ -49,6 +62,8 @@ static void set_registers(struct cpu *cpu, struct input *in)
 	cpu_set_rflags(cpu, X86_EFLAGS_FIXED | (flags & 1 ? X86_EFLAGS_DF : 0) |
 				    (flags & 2 ? X86_EFLAGS_TF : 0) |
 				    (flags & 4 ? X86_EFLAGS_ZF : 0));
+	if (flags & 8)
+		set_breakpoints(cpu, where);
 }
 
 /* Every gate leads back to the code. */

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "code.h"
+#include "cpu/debug.h"
 #include "cpu/flags.h"
 #include "cpu/msr.h"
 

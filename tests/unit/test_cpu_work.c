@@ -73,6 +73,19 @@ CODE(interrupts_return, ".code64",
      "1: mov %ss, %eax\n push %rax\n push %r10\n pushf\n "
      "push $8\n lea 1b(%rip), %rax\n push %rax\n iretq\n")
 CODE(steps, ".code64", "pushf\n orl $0x100, (%rsp)\n popf\n 1: jmp 1b\n")
+/* The first #DB pushes where its own delivery is watched; an instruction is met again
+ * whenever the handler returns; a string ends in the page that is watched. */
+CODE(watched_pushes, ".code64",
+     "lea -24(%r10), %rbx\n mov %rbx, %dr0\n mov $0x90001, %ebx\n mov %rbx, %dr7\n"
+     "push %rax\n push %rax\n push %rax\n 1: jmp 1b\n")
+CODE(watched_code, ".code64",
+     "lea 1f(%rip), %rbx\n mov %rbx, %dr0\n mov $1, %ebx\n mov %rbx, %dr7\n 1: jmp 1b\n")
+CODE(watched_elsewhere, ".code64",
+     "mov %r9, %dr0\n mov $0xd0001, %ebx\n mov %rbx, %dr7\n"
+     "1: mov 8(%r9), %eax\n mov %eax, 0xffc(%r9)\n jmp 1b\n")
+CODE(watched_string, ".code64",
+     "mov %r9, %dr0\n mov $0x30001, %ebx\n mov %rbx, %dr7\n"
+     "1: mov %r8, %rcx\n mov %r9, %rdi\n mov %r9, %rsi\n rep movsb\n jmp 1b\n")
 CODE(sti_shadows, ".code64", "1: cli\n sti\n jmp 1b\n")
 CODE(denormals, ".code64", "1: mulsd %xmm0, %xmm1\n addsd %xmm0, %xmm1\n jmp 1b\n")
 
@@ -89,7 +102,8 @@ static void no_guest_keeps_the_host_busy(void **state)
 		GUEST(long_code), GUEST(unaligned), GUEST(deep_enter), GUEST(segments),
 		GUEST(invalidates), GUEST(registers), GUEST(control), GUEST(saves),
 		GUEST(far_away), GUEST(interrupts_return), GUEST(steps), GUEST(sti_shadows),
-		GUEST(denormals),
+		GUEST(denormals), GUEST(watched_pushes), GUEST(watched_code),
+		GUEST(watched_elsewhere), GUEST(watched_string),
 #undef GUEST
 	};
 	struct machine *m = *state;
