@@ -101,10 +101,11 @@ OP_END(int1)
 
 /* IRET */
 
-/* It restores RF too, which every other instruction clears.  SDM 3B 17.3.1.1. */
+/* It restores RF too (IRETW has none to restore), which every other instruction clears.
+ * SDM 3B 17.3.1.1. */
 static uint64_t iret_flags(const struct cpu *cpu, const struct op *op)
 {
-	return writable_flags(cpu, op->size) | (op->size > 2 ? X86_EFLAGS_RF : 0);
+	return writable_flags(cpu, op->size) | X86_EFLAGS_RF;
 }
 
 static bool iret_real(struct cpu *cpu, const struct op *op)

@@ -199,6 +199,33 @@ static void rf_lasts_for_one_instruction(void **state)
 	assert_int_equal(cpu_get_rflags(cpu) & X86_EFLAGS_RF, 0);
 }
 
+CODE(iret_with_rf, ".code64",
+     "mov %ss, %eax\n mov %rsp, %rbx\n push %rax\n push %rbx\n push $0x10002\n mov %cs, %eax\n"
+     "push %rax\n lea 1f(%rip), %rax\n push %rax\n iretq\n"
+     "1: jmp 2f\n 2: nop\n hlt\n")
+
+static void rf_of_iret_lasts_for_one_instruction_too(void **state)
+{
+	struct machine *m = *state;
+	struct cpu *cpu = m->cpu;
+	const uint64_t end = MACHINE_CODE + (uint64_t)(iret_with_rf.end - iret_with_rf.start);
+
+	begin(m, false);
+	load_code(m, iret_with_rf);
+	expect_end(m, iret_with_rf);
+	/* Blocks that are known, and time for all of them. */
+	cpu->rip = MACHINE_CODE;
+	assert_int_equal(cpu_run(cpu, 100000), CPU_EXIT_HLT);
+	assert_int_equal(cpu_get_rflags(cpu) & X86_EFLAGS_RF, 0);
+	/* It passes a breakpoint where IRET leads, and none behind that. */
+	begin(m, false);
+	arm(cpu, 0, end - 4, EXECUTION, ONE);
+	expect_end(m, iret_with_rf);
+	begin(m, false);
+	arm(cpu, 0, end - 2, EXECUTION, ONE);
+	expect_db(m, end - 2, 1, false);
+}
+
 CODE(in_al, ".code64", "in $0x10, %al\n hlt\n")
 
 /* An instruction that is abandoned keeps it; one that the client ends does not. */
@@ -378,7 +405,7 @@ static void what_is_hit_together_is_reported_together(void **state)
 }
 
 CODE(watch_itself, ".code64",
-     "mov (%rbx), %rdx\n mov %rbx, %dr3\n mov %rax, %dr7\n mov %rax, (%rbx)\n"
+     "mov %rdx, (%rbx)\n mov %rbx, %dr3\n mov %rax, %dr7\n mov %rax, (%rbx)\n"
      "mov %rdx, (%rbx)\n hlt\n")
 
 static void the_guest_watches_a_page_that_the_tlb_knows(void **state)
@@ -427,6 +454,35 @@ static void a_device_is_watched_like_memory(void **state)
 	expect_db(m, MACHINE_CODE + 3, 1, false);
 	assert_int_equal(cpu->r[GPR_RAX], 0x55);
 	expect_end(m, load_device);
+	/* What was begun and never ended has hit nothing. */
+	begin(m, false);
+	load_code(m, load_device);
+	cpu->r[GPR_RBX] = 0x30000000;
+	arm(cpu, 0, 0x30000004, ACCESS, ONE);
+	assert_int_equal(run_on(cpu), CPU_EXIT_MMIO);
+	cpu_complete_mmio(cpu, data);
+	cpu->rip = MACHINE_CODE + 3;
+	expect_end(m, load_device);
+	assert_int_equal(cpu->dr6, DR6_NONE);
+}
+
+/* The instruction ends first, then the interrupt is delivered, then the #DB is: to the
+ * first instruction of the interrupt's handler. */
+static void a_trap_is_not_lost_to_an_injected_interrupt(void **state)
+{
+	struct machine *m = *state;
+	struct cpu *cpu = m->cpu;
+	const uint8_t data[8] = { 0 };
+
+	begin(m, false);
+	load_code(m, load_device);
+	cpu->r[GPR_RBX] = 0x30000000;
+	cpu_set_rflags(cpu, X86_EFLAGS_FIXED | X86_EFLAGS_TF);
+	assert_int_equal(run_on(cpu), CPU_EXIT_MMIO);
+	cpu_complete_mmio(cpu, data);
+	cpu->event = (struct cpu_event){ .pending = true, .interrupt = true, .vector = 0x80 };
+	expect_db(m, MACHINE_STUBS + 0x80, DR6_BS, false);
+	assert_int_equal(machine_read64(m, MACHINE_STACK - 40), MACHINE_CODE + 3);
 }
 
 CODE(movs, ".code64", "rep movsb\n hlt\n")
@@ -646,6 +702,11 @@ static void int1_is_a_trap_of_its_own(void **state)
 	cpu->r[GPR_RAX] = 0xffffffff;
 	expect_db(m, MACHINE_CODE + 4, 0xe00f, false);
 	expect_end(m, icebp);
+	/* It is no step besides. */
+	begin(m, false);
+	cpu->rip = MACHINE_CODE + 3;
+	cpu_set_rflags(cpu, X86_EFLAGS_FIXED | X86_EFLAGS_TF);
+	expect_db(m, MACHINE_CODE + 4, 0, false);
 }
 
 /* --- what is held back ------------------------------------------------- */
@@ -865,6 +926,7 @@ int main(void)
 		machine_test(it_comes_before_the_fault_of_its_fetch),
 		machine_test(addresses_are_linear),
 		machine_test(rf_lasts_for_one_instruction),
+		machine_test(rf_of_iret_lasts_for_one_instruction_too),
 		machine_test(rf_outlives_an_exit),
 		machine_test(a_narrow_iret_leaves_rf),
 		machine_test(lengths_mask_addresses_and_any_byte_counts),
@@ -873,6 +935,7 @@ int main(void)
 		machine_test(the_guest_watches_a_page_that_the_tlb_knows),
 		machine_test(an_instruction_that_faults_has_hit_nothing),
 		machine_test(a_device_is_watched_like_memory),
+		machine_test(a_trap_is_not_lost_to_an_injected_interrupt),
 		machine_test(each_iteration_traps),
 		machine_test(each_iteration_is_a_step),
 		machine_test(ports_are_watched_with_de),
