@@ -33,6 +33,7 @@ enum {
 	CHARGE_ELEMENT = 8,	/* of a string instruction */
 	CHARGE_FAR = 64,	/* to other code */
 	CHARGE_DESCRIPTOR = 16,	/* read, and checked */
+	CHARGE_DEBUG = 16,	/* breakpoints that are looked for, or change */
 	CHARGE_SPLIT_LOCK = 256, /* across cache lines: the host's bus */
 	CHARGE_PAGING = 512,	/* other tables, an empty TLB */
 };

@@ -319,6 +319,7 @@ OP(mov_to_dr)
 	else
 		cpu->dr7 = (value & DR7_WRITABLE) | DR7_FIXED;
 	debug_changed(cpu);
+	charge(cpu, CHARGE_DEBUG);
 	return true;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "cpu/debug.h"
 
+#include "cpu/charge.h"
 #include "cpu/mode.h"
 #include "mmu/tlb.h"
 
@@ -76,6 +77,7 @@ bool debug_stops_instruction(struct cpu *cpu)
 	uint64_t at = (cpu->cs_base + cpu->rip) & cpu->ea_mask;
 	uint8_t hits = 0;
 
+	charge(cpu, CHARGE_DEBUG);
 	if ((cpu->rflags & X86_EFLAGS_RF) || (cpu->interrupt_shadow & SHADOW_MOV_SS))
 		return false;
 	for (unsigned int i = 0; i < N_BREAKPOINTS; i++)
@@ -89,6 +91,7 @@ bool debug_stops_instruction(struct cpu *cpu)
 
 void debug_note_access(struct cpu *cpu, gva_t gva, unsigned int bytes, bool write)
 {
+	charge(cpu, CHARGE_DEBUG);
 	for (unsigned int i = 0; i < N_BREAKPOINTS; i++) {
 		unsigned int kind = kind_of(cpu, i);
 

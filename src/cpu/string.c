@@ -194,9 +194,10 @@ static ALWAYS_INLINE enum progress repeat(struct cpu *cpu, const struct op *op, 
 {
 	uint64_t count, n;
 
-	if (!(op->flags & (OP_REP | OP_REPNE)))
+	if (!(op->flags & (OP_REP | OP_REPNE))) {
+		charge(cpu, CHARGE_ELEMENT);
 		return step(cpu, op, 1) ? DONE : ABANDONED;
-
+	}
 	while ((count = string_count(cpu, op->address_bytes))) {
 		n = step(cpu, op, count);
 		if (!n)
