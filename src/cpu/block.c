@@ -14,7 +14,6 @@
 #include "cpu/charge.h"
 #include "cpu/decode.h"
 #include "cpu/raise.h"
-#include "mmu/mmu.h"
 #include "mmu/request.h"
 #include "mmu/translate.h"
 
@@ -70,6 +69,7 @@ static bool create_cache(struct cpu *cpu)
 	if (!c)
 		return false;
 	cpu->blocks = c;
+	c->key = block_key(cpu->mmu.mmu);
 	c->decoders = alloc_zeroed(allocator(cpu), sizeof(*c->decoders));
 	c->scratch = alloc_zeroed(allocator(cpu), sizeof(*c->scratch));
 	if (!c->decoders || !c->scratch) {
@@ -168,6 +168,11 @@ static void set_tail(struct block *b, const uint8_t *code)
 	memcpy(&b->tail, window, 8);
 }
 
+static struct block **bucket_of(struct cpu *cpu, const uint8_t *host)
+{
+	return &cpu->blocks->bucket[block_bucket(cpu->blocks->key, host)];
+}
+
 /* A block at the front; at the end one may have to go. */
 static void link_block(struct block **bucket, struct block *b)
 {
@@ -206,7 +211,7 @@ static struct block *make_block(struct cpu *cpu, const uint8_t *host, uint32_t m
 	memcpy(ops, d->ops, ops_bytes);
 	b->ops = ops;
 	b->charge = entry_charge(d);
-	link_block(&cpu->blocks->bucket[block_bucket(host)], b);
+	link_block(bucket_of(cpu, host), b);
 	charge(cpu, (uint64_t)d->n_instructions * CHARGE_DECODE);
 	vcpu_count(&cpu->mmu, blocks_decoded);
 	return b;
@@ -214,7 +219,7 @@ static struct block *make_block(struct cpu *cpu, const uint8_t *host, uint32_t m
 
 static void unlink_block(struct cpu *cpu, const struct block *b)
 {
-	struct block **at = &cpu->blocks->bucket[block_bucket(b->host)];
+	struct block **at = bucket_of(cpu, b->host);
 
 	while (*at != b)
 		at = &(*at)->next;
@@ -228,7 +233,7 @@ static struct block *search(struct cpu *cpu, const uint8_t *host, uint32_t mode)
 
 	if (!cpu->blocks)
 		return NULL;
-	bucket = &cpu->blocks->bucket[block_bucket(host)];
+	bucket = bucket_of(cpu, host);
 	for (b = *bucket; b; b = b->next)
 		if (b->host == host && b->mode == mode)
 			break;

@@ -15,6 +15,7 @@
 #include "cpu/access.h"
 #include "cpu/mode.h"
 #include "cpu/op.h"
+#include "mmu/mmu.h"
 
 struct block {
 	const uint8_t *host;		/* of the first byte */
@@ -33,12 +34,14 @@ struct block {
 /* In the key of a block that crosses pages: the quick search never finds it. */
 #define BLOCK_CROSSES (1u << 31)
 
-#define BLOCK_BUCKETS 8192u
+#define BLOCK_BUCKET_BITS 13
+#define BLOCK_BUCKETS (1u << BLOCK_BUCKET_BITS)
 /* No guest makes a chain longer: the block that was used least lately goes. */
 #define BLOCK_CHAIN_MAX 6u
 
 struct decoders;
 struct block_cache {
+	uint64_t key;			/* (c) block_key() */
 	struct block *bucket[BLOCK_BUCKETS];
 	struct chunk *chunks;		/* in the order of their use */
 	struct chunk *filling;		/* the one that blocks are put into */
@@ -47,11 +50,16 @@ struct block_cache {
 	struct decoded_block *scratch;
 };
 
-static ALWAYS_INLINE unsigned int block_bucket(const uint8_t *host)
+/* An odd multiplier that the guest does not know: what it chooses without it meets in one
+ * bucket as seldom as by chance. */
+static inline uint64_t block_key(const struct mmu *m)
 {
-	uintptr_t h = (uintptr_t)host;
+	return (m->hash_key[0] ^ 0x9e3779b97f4a7c15ull) | 1;
+}
 
-	return (h ^ h >> 13) & (BLOCK_BUCKETS - 1);
+static ALWAYS_INLINE unsigned int block_bucket(uint64_t key, const uint8_t *host)
+{
+	return (unsigned int)((uintptr_t)host * key >> (64 - BLOCK_BUCKET_BITS));
 }
 
 static ALWAYS_INLINE bool block_load(const struct cpu *cpu, struct host_at at, int offset,
@@ -89,7 +97,7 @@ static ALWAYS_INLINE const struct block *block_find_quick(const struct cpu *cpu)
 	at.host = tlb_exec(&cpu->mmu, cpu->rip);
 	if (unlikely(!at.host) || unlikely(!cpu->blocks))
 		return NULL;
-	b = cpu->blocks->bucket[block_bucket(at.host)];
+	b = cpu->blocks->bucket[block_bucket(cpu->blocks->key, at.host)];
 	if (unlikely(!b) || unlikely(b->host != at.host) || unlikely(b->mode != cpu->mode) ||
 	    unlikely(!block_is_current(cpu, b, at)))
 		return NULL;

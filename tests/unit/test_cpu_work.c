@@ -127,20 +127,21 @@ static void no_guest_keeps_the_host_busy(void **state)
 	assert_true(ok);
 }
 
-CODE(start_of_chain, ".code64", "mov %r10, %rsp\n ret\n")
+/* A stack of addresses at R10, each of a RET; the last is that of this. */
+CODE(start_of_chain, ".code64", "inc %r12\n mov %r10, %rsp\n ret\n")
 
-/* Blocks whose host addresses all fall into one bucket, one after the other. */
-static void no_guest_makes_a_chain_of_blocks_longer(void **state)
+/* Blocks whose host addresses fall into one bucket by @key, one after the other; returns how
+ * many. */
+static unsigned int make_chain(struct machine *m, uint64_t key)
 {
-	struct machine *m = *state;
-	struct cpu *cpu = m->cpu;
 	const uint64_t stack = 0x80000, first = 0x100000;
-	unsigned int bucket = block_bucket(m->memory + first), n = 0;
+	unsigned int bucket = block_bucket(key, m->memory + first), n = 0;
+	struct cpu *cpu = m->cpu;
 
 	machine_set_long(m, cpu, false);
 	load_code(m, start_of_chain);
 	for (uint64_t gpa = first; gpa < m->bytes; gpa++) {
-		if (block_bucket(m->memory + gpa) != bucket)
+		if (block_bucket(key, m->memory + gpa) != bucket)
 			continue;
 		m->memory[gpa] = 0xc3; /* RET */
 		memcpy(m->memory + stack + 8ull * n++, &gpa, 8);
@@ -148,7 +149,46 @@ static void no_guest_makes_a_chain_of_blocks_longer(void **state)
 	assert_true(n > 100);
 	memcpy(m->memory + stack + 8ull * n, &(uint64_t){ MACHINE_CODE }, 8);
 	cpu->r[GPR_R10] = stack;
-	assert_true(run_on_for(cpu, "chain") <= WORK_LIMIT);
+	cpu->r[GPR_R12] = 0;
+	return n;
+}
+
+static void no_guest_makes_a_chain_of_blocks_longer(void **state)
+{
+	struct machine *m = *state;
+
+	make_chain(m, block_key(m->cpu->mmu.mmu));
+	assert_true(run_on_for(m->cpu, "chain") <= WORK_LIMIT);
+}
+
+/* Of the chain that meets by @chain_key, on a machine with @hash_key: how often each block is
+ * made. */
+static double times_made(struct machine *m, uint64_t chain_key, uint64_t hash_key)
+{
+	struct cpu *cpu = m->cpu;
+	struct atomic64 *decoded = &cpu->mmu.stats[VCPU_STAT_blocks_decoded];
+	uint64_t before = atomic64_load_relaxed(decoded);
+	unsigned int n;
+
+	block_cache_destroy(cpu);
+	cpu->mmu.mmu->hash_key[0] = hash_key;
+	n = make_chain(m, chain_key);
+	run_on_for(cpu, "keyed");
+	assert_true(cpu->r[GPR_R12] > 4);
+	return (double)(atomic64_load_relaxed(decoded) - before) / n;
+}
+
+/* What meets on one machine does not on another: nobody can prepare for both. */
+static void the_key_decides_which_blocks_meet(void **state)
+{
+	const uint64_t one = 0x0123456789abcdef, other = 0x5bd1e9955bd1e995;
+	struct machine *m = *state;
+	uint64_t key;
+
+	m->cpu->mmu.mmu->hash_key[0] = one;
+	key = block_key(m->cpu->mmu.mmu);
+	assert_true(times_made(m, key, one) > 3);
+	assert_true(times_made(m, key, other) < 1.25);
 }
 
 int main(void)
@@ -156,6 +196,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		machine_test(no_guest_keeps_the_host_busy),
 		machine_test(no_guest_makes_a_chain_of_blocks_longer),
+		machine_test(the_key_decides_which_blocks_meet),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
