@@ -130,9 +130,15 @@ static void map_in_handler(int sig)
 static void a_handler_may_map_a_file(void **state)
 {
 	const struct itimerval often = { { 0, 200 }, { 0, 200 } };
-	pid_t child = fork();
+	pid_t child;
 
 	(void)state;
+#ifdef __SANITIZE_THREAD__
+	/* Its runtime calls handlers from the functions that it watches, whatever the
+	 * thread's mask says: a lock of ours does not keep them out. */
+	skip();
+#endif
+	child = fork();
 	if (!child) {
 		signal(SIGPROF, map_in_handler);
 		/* Processor time: a slow system is not buried under signals. */
