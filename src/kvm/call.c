@@ -205,6 +205,7 @@ bool call_try(int fd, unsigned long request, uintptr_t arg, long *result)
 	 * which liburcu may need memory. */
 	c.caller_mask = thread_hold_signals();
 	was = thread_enter_library();
+	process_settle();
 	file = find_file(fd, (uint32_t)request);
 	if (file) {
 		c.vm = file->vm;

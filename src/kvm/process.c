@@ -61,9 +61,10 @@ static void after_fork_child(void)
 	rwlock_init(&process.lock, RANK_PROCESS);
 	CDS_INIT_LIST_HEAD(&process.vms);
 	host_changes_init(&process.changes);
-	atomic32_store_relaxed(number, ++process.last_number);
 	process.pid = getpid();
 	stats_forget();
+	/* The last: another thread may wait for it in process_settle(). */
+	atomic32_store_release(number, ++process.last_number);
 }
 
 static void init_once(void)
@@ -90,13 +91,24 @@ int process_init(void)
 
 unsigned int process_number(void)
 {
-	return atomic32_load_relaxed(number);
+	return atomic32_load_acquire(number);
 }
+
+/* While one thread of a child makes it a process of its own, the others wait for it. */
+#define SETTLING (~0u)
 
 void process_settle(void)
 {
-	if (process_number())
+	uint32_t none = 0, now = process_number();
+
+	if (likely(now && now != SETTLING) || !atomic32_load_acquire(&process.is_ready))
 		return;
+	if (!atomic32_cmpxchg(number, &none, SETTLING)) {
+		while (process_number() == SETTLING)
+			thread_yield();
+		return;
+	}
+	reservation_after_raw_fork();
 	thread_after_raw_fork();
 	after_fork_child();
 }

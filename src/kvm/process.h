@@ -9,10 +9,11 @@
 
 /* Once, before anything else.  0 or -errno. */
 int process_init(void);
-/* A number for this process, not 0; a forked child has another.  0: a child that was not
- * made by fork(3), before process_settle(). */
+/* A number for this process; a forked child has another.  0, or for a moment ~0: a child
+ * that was not made by fork(3), before process_settle(). */
 unsigned int process_number(void);
-/* Before a VM is made: what fork(3)'s handlers do, in a child that had none run. */
+/* Before anything that takes a lock: what fork(3)'s handlers do, in a child that had none
+ * run, and more.  Any thread; before process_init() nothing. */
 void process_settle(void);
 /* In every child of fork(3), whether or not process_init() has been called: locks of
  * calls that need no device. */

@@ -50,6 +50,7 @@ static int open_device(int flags)
 
 	if (err)
 		return err;
+	process_settle();
 	fd = file_make_device(flags, &kind);
 	if (fd < 0)
 		return fd;
@@ -231,7 +232,6 @@ long call_create_vm(struct call *c)
 
 	if (c->arg)
 		return -EINVAL;
-	process_settle();
 	err = vm_create(&vm);
 	if (err)
 		return err;

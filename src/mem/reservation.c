@@ -303,6 +303,27 @@ void reservation_unmap(void *p, size_t bytes)
 	reservation_put(p, bytes);
 }
 
+/*
+ * The system copied one page after the other, while other threads went on: free lists
+ * need not fit what is in the blocks.  But what this thread was given lies before `next`,
+ * and what lies behind it begins anew: parts of it may have been written to since.
+ */
+void reservation_after_raw_fork(void) NO_THREAD_SAFETY
+{
+	hva_t next = ALIGN_UP(reservation.next, PAGE_SIZE);
+
+	mutex_init(&reservation.lock, RANK_RESERVATION);
+	memset(reservation.classes, 0, sizeof(reservation.classes));
+	reservation.expected = 0;
+	if (system_call(SYS_mmap, (long)next, (long)(reservation.end - next), PROT_NONE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) ==
+	    (long)next) {
+		advise(next, reservation.end - next, MADV_NOHUGEPAGE);
+		reservation.open = next;
+	}
+	reservation.next = next;
+}
+
 bool reservation_meets(hva_t start, uint64_t bytes)
 {
 	hva_t end = start + bytes < start ? UINT64_MAX : start + bytes;

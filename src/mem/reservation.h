@@ -40,6 +40,10 @@ void reservation_expect(int64_t bytes);
 void *reservation_map(int fd, size_t bytes) MUST_CHECK;
 void reservation_unmap(void *p, size_t bytes);
 
+/* In a child for which no handler of fork(3) has run: whatever other threads were doing,
+ * what this one has stays, and it can get more.  The one call by one thread. */
+void reservation_after_raw_fork(void);
+
 /* Is any of it ours? */
 bool reservation_meets(hva_t start, uint64_t bytes);
 

@@ -405,19 +405,20 @@ static void look_again(void)
 		log_emit(LOG_INFO, "%u signal handlers were installed unseen: taken over", n);
 }
 
+/* A thread that the child does not have may hold it. */
+static void after_fork_child(void)
+{
+	__atomic_clear(&actions_lock, __ATOMIC_RELEASE);
+}
+
 static const struct thread_deferral deferral = {
 	.hold = hold,
 	.release = release,
 	.waits = waits,
 	.sleep = sleep_until_deferred,
 	.look_again = look_again,
+	.after_fork = after_fork_child,
 };
-
-/* A thread that the child does not have may hold it. */
-static void after_fork_child(void)
-{
-	__atomic_clear(&actions_lock, __ATOMIC_RELEASE);
-}
 
 void defer_begin(void)
 {

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "sync/rcu.h"
 
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #include <urcu-bp.h>
 
 #include "sync/thread.h"
@@ -62,4 +65,29 @@ void rcu_after_fork_parent(void)
 void rcu_after_fork_child(void)
 {
 	urcu_bp_after_fork_child();
+}
+
+/* liburcu's own, by which a thread is registered; no header says so to all licences. */
+struct urcu_bp_reader;
+extern __thread struct urcu_bp_reader *urcu_bp_reader;
+
+/*
+ * The locks are not taken, as they might never be given up, but given up, whoever has
+ * them: an ordinary mutex of the C library does not ask who that is, nor whether anybody.
+ * (ThreadSanitizer does.)  A grace period that was under way has readers on a list of its
+ * own thread's, perhaps this one too: it is registered anew.
+ */
+void rcu_after_raw_fork(void)
+{
+	uint64_t mask;
+
+#ifdef BUILT_WITH_TSAN
+	urcu_bp_before_fork();
+#endif
+	/* What it restores is the mask of the last fork(3), if there was one. */
+	syscall(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &mask, sizeof(mask));
+	urcu_bp_after_fork_child();
+	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
+	urcu_bp_reader = NULL;
+	rcu_thread_known = false;
 }

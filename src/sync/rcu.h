@@ -30,6 +30,9 @@ void rcu_synchronize(void);
 void rcu_before_fork(void);
 void rcu_after_fork_parent(void);
 void rcu_after_fork_child(void);
+/* In a child before which rcu_before_fork() was not called: other threads that are not
+ * here may hold the locks. */
+void rcu_after_raw_fork(void);
 
 #ifdef UMBRA_CHECKED
 static inline void rcu_read_begin(void)

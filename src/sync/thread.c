@@ -265,8 +265,9 @@ int thread_around_fork(void (*before)(void), void (*in_parent)(void), void (*in_
 
 void thread_after_raw_fork(void)
 {
-	rcu_before_fork();
-	rcu_after_fork_child();
+	if (deferral)
+		deferral->after_fork();
+	rcu_after_raw_fork();
 	window_after_fork();
 }
 

@@ -62,6 +62,7 @@ struct thread_deferral {
 	bool (*waits)(thread_sigmask_t blocked);	/* has one been deferred? */
 	void (*sleep)(void);				/* until one is */
 	void (*look_again)(void);	/* for handlers that came another way */
+	void (*after_fork)(void);	/* in a child: locks of threads that it does not have */
 };
 
 /* Once, before there are threads. */

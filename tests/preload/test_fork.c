@@ -3,6 +3,9 @@
  * tests/preload/test_fork.c - calls that a forked child and a handler may make, whatever
  * other threads, or the code that was interrupted, are doing: they do not wait for ever.
  */
+#include "tests/preload/client.h"
+
+#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -12,7 +15,10 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -150,6 +156,134 @@ static void a_handler_may_map_a_file(void **state)
 	assert_ends(child);
 }
 
+/* --- past the C library ---------------------------------------------------------------- */
+
+#define RAW_FORKS 60
+#define N_BESIDE 3
+
+static void make_vm_and_close_it(void)
+{
+	struct client c;
+
+	if (client_create(&c))
+		_exit(EXIT_FAILURE);
+	client_destroy(&c);
+}
+
+static bool runs(struct client *c)
+{
+	return !client_create(c) && !client_load_array(c, code_halt, 0, 0) && !client_run(c) &&
+	       c->run->exit_reason == KVM_EXIT_HLT;
+}
+
+static void *make_vm_and_run_it(void *unused)
+{
+	struct client c;
+
+	(void)unused;
+	if (!runs(&c))
+		_exit(2);
+	client_destroy(&c);
+	return NULL;
+}
+
+/* No handler runs, and other threads are anywhere in their calls. */
+static void fork_raw_beside(const struct client *parents, int (*child)(const struct client *))
+{
+	static void (*const what[N_BESIDE])(void) = {
+		make_vm_and_close_it, make_vm_and_close_it, map_and_unmap,
+	};
+	pthread_t t[N_BESIDE];
+
+	done = false;
+	for (int i = 0; i < N_BESIDE; i++)
+		assert_int_equal(pthread_create(&t[i], NULL, call_for_ever, (void *)what[i]), 0);
+	for (int i = 0; i < RAW_FORKS; i++) {
+		pid_t pid = (pid_t)(i % 2 ? syscall(SYS_fork) :
+					    syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL));
+
+		if (!pid)
+			_exit(child(parents));
+		assert_ends(pid);
+	}
+	done = true;
+	for (int i = 0; i < N_BESIDE; i++)
+		pthread_join(t[i], NULL);
+}
+
+static int make_own(const struct client *parents)
+{
+	struct kvm_regs regs;
+
+	make_vm_and_run_it(NULL);
+	map_and_unmap();
+	set_handler_of_faults();
+	make_vm_and_run_it(NULL);
+	return ioctl(parents->vcpu, KVM_GET_REGS, &regs) != -1;
+}
+
+/* The device's descriptor is the parent's; and so is what these find first. */
+static int use_parents_device(const struct client *parents)
+{
+	int vm = ioctl(parents->system, KVM_CREATE_VM, 0);
+
+	if (vm < 0 || close(vm) || close(parents->vm) || close(parents->vcpu))
+		return 3;
+	return make_own(parents);
+}
+
+static int make_own_in_threads(const struct client *parents)
+{
+	pthread_t t;
+
+	(void)parents;
+	if (pthread_create(&t, NULL, make_vm_and_run_it, NULL))
+		return 4;
+	make_vm_and_run_it(NULL);
+	pthread_join(t, NULL);
+	return 0;
+}
+
+/* ThreadSanitizer's own locks do not survive such a fork. */
+#ifdef __SANITIZE_THREAD__
+#define skip_with_tsan() skip()
+#else
+#define skip_with_tsan() ((void)0)
+#endif
+
+static void fork_raw(int (*child)(const struct client *))
+{
+	struct client c;
+
+	assert_true(runs(&c));
+	fork_raw_beside(&c, child);
+	/* And the parent's is what it was. */
+	assert_int_equal(client_load_array(&c, code_halt, 0, 0), 0);
+	assert_int_equal(client_run(&c), 0);
+	client_destroy(&c);
+}
+
+static void a_child_made_past_the_c_library_makes_its_own_vm(void **state)
+{
+	(void)state;
+	skip_with_tsan();
+	fork_raw(make_own);
+}
+
+static void it_makes_one_by_its_parents_descriptor(void **state)
+{
+	(void)state;
+	skip_with_tsan();
+	fork_raw(use_parents_device);
+}
+
+static void its_threads_make_vms_at_once(void **state)
+{
+	(void)state;
+	skip_with_tsan();
+	fork_raw(make_own_in_threads);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -157,6 +291,9 @@ int main(void)
 		cmocka_unit_test(a_child_may_set_a_handler),
 		cmocka_unit_test(a_child_may_map_a_file),
 		cmocka_unit_test(a_handler_may_map_a_file),
+		cmocka_unit_test(a_child_made_past_the_c_library_makes_its_own_vm),
+		cmocka_unit_test(it_makes_one_by_its_parents_descriptor),
+		cmocka_unit_test(its_threads_make_vms_at_once),
 	};
 
 	file = memfd_create("test", 0);
