@@ -397,6 +397,10 @@ static void a_bad_pointer_is_efault(void **state)
 	sigset_t segv;
 
 	(void)state;
+	/* Their stand-ins for these functions read the names themselves. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+	skip();
+#endif
 	sigemptyset(&segv);
 	sigaddset(&segv, SIGSEGV);
 	assert_int_equal(mprotect(pages + 4096, 4096, PROT_NONE), 0);

@@ -875,7 +875,7 @@ static void a_mask_that_a_system_call_changes_is_known(void **state)
 	assert_int_equal(mask_now(), 0);
 }
 
-#define JUMPS 1000
+#define JUMPS 500
 static volatile bool can_jump;
 
 static void *map_and_jump(void *arg)
