@@ -12,8 +12,9 @@
 
 static uint64_t work;
 
-void __sanitizer_cov_trace_pc(void);
-void __sanitizer_cov_trace_pc(void)
+/* Wrapped, since libFuzzer has a function of this name. */
+void __wrap___sanitizer_cov_trace_pc(void);
+void __wrap___sanitizer_cov_trace_pc(void)
 {
 	work++;
 }
