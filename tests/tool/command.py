@@ -16,10 +16,10 @@ def umbra(*args, **kwargs):
     return subprocess.run([str(UMBRA), *args], **kwargs)
 
 
-def is_sanitized():
+def is_sanitized(*runtimes):
     """A sanitizer's runtime needs /proc, and must be the first of what is preloaded."""
     preload = umbra('run', '--', 'sh', '-c', 'echo $LD_PRELOAD').stdout
-    return 'libasan' in preload or 'libtsan' in preload
+    return any(runtime in preload for runtime in runtimes or ('libasan', 'libtsan'))
 
 
 class WithFolder(unittest.TestCase):

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import unittest
 
-from command import BUILD, CLIENT, UMBRA, WithFolder, umbra
+from command import BUILD, CLIENT, UMBRA, WithFolder, is_sanitized, umbra
 
 
 class Programs(WithFolder):
@@ -75,8 +75,10 @@ class Programs(WithFolder):
                 *(volatile int *)8 = 1;
                 return 0;
             }''', '-w')
-        self.assertEqual(umbra('run', '--', program).returncode, 5)
         self.assertEqual(umbra('run', '--', program, 'before').returncode, 5)
+        # ThreadSanitizer's runtime has its own sigaction() in front of ours.
+        if not is_sanitized('libtsan'):
+            self.assertEqual(umbra('run', '--', program).returncode, 5)
 
     def test_a_script_that_does_not_say_whose_it_is_is_the_shells(self):
         script = self.script('echo "$0 $1"\nexit 9\n')
