@@ -7,8 +7,9 @@
  * event), is charged beside them, where it is done.  When budget and charges meet,
  * the guest is left at the end of the instruction.
  *
- * The unit is the time of an ordinary instruction, some 5 ns at most.  The numbers need
- * not be exact: tests/fuzz/fuzz_work.c holds that no unit stands for much more work.
+ * The unit is the time of an ordinary instruction, some 5 ns; no instruction of its own
+ * takes twice as long.  The numbers need not be exact: tests/fuzz/fuzz_work.c holds that
+ * no unit stands for much more work.
  */
 #ifndef CPU_CHARGE_H
 #define CPU_CHARGE_H
@@ -16,7 +17,7 @@
 #include "cpu/cpu.h"
 
 /* KVM_RUN looks for signals at least this often: within 100 us of running time. */
-#define CPU_BUDGET 16384
+#define CPU_BUDGET 8192
 
 enum {
 	CHARGE_SPAN = 8,	/* an access that the TLB does not answer at once */

@@ -7,7 +7,8 @@
  * charges, and is the same on every machine.  What is not compiled with it is added at
  * its door (work.c).
  *
- * 16384 ordinary instructions are some 50,000 blocks; a block is about a nanosecond.
+ * 8192 ordinary instructions are some 25,000 blocks, the longest some 80,000; a block is
+ * half a nanosecond, or one.
  */
 #ifndef FUZZ_WORK_H
 #define FUZZ_WORK_H
