@@ -35,7 +35,7 @@ enum {
 	CHARGE_FAR = 64,	/* to other code */
 	CHARGE_DESCRIPTOR = 16,	/* read, and checked */
 	CHARGE_DEBUG = 16,	/* breakpoints that are looked for, or change */
-	CHARGE_SPLIT_LOCK = 256, /* across cache lines: the host's bus */
+	CHARGE_SPLIT_LOCK = CPU_BUDGET, /* across cache lines: the host may sleep for it */
 	CHARGE_PAGING = 512,	/* other tables, an empty TLB */
 };
 
