@@ -32,6 +32,11 @@ void mappings_after_fork(void)
 	mutex_init(&known.lock, RANK_MAPPINGS);
 }
 
+static uint64_t next_number(void) REQUIRES(known.lock)
+{
+	return atomic64_fetch_add(&known.last, 1) + 1;
+}
+
 static void add(const struct mapping *m) REQUIRES(known.lock)
 {
 	uint32_t n = atomic32_load_relaxed(&known.n);
@@ -41,7 +46,7 @@ static void add(const struct mapping *m) REQUIRES(known.lock)
 		return;
 	}
 	known.at[n] = *m;
-	known.at[n].number = atomic64_fetch_add(&known.last, 1) + 1;
+	known.at[n].number = next_number();
 	atomic32_store_release(&known.n, n + 1);
 }
 
@@ -143,6 +148,25 @@ void mappings_copy(struct hva_range from, struct hva_range to, uint64_t since)
 		m.start = to.start + (m.start - from.start);
 		m.end = to.start + (m.end - from.start);
 		add(&m);
+	}
+	mutex_unlock(&known.lock);
+	thread_release_signals(saved);
+}
+
+void mappings_grow(hva_t end, hva_t new_end, uint64_t since)
+{
+	thread_sigmask_t saved;
+
+	saved = thread_hold_signals();
+	mutex_lock(&known.lock);
+	for (uint32_t i = 0, n = atomic32_load_relaxed(&known.n); i < n; i++) {
+		struct mapping *m = &known.at[i];
+
+		if (m->number > since || m->start >= end || m->end < end)
+			continue;
+		m->end = MAX(m->end, new_end);
+		/* Who unmapped something behind the end, before it grew, does not mean this. */
+		m->number = next_number();
 	}
 	mutex_unlock(&known.lock);
 	thread_release_signals(saved);

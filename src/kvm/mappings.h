@@ -29,6 +29,8 @@ uint64_t mappings_now(void);
 void mappings_remove(hva_t start, hva_t end, uint64_t since);
 /* What was at @from is at @to as well.  If that is longer, what was at the end goes on. */
 void mappings_copy(struct hva_range from, struct hva_range to, uint64_t since);
+/* What reaches @end goes on to @new_end.  It needs no place in the list. */
+void mappings_grow(hva_t end, hva_t new_end, uint64_t since);
 
 /* Where bytes [@first, @last] of the file may be mapped: the number of ranges. */
 unsigned int mappings_find(const struct stat *file, uint64_t first, uint64_t last,

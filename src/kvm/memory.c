@@ -262,12 +262,10 @@ void *umbra_mmap_memory(void *addr, size_t length, int prot, int flags, int fd, 
 /* In place, all that is known stays so, but for what was cut off or put on. */
 static void note_resize(struct hva_range old, struct hva_range new, uint64_t since)
 {
-	struct hva_range last = { old.end - PAGE_SIZE, old.end };
-
 	if (new.end < old.end)
 		mappings_remove(new.end, old.end, since);
 	else if (new.end > old.end)
-		mappings_copy(last, (struct hva_range){ last.start, new.end }, since);
+		mappings_grow(old.end, new.end, since);
 }
 
 /* An @old without a length is shared memory that is mapped once more. */

@@ -407,6 +407,30 @@ static void a_file_is_found_where_its_mapping_has_grown(void **state)
 	close(fd);
 }
 
+/* The list of mappings is short, and none in it that grows takes a second place. */
+static void a_mapping_that_grows_often_is_one_mapping(void **state)
+{
+	const size_t most = 300 * PAGE;
+	uint8_t *log = umbra_mmap_memory(NULL, most, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int fd = memfd_create("a log that grows", MFD_CLOEXEC);
+	int other = memfd_create("other", MFD_CLOEXEC);
+	struct counts before;
+
+	(void)state;
+	assert_int_equal(umbra_munmap(log, most), 0);
+	assert_ptr_equal(umbra_mmap_memory(log, PAGE, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0),
+			 log);
+	for (size_t bytes = PAGE; bytes < most; bytes += PAGE)
+		assert_ptr_equal(umbra_mremap(log, bytes, bytes + PAGE, 0, NULL), log);
+	fill(9);
+	before = since(NULL);
+	assert_int_equal(umbra_ftruncate(other, PAGE), 0);
+	assert_int_equal(since(&before).invalidations, 0);
+	assert_int_equal(umbra_munmap(log, most), 0);
+	close(other);
+	close(fd);
+}
+
 static void a_file_is_found_where_its_memory_is_mapped_once_more(void **state)
 {
 	int fd = use_a_file();
@@ -779,6 +803,7 @@ int main(void)
 		edge_test(a_file_cut_short_is_withdrawn_behind_its_end),
 		edge_test(a_file_is_found_after_its_mapping_was_moved),
 		edge_test(a_file_is_found_where_its_mapping_has_grown),
+		edge_test(a_mapping_that_grows_often_is_one_mapping),
 		edge_test(a_file_is_found_where_its_memory_is_mapped_once_more),
 		cmocka_unit_test(a_vm_that_is_made_meanwhile_waits_for_a_change_to_end),
 		edge_test(calls_of_every_kind_are_made_while_one_is_under_way),
