@@ -90,7 +90,9 @@ void truncation_begin(struct truncation *t, int dir, const char *path, int flags
 	t->is_open = false;
 	if (!(flags & O_TRUNC) || (flags & O_PATH) || !process_may_have_vms())
 		return;
-	if (!system_call(SYS_newfstatat, dir, (long)path, (long)&file, 0, 0, 0))
+	/* Of a pipe or a device nothing goes, and to open it may take for ever. */
+	if (!system_call(SYS_newfstatat, dir, (long)path, (long)&file, 0, 0, 0) &&
+	    S_ISREG(file.st_mode))
 		n = mappings_find(&file, 0, ~0ull, ranges);
 	errno = saved;
 	if (!n)

@@ -291,6 +291,33 @@ static void a_file_that_is_emptied_as_it_is_opened_is_withdrawn(void **state)
 	assert_int_equal(errno, ENOENT);
 }
 
+static void fill_list_of_mappings(int fd)
+{
+	for (int i = 0; i < 257; i++)
+		assert_ptr_not_equal(mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0), MAP_FAILED);
+}
+
+static void open_and_close(const char *name, int flags)
+{
+	int fd = open(name, flags);
+
+	assert_true(fd >= 0);
+	close(fd);
+}
+
+/* Nor for as long as one waits for the other end of a pipe.  The last test: once there were
+ * more mappings than are written down, a file may be mapped anywhere. */
+static void what_is_no_file_has_no_pages_to_take_away(void **state)
+{
+	int fd = map_a_file();
+
+	(void)state;
+	fill_list_of_mappings(fd);
+	assert_seen(open_and_close(path, O_RDWR | O_TRUNC), 1);
+	assert_seen(open_and_close("/dev/null", O_WRONLY | O_TRUNC), 0);
+	close(fd);
+}
+
 /* --- the heap ---------------------------------------------------------------------------- */
 
 #define HEAP_GPA 0x38000000u
@@ -462,6 +489,7 @@ int main(void)
 		memory_test(pages_that_are_moved_are_withdrawn_at_both_ends),
 		memory_test(pages_that_are_protected_are_withdrawn),
 		memory_test(what_a_scan_protects_is_withdrawn),
+		memory_test(what_is_no_file_has_no_pages_to_take_away),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
