@@ -172,7 +172,7 @@ static bool write_cr3(struct cpu *cpu, uint64_t value)
 
 /*
  * VME and PVI do not work and CPUID does not offer them: to the guest they are reserved.
- * The client may keep them, as in KVM, where CPUID has no say in KVM_SET_SREGS.
+ * The client may keep them, as in KVM, where for these two CPUID has no say.
  */
 bool control_cr4_is_valid(const struct cpu *cpu, uint64_t cr4)
 {
