@@ -113,9 +113,12 @@ void process_settle(void)
 	after_fork_child();
 }
 
+/* The first process of a namespace of its own may have our number. */
 bool process_is_borrowed(void)
 {
-	return process.pid && getpid() != process.pid;
+	uint32_t now = process_number();
+
+	return process.pid && (getpid() != process.pid || !now || now == SETTLING);
 }
 
 void process_add_vm(struct vm *vm)

@@ -18,7 +18,8 @@ void process_settle(void);
 /* In every child of fork(3), whether or not process_init() has been called: locks of
  * calls that need no device. */
 void process_unlock_child(void);
-/* In the child of vfork(2), which shares our memory but nothing else. */
+/* In the child of vfork(2), which shares our memory but nothing else; and in one that was
+ * not made by fork(3), before process_settle(). */
 bool process_is_borrowed(void);
 
 void process_add_vm(struct vm *vm);

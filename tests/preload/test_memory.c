@@ -9,7 +9,9 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <linux/userfaultfd.h>
+#include <sched.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -20,6 +22,7 @@
 #include <sys/shm.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -153,6 +156,54 @@ static void calls_by_number_are_seen_as_by_name(void **state)
 	assert_int_equal(errno, EINVAL);
 	assert_int_equal(syscall(SYS_getpid), getpid());
 	close(pidfd);
+}
+
+/* --- children ----------------------------------------------------------------------------- */
+
+static pid_t clone_raw(unsigned long flags)
+{
+	return (pid_t)syscall(SYS_clone, flags | SIGCHLD, NULL, NULL, NULL, NULL);
+}
+
+static bool ends_well(pid_t child)
+{
+	int status;
+
+	return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) &&
+	       WEXITSTATUS(status) == 0;
+}
+
+/* The first of its namespace has a VM, and then a child that is the first of another. */
+static bool child_of_the_same_number_is_another(void)
+{
+	uint64_t before;
+	pid_t child;
+
+	if (client_create(&client))
+		return false;
+	set_slot(2, AREA_GPA, AREA_BYTES, area);
+	before = n_met();
+	child = clone_raw(CLONE_NEWPID);
+	if (!child)
+		_exit(getpid() != 1 || munmap(area, PAGE));
+	return ends_well(child) && n_met() == before;
+}
+
+static void a_child_with_its_parents_number_is_another_process(void **state)
+{
+	pid_t child;
+
+	(void)state;
+#ifdef __SANITIZE_THREAD__
+	/* Its own locks do not survive such a fork. */
+	skip();
+#endif
+	child = clone_raw(CLONE_NEWUSER | CLONE_NEWPID);
+	if (!child)
+		_exit(!child_of_the_same_number_is_another());
+	if (child < 0)
+		skip();
+	assert_true(ends_well(child));
 }
 
 static void segments_by_number_are_seen(void **state)
@@ -482,6 +533,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		memory_test(calls_by_number_are_seen_as_by_name),
+		memory_test(a_child_with_its_parents_number_is_another_process),
 		memory_test(segments_by_number_are_seen),
 		memory_test(files_by_number_are_seen),
 		memory_test(a_file_that_is_emptied_as_it_is_opened_is_withdrawn),
