@@ -5,6 +5,7 @@
  */
 #include "shadow_fixture.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "mmu/notifier.h"
@@ -477,7 +478,7 @@ static void use_holes(void)
  * met, old and new. */
 static unsigned int n_between;
 
-static void disturb(void *ctx UNUSED)
+static void *use_tables_between(void *arg UNUSED)
 {
 	unsigned int i = n_between++;
 	gva_t fresh = hole(HOLES + i);
@@ -494,6 +495,16 @@ static void disturb(void *ctx UNUSED)
 	assert_verdict(v0, hole(i % HOLES), ACCESS_READ, MMU_MMIO);
 	map(fresh, 1, PAGES(5) | DONE);
 	assert_page(v0, fresh, ACCESS_READ, 5);
+	return NULL;
+}
+
+/* A vCPU's thread: this one has the slots. */
+static void disturb(void *ctx UNUSED)
+{
+	pthread_t t;
+
+	assert_int_equal(pthread_create(&t, NULL, use_tables_between, NULL), 0);
+	pthread_join(t, NULL);
 	if (n_between < HOLES)
 		hook_once(HOOK_WRLOCK, disturb, NULL);
 }
