@@ -50,6 +50,7 @@ static uint64_t mask_outside;	/* [taken_lock] of the thread that has it */
 /* One that was sent while the thread was in a call, and what it said. */
 struct sent_signal {
 	bool waits;
+	pid_t thread;			/* which it was sent to */
 	int code;
 	pid_t pid;
 	uid_t uid;
@@ -83,9 +84,16 @@ static void unlock(void)
 	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
 }
 
+static void forget_sent(void)
+{
+	for (unsigned int i = 0; i < N_TAKEN; i++)
+		sent[i].waits = false;
+}
+
 void guarded_after_fork(void)
 {
 	__atomic_clear(&taken_lock, __ATOMIC_RELEASE);
+	forget_sent();
 }
 
 static struct taken_signal *find_taken(int sig)
@@ -269,13 +277,20 @@ static void pass_on(struct taken_signal *t, siginfo_t *info, void *context)
 	guarded_mask = outside;
 }
 
+static pid_t this_thread(void)
+{
+	return (pid_t)syscall(SYS_gettid);
+}
+
 /* A second one before the first was taken is lost, as anywhere. */
 static void keep(struct taken_signal *t, const siginfo_t *info)
 {
 	struct sent_signal *s = &sent[t - taken];
+	pid_t thread = this_thread();
 
-	if (s->waits)
+	if (s->waits && s->thread == thread)
 		return;
+	s->thread = thread;
 	s->code = info->si_code;
 	s->pid = info->si_pid;
 	s->uid = info->si_uid;
@@ -309,8 +324,7 @@ static void send_again(int sig, const struct sent_signal *s)
 	info.si_pid = s->pid;
 	info.si_uid = s->uid;
 	info.si_value = s->value;
-	syscall(SYS_rt_tgsigqueueinfo, (pid_t)syscall(SYS_getpid), (pid_t)syscall(SYS_gettid), sig,
-		&info);
+	syscall(SYS_rt_tgsigqueueinfo, (pid_t)syscall(SYS_getpid), s->thread, sig, &info);
 }
 
 bool guarded_has_kept(void)
@@ -321,10 +335,14 @@ bool guarded_has_kept(void)
 	return false;
 }
 
+/*
+ * At the end of a call another handler may come first, and fork: to the child, made in
+ * whatever way, nothing was sent.  That of a vfork(2) leaves it for its parent.
+ */
 void guarded_send_kept(void)
 {
 	for (unsigned int i = 0; i < N_TAKEN; i++) {
-		if (__builtin_expect(sent[i].waits, 0)) {
+		if (__builtin_expect(sent[i].waits, 0) && sent[i].thread == this_thread()) {
 			struct sent_signal s = sent[i];
 
 			sent[i].waits = false;

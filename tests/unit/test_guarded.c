@@ -12,10 +12,12 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/guarded.h"
+#include "base/system_call.h"
 
 static int install(void **state UNUSED)
 {
@@ -360,6 +362,78 @@ static void a_sent_signal_may_be_ignored(void **state UNUSED)
 	assert_child_is_content(a_sent_signal_ignored);
 }
 
+static volatile sig_atomic_t n_handled;
+
+static void count(int sig UNUSED, siginfo_t *info UNUSED, void *context UNUSED)
+{
+	n_handled++;
+}
+
+/* By a system call: no handler of fork(3) tells the child. */
+static void assert_a_clone_handles_nothing(void)
+{
+	int status;
+	long pid = system_call(SYS_clone, SIGCHLD, 0, 0, 0, 0, 0);
+
+	if (!pid) {
+		guarded_holds = 0;
+		guarded_send_kept();
+		system_call(SYS_exit_group, n_handled, 0, 0, 0, 0, 0);
+	}
+	child_assert(pid > 0 && waitpid((pid_t)pid, &status, 0) == pid);
+	child_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static int a_sent_signal_beside_a_fork(void)
+{
+	child_assert(guarded_install() == 0);
+	set_action(SIGSEGV, count, 0);
+	guarded_holds = 1;
+	raise(SIGSEGV);
+	child_assert(n_handled == 0 && guarded_has_kept());
+	assert_a_clone_handles_nothing();
+	guarded_holds = 0;
+	guarded_send_kept();
+	child_assert(n_handled == 1 && !guarded_has_kept());
+	return 0;
+}
+
+static void a_sent_signal_is_the_parents_not_the_childs(void **state UNUSED)
+{
+	assert_child_is_content(a_sent_signal_beside_a_fork);
+}
+
+/* A second is kept in the child; what the parent's says is not in the way. */
+static int a_fork_beside_a_sent_signal(void)
+{
+	pid_t pid;
+	int status;
+
+	child_assert(guarded_install() == 0);
+	set_action(SIGSEGV, count, 0);
+	guarded_holds = 1;
+	raise(SIGSEGV);
+	pid = fork();
+	if (!pid) {
+		raise(SIGSEGV);
+		guarded_holds = 0;
+		guarded_send_kept();
+		_exit(n_handled);
+	}
+	child_assert(pid > 0 && waitpid(pid, &status, 0) == pid);
+	child_assert(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+	guarded_after_fork();
+	guarded_holds = 0;
+	guarded_send_kept();
+	child_assert(n_handled == 0);
+	return 0;
+}
+
+static void a_child_keeps_signals_of_its_own(void **state UNUSED)
+{
+	assert_child_is_content(a_fork_beside_a_sent_signal);
+}
+
 static int faults_with_a_handler_for_one(void)
 {
 	struct sigaction old;
@@ -637,6 +711,8 @@ int main(void)
 		cmocka_unit_test(a_foreign_fault_without_a_handler_kills),
 		cmocka_unit_test(a_sent_signal_without_a_handler_kills),
 		cmocka_unit_test(a_sent_signal_may_be_ignored),
+		cmocka_unit_test(a_sent_signal_is_the_parents_not_the_childs),
+		cmocka_unit_test(a_child_keeps_signals_of_its_own),
 		cmocka_unit_test(a_handler_for_one_fault_is_gone_after_it),
 		guarded_test(no_access_to_a_page_that_is_not_there_succeeds),
 		guarded_test(a_page_that_can_only_be_read_is_read_but_not_written),
