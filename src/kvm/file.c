@@ -187,6 +187,7 @@ static struct file *get_entry(struct atomic_ptr *entry)
 
 	if (!entry || !atomic_ptr_load_relaxed(entry))
 		return NULL;
+	process_settle();
 	rcu_read_begin();
 	file = atomic_ptr_load_acquire(entry);
 	if (file && !get_unless_zero(file))
@@ -323,6 +324,7 @@ bool file_look(int fd, struct file_seen *seen)
 		return false;
 	/* Who jumped out of the section would be waited for for ever. */
 	saved = thread_hold_signals();
+	process_settle();
 	rcu_read_begin();
 	file = atomic_ptr_load_acquire(entry);
 	ours = file && (trust || is_same(file, &st));

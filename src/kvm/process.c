@@ -100,6 +100,7 @@ unsigned int process_number(void)
 void process_settle(void)
 {
 	uint32_t none = 0, now = process_number();
+	bool was;
 
 	if (likely(now && now != SETTLING) || !atomic32_load_acquire(&process.is_ready))
 		return;
@@ -108,9 +109,11 @@ void process_settle(void)
 			thread_yield();
 		return;
 	}
+	was = thread_enter_library();
 	reservation_after_raw_fork();
 	thread_after_raw_fork();
 	after_fork_child();
+	thread_leave_library(was);
 }
 
 /* The first process of a namespace of its own may have our number. */

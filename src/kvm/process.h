@@ -12,8 +12,9 @@ int process_init(void);
 /* A number for this process; a forked child has another.  0, or for a moment ~0: a child
  * that was not made by fork(3), before process_settle(). */
 unsigned int process_number(void);
-/* Before anything that takes a lock: what fork(3)'s handlers do, in a child that had none
- * run, and more.  Any thread; before process_init() nothing. */
+/* Before anything that takes a lock or begins to read: what fork(3)'s handlers do, in a child
+ * that had none run, and more.  Any thread, with signals held; before process_init()
+ * nothing. */
 void process_settle(void);
 /* In every child of fork(3), whether or not process_init() has been called: locks of
  * calls that need no device. */

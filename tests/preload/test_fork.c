@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -284,6 +285,63 @@ static void its_threads_make_vms_at_once(void **state)
 	fork_raw(make_own_in_threads);
 }
 
+#define LOOKS 800
+
+/* Each change of slots waits for readers, with the lock of their list. */
+static void change_slots(void)
+{
+	struct kvm_userspace_memory_region r = { .slot = 9, .guest_phys_addr = 0x70000000,
+						 .userspace_addr = 0x10000 };
+	struct client c;
+
+	if (client_create(&c))
+		_exit(EXIT_FAILURE);
+	while (!done) {
+		r.memory_size = r.memory_size ? 0 : 4096;
+		if (ioctl(c.vm, KVM_SET_USER_MEMORY_REGION, &r))
+			_exit(EXIT_FAILURE);
+	}
+	client_destroy(&c);
+}
+
+static pid_t looker;
+
+/* A thread that is in no list of readers yet forks: its child is in none either. */
+static void *fork_to_look(void *arg)
+{
+	const struct client *parents = arg;
+	struct stat st;
+	pid_t pid = (pid_t)syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL);
+
+	if (!pid) {
+		/* What is mapped of a vCPU is the parent's; it is enough that this ends. */
+		mmap(NULL, 4096, PROT_READ, MAP_SHARED, parents->vcpu, 0);
+		_exit(fstat(parents->vm, &st) != 0);
+	}
+	looker = pid;
+	return NULL;
+}
+
+static void it_may_look_at_its_parents_descriptors(void **state)
+{
+	struct client c;
+	pthread_t beside, t;
+
+	(void)state;
+	skip_with_tsan();
+	assert_true(runs(&c));
+	done = false;
+	assert_int_equal(pthread_create(&beside, NULL, call_for_ever, (void *)change_slots), 0);
+	for (int i = 0; i < LOOKS; i++) {
+		assert_int_equal(pthread_create(&t, NULL, fork_to_look, &c), 0);
+		pthread_join(t, NULL);
+		assert_ends(looker);
+	}
+	done = true;
+	pthread_join(beside, NULL);
+	client_destroy(&c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -294,6 +352,7 @@ int main(void)
 		cmocka_unit_test(a_child_made_past_the_c_library_makes_its_own_vm),
 		cmocka_unit_test(it_makes_one_by_its_parents_descriptor),
 		cmocka_unit_test(its_threads_make_vms_at_once),
+		cmocka_unit_test(it_may_look_at_its_parents_descriptors),
 	};
 
 	file = memfd_create("test", 0);
