@@ -245,6 +245,16 @@ static struct block *search(struct cpu *cpu, const uint8_t *host, uint32_t mode)
 	return b;
 }
 
+/* As in the kernel, whose emulator cannot fetch it either: a program of the guest is not to
+ * end the VM. */
+static void refuse_mmio_code(struct cpu *cpu)
+{
+	if (cpl(cpu))
+		raise_ud(cpu);
+	else
+		raise_unimplemented(cpu, "code in memory-mapped I/O");
+}
+
 /* .host NULL: there is no code to be had. */
 static struct host_at translate_code(struct cpu *cpu, gva_t gva)
 {
@@ -261,7 +271,7 @@ static struct host_at translate_code(struct cpu *cpu, gva_t gva)
 	if (verdict == MMU_OK)
 		return (struct host_at){ r.host, r.epoch };
 	if (verdict == MMU_MMIO)
-		raise_unimplemented(cpu, "code in memory-mapped I/O");
+		refuse_mmio_code(cpu);
 	else
 		mem_raise_verdict(cpu, verdict, gva, r.error_code);
 	return at;

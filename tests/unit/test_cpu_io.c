@@ -640,6 +640,24 @@ static void code_in_a_device_is_an_error(void **state)
 	assert_int_equal(cpu->rip, DEVICE);
 }
 
+/* At its first byte, or behind what is in memory. */
+static void a_users_code_in_a_device_is_its_own_error(void **state)
+{
+	struct machine *m = *state;
+	struct cpu *cpu = m->cpu;
+	const uint64_t places[] = { DEVICE, MACHINE_DATA + 0xffe };
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(places); i++) {
+		machine_set_long(m, cpu, true);
+		machine_load(m, places[1], "\x48\xb8", 2);
+		*machine_pte(m, MACHINE_DATA + 0x1000) = DEVICE | 7;
+		cpu->rip = places[i];
+		assert_int_equal(run_on(cpu), CPU_EXIT_HLT);
+		assert_int_equal(machine_vector(m, cpu), EXC_UD);
+		assert_int_equal(machine_read64(m, cpu->r[GPR_RSP]), places[i]);
+	}
+}
+
 static void a_kick_is_an_exit(void **state)
 {
 	struct machine *m = *state;
@@ -680,6 +698,7 @@ int main(void)
 		machine_test(rom_is_memory_to_read_and_a_device_to_write),
 		machine_test(frame_pushed_to_a_device),
 		machine_test(code_in_a_device_is_an_error),
+		machine_test(a_users_code_in_a_device_is_its_own_error),
 		machine_test(a_kick_is_an_exit),
 	};
 
