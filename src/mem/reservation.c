@@ -12,6 +12,8 @@
  */
 #include "mem/reservation.h"
 
+#include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -308,20 +310,28 @@ void reservation_unmap(void *p, size_t bytes)
  * need not fit what is in the blocks.  But what this thread was given lies before `next`,
  * and what lies behind it begins anew: parts of it may have been written to since.
  */
+/* The system reads a set of signals before it finds that there is nothing to do with it. */
+static bool may_be_touched(hva_t at)
+{
+	return !system_call(SYS_rt_sigprocmask, -1, (long)at, 0, _NSIG / 8, 0, 0) ||
+	       errno != EFAULT;
+}
+
+/*
+ * The system copies memory page by page, while other threads of the parent go on: a page
+ * that it copied late may point to a block that was cut after it had copied our numbers.
+ * So nothing is cut from what can be touched already.  How far that reaches it knows
+ * better than we: no thread can open more during the copy.
+ */
 void reservation_after_raw_fork(void) NO_THREAD_SAFETY
 {
-	hva_t next = ALIGN_UP(reservation.next, PAGE_SIZE);
-
 	mutex_init(&reservation.lock, RANK_RESERVATION);
 	memset(reservation.classes, 0, sizeof(reservation.classes));
 	reservation.expected = 0;
-	if (system_call(SYS_mmap, (long)next, (long)(reservation.end - next), PROT_NONE,
-			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) ==
-	    (long)next) {
-		advise(next, reservation.end - next, MADV_NOHUGEPAGE);
-		reservation.open = next;
-	}
-	reservation.next = next;
+	while (reservation.open < reservation.end && may_be_touched(reservation.open))
+		reservation.open += OPEN_STEP;
+	reservation.open = MIN(reservation.open, reservation.end);
+	reservation.next = reservation.open;
 }
 
 bool reservation_meets(hva_t start, uint64_t bytes)

@@ -264,6 +264,29 @@ static void a_child_allocates_after_a_fork(void **state UNUSED)
 	thread_end(t);
 }
 
+/* Some threads of the parent were making what its numbers did not show yet. */
+static int allocate_after_raw_fork(void)
+{
+	uint8_t *mine = reservation_get(64), *theirs, *next;
+
+	if (!mine)
+		return 1;
+	theirs = mine + (1 << 20);
+	if (!guarded_store8(theirs, 7) || !guarded_store8(mine, 8))
+		return 2;
+	reservation_after_raw_fork();
+	next = reservation_get(2 << 20);
+	if (!next || !is_zero(next, 2 << 20))
+		return 3;
+	memset(next, 9, 2 << 20);
+	return *mine == 8 && guarded_touch_read(theirs) && next > theirs ? 0 : 4;
+}
+
+static void a_raw_child_leaves_what_may_be_touched(void **state UNUSED)
+{
+	assert_int_equal(status_of(allocate_after_raw_fork), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -276,6 +299,7 @@ int main(void)
 		cmocka_unit_test(the_mmu_resolves_none_of_it),
 		cmocka_unit_test(threads_get_memory_of_their_own),
 		cmocka_unit_test(a_child_allocates_after_a_fork),
+		cmocka_unit_test(a_raw_child_leaves_what_may_be_touched),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
