@@ -11,6 +11,7 @@
  */
 #include "preload/next.h"
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <spawn.h>

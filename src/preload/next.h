@@ -11,24 +11,32 @@
 /* Meson defines it, and then open is open64: here both must be defined. */
 #undef _FILE_OFFSET_BITS
 
-#include <dlfcn.h>
 #include <errno.h>
 
 #include "preload/preload.h"
 
 #define EXPORT __attribute__((visibility("default")))
 
-/* The next definition of a symbol.  Found on first use: wrappers run before our
- * constructor has. */
-#define NEXT(name)                                                                      \
-	({                                                                              \
-		static __typeof__(&name) found;                                         \
-		__typeof__(&name) next = __atomic_load_n(&found, __ATOMIC_RELAXED);     \
-		if (!next) {                                                            \
-			next = (__typeof__(&name))dlsym(RTLD_NEXT, #name);              \
-			__atomic_store_n(&found, next, __ATOMIC_RELAXED);               \
-		}                                                                       \
-		next;                                                                   \
+/* A symbol, and the next definition of it: NULL until it was looked for, or if there is
+ * none. */
+struct next_symbol {
+	const char *name;
+	void *found;
+};
+
+/* All of them, from the constructor: the linker has locks, and a thread that is cancelled,
+ * or jumps out of a handler, while it looks for one keeps them. */
+void next_begin(void);
+/* One, for a wrapper that runs before that. */
+void *next_find(struct next_symbol *symbol);
+
+#define NEXT(name)                                                                           \
+	({                                                                                   \
+		static struct next_symbol symbol_ __attribute__((section("umbra_next"), used)) = { \
+			#name, NULL                                                          \
+		};                                                                           \
+		void *next_ = __atomic_load_n(&symbol_.found, __ATOMIC_RELAXED);             \
+		(__typeof__(&name))(next_ ? next_ : next_find(&symbol_));                    \
 	})
 
 /* The API's result as the C library gives it. */

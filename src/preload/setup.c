@@ -5,7 +5,8 @@
  *	UMBRA_MMU=tdp|shadow   UMBRA_FLUSH=mmu-writable|writable
  *	UMBRA_LOG=LEVEL   UMBRA_STATS=FILE ("-": stderr)   UMBRA_REPORT: report.c
  */
-#include <errno.h>
+#include "preload/next.h"
+
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,6 +88,7 @@ __attribute__((constructor)) static void begin(void)
 {
 	bool was = thread_enter_library();
 
+	next_begin();
 	__atomic_store_n(&off, false, __ATOMIC_RELAXED);
 	/* ThreadSanitizer defers signals too, in ways of its own. */
 #ifndef UMBRA_BEGINS_LATE

@@ -15,6 +15,7 @@
 #include <ucontext.h>
 #include <unistd.h>
 
+#include "base/system_call.h"
 #include "preload/defer.h"
 #include "preload/preload.h"
 #include "sync/thread.h"
@@ -132,7 +133,9 @@ static int change_all(int how, const sigset_t *set, sigset_t *old)
 {
 	if (old)
 		sigemptyset(old);
-	return NEXT(syscall)(SYS_rt_sigprocmask, how, set, old, sizeof(uint64_t)) ? errno : 0;
+	return system_call(SYS_rt_sigprocmask, how, (long)set, (long)old, sizeof(uint64_t), 0, 0) ?
+		       errno :
+		       0;
 }
 
 /*
