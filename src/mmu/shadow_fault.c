@@ -236,17 +236,17 @@ static enum fault_verdict follow_guest(struct mmu *m, struct shadow_fault *sf,
 	enum fault_verdict verdict = FAULT_FIXED;
 	struct shadow_page *sp = *page;
 
-	for (int i = 0; verdict == FAULT_FIXED; i++) {
+	for (int i = 0, at = sp->table.level; verdict == FAULT_FIXED; i++, at--) {
 		/* Was its table still the same when we read it? */
 		if (sp->changed > sf->gpt_seq && rule(RECHECK_GPTE_UNDER_PROTECTION))
 			return FAULT_RETRY;
 		sp->n_writes = 0;
 		*page = sp;
-		if (sp->table.level == w->level)
+		if (at == w->level)
 			break;
 		rights_narrow(&r, w->kind, w->step[i].entry);
 		role.access = shadow_access(&r);
-		role.level = (uint32_t)sp->table.level - 1;
+		role.level = (uint32_t)at - 1;
 		if (w->kind.format == GPT_32BIT)
 			role.quadrant = (w->gva >> 21) & 1;
 		verdict = step_down(m, sf, entry_for(sp, w->gva),
@@ -269,12 +269,10 @@ static enum fault_verdict follow_direct(struct mmu *m, struct shadow_fault *sf, 
 	};
 	enum fault_verdict verdict = FAULT_FIXED;
 
-	while ((*page)->table.level > level && verdict == FAULT_FIXED) {
-		struct spte_ref at = entry_for(*page, w->gva);
-
-		role.level = (uint32_t)(*page)->table.level - 1;
-		verdict = step_down(m, sf, at, level_align(sf->fault.gfn, (*page)->table.level),
-				    role, page);
+	for (int at = (*page)->table.level; at > level && verdict == FAULT_FIXED; at--) {
+		role.level = (uint32_t)at - 1;
+		verdict = step_down(m, sf, entry_for(*page, w->gva),
+				    level_align(sf->fault.gfn, at), role, page);
 	}
 	return verdict;
 }
