@@ -7,11 +7,10 @@
  *
  * In the child of a vfork(2) this runs in the parent's memory: it allocates nothing.  In
  * that of a fork(2) locks may be held for ever by threads that are no more, the dynamic
- * loader's too: it looks up nothing, once exec_begin() has run.
+ * loader's too: it looks up nothing, once next_begin() has run.
  */
 #include "preload/next.h"
 
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <spawn.h>
@@ -24,36 +23,6 @@
 #include "preload/program.h"
 #include "preload/there.h"
 #include "sync/thread.h"
-
-#define CALLS(call)                                                          \
-	call(execv) call(execve) call(execveat) call(execvp) call(execvpe)   \
-	call(fexecve) call(posix_spawn) call(posix_spawnp)
-
-#define DECLARE(name) __typeof__(&name) name##_;
-#define FIND(name) next.name##_ = (__typeof__(&name))dlsym(RTLD_NEXT, #name);
-
-static struct {
-	CALLS(DECLARE)
-} next;
-
-/* Before our constructor there are no other threads yet, as a rule. */
-static void find_all(void)
-{
-	if (!next.execv_) {
-		CALLS(FIND)
-	}
-}
-
-#define GO_ON(name, ...) (find_all(), next.name##_(__VA_ARGS__))
-
-void exec_begin(void)
-{
-	struct program p;
-
-	find_all();
-	/* What this calls is looked up, too, by wrappers of ours. */
-	program_inspect("/bin/sh", &p);
-}
 
 static bool keeps_library(char *const *environment)
 {
@@ -109,25 +78,25 @@ static void before_exec(const char *name, char *const *environment, bool on_path
 EXPORT int execve(const char *path, char *const argv[], char *const envp[])
 {
 	before_exec(path, envp, false);
-	return GO_ON(execve, path, argv, envp);
+	return NEXT(execve)(path, argv, envp);
 }
 
 EXPORT int execv(const char *path, char *const argv[])
 {
 	before_exec(path, environ, false);
-	return GO_ON(execv, path, argv);
+	return NEXT(execv)(path, argv);
 }
 
 EXPORT int execvp(const char *file, char *const argv[])
 {
 	before_exec(file, environ, true);
-	return GO_ON(execvp, file, argv);
+	return NEXT(execvp)(file, argv);
 }
 
 EXPORT int execvpe(const char *file, char *const argv[], char *const envp[])
 {
 	before_exec(file, envp, true);
-	return GO_ON(execvpe, file, argv, envp);
+	return NEXT(execvpe)(file, argv, envp);
 }
 
 EXPORT int fexecve(int fd, char *const argv[], char *const envp[])
@@ -136,21 +105,21 @@ EXPORT int fexecve(int fd, char *const argv[], char *const envp[])
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	before_exec(path, envp, false);
-	return GO_ON(fexecve, fd, argv, envp);
+	return NEXT(fexecve)(fd, argv, envp);
 }
 
 EXPORT int execveat(int dir, const char *path, char *const argv[], char *const envp[], int flags)
 {
 	if (dir == AT_FDCWD || (there_is_string(path) && *path == '/'))
 		before_exec(path, envp, false);
-	return GO_ON(execveat, dir, path, argv, envp, flags);
+	return NEXT(execveat)(dir, path, argv, envp, flags);
 }
 
 EXPORT int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
 		       const posix_spawnattr_t *attributes, char *const argv[], char *const envp[])
 {
 	before_exec(path, envp, false);
-	return GO_ON(posix_spawn, pid, path, actions, attributes, argv, envp);
+	return NEXT(posix_spawn)(pid, path, actions, attributes, argv, envp);
 }
 
 EXPORT int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
@@ -158,7 +127,7 @@ EXPORT int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_act
 			char *const envp[])
 {
 	before_exec(file, envp, true);
-	return GO_ON(posix_spawnp, pid, file, actions, attributes, argv, envp);
+	return NEXT(posix_spawnp)(pid, file, actions, attributes, argv, envp);
 }
 
 /* --- with the arguments in a list -------------------------------------------------- */

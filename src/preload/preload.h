@@ -8,12 +8,6 @@
 /* Our own code calls, or the process begins or ends: not the program's doing. */
 bool preload_is_off(void);
 
-/* Makes ready for calls that start programs, in children of whatever sort. */
-void exec_begin(void);
-
-/* Looks up what a handler of the program may be the first to call. */
-void signals_begin(void);
-
 /* An ioctl on a descriptor that is not ours. */
 int memory_ioctl(int fd, unsigned long request, void *arg);
 

@@ -103,8 +103,6 @@ __attribute__((constructor)) static void begin(void)
 		umbra_set_flush_policy(UMBRA_FLUSH_IF_WRITABLE);
 	if (getenv("UMBRA_STATS"))
 		on_exit(fail_without_stats, NULL);
-	exec_begin();
-	signals_begin();
 	report_begin();
 	thread_leave_library(was);
 }

@@ -249,13 +249,3 @@ EXPORT int swapcontext(ucontext_t *from, const ucontext_t *to)
 	defer_mask_changes();
 	return find_swapcontext()(from, to);
 }
-
-void signals_begin(void)
-{
-	find_longjmp();
-	find__longjmp();
-	find_siglongjmp();
-	find___longjmp_chk();
-	find_setcontext();
-	find_swapcontext();
-}
