@@ -212,21 +212,13 @@ DEFINE_OLD_MASK_CALL(sigsetmask)
 
 /* --- what changes it by the way ---------------------------------------------- */
 
-/* Looked up in advance: a handler may be the first to jump. */
-#define DEFINE_FIND(name)                                               \
-	static __typeof__(&name) find_##name(void)                      \
-	{                                                               \
-		return NEXT(name);                                      \
-	}
-
 #define DEFINE_JUMP(name)                                               \
 	void name(sigjmp_buf to, int value) __attribute__((noreturn));  \
-	DEFINE_FIND(name)                                               \
 	EXPORT void name(sigjmp_buf to, int value)                      \
 	{                                                               \
 		if (to->__mask_was_saved)                               \
 			defer_mask_changes();                           \
-		find_##name()(to, value);                               \
+		NEXT(name)(to, value);                                  \
 		__builtin_unreachable();                                \
 	}
 
@@ -235,17 +227,15 @@ DEFINE_JUMP(_longjmp)
 DEFINE_JUMP(siglongjmp)
 DEFINE_JUMP(__longjmp_chk)
 
-DEFINE_FIND(setcontext)
 EXPORT int setcontext(const ucontext_t *to)
 {
 	defer_mask_changes();
-	return find_setcontext()(to);
+	return NEXT(setcontext)(to);
 }
 
 /* Whoever comes back here has called one of the two. */
-DEFINE_FIND(swapcontext)
 EXPORT int swapcontext(ucontext_t *from, const ucontext_t *to)
 {
 	defer_mask_changes();
-	return find_swapcontext()(from, to);
+	return NEXT(swapcontext)(from, to);
 }
