@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,8 +9,6 @@
 #include <unistd.h>
 
 #include "bench/bench.h"
-
-#define MAX_FIGURES 64
 
 struct ratio {
 	const char *name;
@@ -23,10 +22,20 @@ struct bar {
 	bool at_least;
 };
 
-static struct figure figures[MAX_FIGURES];
-static struct ratio ratios[MAX_FIGURES];
-static struct bar bars[MAX_FIGURES];
-static int n_figures, n_ratios, n_bars;
+/* A figure is pointed to by ratios and bars: it stays where it was made. */
+static struct figure **figures;
+static struct ratio *ratios;
+static struct bar *bars;
+static size_t n_figures, n_ratios, n_bars;
+
+/* @list with room for one more than its @n. */
+static void *grow(void *list, size_t n, size_t bytes)
+{
+	list = reallocarray(list, n + 1, bytes);
+	if (!list)
+		bench_die("no memory for the report", -ENOMEM);
+	return list;
+}
 
 double bench_now_ns(void)
 {
@@ -45,12 +54,11 @@ static int compare(const void *a, const void *b)
 
 static struct figure *next_figure(const char *name, const char *unit)
 {
-	struct figure *f = &figures[n_figures++];
+	struct figure *f = grow(NULL, 0, sizeof(*f));
 
-	if (n_figures > MAX_FIGURES)
-		bench_die("too many figures", -7);
-	f->name = name;
-	f->unit = unit;
+	*f = (struct figure){ .name = name, .unit = unit };
+	figures = grow(figures, n_figures, sizeof(*figures));
+	figures[n_figures++] = f;
 	return f;
 }
 
@@ -88,12 +96,15 @@ const struct figure *measure(const char *name, const char *unit, double (*once)(
 
 void ratio_add(const char *name, const struct figure *of, const struct figure *to, double bar)
 {
-	if (of->known && to->known)
-		ratios[n_ratios++] = (struct ratio){ name, of, to, bar };
+	if (!of->known || !to->known)
+		return;
+	ratios = grow(ratios, n_ratios, sizeof(*ratios));
+	ratios[n_ratios++] = (struct ratio){ name, of, to, bar };
 }
 
 void bar_add(const struct figure *f, double bar, bool at_least)
 {
+	bars = grow(bars, n_bars, sizeof(*bars));
 	bars[n_bars++] = (struct bar){ f, bar, at_least };
 }
 
@@ -115,8 +126,8 @@ static bool bar_holds(const struct bar *b)
 static void print_table(void)
 {
 	printf("%-52s %12s %12s %12s\n", "figure", "median", "lowest", "highest");
-	for (int i = 0; i < n_figures; i++) {
-		const struct figure *f = &figures[i];
+	for (size_t i = 0; i < n_figures; i++) {
+		const struct figure *f = figures[i];
 
 		if (f->known)
 			printf("%-52s %12.2f %12.2f %12.2f  %s\n", f->name, f->median, f->low,
@@ -125,7 +136,7 @@ static void print_table(void)
 			printf("%-52s %12s\n", f->name, "not here");
 	}
 	printf("\n%-52s %12s %12s\n", "compared in this run", "ratio", "bar");
-	for (int i = 0; i < n_ratios; i++) {
+	for (size_t i = 0; i < n_ratios; i++) {
 		const struct ratio *r = &ratios[i];
 
 		printf("%-52s %12.3f ", r->name, ratio_of(r));
@@ -134,7 +145,7 @@ static void print_table(void)
 		else
 			printf("%12s\n", "-");
 	}
-	for (int i = 0; i < n_bars; i++)
+	for (size_t i = 0; i < n_bars; i++)
 		printf("%-52s %12.2f %12.2f  %s\n", bars[i].f->name, bars[i].f->median, bars[i].bar,
 		       bar_holds(&bars[i]) ? "held" : "MISSED");
 }
@@ -153,8 +164,8 @@ static bool write_json(const char *file)
 	json_t *root = json_pack("{s:o, s:{}, s:{}}", "machine", machine(), "figures", "ratios");
 	bool ok;
 
-	for (int i = 0; i < n_figures; i++) {
-		const struct figure *f = &figures[i];
+	for (size_t i = 0; i < n_figures; i++) {
+		const struct figure *f = figures[i];
 
 		json_object_set_new(json_object_get(root, "figures"), f->name,
 				    f->known ? json_pack("{s:s, s:f, s:f, s:f}", "unit", f->unit,
@@ -162,7 +173,7 @@ static bool write_json(const char *file)
 							 "highest", f->high) :
 					       json_null());
 	}
-	for (int i = 0; i < n_ratios; i++)
+	for (size_t i = 0; i < n_ratios; i++)
 		json_object_set_new(json_object_get(root, "ratios"), ratios[i].name,
 				    json_pack("{s:f, s:f, s:b}", "ratio", ratio_of(&ratios[i]),
 					      "bar", ratios[i].bar, "held",
@@ -180,9 +191,9 @@ bool report(const char *json_file)
 	bool held = write_json(json_file);
 
 	print_table();
-	for (int i = 0; i < n_ratios; i++)
+	for (size_t i = 0; i < n_ratios; i++)
 		held &= ratio_holds(&ratios[i]);
-	for (int i = 0; i < n_bars; i++)
+	for (size_t i = 0; i < n_bars; i++)
 		held &= bar_holds(&bars[i]);
 	return held;
 }
