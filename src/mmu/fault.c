@@ -198,6 +198,7 @@ static enum fault_verdict install(struct mmu_vcpu *v, const struct fault *f,
 {
 	enum fault_verdict verdict = FAULT_RETRY;
 	const struct memslot *slot;
+	bool lost = false;
 
 	rwlock_rdlock(&v->mmu->lock);
 	rcu_read_begin();
@@ -211,9 +212,13 @@ static enum fault_verdict install(struct mmu_vcpu *v, const struct fault *f,
 	verdict = tdp_map(v->mmu, f->gfn, page, f->write, f->write || !memslot_is_logged(slot));
 	if (f->write && verdict == FAULT_FIXED)
 		dirty_mark(v, slot, f->gfn);
+	lost = verdict == FAULT_RETRY;
 out:
 	rcu_read_end();
 	rwlock_rdunlock(&v->mmu->lock);
+	/* Whoever has frozen the entry may need this CPU to make progress. */
+	if (lost)
+		thread_yield();
 	return verdict;
 }
 
@@ -239,11 +244,8 @@ void fault_count(struct mmu_vcpu *v, enum fault_verdict verdict)
 		vcpu_count(v, pf_fixed);
 	else if (verdict == FAULT_SPURIOUS)
 		vcpu_count(v, pf_spurious);
-	else if (verdict == FAULT_RETRY) {
+	else if (verdict == FAULT_RETRY)
 		vcpu_count(v, pf_retry);
-		/* Whom we raced with may need this processor to get on. */
-		thread_yield();
-	}
 }
 
 enum fault_verdict mmu_fault(struct mmu_vcpu *v, gpa_t gpa, bool write)

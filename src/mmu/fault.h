@@ -38,7 +38,10 @@ const struct memslot *fault_still_holds(struct mmu_vcpu *v, const struct fault *
 bool fault_may_keep_mmio(const struct mmu *m, const struct fault *f)
 	REQUIRES_SHARED(m->lock);
 
-/* Counts how a fault ended, and lets others run if it lost a race. */
+/*
+ * Counts how a fault ended.  Whoever has to try again does so at once: a change that is
+ * still open is slept on, and one that has ended is nobody to wait for.
+ */
 void fault_count(struct mmu_vcpu *v, enum fault_verdict verdict);
 
 /*

@@ -68,16 +68,32 @@ static bool wait_while_it_changes(struct mmu *m, const void *host)
 	return true;
 }
 
+/* Where @gpa is in the host.  A slot that is being moved or deleted is waited for: what
+ * the guest has there is decided when that is done. */
+static enum guest_verdict find_host(struct mmu_vcpu *v, gpa_t gpa, bool write, void **host)
+{
+	const struct memslot *slot;
+	enum guest_verdict verdict;
+	uint64_t version;
+
+	rcu_read_begin();
+	version = slots_current(v->mmu->slots)->version;
+	verdict = find(v, gpa, &slot, host);
+	if (verdict == GUEST_OK && write && (slot->flags & KVM_MEM_READONLY))
+		verdict = GUEST_READ_ONLY;
+	rcu_read_end();
+	if (verdict == GUEST_RETRY && !mutant(RETRY_KEEPS_PROCESSOR))
+		slots_wait_for_next(v->mmu->slots, version);
+	return verdict;
+}
+
 enum guest_verdict guest_read(struct mmu_vcpu *v, gpa_t gpa, void *to, unsigned int bytes)
 {
 	uint64_t seq = atomic64_load_acquire(&v->mmu->invalidate_seq);
-	const struct memslot *slot;
 	enum guest_verdict verdict;
 	void *host;
 
-	rcu_read_begin();
-	verdict = find(v, gpa, &slot, &host);
-	rcu_read_end();
+	verdict = find_host(v, gpa, false, &host);
 	if (verdict == GUEST_OK && !mutant(GUEST_READ_IN_INVALIDATION) &&
 	    wait_while_it_changes(v->mmu, host))
 		return GUEST_RETRY;
@@ -100,15 +116,10 @@ enum guest_verdict guest_read(struct mmu_vcpu *v, gpa_t gpa, void *to, unsigned 
  */
 static enum guest_verdict make_writable(struct mmu_vcpu *v, uint64_t seq, gpa_t gpa)
 {
-	const struct memslot *slot;
 	enum guest_verdict verdict;
 	void *host;
 
-	rcu_read_begin();
-	verdict = find(v, gpa, &slot, &host);
-	if (verdict == GUEST_OK && (slot->flags & KVM_MEM_READONLY))
-		verdict = GUEST_READ_ONLY;
-	rcu_read_end();
+	verdict = find_host(v, gpa, true, &host);
 	if (verdict != GUEST_OK)
 		return verdict;
 	if (!mutant(AD_BITS_IN_INVALIDATION) && wait_while_it_changes(v->mmu, host))

@@ -503,8 +503,7 @@ static enum mmu_verdict walk_was_blocked(struct mmu_vcpu *v, enum guest_verdict 
 {
 	enum mmu_verdict verdict = mmu_verdict_of_guest(why);
 
-	/* The thread we raced with may need this processor to make progress. */
-	if (verdict == MMU_RETRY && !mutant(RETRY_KEEPS_PROCESSOR))
+	if (verdict == MMU_RETRY)
 		fault_count(v, FAULT_RETRY);
 	return verdict;
 }

@@ -4,9 +4,15 @@
 #include "base/bug.h"
 #include "base/log.h"
 
+/* They are held for a moment: whoever has to wait spins before it sleeps. */
 void mutex_init(struct mutex *m, enum lock_rank rank)
 {
-	bug_on(pthread_mutex_init(&m->native, NULL));
+	pthread_mutexattr_t attr;
+
+	bug_on(pthread_mutexattr_init(&attr));
+	bug_on(pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP));
+	bug_on(pthread_mutex_init(&m->native, &attr));
+	pthread_mutexattr_destroy(&attr);
 	m->rank = rank;
 }
 
