@@ -3,7 +3,7 @@
  * The walk sets A and D in a guest entry while the guest changes it: neither may undo the
  * other.
  */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Two slots show the same host memory; the host takes it back. */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

@@ -5,8 +5,8 @@
  * another's INVLPG drops it: new debt, which looks like the old.  Now A is done: it may
  * not take this for what it paid.
  */
-#include "check/scenario.h"
-#include "check/timeline.h"
+#include "check/world/scenario.h"
+#include "check/engine/timeline.h"
 #include "mmu/flush.h"
 #include "mmu/tlb.h"
 

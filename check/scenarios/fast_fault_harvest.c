@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* W is given back without the lock, against a harvest that takes it. */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

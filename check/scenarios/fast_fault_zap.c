@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* W is given back without the lock, against an invalidation that zaps. */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

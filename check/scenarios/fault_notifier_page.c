@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The host takes a page back while a vCPU faults it in, and while it uses it. */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The host replaces a range while two vCPUs use it: each sees the old frames or the new. */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* mprotect(PROT_READ): when it has returned, nobody writes any more. */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

@@ -3,7 +3,7 @@
  * A large page of the guest's, which the host has in small ones, becomes read-only.  What
  * was mapped while it was writable is in a shadow page of its own and stays there.
  */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 #define GVA (2ull << 20)
 

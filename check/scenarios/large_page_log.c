@@ -3,7 +3,7 @@
  * A large page is in use when logging is enabled: it must be split before the next
  * write, or one bit would stand for 512 pages.
  */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Of a large page the host takes one small page back. */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

@@ -3,7 +3,7 @@
  * The log of a slot ends, and its small translations go for a large one, without a flush
  * before the large one is made: TLBs keep what they have.  Then the log begins again.
  */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A vCPU is made, and taken away, while a flush looks for whom to ask. */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

@@ -3,7 +3,7 @@
  * A table that is out of date is linked again: the entry that leads to it was "not
  * present", so the guest need not invalidate anything.
  */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 #define GVA (2ull << 20)
 

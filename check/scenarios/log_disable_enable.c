@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Off and on again, with a harvest by another thread between. */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

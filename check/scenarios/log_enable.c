@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Logging is switched on under a vCPU that writes, and the memory copied after it. */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Harvest against writes: no write is lost. */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* All dirty from the start: large pages lose W when logging begins, small ones at CLEAR. */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

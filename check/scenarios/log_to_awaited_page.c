@@ -3,7 +3,7 @@
  * The log is copied into memory that another thread has yet to provide; that thread first
  * unmaps something.
  */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 #define LOG_PAGE 7
 

@@ -3,7 +3,7 @@
  * Two threads of a client, with one copy of the memory, use GET and CLEAR with manual
  * protection.  Of the two CLEARs the second may find nothing to clear.
  */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Two vCPUs dirty two pages of one word of the log while it is harvested twice. */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

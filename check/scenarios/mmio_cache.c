@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* MMIO is remembered, and forgotten when a slot appears. */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* RAM becomes MMIO: a write must not reach the memory any more. */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

@@ -3,7 +3,7 @@
  * The generation has three bits here: eight changes, and an MMIO entry from before the
  * first looks current.
  */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

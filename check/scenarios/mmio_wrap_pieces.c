@@ -4,7 +4,7 @@
  * the way.  What a vCPU notes behind the piece that is done would be believed eight changes
  * later.
  */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 /* In another table. */
 #define FAR_PAGE (ENTRIES_PER_TABLE + 2)

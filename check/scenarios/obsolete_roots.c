@@ -3,7 +3,7 @@
  * The slot with the roots is deleted: they become obsolete while one vCPU is in the guest
  * and another faults.  Then the host takes the memory of a page that they led to.
  */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Two vCPUs write the same entry: the last one counts, for both. */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* So few shadow pages that those in use are zapped. */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

@@ -3,7 +3,7 @@
  * A fault has read the guest's entry; before it installs, the entry is changed and the
  * change is complete.
  */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

@@ -3,7 +3,7 @@
  * A fault finds another page in the guest's entry than the shadow says, and replaces it.
  * Another TLB still has the old page, which the host takes back.
  */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

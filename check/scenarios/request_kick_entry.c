@@ -3,7 +3,7 @@
  * Requests, kicks and entries: a vCPU goes in and out of the guest with its TLB full
  * while somebody flushes, who has nothing but to wait for it.
  */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

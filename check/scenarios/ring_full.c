@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A ring that is full stops the vCPU before the write. */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* One reaper: takes entries, resets, copies. */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The client has written nonsense into an entry: only its own memory may suffer. */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

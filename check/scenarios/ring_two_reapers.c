@@ -3,7 +3,7 @@
  * Two reapers.  Both reset all rings: the second may find none of the entries that it
  * has marked, as the first has taken them.  When its reset returns, it copies.
  */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

@@ -4,7 +4,7 @@
  * a TLB can write through; the one that is left is read-only, so the log's pass over the
  * tables finds nothing to take, and must flush all the same.
  */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

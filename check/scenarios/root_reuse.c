@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A vCPU goes back and forth between two roots; what was changed meanwhile counts. */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The client changes CR3 of a vCPU that is outside. */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 /* A second set of tables, in which page 2 is elsewhere. */
 static void setup(void)

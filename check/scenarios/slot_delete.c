@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A slot goes while a vCPU uses it, then the host takes its memory. */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A slot goes while the host takes its memory by another thread. */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

@@ -3,7 +3,7 @@
  * A slot is so large that the MMU lock is given up on the way.  The host takes a page of
  * the piece that is done: it finds nothing mapped, and must find the debt.
  */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

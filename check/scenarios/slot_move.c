@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A slot moves: its pages are at the old place or the new, and then at the new. */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Deleted and made again over other memory. */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

@@ -4,7 +4,7 @@
  * What is said there is what counts from then on, though no processor was asked to forget
  * anything; and a fault may have read the old table just before.
  */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 #define GVA (2ull << 20)
 #define TABLE 32	/* the guest frame, in its own slot */

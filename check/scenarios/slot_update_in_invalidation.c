@@ -3,7 +3,7 @@
  * A slot appears between the start and the end of an invalidation of the memory that
  * it shows to the guest.
  */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

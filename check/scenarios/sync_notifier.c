@@ -3,7 +3,7 @@
  * The guest's own change drops a translation and leaves the TLB to the guest: a debt.
  * The host takes the page back, finds nothing mapped, and must consult the debt.
  */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

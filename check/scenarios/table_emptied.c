@@ -3,7 +3,7 @@
  * The host takes back all that a page table maps: the table goes as well, while one vCPU
  * walks it and another makes a new one in its place.
  */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 #include "mmu/notifier.h"
 
 static void setup(void)

@@ -3,7 +3,7 @@
  * A slot that fills a whole table goes: the table is freed, while one vCPU walks it in
  * guest mode and another in a fault.
  */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

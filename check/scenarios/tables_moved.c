@@ -3,7 +3,7 @@
  * The host copies a guest table and puts the copy in its place.  A dirty bit that is set
  * between the two would stay behind.
  */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static enum outcome outcome;
 

@@ -3,7 +3,7 @@
  * The host puts an empty page in the place of a guest table and fills it.  Between begin
  * and end of the invalidation nobody may take what is there for the guest's.
  */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

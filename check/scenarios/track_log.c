@@ -4,8 +4,8 @@
  * then the page becomes a page table, and write tracking finds it read-only.  A TLB can
  * write to it all the same: MMU-writable says so.
  */
-#include "check/scenario.h"
-#include "check/timeline.h"
+#include "check/world/scenario.h"
+#include "check/engine/timeline.h"
 
 #define GVA (2ull << 20)
 

@@ -3,7 +3,7 @@
  * Two flushes at a time, and new debt between.  A flush may only pay what it had read
  * before its requests went out.
  */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

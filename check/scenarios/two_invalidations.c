@@ -3,7 +3,7 @@
  * Two invalidations overlap in time.  The window that faults look at must cover both
  * until the last has ended.
  */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

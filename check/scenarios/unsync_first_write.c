@@ -3,7 +3,7 @@
  * The first write to a table that is given up: from the moment it is writable its shadow
  * must be known to be out of date.
  */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

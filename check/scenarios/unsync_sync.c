@@ -3,7 +3,7 @@
  * A table that a vCPU may write unseen (unsync), brought up to date by another's load of
  * CR3 while it is being written.
  */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

@@ -3,7 +3,7 @@
  * A table above the lowest level is read as data and then written: it stays tracked, as
  * those above it could not be told that it is out of date.
  */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 #define GVA (2ull << 20)
 

@@ -6,8 +6,8 @@
  * it, or resets a ring, and finds no writable entry to protect: its flush is due all
  * the same.
  */
-#include "check/scenario.h"
-#include "check/timeline.h"
+#include "check/world/scenario.h"
+#include "check/engine/timeline.h"
 #include "mmu/tlb.h"
 
 #define PAGE 2u

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The MMU itself writes to guest memory: A and D bits of tables that are logged. */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

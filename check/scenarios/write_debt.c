@@ -4,7 +4,7 @@
  * guest has unmapped it; but another TLB may still hold what the guest's INVLPG has only
  * left as a debt, and write to the table unseen.
  */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 #define GVA (2ull << 20)
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Ageing: after a clear that flushes, an access is seen; also if another has cleared
  * before it, without a flush. */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

@@ -4,7 +4,7 @@
  * meanwhile, and wants to see every use from then on, finds its translation old already,
  * and must find the debt.
  */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

@@ -3,7 +3,7 @@
  * Two invalidations of one page.  The second finds nothing mapped, as the first has
  * zapped already; what it must find is the debt.
  */
-#include "check/scenario.h"
+#include "check/world/scenario.h"
 
 static void setup(void)
 {

@@ -10,7 +10,7 @@
 #include "cpu/cpuid.h"
 #include "cpu/debug.h"
 #include "cpu/decode.h"
-#include "cpu/operand.h"
+#include "cpu/insn/operand.h"
 #include "cpu/raise.h"
 #include "mmu/mmu.h"
 #include "mmu/request.h"

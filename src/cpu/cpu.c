@@ -10,7 +10,7 @@
 #include "cpu/cpuid.h"
 #include "cpu/debug.h"
 #include "cpu/flags.h"
-#include "cpu/fp.h"
+#include "cpu/insn/fp.h"
 #include "cpu/mmio.h"
 #include "cpu/msr.h"
 #include "mmu/mmu.h"

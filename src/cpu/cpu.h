@@ -214,7 +214,7 @@ struct cpu {
 
 	union xmm xmm[16];
 	uint32_t mxcsr;
-	bool fp_live;		/* MXCSR is in the host's register: cpu/fp.h */
+	bool fp_live;		/* MXCSR is in the host's register: cpu/insn/fp.h */
 	uint32_t host_mxcsr;	/* what was there before */
 	uint32_t mxcsr_mask;	/* (c) bits that the host has */
 	uint16_t fcw;

@@ -18,7 +18,7 @@
 #define LOCK_COSTS 4
 #define SSE_ASSIST 8		/* floating point: of denormal numbers */
 
-/* Places in the tables of cpu/sse.c, which has them in the order of sse.def. */
+/* Places in the tables of cpu/insn/sse.c, which has them in the order of sse.def. */
 #define SSE_NONE(...)
 #define SSE_INT(mnemonic, name) PLACE_##name,
 #define SSE_SHIFT SSE_NONE
@@ -28,21 +28,21 @@
 #define SSE_FROM_GPR SSE_NONE
 #define SSE_TO_GPR SSE_NONE
 enum {
-#include "cpu/sse.def"
+#include "cpu/insn/sse.def"
 };
 #undef SSE_INT
 #undef SSE_SHIFT
 #define SSE_INT SSE_NONE
 #define SSE_SHIFT(mnemonic, name) PLACE_##name,
 enum {
-#include "cpu/sse.def"
+#include "cpu/insn/sse.def"
 };
 #undef SSE_SHIFT
 #undef SSE_FP
 #define SSE_SHIFT SSE_NONE
 #define SSE_FP(mnemonic, name, bytes) PLACE_##name,
 enum {
-#include "cpu/sse.def"
+#include "cpu/insn/sse.def"
 };
 #undef SSE_INT
 #undef SSE_SHIFT
@@ -65,7 +65,7 @@ static const struct rule rules[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
 	[ZYDIS_MNEMONIC_##mnemonic] = { .fn = op_##handler, .flags = how },
 #define PICK(mnemonic, picker, which, how) \
 	[ZYDIS_MNEMONIC_##mnemonic] = { .pick = pick_##picker, .arg = which, .flags = how },
-#include "cpu/insn.def"
+#include "cpu/insn/insn.def"
 #undef INSN
 #undef PICK
 };

@@ -2,7 +2,7 @@
 /*
  * cpu/decode.h - from bytes to ops.
  *
- * Zydis takes an instruction apart; cpu/insn.def says which handler it gets.
+ * Zydis takes an instruction apart; cpu/insn/insn.def says which handler it gets.
  * Either one handler takes all its forms, or a "picker" next to the handlers
  * chooses one by the form.
  */
@@ -75,7 +75,7 @@ static inline bool decode_is_64bit(const struct insn *insn)
 #define INSN(mnemonic, handler, how) void op_##handler(struct cpu *cpu, const struct op *op);
 #define PICK(mnemonic, picker, which, how) \
 	op_fn pick_##picker(const struct insn *insn, struct op *op, unsigned int arg);
-#include "cpu/insn.def"
+#include "cpu/insn/insn.def"
 #undef INSN
 #undef PICK
 /* and those that pickers and the decoder choose. */

@@ -12,7 +12,7 @@
 #include "cpu/charge.h"
 #include "cpu/debug.h"
 #include "cpu/event.h"
-#include "cpu/fp.h"
+#include "cpu/insn/fp.h"
 #include "cpu/mmio.h"
 #include "cpu/raise.h"
 #include "mmu/request.h"

@@ -6,7 +6,7 @@
 #include "cpu/charge.h"
 #include "cpu/decode.h"
 #include "cpu/flags.h"
-#include "cpu/operand.h"
+#include "cpu/insn/operand.h"
 #include "cpu/raise.h"
 
 static struct segment unpack(uint16_t selector, uint64_t raw)

@@ -3,7 +3,7 @@
 #ifndef MMU_FAULT_H
 #define MMU_FAULT_H
 
-#include "mmu/tdp.h"
+#include "mmu/tdp/tdp.h"
 
 /* One fault, from the address to its end. */
 struct fault {

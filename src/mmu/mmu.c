@@ -4,8 +4,8 @@
 
 #include "mmu/flush.h"
 #include "mmu/mmio.h"
-#include "mmu/shadow.h"
-#include "mmu/tdp.h"
+#include "mmu/shadow/shadow.h"
+#include "mmu/tdp/tdp.h"
 #include "mmu/tlb.h"
 
 /* A client that sets no limit gets a table for so many pages of memory: KVM's figure. */

@@ -40,8 +40,8 @@ struct table {
 
 /* How a VM's addresses are translated, chosen when it is made. */
 enum mmu_mode {
-	MMU_TDP,	/* direct tables, gpa to host: mmu/tdp.h */
-	MMU_SHADOW,	/* tables from gva, made from the guest's: mmu/shadow.h */
+	MMU_TDP,	/* direct tables, gpa to host: mmu/tdp/tdp.h */
+	MMU_SHADOW,	/* tables from gva, made from the guest's: mmu/shadow/shadow.h */
 };
 
 /* Which change of a translation owes a flush before the MMU lock is dropped. */

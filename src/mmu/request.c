@@ -2,7 +2,7 @@
 #include "mmu/request.h"
 
 #include "mmu/mmu.h"
-#include "mmu/shadow.h"
+#include "mmu/shadow/shadow.h"
 #include "mmu/tlb.h"
 
 /* About two microseconds, as long as a few blocks take; a vCPU that needs longer does not

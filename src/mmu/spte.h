@@ -33,7 +33,7 @@
  *            must first meet the walk that sets the guest's bit.
  *
  * So the state "1 0 0" with GD is that of a page that is written to only under
- * the eyes of the MMU (mmu/shadow_track.c).
+ * the eyes of the MMU (mmu/shadow/track.c).
  *
  * Who may change what, while the entry is present:
  *

@@ -4,7 +4,7 @@
 #include "mmu/fault.h"
 #include "mmu/mmio.h"
 #include "mmu/request.h"
-#include "mmu/shadow.h"
+#include "mmu/shadow/shadow.h"
 #include "mmu/tlb.h"
 #include "mmu/walk.h"
 

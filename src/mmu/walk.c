@@ -11,7 +11,7 @@
 #include "base/guarded.h"
 #include "mmu/guest_memory.h"
 #include "mmu/request.h"
-#include "mmu/tdp.h"
+#include "mmu/tdp/tdp.h"
 
 /* Walks in a row that may find their entries changed by others. */
 #define MAX_RACES 64

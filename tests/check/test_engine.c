@@ -12,10 +12,10 @@
 
 #include <cmocka.h>
 
-#include "check/arena.h"
-#include "check/explore.h"
-#include "check/rules.h"
-#include "check/timeline.h"
+#include "check/engine/arena.h"
+#include "check/engine/explore.h"
+#include "check/engine/rules.h"
+#include "check/engine/timeline.h"
 #include "sync/atomic.h"
 #include "sync/lock.h"
 #include "sync/rcu.h"

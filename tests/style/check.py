@@ -19,28 +19,31 @@ LAYERS = {
     'sync': {'base', 'sync'},
     'mem': {'base', 'sync', 'mem'},
     'mmu': {'base', 'sync', 'mem', 'mmu'},
-    'api': {'base', 'sync', 'mem', 'mmu', 'api', 'umbra'},
+    'embed': {'base', 'sync', 'mem', 'mmu', 'embed', 'umbra'},
     'cpu': {'base', 'sync', 'mmu', 'cpu'},
     'kvm': {'base', 'sync', 'mem', 'mmu', 'cpu', 'kvm', 'umbra'},
     'preload': {'base', 'sync', 'mem', 'kvm', 'preload', 'umbra'},
     # It starts what the preloaded library is in.
-    'tool': {'preload', 'tool', 'umbra'},
+    'tool': {'preload', 'tool', 'demo', 'stress', 'umbra'},
+    'demo': {'tool', 'demo', 'umbra'},
+    'stress': {'tool', 'stress', 'umbra'},
 }
 # What the checker builds a second time, and drives.
 CHECKED_LAYERS = {'base', 'sync', 'mem', 'mmu'}
-# Names that only one folder may use, and who else is allowed: the command is a
-# client like any other.
+# The command and its parts are clients like any others.
+COMMAND = {'tool', 'demo', 'stress'}
+# Names that only one folder may use, and who else is allowed.
 DOORS = [
     # preload/ stands in for a function of that name.
-    (r'\bpthread_(?!sigmask\b)\w+', {'sync', 'tool'}),
-    (r'\bpthread_sigmask\b', {'sync', 'tool', 'preload'}),
+    (r'\bpthread_(?!sigmask\b)\w+', {'sync'} | COMMAND),
+    (r'\bpthread_sigmask\b', {'sync', 'preload'} | COMMAND),
     (r'\burcu_\w+|<urcu(?!/list\.h)', {'sync'}),
     (r'<stdatomic\.h>|\b__atomic_\w+|\b__sync_\w+',
-     {'base', 'sync', 'preload', 'tool'}),
+     {'base', 'sync', 'preload'} | COMMAND),
     (r'\bSYS_futex\b|\bmembarrier\b', {'sync'}),
-    (r'\bclock_gettime\b|\bgettimeofday\b|\b__builtin_ia32_rdtsc', {'sync', 'tool'}),
+    (r'\bclock_gettime\b|\bgettimeofday\b|\b__builtin_ia32_rdtsc', {'sync'} | COMMAND),
     (r'<Zydis', {'cpu'}),
-    (r'"/dev/kvm"', {'preload', 'tool'}),
+    (r'"/dev/kvm"', {'preload'} | COMMAND),
 ]
 MAX_LINES = 1200
 MAX_COLUMNS = 100
@@ -108,7 +111,7 @@ def check_layers(root, path, text):
     if name.parts[0] != 'src' or len(name.parts) < 3:
         return
     folder = name.parts[1]
-    if name.parts[1:3] == ('tool', 'guest'):
+    if name.parts[1:3] == ('demo', 'guest'):
         return
     for include in re.findall(r'^#include [<"]([a-z]+)/', text, re.M):
         if include in LAYERS.keys() | {'umbra'} and include not in LAYERS[folder]:
@@ -127,7 +130,7 @@ def check_rules(root):
     rules = {name: ''.join(re.findall(r'"([^"]*)"', text))
              for name, text in re.findall(r'^RULE\((\w+),(.*?)\)$', listing, re.M | re.S)}
     code = '\n'.join(p.read_text() for folder in ('mem', 'mmu', 'cpu', 'kvm')
-                     for p in (root / 'src' / folder).glob('*.[ch]'))
+                     for p in (root / 'src' / folder).rglob('*.[ch]'))
     header = (root / 'src/mmu/request.h').read_text()
     marked = set(re.findall(r'\brule\((\w+)\)', code + header))
     named = set(re.findall(r'\b[A-Z][A-Z0-9]+(?:_[A-Z0-9]+)+\b', code))

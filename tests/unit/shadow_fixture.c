@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/guarded.h"
-#include "mmu/tdp.h"
+#include "mmu/tdp/tdp.h"
 
 struct test_vm *vm;
 struct mmu_vcpu *v0, *v1;

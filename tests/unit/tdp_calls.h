@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* tests/unit/tdp_calls.h - the calls of mmu/tdp.h with their locks, and what they leave. */
+/* tests/unit/tdp_calls.h - the calls of mmu/tdp/tdp.h with their locks, and what they leave. */
 #ifndef UNIT_TDP_CALLS_H
 #define UNIT_TDP_CALLS_H
 
 #include "vm_fixture.h"
 
-#include "mmu/tdp.h"
+#include "mmu/tdp/tdp.h"
 
 #define M2 (1ull << 9)		/* pages of 2 MiB, */
 #define G1 (1ull << 18)		/* of 1 GiB, */

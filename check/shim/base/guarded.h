@@ -3,8 +3,8 @@
  * Accesses to guest memory, as accesses to the simulated host's frames.  In the place of
  * src/base/guarded.h, for what mem/ and mmu/ use of it.
  */
-#ifndef BASE_GUARDED_H
-#define BASE_GUARDED_H
+#ifndef CHECK_SHIM_BASE_GUARDED_H
+#define CHECK_SHIM_BASE_GUARDED_H
 
 #include <stdbool.h>
 #include <stddef.h>

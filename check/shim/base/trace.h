@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The trace points, as lines of the checker's timeline.  In the place of src/base/trace.h. */
-#ifndef BASE_TRACE_H
-#define BASE_TRACE_H
+#ifndef CHECK_SHIM_BASE_TRACE_H
+#define CHECK_SHIM_BASE_TRACE_H
 
-#include "check/timeline.h"
+#include "check/engine/timeline.h"
 
 #define trace_page_fault(vcpu, gpa, access) \
 	timeline_note("page fault at gpa %#llx for %s", (unsigned long long)(gpa), \

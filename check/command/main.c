@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: MIT */
+/* check/command/main.c - umbra-check, which `umbra check` executes. */
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "check/command/job.h"
+#include "check/command/report.h"
+#include "check/command/result.h"
+#include "check/engine/rules.h"
+#include "tool/options.h"
+#include "tool/output.h"
+
+enum what { CHECK, MUTATION, MUTANTS, LIST, REPLAY, MERGE };
+
+static struct {
+	enum what what;
+	const struct mutation *mutation;
+	struct run_id replay;
+	const char *only;
+	unsigned int modes;	/* bits by enum mmu_mode */
+	int bound;		/* -1: the scenario's */
+	double seconds;
+	bool random;
+	uint64_t seed;
+	enum memory_model memory;
+	unsigned int jobs;
+	unsigned int shard, shards;
+	const char *json, *html;
+	bool all;
+} options = {
+	.modes = 3,
+	.bound = -1,
+	.memory = MEMORY_WEAK,
+	.shards = 1,
+};
+
+static _Noreturn void refuse(const char *what, const char *value)
+{
+	complain("%s: %s (try 'umbra check --help')", what, value);
+	exit(EXIT_USAGE);
+}
+
+/* --- what is asked ------------------------------------------------------------- */
+
+static uint64_t number(const char *text, uint64_t most)
+{
+	char *end;
+	unsigned long long n = strtoull(text, &end, 10);
+
+	if (!isdigit((unsigned char)*text) || *end || n > most)
+		refuse("not a number that can be used", text);
+	return n;
+}
+
+static void take_mutation(const char *name, bool rule)
+{
+	options.what = MUTATION;
+	options.mutation = mutation_find(name);
+	if (!options.mutation || mutation_is_rule(options.mutation) != rule)
+		refuse(rule ? "no such rule (see --list)" : "no such mutant (see --list)", name);
+}
+
+static void take_shard(const char *text)
+{
+	if (sscanf(text, "%u/%u", &options.shard, &options.shards) != 2 || !options.shard ||
+	    options.shard > options.shards)
+		refuse("a shard is I/N, with I from 1 to N", text);
+	options.shard--;
+}
+
+static void take_replay(const char *token)
+{
+	options.what = REPLAY;
+	if (!token_parse(token, &options.replay))
+		refuse("not a token of this version", token);
+}
+
+/* What is done, and to what. */
+static bool take_task(enum option_id id, const char *value)
+{
+	switch (id) {
+	case OPTION_WITHOUT:
+	case OPTION_MUTANT:
+		take_mutation(value, id == OPTION_WITHOUT);
+		return true;
+	case OPTION_MUTANTS:
+		options.what = MUTANTS;
+		return true;
+	case OPTION_LIST:
+		options.what = LIST;
+		return true;
+	case OPTION_REPLAY:
+		take_replay(value);
+		return true;
+	case OPTION_MERGE:
+		options.what = MERGE;
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* How it is shown. */
+static bool take_output(enum option_id id, const char *value)
+{
+	switch (id) {
+	case OPTION_JSON:
+		options.json = value ? value : "-";
+		return true;
+	case OPTION_HTML:
+		options.html = value;
+		return true;
+	case OPTION_ALL:
+		options.all = true;
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* The words stand in the order of their choices (tool/commands.c). */
+static bool take(void *ctx, enum option_id id, const char *value)
+{
+	(void)ctx;
+	if (take_task(id, value) || take_output(id, value))
+		return true;
+	switch (id) {
+	case OPTION_ONLY:
+		options.only = value;
+		return true;
+	case OPTION_MODE:
+		options.modes = (unsigned int)options_choice("tdp|shadow|both", value) + 1;
+		return true;
+	case OPTION_BOUND:
+		options.bound = (int)number(value, 14);
+		return true;
+	case OPTION_SECONDS:
+		options.seconds = (double)number(value, 1000000);
+		return true;
+	case OPTION_RANDOM:
+		options.random = true;
+		return true;
+	case OPTION_SEED:
+		options.seed = number(value, UINT64_MAX);
+		return true;
+	case OPTION_MEMORY:
+		options.memory = (enum memory_model)options_choice("sc|tso|weak", value);
+		return true;
+	case OPTION_JOBS:
+		options.jobs = (unsigned int)number(value, 64);
+		return true;
+	case OPTION_SHARD:
+		take_shard(value);
+		return true;
+	case OPTION_BLIND:
+		oracle_is_blind = true;
+		return true;
+	default:
+		return false;
+	}
+}
+
+/* --- the jobs ------------------------------------------------------------------- */
+
+static bool is_wanted(const char *name)
+{
+	return !options.only || strstr(name, options.only);
+}
+
+static void fill_job(struct job *job, const struct scenario *s, enum mmu_mode mode,
+		     const struct mutation *m, unsigned int index)
+{
+	int bound = options.bound >= 0 ? options.bound :
+					 DEFAULT_BOUND + (s && !m ? s->bound : 0);
+
+	job->id = (struct run_id){
+		.scenario = s, .mode = mode, .memory = options.memory, .mutation = m,
+	};
+	job->options = (struct explore_options){
+		.bound = (unsigned int)(bound > 0 ? bound : 0),
+		.seconds = options.seconds,
+		.random = options.random,
+		.seed = options.seed + index,
+	};
+	if (options.random && options.seconds <= 0)
+		job->options.seconds = 10;
+	if (m && options.seconds <= 0)
+		job->options.seconds = 60;
+	job->mine = index % options.shards == options.shard;
+}
+
+static double wall_clock(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+static unsigned int make_scenario_jobs(struct job *jobs)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < n_scenarios; i++) {
+		const struct scenario *s = scenarios[i];
+
+		for (enum mmu_mode mode = MMU_TDP; mode <= MMU_SHADOW; mode++) {
+			if (!is_wanted(s->name) || !(options.modes & 1u << mode) ||
+			    (s->modes && !(s->modes & 1u << mode)))
+				continue;
+			fill_job(&jobs[n], s, mode, NULL, n);
+			n++;
+		}
+	}
+	return n;
+}
+
+static unsigned int make_mutant_jobs(struct job *jobs)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < mutations_count(); i++) {
+		if (!is_wanted(mutation_at(i)->name))
+			continue;
+		fill_job(&jobs[n], NULL, MMU_TDP, mutation_at(i), n);
+		n++;
+	}
+	return n;
+}
+
+static FILE *lines;	/* where people look: not where JSON goes */
+
+static const char *mode_name(enum mmu_mode mode)
+{
+	return mode == MMU_SHADOW ? "shadow" : "tdp";
+}
+
+static void scenario_finished(const struct job *job)
+{
+	const struct exploration *e = &job->e;
+	char token[TOKEN_BYTES];
+
+	fprintf(lines, "%-28s %-7s %9llu schedules %9llu states %7.2f s  %s",
+		job->id.scenario->name, mode_name(job->id.mode), (unsigned long long)e->runs,
+		(unsigned long long)e->states,
+		e->seconds, e->failed ? "FAILS" : e->complete ? "complete" : "out of time");
+	if (!e->failed) {
+		fprintf(lines, " to bound %u\n", e->bound);
+		return;
+	}
+	fprintf(lines, ": %s\n", e->result.sentence);
+	token_print(&job->failing, token, sizeof(token));
+	fprintf(lines, "    umbra check --replay %s\n", token);
+}
+
+static void mutant_finished(const struct job *job)
+{
+	const struct exploration *e = &job->e;
+	const struct mutation *m = job->id.mutation;
+
+	if (!e->failed) {
+		fprintf(lines, "%-34s not found in %.1f s: %s\n", m->name, e->seconds,
+			m->survives ? m->survives : "NOBODY KNOWS WHY");
+		return;
+	}
+	fprintf(lines, "%-34s %-28s %-7s %u preemption%s %8llu schedules %6.2f s  %s\n", m->name,
+		job->failing.scenario->name, mode_name(job->failing.mode), e->preemptions,
+		e->preemptions == 1 ? " " : "s", (unsigned long long)e->runs, e->seconds,
+		verdict_name(e->result.verdict));
+}
+
+static _Noreturn void cannot_write(const char *file, int err)
+{
+	complain("%s: %s", file, strerror(-err));
+	exit(EXIT_USAGE);
+}
+
+static void write_json(const char *what, const struct job *jobs, unsigned int n)
+{
+	FILE *out = stdout;
+	int err;
+
+	if (!options.json)
+		return;
+	if (strcmp(options.json, "-") && !(out = fopen(options.json, "we")))
+		cannot_write(options.json, -errno);
+	result_write(out, what, jobs, n, options.shard, options.shards);
+	err = out == stdout ? 0 : output_close(out);
+	if (err)
+		cannot_write(options.json, err);
+}
+
+static void write_html(const struct told_run *told, const struct job *jobs, unsigned int n)
+{
+	int err = options.html ? report_html(options.html, told, jobs, n) : 0;
+
+	if (err)
+		cannot_write(options.html, err);
+}
+
+static void tell(const struct run_id *id, const struct job *jobs, unsigned int n)
+{
+	struct told_run told = { 0 };
+
+	report_run(id, &told);
+	report_text(lines, &told, options.all);
+	write_html(&told, jobs, n);
+}
+
+static int check_all(void)
+{
+	struct job *jobs = jobs_make(2 * n_scenarios);
+	unsigned int n = make_scenario_jobs(jobs), n_failed = 0, n_mine = 0, n_complete = 0;
+	unsigned int n_done = 0;
+	const struct job *first = NULL;
+	double start = wall_clock();
+	uint64_t runs = 0;
+
+	if (!n)
+		refuse("no scenario has this in its name", options.only);
+	jobs_run(jobs, n, options.jobs, scenario_finished, output_is_screen(stderr));
+	for (unsigned int i = 0; i < n; i++) {
+		n_mine += jobs[i].mine;
+		if (!jobs[i].mine)
+			continue;
+		runs += jobs[i].e.runs;
+		n_complete += jobs[i].e.complete;
+		n_done += jobs[i].done;
+		n_failed += jobs[i].e.failed || (!jobs[i].done && !jobs_interrupted());
+		if (jobs[i].e.failed && !first)
+			first = &jobs[i];
+	}
+	if (jobs_interrupted())
+		fprintf(lines, "interrupted: %u of ", n_done);
+	fprintf(lines, "%u explorations, %u complete, %u failed; %llu schedules in %.1f s\n",
+		n_mine, n_complete, n_failed, (unsigned long long)runs, wall_clock() - start);
+	if (first)
+		tell(&first->failing, jobs, n);
+	else
+		write_html(NULL, jobs, n);
+	write_json("default", jobs, n);
+	return n_failed != 0;
+}
+
+static int check_mutants(void)
+{
+	struct job *jobs = jobs_make(mutations_count());
+	unsigned int n = make_mutant_jobs(jobs), found = 0, explained = 0, mine = 0, done = 0;
+	unsigned int of_kind[2] = { 0 }, found_of_kind[2] = { 0 };
+	double slowest = 0;
+
+	if (!n)
+		refuse("no rule or mutant has this in its name", options.only);
+	jobs_run(jobs, n, options.jobs, mutant_finished, output_is_screen(stderr));
+	for (unsigned int i = 0; i < n; i++) {
+		const struct exploration *e = &jobs[i].e;
+
+		bool is_rule = mutation_is_rule(jobs[i].id.mutation);
+
+		mine += jobs[i].mine;
+		done += jobs[i].mine && jobs[i].done;
+		of_kind[is_rule] += jobs[i].mine;
+		found += jobs[i].mine && e->failed;
+		found_of_kind[is_rule] += jobs[i].mine && e->failed;
+		explained += jobs[i].mine && jobs[i].done && !e->failed &&
+			     jobs[i].id.mutation->survives;
+		if (e->failed && e->seconds > slowest)
+			slowest = e->seconds;
+	}
+	if (jobs_interrupted())
+		fprintf(lines, "interrupted: %u of %u done; ", done, mine);
+	fprintf(lines, "%u of %u rules and %u of %u bugs of the past: ", found_of_kind[1],
+		of_kind[1], found_of_kind[0], of_kind[0]);
+	fprintf(lines, "%u of %u found (the slowest in %.1f s), %u not, for a reason, %u not\n",
+		found, mine, slowest, explained, done - found - explained);
+	write_html(NULL, jobs, n);
+	write_json("mutants", jobs, n);
+	return found + explained != mine;
+}
+
+static int check_mutation(void)
+{
+	struct job *job = jobs_make(1);
+	const struct mutation *m = options.mutation;
+	const struct scenario *s;
+	enum mmu_mode mode;
+
+	s = options.only ? scenario_find(options.only) : NULL;
+	mode = MMU_TDP;
+	if (options.modes == SHADOW_ONLY || (s && s->modes == SHADOW_ONLY))
+		mode = MMU_SHADOW;
+	fill_job(job, s, mode, m, 0);
+	job->mine = true;
+	fprintf(lines, "%s\n    %s%s.\n", m->name, mutation_is_rule(m) ? "switched off: " : "",
+		m->sentence);
+	if (m->from)
+		fprintf(lines, "    %s\n", m->from);
+	jobs_run(job, 1, 1, mutant_finished, output_is_screen(stderr));
+	write_json("mutants", job, 1);
+	if (job->e.failed)
+		tell(&job->failing, job, 1);
+	return !job->e.failed;
+}
+
+static int list_all(void)
+{
+	puts("Scenarios:");
+	for (unsigned int i = 0; i < n_scenarios; i++)
+		printf("  %-28s %s\n", scenarios[i]->name, scenarios[i]->about);
+	puts("\nRules (--without):");
+	for (unsigned int i = 0; i < mutations_count(); i++)
+		if (mutation_is_rule(mutation_at(i)))
+			printf("  %-34s %s\n", mutation_at(i)->name, mutation_at(i)->sentence);
+	puts("\nBugs of the past (--mutant):");
+	for (unsigned int i = 0; i < mutations_count(); i++)
+		if (!mutation_is_rule(mutation_at(i)))
+			printf("  %-34s %s [%s]\n", mutation_at(i)->name, mutation_at(i)->sentence,
+			       mutation_at(i)->from);
+	return 0;
+}
+
+static int replay_one(void)
+{
+	struct told_run told = { 0 };
+
+	report_run(&options.replay, &told);
+	report_text(lines, &told, options.all);
+	write_html(&told, NULL, 0);
+	return told.result.verdict != VERDICT_HOLDS;
+}
+
+static int check(char **argv, int n)
+{
+	switch (options.what) {
+	case CHECK:
+		return check_all();
+	case MUTATION:
+		return check_mutation();
+	case MUTANTS:
+		return check_mutants();
+	case LIST:
+		return list_all();
+	case REPLAY:
+		return replay_one();
+	case MERGE:
+		return result_merge(stdout, argv, n);
+	}
+	return EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+	int status;
+
+	output_begin();
+	rules_reset();
+	options.jobs = cpus > 0 ? (unsigned int)cpus : 1;
+	status = options_parse(&command_check, argc, argv, take, NULL);
+	if (status >= 0)
+		return output_end(status);
+	if (optind < argc && options.what != MERGE)
+		refuse("what is this", argv[optind]);
+	lines = options.json && strcmp(options.json, "-") == 0 ? stderr : stdout;
+	status = check(argv + optind, argc - optind);
+	return output_end(jobs_interrupted() ? 128 + jobs_interrupted() : status);
+}

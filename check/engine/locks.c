@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: MIT */
+#include "check/engine/locks.h"
+
+#include <stdio.h>
+
+#include "check/engine/memory.h"
+#include "check/engine/timeline.h"
+#include "sync/checked.h"
+#include "sync/lock.h"
+#include "sync/rcu.h"
+#include "sync/thread.h"
+#include "sync/wait.h"
+
+#define MAX_HELD 8
+
+static struct holder {
+	int held[MAX_HELD];	/* ranks */
+	int n_held;
+	int rcu_depth;
+	uint32_t rcu_ended;	/* read sections */
+	/* synchronize: the sections that it found, by their number */
+	bool waits_for[MAX_THREADS];
+	uint32_t section[MAX_THREADS];
+} holders[MAX_THREADS];
+
+/* Stands for "the read sections" where accesses are ordered. */
+#define RCU_WORD ((void *)(uintptr_t)ARENA_BASE)
+
+void locks_begin_run(void)
+{
+	for (int t = 0; t < MAX_THREADS; t++)
+		holders[t] = (struct holder){ 0 };
+}
+
+static struct holder *me(void)
+{
+	return &holders[sched_self()];
+}
+
+/* --- ranks -------------------------------------------------------------------- */
+
+static void rank_push(int rank)
+{
+	struct holder *h = me();
+
+	if (h->n_held && h->held[h->n_held - 1] >= rank)
+		sched_fail(VERDICT_NO_PROGRESS,
+			   "%s takes a lock of rank %d under one of rank %d: in the other order "
+			   "elsewhere, both wait for ever",
+			   sched_thread_name(sched_self()), rank, h->held[h->n_held - 1]);
+	if (h->n_held == MAX_HELD)
+		sched_fail(VERDICT_MEMORY, "more than %d locks held", MAX_HELD);
+	h->held[h->n_held++] = rank;
+}
+
+static void rank_pop(int rank)
+{
+	struct holder *h = me();
+
+	for (int i = h->n_held; i-- > 0;) {
+		if (h->held[i] != rank)
+			continue;
+		for (h->n_held--; i < h->n_held; i++)
+			h->held[i] = h->held[i + 1];
+		return;
+	}
+	sched_fail(VERDICT_MEMORY, "a lock of rank %d is dropped that was not held", rank);
+}
+
+void checked_assert_none_from(int rank)
+{
+	if (sched_is_running() && me()->n_held && me()->held[me()->n_held - 1] >= rank)
+		sched_fail(VERDICT_NO_PROGRESS, "%s would wait while it holds a lock of rank %d",
+			   sched_thread_name(sched_self()), me()->held[me()->n_held - 1]);
+}
+
+void locks_at_exit(int t)
+{
+	if (holders[t].n_held || holders[t].rcu_depth)
+		sched_fail(VERDICT_MEMORY, "%s ends with a lock held or in a read section",
+			   sched_thread_name(t));
+}
+
+/* --- locks -------------------------------------------------------------------- */
+
+bool locks_allow(int t, enum wait_kind kind, const void *on)
+{
+	const struct holder *h = &holders[t];
+
+	switch (kind) {
+	case WAIT_MUTEX:
+		return !((const struct mutex *)on)->owner;
+	case WAIT_RDLOCK:
+		return !((const struct rwlock *)on)->writer;
+	case WAIT_WRLOCK:
+		return !((const struct rwlock *)on)->writer &&
+		       !((const struct rwlock *)on)->readers;
+	case WAIT_READERS:
+		for (int i = 0; i < MAX_THREADS; i++)
+			if (h->waits_for[i] && holders[i].rcu_ended == h->section[i])
+				return false;
+		return true;
+	default:
+		return true;
+	}
+}
+
+const char *locks_describe(enum wait_kind kind, const void *on)
+{
+	static char text[80];
+
+	switch (kind) {
+	case WAIT_MUTEX:
+	case WAIT_RDLOCK:
+	case WAIT_WRLOCK:
+		snprintf(text, sizeof(text), "%s", timeline_name(on));
+		return text;
+	case WAIT_WOKEN:
+		snprintf(text, sizeof(text), "a wake-up on %s (now %llu)", timeline_name(on),
+			 (unsigned long long)memory_raw_load(on, 4));
+		return text;
+	case WAIT_READERS:
+		return "RCU readers";
+	default:
+		return "its turn";
+	}
+}
+
+static void after_lock(void *lock, const char *what)
+{
+	memory_drain(sched_self());
+	memory_check_alive(lock);
+	if (what)
+		timeline_lock(lock, what);
+}
+
+void checked_mutex_lock(struct mutex *m)
+{
+	if (!sched_is_running())
+		return;
+	rank_push((int)m->rank);
+	memory_check_alive(m);
+	sched_wait(WAIT_MUTEX, m, memory_is_shared(m));
+	after_lock(m, "lock");
+	m->owner = sched_self() + 1;
+	memory_note_write(m);
+}
+
+void checked_mutex_unlock(struct mutex *m)
+{
+	if (!sched_is_running())
+		return;
+	memory_drain(sched_self());
+	rank_pop((int)m->rank);
+	timeline_lock(m, "unlock");
+	m->owner = 0;
+	memory_note_write(m);
+	sched_progress();
+}
+
+void checked_rwlock_rdlock(struct rwlock *l)
+{
+	if (!sched_is_running())
+		return;
+	rank_push((int)l->rank);
+	memory_check_alive(l);
+	sched_wait(WAIT_RDLOCK, l, memory_is_shared(l));
+	after_lock(l, "lock for read");
+	l->readers++;
+	memory_note_read(l);
+}
+
+void checked_rwlock_rdunlock(struct rwlock *l)
+{
+	if (!sched_is_running())
+		return;
+	memory_drain(sched_self());
+	rank_pop((int)l->rank);
+	timeline_lock(l, "unlock");
+	l->readers--;
+	memory_note_read(l);
+	sched_progress();
+}
+
+void checked_rwlock_wrlock(struct rwlock *l)
+{
+	if (!sched_is_running())
+		return;
+	rank_push((int)l->rank);
+	memory_check_alive(l);
+	sched_wait(WAIT_WRLOCK, l, memory_is_shared(l));
+	after_lock(l, "lock for write");
+	l->writer = sched_self() + 1;
+	memory_note_write(l);
+}
+
+void checked_rwlock_wrunlock(struct rwlock *l)
+{
+	if (!sched_is_running())
+		return;
+	memory_drain(sched_self());
+	rank_pop((int)l->rank);
+	timeline_lock(l, "unlock");
+	l->writer = 0;
+	memory_note_write(l);
+	sched_progress();
+}
+
+void mutex_init(struct mutex *m, enum lock_rank rank)
+{
+	*m = (struct mutex){ .rank = rank };
+}
+
+void mutex_destroy(struct mutex *m)
+{
+	(void)m;
+}
+
+void rwlock_init(struct rwlock *l, enum lock_rank rank)
+{
+	*l = (struct rwlock){ .rank = rank };
+}
+
+void rwlock_destroy(struct rwlock *l)
+{
+	(void)l;
+}
+
+/* --- RCU ---------------------------------------------------------------------- */
+
+void checked_rcu_begin(void)
+{
+	if (!sched_is_running() || me()->rcu_depth++)
+		return;
+	me()->rcu_depth--;
+	sched_point(memory_is_shared(RCU_WORD));
+	me()->rcu_depth++;
+	memory_note_read(RCU_WORD);
+	timeline_note("rcu: read section begins");
+}
+
+void checked_rcu_end(void)
+{
+	if (!sched_is_running() || --me()->rcu_depth)
+		return;
+	me()->rcu_ended++;
+	memory_note_read(RCU_WORD);
+	sched_progress();
+	timeline_note("rcu: read section ends");
+}
+
+void rcu_synchronize(void)
+{
+	if (!sched_is_running())
+		return;
+	if (me()->rcu_depth)
+		sched_fail(VERDICT_NO_PROGRESS,
+			   "%s waits for readers in a read section: for itself",
+			   sched_thread_name(sched_self()));
+	checked_assert_none_from(RANK_MMU);
+	sched_point(memory_is_shared(RCU_WORD));
+	/* It makes every thread pass a barrier. */
+	for (unsigned int t = 0; t < sched_n_threads(); t++)
+		memory_drain((int)t);
+	for (int t = 0; t < MAX_THREADS; t++) {
+		me()->waits_for[t] = holders[t].rcu_depth;
+		me()->section[t] = holders[t].rcu_ended;
+	}
+	memory_note_write(RCU_WORD);
+	timeline_note("rcu: waits for the read sections that have begun");
+	sched_wait(WAIT_READERS, NULL, false);
+	memory_note_write(RCU_WORD);
+	timeline_note("rcu: they have ended");
+}
+
+/* --- sleeping ------------------------------------------------------------------ */
+
+void wait_on(struct atomic32 *word, uint32_t value)
+{
+	struct sleeper *sleeper;
+
+	if (!sched_is_running())
+		return;
+	memory_drain(sched_self());
+	sched_point(memory_is_shared(word));
+	memory_note_read(word);
+	if (word->v != value)
+		return;
+	timeline_lock(word, "sleep on");
+	sleeper = sched_sleeper(sched_self());
+	*sleeper = (struct sleeper){ .on = word };
+	sched_wait(WAIT_WOKEN, word, true);
+}
+
+/* As if there were no end to it: a wake-up that is lost is to be noticed. */
+void wait_on_for(struct atomic32 *word, uint32_t value, uint32_t microseconds)
+{
+	(void)microseconds;
+	wait_on(word, value);
+}
+
+void wait_wake_all(struct atomic32 *word)
+{
+	if (!sched_is_running())
+		return;
+	memory_drain(sched_self());
+	sched_point(memory_is_shared(word));
+	memory_note_write(word);
+	timeline_lock(word, "wake");
+	for (unsigned int t = 0; t < sched_n_threads(); t++)
+		if (sched_is_asleep_on((int)t, word))
+			sched_sleeper((int)t)->woken = true;
+	sched_progress();
+}
+
+void thread_yield(void)
+{
+	sched_yield_turn();
+}

@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cpu/insn/ring.c - into the system and back: INT, IRET, SYSCALL, SYSENTER; and the
+ * flags, as far as privilege has a say in them.
+ */
+#include "cpu/address.h"
+#include "cpu/charge.h"
+#include "cpu/cpuid.h"
+#include "cpu/decode.h"
+#include "cpu/flags.h"
+#include "cpu/raise.h"
+#include "cpu/transfer.h"
+
+/* What POPF and IRET may change, by privilege and width. */
+static uint64_t writable_flags(const struct cpu *cpu, unsigned int bytes)
+{
+	uint64_t mask = X86_EFLAGS_STATUS | X86_EFLAGS_TF | X86_EFLAGS_DF | X86_EFLAGS_NT;
+
+	if (bytes > 2)
+		mask |= X86_EFLAGS_AC | X86_EFLAGS_ID;
+	if (cpl(cpu) == 0)
+		mask |= X86_EFLAGS_IOPL;
+	if (cpl(cpu) <= iopl(cpu))
+		mask |= X86_EFLAGS_IF;
+	return mask;
+}
+
+OP(pushf)
+{
+	uint64_t sp = stack_pointer(cpu);
+	uint64_t flags = cpu_get_rflags(cpu) & ~(uint64_t)(X86_EFLAGS_VM | X86_EFLAGS_RF);
+
+	if (!stack_push(cpu, &sp, flags, op->size))
+		return false;
+	stack_commit(cpu, sp);
+	return true;
+}
+
+OP_END(popf)
+{
+	uint64_t sp = stack_pointer(cpu), flags;
+
+	if (!stack_pop(cpu, &sp, &flags, op->size))
+		return false;
+	stack_commit(cpu, sp);
+	transfer_set_flags(cpu, flags, writable_flags(cpu, op->size));
+	return true;
+}
+
+OP_END(cli)
+{
+	if (!mode_is_real(cpu) && cpl(cpu) > iopl(cpu))
+		return raise_gp(cpu, 0);
+	cpu->rflags &= ~X86_EFLAGS_IF;
+	return true;
+}
+
+OP_END(sti)
+{
+	if (!mode_is_real(cpu) && cpl(cpu) > iopl(cpu))
+		return raise_gp(cpu, 0);
+	if (!(cpu->rflags & X86_EFLAGS_IF)) {
+		cpu->interrupt_shadow |= SHADOW_STI;
+		cpu->stop = true;
+	}
+	cpu->rflags |= X86_EFLAGS_IF;
+	return true;
+}
+
+/* Raised by the program itself: the gate's DPL is checked, RIP + length pushed. */
+static bool raise_software(struct cpu *cpu, const struct op *op, uint8_t vector)
+{
+	cpu->fault = (struct cpu_event){
+		.pending = true, .software = true, .vector = vector, .length = op->length,
+	};
+	return false;
+}
+
+OP_END(int)
+{
+	return raise_software(cpu, op, (uint8_t)op->imm);
+}
+
+OP_END(int3)
+{
+	return raise_software(cpu, op, EXC_BP);
+}
+
+OP_END(into)
+{
+	return cc_test(cpu, COND_O << 1) ? raise_software(cpu, op, EXC_OF) : true;
+}
+
+/* A trap that no gate's DPL forbids. */
+OP_END(int1)
+{
+	cpu->event = (struct cpu_event){ .pending = true, .vector = EXC_DB };
+	cpu->stop = true;
+	return true;
+}
+
+/* IRET */
+
+/* It restores RF too (IRETW has none to restore), which every other instruction clears.
+ * SDM 3B 17.3.1.1. */
+static uint64_t iret_flags(const struct cpu *cpu, const struct op *op)
+{
+	return writable_flags(cpu, op->size) | X86_EFLAGS_RF;
+}
+
+static bool iret_real(struct cpu *cpu, const struct op *op)
+{
+	uint64_t sp = stack_pointer(cpu), rip, selector, flags;
+	uint64_t mask = iret_flags(cpu, op);
+
+	if (!stack_pop(cpu, &sp, &rip, op->size) || !stack_pop(cpu, &sp, &selector, op->size) ||
+	    !stack_pop(cpu, &sp, &flags, op->size))
+		return false;
+	if (rip > cpu->segs[SEG_CS].limit)
+		return raise_gp(cpu, 0);
+	stack_commit(cpu, sp);
+	segment_load_real(cpu, SEG_CS, (uint16_t)selector);
+	cpu->rip = rip;
+	transfer_set_flags(cpu, flags, mask);
+	return true;
+}
+
+struct frame {
+	uint64_t rip, cs, flags, sp, ss;
+};
+
+/* In 64-bit code the stack is always part of the frame. */
+static bool pop_frame(struct cpu *cpu, const struct op *op, uint64_t *sp, struct frame *f)
+{
+	if (!stack_pop(cpu, sp, &f->rip, op->size) || !stack_pop(cpu, sp, &f->cs, op->size) ||
+	    !stack_pop(cpu, sp, &f->flags, op->size))
+		return false;
+	if (!mode_is_64bit(cpu) && (f->cs & SELECTOR_RPL) == cpl(cpu))
+		return true;
+	return stack_pop(cpu, sp, &f->sp, op->size) && stack_pop(cpu, sp, &f->ss, op->size);
+}
+
+OP_END(iret)
+{
+	uint64_t sp = stack_pointer(cpu), mask = iret_flags(cpu, op);
+	bool with_stack, outer;
+	unsigned int level;
+	struct segment ss;
+	struct descriptor d;
+	struct frame f;
+
+	if (mode_is_real(cpu))
+		return iret_real(cpu, op);
+	if (cpu->rflags & X86_EFLAGS_NT)
+		return cpu_is_long_mode(cpu) ? raise_gp(cpu, 0) :
+					       raise_unimplemented(cpu, "a task return");
+	if (!pop_frame(cpu, op, &sp, &f))
+		return false;
+	if (!cpu_is_long_mode(cpu) && op->size == 4 && (f.flags & X86_EFLAGS_VM) && cpl(cpu) == 0)
+		return raise_unimplemented(cpu, "virtual-8086 mode");
+
+	level = f.cs & SELECTOR_RPL;
+	outer = level != cpl(cpu);
+	with_stack = outer || mode_is_64bit(cpu);
+	if (!transfer_read_return_cs(cpu, (uint16_t)f.cs, &d) ||
+	    !transfer_check_rip(cpu, &d.s, f.rip) ||
+	    (with_stack && !transfer_read_return_ss(cpu, (uint16_t)f.ss, &d.s, level, &ss)) ||
+	    !descriptor_set_accessed(cpu, &d))
+		return false;
+
+	if (!with_stack)
+		stack_commit(cpu, sp);
+	transfer_set_cs(cpu, &d.s, level);
+	if (with_stack) {
+		transfer_set_ss(cpu, &ss);
+		stack_commit(cpu, f.sp);
+	}
+	if (outer)
+		transfer_drop_segments(cpu);
+	cpu->rip = f.rip;
+	transfer_set_flags(cpu, f.flags, mask);
+	return true;
+}
+
+/* SYSCALL and SYSRET.  SDM 2B; AMD APM 3. */
+
+static struct segment flat_segment(uint16_t selector, bool code, unsigned int level, bool is_long)
+{
+	return (struct segment){
+		.selector = (uint16_t)((selector & ~SELECTOR_RPL) | level),
+		.limit = 0xffffffff,
+		.type = code ? 0xb : 3,
+		.dpl = (uint8_t)level,
+		.present = true,
+		.s = true,
+		.g = true,
+		.l = code && is_long,
+		.db = !code || !is_long,
+	};
+}
+
+static void enter_flat(struct cpu *cpu, uint16_t cs, uint16_t ss, unsigned int level, bool is_long)
+{
+	struct segment code = flat_segment(cs, true, level, is_long);
+
+	cpu->segs[SEG_SS] = flat_segment(ss, false, level, is_long);
+	transfer_set_cs(cpu, &code, level);
+}
+
+OP_END(syscall)
+{
+	uint16_t cs = (uint16_t)(cpu->star >> 32) & 0xfffc;
+	bool is_long = cpu_is_long_mode(cpu);
+	uint64_t return_rip = cpu->rip, target;
+
+	if (!(cpu->mmu.paging.efer & X86_EFER_SCE) || mode_is_real(cpu) ||
+	    (!mode_is_64bit(cpu) && !cpuid_is_amd(cpu)))
+		return raise_ud(cpu);
+	if (!is_long) {
+		cpu->r[GPR_RCX] = return_rip;
+		enter_flat(cpu, cs, cs + 8, 0, false);
+		cpu->rip = (uint32_t)cpu->star;
+		transfer_set_flags(cpu, 0, X86_EFLAGS_IF | X86_EFLAGS_RF | X86_EFLAGS_VM);
+		return true;
+	}
+	target = mode_is_64bit(cpu) ? cpu->lstar : cpu->cstar;
+	cpu->r[GPR_RCX] = return_rip;
+	cpu->r[GPR_R11] = cpu_get_rflags(cpu) & ~(uint64_t)X86_EFLAGS_RF;
+	enter_flat(cpu, cs, cs + 8, 0, true);
+	cpu->rip = target;
+	transfer_set_flags(cpu, 0, cpu->sfmask | X86_EFLAGS_RF);
+	return true;
+}
+
+OP_END(sysret)
+{
+	uint16_t selector = (uint16_t)(cpu->star >> 48);
+	bool to_64bit = op->size == 8, from_long = cpu_is_long_mode(cpu);
+	uint64_t flags = cpu->r[GPR_R11];
+
+	if (!(cpu->mmu.paging.efer & X86_EFER_SCE) ||
+	    (!mode_is_64bit(cpu) && !cpuid_is_amd(cpu)))
+		return raise_ud(cpu);
+	if (mode_is_real(cpu) || cpl(cpu) != 0)
+		return raise_gp(cpu, 0);
+	if (to_64bit && !is_canonical(cpu, cpu->r[GPR_RCX]))
+		return raise_gp(cpu, 0);
+	cpu->rip = to_64bit ? cpu->r[GPR_RCX] : (uint32_t)cpu->r[GPR_RCX];
+	enter_flat(cpu, (uint16_t)(selector + (to_64bit ? 16 : 0)), (uint16_t)(selector + 8), 3,
+		   to_64bit);
+	if (from_long)
+		transfer_set_flags(cpu, flags, 0x3c7fd7);
+	else
+		transfer_set_flags(cpu, X86_EFLAGS_IF, X86_EFLAGS_IF);
+	return true;
+}
+
+/* SYSENTER and SYSEXIT, which AMD's processors do not have in long mode. */
+
+static bool sysenter_is_there(const struct cpu *cpu)
+{
+	return cpuid_has(cpu, FEATURE_SEP) && (!cpuid_is_amd(cpu) || !cpu_is_long_mode(cpu));
+}
+
+OP_END(sysenter)
+{
+	uint16_t cs = (uint16_t)cpu->sysenter_cs & 0xfffc;
+	bool is_long = cpu_is_long_mode(cpu);
+
+	if (!sysenter_is_there(cpu))
+		return raise_ud(cpu);
+	if (mode_is_real(cpu) || !cs)
+		return raise_gp(cpu, 0);
+	enter_flat(cpu, cs, cs + 8, 0, is_long);
+	transfer_set_flags(cpu, 0, X86_EFLAGS_IF | X86_EFLAGS_VM | X86_EFLAGS_RF);
+	cpu->rip = is_long ? cpu->sysenter_eip : (uint32_t)cpu->sysenter_eip;
+	cpu->r[GPR_RSP] = is_long ? cpu->sysenter_esp : (uint32_t)cpu->sysenter_esp;
+	return true;
+}
+
+OP_END(sysexit)
+{
+	uint16_t cs = (uint16_t)cpu->sysenter_cs & 0xfffc;
+	uint64_t rip = cpu->r[GPR_RDX], rsp = cpu->r[GPR_RCX];
+	bool to_64bit = op->size == 8;
+
+	if (!sysenter_is_there(cpu))
+		return raise_ud(cpu);
+	if (mode_is_real(cpu) || !cs || cpl(cpu) != 0)
+		return raise_gp(cpu, 0);
+	if (to_64bit && (!is_canonical(cpu, rip) || !is_canonical(cpu, rsp)))
+		return raise_gp(cpu, 0);
+	enter_flat(cpu, (uint16_t)(cs + (to_64bit ? 32 : 16)),
+		   (uint16_t)(cs + (to_64bit ? 40 : 24)), 3, to_64bit);
+	cpu->rip = to_64bit ? rip : (uint32_t)rip;
+	cpu->r[GPR_RSP] = to_64bit ? rsp : (uint32_t)rsp;
+	return true;
+}
+
+/* ENTER and LEAVE. */
+
+/* imm is the size of the frame, and behind it 16 bits the nesting level. */
+OP(enter)
+{
+	unsigned int bytes = op->size, level = (unsigned int)(op->imm >> 16) & 31;
+	uint64_t sp = stack_pointer(cpu), bp = cpu->r[GPR_RBP] & width_mask(mode_stack_bytes(cpu));
+	uint64_t frame, v, after;
+
+	charge(cpu, 8 * level);
+	if (!stack_push(cpu, &sp, cpu->r[GPR_RBP], bytes))
+		return false;
+	frame = sp;
+	for (unsigned int i = 1; i < level; i++) {
+		bp = (bp - bytes) & width_mask(mode_stack_bytes(cpu));
+		if (!stack_peek(cpu, bp, &v, bytes) || !stack_push(cpu, &sp, v, bytes))
+			return false;
+	}
+	if (level && !stack_push(cpu, &sp, frame, bytes))
+		return false;
+	/* The new top must be writable, though nothing is written to it. */
+	after = (sp - (op->imm & 0xffff)) & width_mask(mode_stack_bytes(cpu));
+	if (!stack_probe(cpu, after, bytes))
+		return false;
+	set_reg(cpu, GPR_AT(GPR_RBP), bytes, frame);
+	stack_commit(cpu, after);
+	return true;
+}
+
+op_fn pick_enter(const struct insn *insn, struct op *op, unsigned int arg UNUSED)
+{
+	op->size = (uint8_t)(insn->info.operand_width / 8);
+	op->imm = (int64_t)((insn->operands[0].imm.value.u & 0xffff) |
+			    (insn->operands[1].imm.value.u & 0xff) << 16);
+	return op_enter;
+}
+
+OP(leave)
+{
+	uint64_t sp = cpu->r[GPR_RBP] & width_mask(mode_stack_bytes(cpu)), v;
+
+	if (!stack_pop(cpu, &sp, &v, op->size))
+		return false;
+	stack_commit(cpu, sp);
+	set_reg(cpu, GPR_AT(GPR_RBP), op->size, v);
+	return true;
+}
+
+OP(pusha)
+{
+	uint64_t sp = stack_pointer(cpu);
+
+	for (unsigned int i = GPR_RAX; i <= GPR_RDI; i++)
+		if (!stack_push(cpu, &sp, cpu->r[i], op->size))
+			return false;
+	stack_commit(cpu, sp);
+	return true;
+}
+
+OP(popa)
+{
+	uint64_t sp = stack_pointer(cpu), v[GPR_RDI + 1];
+
+	for (unsigned int i = GPR_RDI + 1; i-- > 0;)
+		if (!stack_pop(cpu, &sp, &v[i], op->size))
+			return false;
+	for (unsigned int i = GPR_RAX; i <= GPR_RDI; i++)
+		if (i != GPR_RSP)
+			set_reg(cpu, GPR_AT(i), op->size, v[i]);
+	stack_commit(cpu, sp);
+	return true;
+}

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cpu/insn/sse.c - the instructions of cpu/insn/sse.def: operands are loaded, the host's
+ * instruction of the same name is executed, the result is stored.
+ */
+#include "cpu/access.h"
+#include "cpu/insn/alu.h"
+#include "cpu/decode.h"
+#include "cpu/insn/fp.h"
+#include "cpu/mode.h"
+#include "cpu/insn/operand.h"
+#include "cpu/raise.h"
+
+#define IGNORE(...)
+#define SSE_INT IGNORE
+#define SSE_SHIFT IGNORE
+#define SSE_FP IGNORE
+#define SSE_COMPARE IGNORE
+#define SSE_FLAGS IGNORE
+#define SSE_FROM_GPR IGNORE
+#define SSE_TO_GPR IGNORE
+
+static bool is_xmm(const struct insn *insn, unsigned int operand)
+{
+	return decode_is_reg(insn, operand) &&
+	       ZydisRegisterGetClass(insn->operands[operand].reg.value) == ZYDIS_REGCLASS_XMM;
+}
+
+/* The first operand of all these; MMX has instructions of the same names. */
+static bool has_xmm(const struct insn *insn)
+{
+	return is_xmm(insn, 0) && !(insn->operands[1].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+				    ZydisRegisterGetClass(insn->operands[1].reg.value) ==
+					    ZYDIS_REGCLASS_MMX);
+}
+
+#define DEFINE_VECTOR(name)                                               \
+	static ALWAYS_INLINE __m128i host_##name(__m128i a, __m128i b)    \
+	{                                                                 \
+		__asm__ __volatile__(#name " %1, %0" : "+x"(a) : "x"(b)); \
+		return a;                                                 \
+	}
+
+/* Integer and logic. */
+
+#define DEFINE_INT(name)                                                                \
+	DEFINE_VECTOR(name)                                                             \
+	static void name##_rr(struct cpu *cpu, const struct op *op)                     \
+	{                                                                               \
+		xmm_set(cpu, op->dst, host_##name(xmm_get(cpu, op->dst), xmm_get(cpu, op->src))); \
+		NEXT_OP(cpu, op);                                                       \
+	}                                                                               \
+	static COLD void name##_rm_slow(struct cpu *cpu, const struct op *op)           \
+	{                                                                               \
+		__m128i b;                                                              \
+											\
+		if (!xmm_load(cpu, op, 16, &b))                                         \
+			TAIL_CALL(op_abandon(cpu, op));                                 \
+		xmm_set(cpu, op->dst, host_##name(xmm_get(cpu, op->dst), b));           \
+		NEXT_OP_UNLESS_STOPPED(cpu, op);                                        \
+	}                                                                               \
+	static void name##_rm(struct cpu *cpu, const struct op *op)                     \
+	{                                                                               \
+		uint64_t ea = op_ea(cpu, op);                                           \
+		__m128i b;                                                              \
+											\
+		if (unlikely(ea & 15) || unlikely(!load_hit128(cpu, ea, &b)))           \
+			TAIL_CALL(name##_rm_slow(cpu, op));                             \
+		xmm_set(cpu, op->dst, host_##name(xmm_get(cpu, op->dst), b));           \
+		NEXT_OP(cpu, op);                                                       \
+	}
+
+#undef SSE_INT
+#define SSE_INT(mnemonic, name) DEFINE_INT(name)
+#include "cpu/insn/sse.def"
+#undef SSE_INT
+#define SSE_INT IGNORE
+
+op_fn pick_sse_int(const struct insn *insn, struct op *op, unsigned int which)
+{
+#undef SSE_INT
+#define SSE_INT(mnemonic, name) { name##_rr, name##_rm },
+	static const op_fn fns[][2] = {
+#include "cpu/insn/sse.def"
+	};
+#undef SSE_INT
+#define SSE_INT IGNORE
+
+	return has_xmm(insn) ? fns[which][!!(op->flags & OP_MEM_SRC)] : NULL;
+}
+
+/* Shifts; the count of an immediate is made a vector. */
+
+#define DEFINE_SHIFT(name)                                                               \
+	DEFINE_INT(name)                                                                 \
+	static void name##_ri(struct cpu *cpu, const struct op *op)                      \
+	{                                                                                \
+		xmm_set(cpu, op->dst, host_##name(xmm_get(cpu, op->dst),                 \
+						  _mm_set_epi64x(0, op->imm & 0xff)));   \
+		NEXT_OP(cpu, op);                                                        \
+	}
+
+#undef SSE_SHIFT
+#define SSE_SHIFT(mnemonic, name) DEFINE_SHIFT(name)
+#include "cpu/insn/sse.def"
+#undef SSE_SHIFT
+#define SSE_SHIFT IGNORE
+
+op_fn pick_sse_shift(const struct insn *insn, struct op *op, unsigned int which)
+{
+#undef SSE_SHIFT
+#define SSE_SHIFT(mnemonic, name) { name##_rr, name##_rm, name##_ri },
+	static const op_fn fns[][3] = {
+#include "cpu/insn/sse.def"
+	};
+#undef SSE_SHIFT
+#define SSE_SHIFT IGNORE
+
+	if (!has_xmm(insn))
+		return NULL;
+	if (op->flags & OP_IMM_SRC)
+		return fns[which][2];
+	return fns[which][!!(op->flags & OP_MEM_SRC)];
+}
+
+/*
+ * Floating point.  The slow half also serves when MXCSR is not live, or cannot
+ * be.
+ */
+
+static bool fp_source(struct cpu *cpu, const struct op *op, unsigned int bytes, __m128i *b)
+{
+	if (op->flags & OP_MEM_SRC)
+		return xmm_load(cpu, op, bytes, b);
+	*b = xmm_get(cpu, op->src);
+	return true;
+}
+
+/* Begins an instruction: live, or with care. */
+static bool fp_begin(struct cpu *cpu)
+{
+	if (cpu->fp_live || fp_go_live(cpu))
+		return false;
+	fp_begin_careful(cpu);
+	return true;
+}
+
+#define DEFINE_FP(name, bytes)                                                          \
+	DEFINE_VECTOR(name)                                                             \
+	static NOINLINE bool exec_##name(struct cpu *cpu, const struct op *op)          \
+	{                                                                               \
+		__m128i b, r;                                                           \
+		bool careful;                                                           \
+											\
+		if (!fp_source(cpu, op, bytes, &b))                                     \
+			return false;                                                   \
+		careful = fp_begin(cpu);                                                \
+		r = host_##name(xmm_get(cpu, op->dst), b);                              \
+		if (careful && !fp_end_careful(cpu))                                    \
+			return false;                                                   \
+		xmm_set(cpu, op->dst, r);                                               \
+		return true;                                                            \
+	}                                                                               \
+	static void name##_slow(struct cpu *cpu, const struct op *op)                   \
+	{                                                                               \
+		if (unlikely(!exec_##name(cpu, op)))                                    \
+			TAIL_CALL(op_abandon(cpu, op));                                 \
+		NEXT_OP_UNLESS_STOPPED(cpu, op);                                        \
+	}                                                                               \
+	static void name##_rr(struct cpu *cpu, const struct op *op)                     \
+	{                                                                               \
+		if (unlikely(!cpu->fp_live))                                            \
+			TAIL_CALL(name##_slow(cpu, op));                                \
+		xmm_set(cpu, op->dst, host_##name(xmm_get(cpu, op->dst), xmm_get(cpu, op->src))); \
+		NEXT_OP(cpu, op);                                                       \
+	}
+
+#undef SSE_FP
+#define SSE_FP(mnemonic, name, bytes) DEFINE_FP(name, bytes)
+#include "cpu/insn/sse.def"
+#undef SSE_FP
+#define SSE_FP IGNORE
+
+op_fn pick_sse_fp(const struct insn *insn, struct op *op, unsigned int which)
+{
+#undef SSE_FP
+#define SSE_FP(mnemonic, name, bytes) { name##_rr, name##_slow },
+	static const op_fn fns[][2] = {
+#include "cpu/insn/sse.def"
+	};
+#undef SSE_FP
+#define SSE_FP IGNORE
+
+	return has_xmm(insn) ? fns[which][!!(op->flags & OP_MEM_SRC)] : NULL;
+}
+
+/* Comparisons: the predicate is part of the instruction, so there are eight. */
+
+#define COMPARE_CASE(name, predicate)                                                   \
+	case predicate:                                                                 \
+		__asm__ __volatile__(#name " $" #predicate ", %1, %0" : "+x"(a) : "x"(b)); \
+		break;
+
+#define DEFINE_COMPARE(name, bytes)                                                     \
+	static __m128i host_##name(__m128i a, __m128i b, unsigned int predicate)        \
+	{                                                                               \
+		switch (predicate & 7) {                                                \
+			COMPARE_CASE(name, 0)                                           \
+			COMPARE_CASE(name, 1)                                           \
+			COMPARE_CASE(name, 2)                                           \
+			COMPARE_CASE(name, 3)                                           \
+			COMPARE_CASE(name, 4)                                           \
+			COMPARE_CASE(name, 5)                                           \
+			COMPARE_CASE(name, 6)                                           \
+			COMPARE_CASE(name, 7)                                           \
+		}                                                                       \
+		return a;                                                               \
+	}                                                                               \
+	OP(name)                                                                        \
+	{                                                                               \
+		__m128i b, r;                                                           \
+		bool careful;                                                           \
+											\
+		if (!fp_source(cpu, op, bytes, &b))                                     \
+			return false;                                                   \
+		careful = fp_begin(cpu);                                                \
+		r = host_##name(xmm_get(cpu, op->dst), b, (unsigned int)op->imm);       \
+		if (careful && !fp_end_careful(cpu))                                    \
+			return false;                                                   \
+		xmm_set(cpu, op->dst, r);                                               \
+		return true;                                                            \
+	}
+
+#undef SSE_COMPARE
+#define SSE_COMPARE(mnemonic, name, bytes) DEFINE_COMPARE(name, bytes)
+#include "cpu/insn/sse.def"
+DEFINE_COMPARE(cmpsd, 8)
+#undef SSE_COMPARE
+#define SSE_COMPARE IGNORE
+
+/* CMPSD and MOVSD are also names of string instructions. */
+op_fn pick_cmpsd(const struct insn *insn, struct op *op, unsigned int arg)
+{
+	if (is_xmm(insn, 0))
+		return insn->mode & MODE_SSE_UD ? op_undefined :
+		       insn->mode & MODE_SSE_NM ? op_device_not_available : op_cmpsd;
+	return pick_string(insn, op, arg);
+}
+
+/* EFLAGS from a comparison. */
+
+#define DEFINE_FLAGS(name, bytes)                                                       \
+	OP(name)                                                                        \
+	{                                                                               \
+		__m128i a = xmm_get(cpu, op->dst), b;                                   \
+		uint32_t host;                                                          \
+		bool careful;                                                           \
+											\
+		if (!fp_source(cpu, op, bytes, &b))                                     \
+			return false;                                                   \
+		careful = fp_begin(cpu);                                                \
+		__asm__ __volatile__(#name " %[b], %[a]" HOST_FLAGS_OUT                 \
+				     : "=&a"(host)                                      \
+				     : [a] "x"(a), [b] "x"(b)                           \
+				     : "cc");                                           \
+		if (careful && !fp_end_careful(cpu))                                    \
+			return false;                                                   \
+		cc_set_host(cpu, host);                                                 \
+		return true;                                                            \
+	}
+
+#undef SSE_FLAGS
+#define SSE_FLAGS(mnemonic, name, bytes) DEFINE_FLAGS(name, bytes)
+#include "cpu/insn/sse.def"
+#undef SSE_FLAGS
+#define SSE_FLAGS IGNORE
+
+/* To and from general registers; memory operands have the size of the register. */
+
+#define DEFINE_FROM_GPR(name)                                                           \
+	OP(name)                                                                        \
+	{                                                                               \
+		__m128i a = xmm_get(cpu, op->dst);                                      \
+		unsigned int bytes = (unsigned int)op->imm;                             \
+		uint64_t v;                                                             \
+		bool careful;                                                           \
+											\
+		if (!operand_src_sized(cpu, op, bytes, &v))                             \
+			return false;                                                   \
+		careful = fp_begin(cpu);                                                \
+		if (bytes == 8)                                                         \
+			__asm__ __volatile__(#name "q %1, %0" : "+x"(a) : "r"(v));      \
+		else                                                                    \
+			__asm__ __volatile__(#name "l %k1, %0" : "+x"(a) : "r"(v));     \
+		if (careful && !fp_end_careful(cpu))                                    \
+			return false;                                                   \
+		xmm_set(cpu, op->dst, a);                                               \
+		return true;                                                            \
+	}
+
+#undef SSE_FROM_GPR
+#define SSE_FROM_GPR(mnemonic, name) DEFINE_FROM_GPR(name)
+#include "cpu/insn/sse.def"
+#undef SSE_FROM_GPR
+#define SSE_FROM_GPR IGNORE
+
+op_fn pick_sse_from_gpr(const struct insn *insn, struct op *op, unsigned int to_double)
+{
+	op->imm = insn->operands[1].size / 8;
+	return to_double ? op_cvtsi2sd : op_cvtsi2ss;
+}
+
+#define DEFINE_TO_GPR(name, bytes)                                                      \
+	OP(name)                                                                        \
+	{                                                                               \
+		__m128i b;                                                              \
+		uint64_t v;                                                             \
+		bool careful;                                                           \
+											\
+		if (!fp_source(cpu, op, bytes, &b))                                     \
+			return false;                                                   \
+		careful = fp_begin(cpu);                                                \
+		if (op->size == 8)                                                      \
+			__asm__ __volatile__(#name " %1, %0" : "=r"(v) : "x"(b));       \
+		else                                                                    \
+			__asm__ __volatile__(#name " %1, %k0" : "=r"(v) : "x"(b));      \
+		if (careful && !fp_end_careful(cpu))                                    \
+			return false;                                                   \
+		set_reg(cpu, op->dst, op->size, v);                                     \
+		return true;                                                            \
+	}
+
+#undef SSE_TO_GPR
+#define SSE_TO_GPR(mnemonic, name, bytes) DEFINE_TO_GPR(name, bytes)
+#include "cpu/insn/sse.def"
+#undef SSE_TO_GPR
+#define SSE_TO_GPR IGNORE

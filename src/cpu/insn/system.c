@@ -1,0 +1,491 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cpu/insn/system.c - instructions of the system, and others that move no data.
+ */
+#include "cpu/access.h"
+#include "cpu/charge.h"
+#include "cpu/cpuid.h"
+#include "cpu/decode.h"
+#include "cpu/flags.h"
+#include "cpu/mode.h"
+#include "cpu/msr.h"
+#include "cpu/insn/operand.h"
+#include "cpu/raise.h"
+#include "mmu/mmu.h"
+#include "mmu/tlb.h"
+#include "sync/clock.h"
+
+/* What KVM's hypercalls return in RAX. */
+#define HYPERCALL_EPERM (-1)
+#define HYPERCALL_ENOSYS (-1000)
+#define HYPERCALL_POLL_IRQ 1
+
+OP(nop)
+{
+	return true;
+}
+
+/* The end of a block, where there is no instruction any more. */
+void op_block_end(struct cpu *cpu, const struct op *op)
+{
+	cpu->rip = op_rip(cpu, op);
+	cpu->budget -= op->ordinal;
+}
+
+OP_END(undefined)
+{
+	return raise_ud(cpu);
+}
+
+/* imm is the name of the instruction. */
+OP_END(unimplemented)
+{
+	return raise_unimplemented(cpu, (const char *)(uintptr_t)op->imm);
+}
+
+/* Of a feature that is not there.  If the client offers it all the same, the guest has
+ * done nothing wrong.  src is the feature, imm the name. */
+OP_END(lacking)
+{
+	if (!cpuid_has(cpu, (enum cpuid_feature)op->src))
+		return raise_ud(cpu);
+	return raise_unimplemented(cpu, (const char *)(uintptr_t)op->imm);
+}
+
+/* Likewise of the x87, which is emulated by whoever sets CR0.EM. */
+OP_END(lacking_x87)
+{
+	if (cpu->mmu.paging.cr0 & (X86_CR0_EM | X86_CR0_TS))
+		return raise_exception(cpu, EXC_NM);
+	return exec_lacking(cpu, op);
+}
+
+/* An SSE instruction while CR0.TS is set. */
+OP_END(device_not_available)
+{
+	return raise_exception(cpu, EXC_NM);
+}
+
+/* More than 15 bytes. */
+OP_END(too_long)
+{
+	return raise_gp(cpu, 0);
+}
+
+OP_END(cpuid)
+{
+	uint32_t out[4];
+
+	charge(cpu, cpu->n_cpuid / 2);
+	cpuid_execute(cpu, (uint32_t)cpu->r[GPR_RAX], (uint32_t)cpu->r[GPR_RCX], out);
+	cpu->r[GPR_RAX] = out[0];
+	cpu->r[GPR_RBX] = out[1];
+	cpu->r[GPR_RCX] = out[2];
+	cpu->r[GPR_RDX] = out[3];
+	return true;
+}
+
+OP_END(hlt)
+{
+	if (cpl(cpu) != 0)
+		return raise_gp(cpu, 0);
+	/* The instruction is done; what wakes it comes after. */
+	cpu->halted = true;
+	raise_exit(cpu, CPU_EXIT_HLT);
+	return true;
+}
+
+static bool read_tsc(struct cpu *cpu)
+{
+	uint64_t tsc;
+
+	if ((cpu->mmu.paging.cr4 & X86_CR4_TSD) && cpl(cpu) != 0)
+		return raise_gp(cpu, 0);
+	tsc = cpu_tsc(cpu);
+	cpu->r[GPR_RAX] = (uint32_t)tsc;
+	cpu->r[GPR_RDX] = tsc >> 32;
+	return true;
+}
+
+OP(rdtsc)
+{
+	return read_tsc(cpu);
+}
+
+OP(rdtscp)
+{
+	if (!cpuid_has(cpu, FEATURE_RDTSCP))
+		return raise_ud(cpu);
+	if (!read_tsc(cpu))
+		return false;
+	cpu->r[GPR_RCX] = (uint32_t)cpu->tsc_aux;
+	return true;
+}
+
+OP(rdpid)
+{
+	if (!cpuid_has(cpu, FEATURE_RDPID))
+		return raise_ud(cpu);
+	set_reg64(cpu, op->dst, (uint32_t)cpu->tsc_aux);
+	return true;
+}
+
+/* There are no counters. */
+OP(rdpmc)
+{
+	return raise_gp(cpu, 0);
+}
+
+OP_END(rdmsr)
+{
+	uint64_t value;
+
+	if (cpl(cpu) != 0 || !msr_read(cpu, (uint32_t)cpu->r[GPR_RCX], &value, MSR_BY_GUEST))
+		return raise_gp(cpu, 0);
+	cpu->r[GPR_RAX] = (uint32_t)value;
+	cpu->r[GPR_RDX] = value >> 32;
+	return true;
+}
+
+OP_END(wrmsr)
+{
+	uint64_t value = cpu->r[GPR_RDX] << 32 | (uint32_t)cpu->r[GPR_RAX];
+
+	if (cpl(cpu) != 0 || !msr_write(cpu, (uint32_t)cpu->r[GPR_RCX], value, MSR_BY_GUEST))
+		return raise_gp(cpu, 0);
+	mode_update(cpu);
+	return true;
+}
+
+OP_END(invlpg)
+{
+	if (cpl(cpu) != 0)
+		return raise_gp(cpu, 0);
+	mmu_invlpg(&cpu->mmu, op_ea(cpu, op));
+	return true;
+}
+
+/* Contexts are not told apart, so every kind forgets all; but what is asked for
+ * must make sense. */
+OP_END(invpcid)
+{
+	uint64_t kind = get_reg(cpu, op->dst, op->flags & OP_LONG ? 8 : 4), d[2];
+	bool pcide = cpu->mmu.paging.cr4 & X86_CR4_PCIDE;
+
+	if (!cpuid_has(cpu, FEATURE_INVPCID))
+		return raise_ud(cpu);
+	if (cpl(cpu) != 0)
+		return raise_gp(cpu, 0);
+	if (!mem_load(cpu, op->seg, op_ea(cpu, op), d, 16))
+		return false;
+	if (kind > 3 || d[0] >> 12 || (!pcide && kind < 2 && d[0]) ||
+	    (kind == 0 && !is_canonical_to_keep(cpu, d[1])))
+		return raise_gp(cpu, 0);
+	mmu_paging_changed(&cpu->mmu);
+	return true;
+}
+
+/* WBINVD, INVD: memory is always coherent. */
+OP(cache_all)
+{
+	return cpl(cpu) == 0 || raise_gp(cpu, 0);
+}
+
+/* CLFLUSH and its kind: only that the address can be read. */
+OP(cache_line)
+{
+	return mem_probe(cpu, op->seg, op_ea(cpu, op), 1, ACCESS_READ);
+}
+
+OP(pause)
+{
+	__asm__ __volatile__("pause");
+	return true;
+}
+
+OP(mfence)
+{
+	__asm__ __volatile__("mfence" ::: "memory");
+	return true;
+}
+
+/* MONITOR and MWAIT never wait, which is allowed. */
+OP_END(monitor)
+{
+	uint64_t ea;
+
+	if (!cpuid_has(cpu, FEATURE_MONITOR) || cpl(cpu) != 0)
+		return raise_ud(cpu);
+	ea = cpu->r[GPR_RAX] & width_mask(op->address_bytes);
+	if (cpu->r[GPR_RCX])
+		return raise_gp(cpu, 0);
+	if (!mode_is_64bit(cpu))
+		ea = (ea + cpu->segs[op->seg].base) & 0xffffffff;
+	else if (op->seg == SEG_FS || op->seg == SEG_GS)
+		ea += cpu->segs[op->seg].base;
+	return mem_probe(cpu, op->seg, ea, 1, ACCESS_READ);
+}
+
+OP_END(mwait)
+{
+	if (!cpuid_has(cpu, FEATURE_MONITOR) || cpl(cpu) != 0)
+		return raise_ud(cpu);
+	return true;
+}
+
+/* VMCALL, VMMCALL: KVM's hypercalls, of which there are none that do anything. */
+OP_END(hypercall)
+{
+	uint64_t nr = cpu->r[GPR_RAX];
+	int64_t result = HYPERCALL_ENOSYS;
+
+	if (cpl(cpu) != 0)
+		result = HYPERCALL_EPERM;
+	else if (nr == HYPERCALL_POLL_IRQ)
+		result = 0;
+	set_reg(cpu, GPR_AT(GPR_RAX), op->flags & OP_LONG ? 8 : 4, (uint64_t)result);
+	return true;
+}
+
+OP_END(swapgs)
+{
+	uint64_t base = cpu->segs[SEG_GS].base;
+
+	if (!mode_is_64bit(cpu))
+		return raise_ud(cpu);
+	if (cpl(cpu) != 0)
+		return raise_gp(cpu, 0);
+	cpu->segs[SEG_GS].base = cpu->kernel_gs_base;
+	cpu->kernel_gs_base = base;
+	return true;
+}
+
+static bool read_base(struct cpu *cpu, const struct op *op, enum cpu_seg seg)
+{
+	if (!mode_is_64bit(cpu) || !(cpu->mmu.paging.cr4 & X86_CR4_FSGSBASE))
+		return raise_ud(cpu);
+	set_reg(cpu, op->dst, op->size, cpu->segs[seg].base);
+	return true;
+}
+
+static bool write_base(struct cpu *cpu, const struct op *op, enum cpu_seg seg)
+{
+	uint64_t base = get_reg(cpu, op->dst, op->size);
+
+	if (!mode_is_64bit(cpu) || !(cpu->mmu.paging.cr4 & X86_CR4_FSGSBASE))
+		return raise_ud(cpu);
+	if (!is_canonical_to_keep(cpu, base))
+		return raise_gp(cpu, 0);
+	cpu->segs[seg].base = base;
+	return true;
+}
+
+OP(rdfsbase)
+{
+	return read_base(cpu, op, SEG_FS);
+}
+
+OP(rdgsbase)
+{
+	return read_base(cpu, op, SEG_GS);
+}
+
+OP(wrfsbase)
+{
+	return write_base(cpu, op, SEG_FS);
+}
+
+OP(wrgsbase)
+{
+	return write_base(cpu, op, SEG_GS);
+}
+
+static bool set_ac(struct cpu *cpu, bool ac)
+{
+	bool is_there = (cpu->mmu.paging.cr4 & X86_CR4_SMAP) || cpuid_has(cpu, FEATURE_SMAP);
+
+	if (!is_there || cpl(cpu) != 0)
+		return raise_ud(cpu);
+	mode_set_ac(cpu, ac);
+	return true;
+}
+
+OP(stac)
+{
+	return set_ac(cpu, true);
+}
+
+OP(clac)
+{
+	return set_ac(cpu, false);
+}
+
+OP(rdpkru)
+{
+	if (!(cpu->mmu.paging.cr4 & X86_CR4_PKE))
+		return raise_ud(cpu);
+	if ((uint32_t)cpu->r[GPR_RCX])
+		return raise_gp(cpu, 0);
+	cpu->r[GPR_RAX] = cpu->mmu.paging.pkru;
+	cpu->r[GPR_RDX] = 0;
+	return true;
+}
+
+OP_END(wrpkru)
+{
+	if (!(cpu->mmu.paging.cr4 & X86_CR4_PKE))
+		return raise_ud(cpu);
+	if ((uint32_t)cpu->r[GPR_RCX] || (uint32_t)cpu->r[GPR_RDX])
+		return raise_gp(cpu, 0);
+	if (cpu->mmu.paging.pkru != (uint32_t)cpu->r[GPR_RAX]) {
+		cpu->mmu.paging.pkru = (uint32_t)cpu->r[GPR_RAX];
+		tlb_flush_all(&cpu->mmu);
+	}
+	return true;
+}
+
+/* Flags by themselves. */
+
+static void change_status(struct cpu *cpu, uint32_t clear, uint32_t flip)
+{
+	cc_set_status(cpu, (cc_status(cpu) & ~clear) ^ flip);
+}
+
+OP(clc)
+{
+	change_status(cpu, X86_EFLAGS_CF, 0);
+	return true;
+}
+
+OP(stc)
+{
+	change_status(cpu, X86_EFLAGS_CF, X86_EFLAGS_CF);
+	return true;
+}
+
+OP(cmc)
+{
+	change_status(cpu, 0, X86_EFLAGS_CF);
+	return true;
+}
+
+OP(cld)
+{
+	cpu->rflags &= ~X86_EFLAGS_DF;
+	return true;
+}
+
+OP(std)
+{
+	cpu->rflags |= X86_EFLAGS_DF;
+	return true;
+}
+
+OP(lahf)
+{
+	set_reg8(cpu, GPR_AT(GPR_RAX) + 1,
+		 (uint8_t)((cc_status(cpu) & 0xff) | X86_EFLAGS_FIXED));
+	return true;
+}
+
+OP(sahf)
+{
+	uint32_t ah = get_reg8(cpu, GPR_AT(GPR_RAX) + 1);
+
+	cc_set_status(cpu, (cc_status(cpu) & X86_EFLAGS_OF) | (ah & ~X86_EFLAGS_OF));
+	return true;
+}
+
+OP(salc)
+{
+	set_reg8(cpu, GPR_AT(GPR_RAX), cc_carry(cpu) ? 0xff : 0);
+	return true;
+}
+
+/* CBW, CWDE, CDQE: the accumulator's lower half is extended to op->size bytes. */
+OP(extend_a)
+{
+	uint64_t a = cpu->r[GPR_RAX];
+	unsigned int unused = 64 - 4 * op->size;
+
+	set_reg(cpu, GPR_AT(GPR_RAX), op->size, (uint64_t)((int64_t)(a << unused) >> unused));
+	return true;
+}
+
+/* CWD, CDQ, CQO: its sign fills the data register. */
+OP(extend_d)
+{
+	bool negative = cpu->r[GPR_RAX] >> (8 * op->size - 1) & 1;
+
+	set_reg(cpu, GPR_AT(GPR_RDX), op->size, negative ? ~0ull : 0);
+	return true;
+}
+
+OP(bound)
+{
+	uint64_t ea = op_ea(cpu, op), lower, upper;
+	unsigned int unused = 64 - 8 * op->size;
+	int64_t index = (int64_t)(get_reg(cpu, op->dst, op->size) << unused);
+
+	if (!mem_read(cpu, op->seg, ea, op->size, &lower) ||
+	    !mem_read(cpu, op->seg, (ea + op->size) & cpu->ea_mask, op->size, &upper))
+		return false;
+	if (index < (int64_t)(lower << unused) || index > (int64_t)(upper << unused))
+		return raise_exception(cpu, EXC_BR);
+	return true;
+}
+
+/* The little of the x87 that programs touch without using it. */
+
+static bool x87_available(struct cpu *cpu)
+{
+	if (cpu->mmu.paging.cr0 & (X86_CR0_EM | X86_CR0_TS))
+		return raise_exception(cpu, EXC_NM);
+	return true;
+}
+
+OP(fninit)
+{
+	if (!x87_available(cpu))
+		return false;
+	cpu->fcw = 0x37f;
+	return true;
+}
+
+/* FNCLEX, EMMS: there is nothing to clear. */
+OP(x87_nothing)
+{
+	return x87_available(cpu);
+}
+
+OP(fwait)
+{
+	uint64_t both = X86_CR0_MP | X86_CR0_TS;
+
+	return (cpu->mmu.paging.cr0 & both) != both || raise_exception(cpu, EXC_NM);
+}
+
+OP(fnstcw)
+{
+	return x87_available(cpu) && mem_write(cpu, op->seg, op_ea(cpu, op), 2, cpu->fcw);
+}
+
+OP(fldcw)
+{
+	uint64_t fcw;
+
+	if (!x87_available(cpu) || !mem_read(cpu, op->seg, op_ea(cpu, op), 2, &fcw))
+		return false;
+	cpu->fcw = (uint16_t)fcw;
+	return true;
+}
+
+OP(fnstsw)
+{
+	if (!x87_available(cpu))
+		return false;
+	if (op->flags & OP_MEM_DST)
+		return mem_write(cpu, op->seg, op_ea(cpu, op), 2, 0);
+	set_reg16(cpu, GPR_AT(GPR_RAX), 0);
+	return true;
+}

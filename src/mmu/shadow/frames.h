@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mmu/shadow/frames.h - guest frames: which shadow entries map them (the rmap), and how
+ * many guest tables with a shadow page lie in them.
+ *
+ * A tree over all guest frames, with an entry for every large frame too: a leaf
+ * that maps 2 MiB is in the rmap of the 2 MiB frame.  All under the MMU lock for
+ * write.
+ */
+#ifndef MMU_SHADOW_FRAMES_H
+#define MMU_SHADOW_FRAMES_H
+
+#include "mmu/range.h"
+#include "mmu/shadow/spte_list.h"
+
+struct frame {
+	struct spte_list rmap;
+	uint64_t n_tables;	/* guest tables in it that have a shadow page */
+};
+
+struct frames {
+	struct alloc *alloc;
+	struct pool low, high, nodes;
+	struct frame_node *root;
+};
+
+/* 0 or -ENOMEM.  If not 0, destroy it all the same. */
+int frames_init(struct frames *f, struct alloc *a) MUST_CHECK;
+void frames_destroy(struct frames *f);
+
+/* NULL: nothing is known of it, so nothing maps it. */
+struct frame *frames_find(const struct frames *f, gfn_t gfn, int level);
+/* NULL: no memory. */
+struct frame *frames_make(struct frames *f, gfn_t gfn, int level) MUST_CHECK;
+
+/* Every frame of any level with a mapping, and of the lowest with a table, that meets a
+ * piece of @r.  @visit may change the rmap of the frame it is given; if it says not to go
+ * on, the piece ends before the frame. */
+typedef bool (*frame_visit_fn)(void *ctx, gfn_t gfn, int level, struct frame *frame);
+void frames_visit(struct frames *f, struct range *r, frame_visit_fn visit, void *ctx);
+
+/* Gives back what of the tree is empty in [start, end). */
+void frames_prune(struct frames *f, gfn_t start, gfn_t end);
+
+/* The sum of n_tables over all frames of @level: for tests. */
+uint64_t frames_count_tables(const struct frames *f, int level);
+
+#endif

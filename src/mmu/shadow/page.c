@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: MIT */
+/* mmu/shadow/page.c - shadow pages: made, linked, found, taken away. */
+#include "base/bug.h"
+#include "base/trace.h"
+#include "mmu/flush.h"
+#include "mmu/shadow/shadow.h"
+
+/* Beyond this many unlinked pages a flush is made for them. */
+#define MAX_DEAD 256u
+/* So many are freed at once. */
+#define MAX_REAPED (2 * MAX_DEAD)
+/* At the limit so many are zapped at once: one flush for all. */
+#define RECYCLE_BATCH 16u
+
+void shadow_changed(struct mmu *m, struct shadow_page *sp)
+{
+	struct atomic64 *seq = &m->shadow->gpt_seq;
+
+	sp->changed = atomic64_load_relaxed(seq) + 1;
+	atomic64_store_release(seq, sp->changed);
+}
+
+struct shadow_page *shadow_find(struct mmu *m, gfn_t gfn, union shadow_role role)
+{
+	struct shadow *s = m->shadow;
+
+	struct shadow_page *sp = shadow_hash_first(&s->hash, gfn);
+	uint64_t n = 0;
+
+	/* ROLE_IS_PART_OF_KEY: all of it. */
+	while (sp && (sp->gfn != gfn || !shadow_has_role(sp, role))) {
+		sp = sp->next;
+		n++;
+	}
+	mmu_visited(m, n);
+	return sp;
+}
+
+struct shadow_page *shadow_next_of(struct mmu *m, gfn_t gfn, struct shadow_page *after)
+{
+	struct shadow_page *sp = after ? after->next : shadow_hash_first(&m->shadow->hash, gfn);
+	uint64_t n = 0;
+
+	while (sp && (sp->gfn != gfn || sp->role.direct)) {
+		sp = sp->next;
+		n++;
+	}
+	mmu_visited(m, n);
+	return sp;
+}
+
+struct shadow_page *shadow_find_direct(struct mmu *m, gfn_t gfn, int level)
+{
+	struct shadow_page *sp = shadow_hash_first(&m->shadow->hash, gfn);
+	uint64_t n = 0;
+
+	while (sp && (sp->gfn != gfn || !sp->role.direct || sp->table.level != level ||
+		      sp->n_roots)) {
+		sp = sp->next;
+		n++;
+	}
+	mmu_visited(m, n);
+	return sp;
+}
+
+bool shadow_frame_is_tracked(const struct mmu *m, gfn_t gfn)
+{
+	const struct frame *frame = frames_find(&m->shadow->frames, gfn, LEVEL_4K);
+
+	return frame && frame->n_tables;
+}
+
+/* --- protection for tracking -------------------------------------------------- */
+
+/* True if a TLB may still hold what the entry no longer allows. */
+static bool protect_entry(const struct mmu *m, struct spte_ref ref)
+{
+	struct spte_slot *slot = &ref.sp->table.spte[ref.i];
+	spte_t old = sptep_read(slot), new;
+
+	do {
+		new.raw = old.raw & ~(SPTE_W | SPTE_MMUW);
+		if (new.raw == old.raw)
+			return false;
+	} while (!sptep_cmpxchg(slot, &old, new));
+	return flush_owed_by_change(m, old, new);
+}
+
+/*
+ * NO_SPTE_IMPLIES_NO_TLB.  A writable entry that was dropped for its guest's sake, and
+ * has left a debt, may still be in a TLB; of which frame it was nobody knows any more.
+ */
+static bool may_be_writable_unmapped(const struct mmu *m)
+{
+	return rule(NO_SPTE_IMPLIES_NO_TLB) && !mutant(WRITE_DEBT_UNKNOWN) &&
+	       atomic64_load_acquire(&m->paid) < m->shadow->write_debt;
+}
+
+bool shadow_protect_frame(struct mmu *m, gfn_t gfn)
+{
+	bool flush = may_be_writable_unmapped(m);
+
+	for (int level = LEVEL_4K; level <= LEVEL_1G; level++) {
+		const struct frame *frame = frames_find(&m->shadow->frames, gfn, level);
+		struct spte_cursor c;
+		struct spte_ref ref;
+
+		if (!frame)
+			continue;
+		mmu_visited(m, spte_list_length(&frame->rmap));
+		spte_list_begin(&frame->rmap, &c);
+		while (spte_list_next(&c, &ref))
+			flush |= protect_entry(m, ref);
+	}
+	return flush;
+}
+
+/* --- what is out of date ------------------------------------------------------ */
+
+static void tell_parents(struct mmu *m, struct shadow_page *sp, bool unsync) REQUIRES(m->lock);
+
+/* UNSYNC_CHILD_COUNTS: bit i is set exactly if what link i leads to is unsync, or
+ * has such below it. */
+static void set_link_unsync(struct mmu *m, struct shadow_page *sp, unsigned int i, bool unsync)
+	REQUIRES(m->lock)
+{
+	uint64_t *word = &sp->unsync_links[i / 64], bit = 1ull << (i % 64);
+	uint32_t n = atomic32_load_relaxed(&sp->unsync_children);
+
+	if (!!(*word & bit) == unsync)
+		return;
+	*word ^= bit;
+	atomic32_store_release(&sp->unsync_children, unsync ? n + 1 : n - 1);
+	if (n == (unsync ? 0 : 1))
+		tell_parents(m, sp, unsync);
+}
+
+static void tell_parents(struct mmu *m, struct shadow_page *sp, bool unsync)
+{
+	struct spte_cursor c;
+	struct spte_ref ref;
+
+	mmu_visited(m, spte_list_length(&sp->parents));
+	spte_list_begin(&sp->parents, &c);
+	while (spte_list_next(&c, &ref))
+		set_link_unsync(m, ref.sp, ref.i, unsync);
+}
+
+unsigned int shadow_links_above(struct mmu *m, const struct shadow_page *sp, unsigned int n)
+{
+	struct spte_cursor c;
+	struct spte_ref ref;
+
+	spte_list_begin(&sp->parents, &c);
+	while (n < SHADOW_LINKS_TOLD && spte_list_next(&c, &ref)) {
+		mmu_visited(m, 1);
+		n = shadow_links_above(m, ref.sp, n + 1);
+	}
+	return n;
+}
+
+void shadow_set_unsync(struct mmu *m, struct shadow_page *sp, bool unsync)
+{
+	/* What a page above the lowest level leads to could not be told. */
+	bug_on(rule(UNSYNC_ONLY_LEAF) && sp->role.level != LEVEL_4K);
+	if (atomic32_load_relaxed(&sp->unsync) == unsync)
+		return;
+	atomic32_store_release(&sp->unsync, unsync);
+	if (rule(UNSYNC_CHILD_COUNTS))
+		tell_parents(m, sp, unsync);
+	mmu_count_n(m, VM_STAT_mmu_unsync, unsync ? 1 : (uint64_t)-1);
+}
+
+/* --- entries ------------------------------------------------------------------ */
+
+bool shadow_link(struct mmu *m, struct shadow_page *parent, unsigned int i,
+		 struct shadow_page *child)
+{
+	struct spte_ref ref = { parent, i };
+
+	if (!spte_list_add(&m->shadow->frames.nodes, &child->parents, ref))
+		return false;
+	sptep_set(&parent->table.spte[i], spte_make_link(&child->table));
+	if (shadow_has_unsync(child))
+		set_link_unsync(m, parent, i, true);
+	return true;
+}
+
+bool shadow_drop(struct mmu *m, struct shadow_page *sp, unsigned int i)
+{
+	struct shadow *s = m->shadow;
+	struct spte_ref ref = { sp, i };
+	/* VOLATILE_RMW: a vCPU may be setting A and D. */
+	spte_t old = sptep_xchg(&sp->table.spte[i], NO_SPTE);
+	int level = sp->table.level;
+
+	mmu_visited(m, 1);
+	if (spte_is_leaf(old)) {
+		gfn_t gfn = shadow_gfn(sp, i);
+		struct frame *frame = frames_find(&s->frames, gfn, level);
+
+		bug_on(!frame);
+		/* The caller is about to record it. */
+		if (old.raw & SPTE_MMUW)
+			s->write_debt = atomic64_load_relaxed(&m->owed) + 1;
+		if (rule(RMAP_BIJECTION))
+			spte_list_remove(&s->frames.nodes, &frame->rmap, ref);
+		mmu_count_leafs(m, level, -1);
+		trace_spte_changed(gfn, level, old.raw, 0);
+		return true;
+	}
+	if (spte_is_link(old)) {
+		struct shadow_page *child = shadow_page_of(spte_link(old));
+
+		spte_list_remove(&s->frames.nodes, &child->parents, ref);
+		set_link_unsync(m, sp, i, false);
+	}
+	return false;
+}
+
+unsigned int shadow_drop_all(struct mmu *m, const struct spte_list *l)
+{
+	unsigned int n = spte_list_length(l);
+
+	while (!spte_list_is_empty(l)) {
+		struct spte_ref ref = spte_list_first(l);
+
+		shadow_drop(m, ref.sp, ref.i);
+	}
+	return n;
+}
+
+/* --- pages -------------------------------------------------------------------- */
+
+static void count_tables_in(struct mmu *m, gfn_t gfn, int64_t n)
+{
+	for (int level = LEVEL_4K; level <= LEVEL_1G; level++)
+		frames_find(&m->shadow->frames, gfn, level)->n_tables += (uint64_t)n;
+}
+
+static void free_page(struct mmu *m, struct shadow_page *sp)
+{
+	if (sp->gfns)
+		pool_put(&m->shadow->gfns, sp->gfns);
+	pool_put(&m->shadow->pages, sp);
+	mmu_count_n(m, VM_STAT_mmu_tables, (uint64_t)-1);
+}
+
+/* With all the memory that it needs, and no place yet. */
+static struct shadow_page *alloc_page(struct mmu *m, gfn_t gfn, union shadow_role role)
+{
+	struct shadow *s = m->shadow;
+	struct shadow_page *sp = pool_get(&s->pages);
+
+	if (!sp)
+		return NULL;
+	mmu_count(m, mmu_tables);
+	if (!role.direct) {
+		sp->gfns = pool_get(&s->gfns);
+		if (!sp->gfns || !frames_make(&s->frames, gfn, LEVEL_4K)) {
+			free_page(m, sp);
+			return NULL;
+		}
+	}
+	sp->gfn = gfn;
+	sp->role = role;
+	sp->table.level = (int)role.level;
+	return sp;
+}
+
+struct shadow_page *shadow_make(struct mmu *m, gfn_t gfn, union shadow_role role, bool *flush)
+{
+	struct shadow *s = m->shadow;
+	struct shadow_page *sp = alloc_page(m, gfn, role);
+
+	if (!sp)
+		return NULL;
+	shadow_hash_add(&s->hash, sp);
+	cds_list_add_tail(&sp->node, &s->active);
+	s->n_used++;
+	mmu_count(m, mmu_cache_miss);
+	if (!role.direct) {
+		count_tables_in(m, gfn, 1);
+		shadow_changed(m, sp);
+		/* SYNCED_IMPLIES_WPROT: from the flush on every write is told of. */
+		if (rule(SYNCED_IMPLIES_WPROT))
+			*flush |= shadow_protect_frame(m, gfn);
+	}
+	return sp;
+}
+
+static void bury(struct shadow *s, struct shadow_page *sp)
+{
+	sp->next = NULL;
+	*s->dead_last = sp;
+	s->dead_last = &sp->next;
+	s->n_dead++;
+}
+
+void shadow_zap(struct mmu *m, struct shadow_page *sp)
+{
+	struct shadow *s = m->shadow;
+
+	if (atomic32_load_relaxed(&sp->zapped))
+		return;
+	mmu_visited(m, ENTRIES_PER_TABLE);
+	for (unsigned int i = 0; i < ENTRIES_PER_TABLE; i++)
+		if (spte_kind(sptep_read(&sp->table.spte[i])) != SPTE_NONE)
+			shadow_drop(m, sp, i);
+	shadow_drop_all(m, &sp->parents);
+	if (!sp->role.direct) {
+		if (atomic32_load_relaxed(&sp->unsync))
+			shadow_set_unsync(m, sp, false);
+		count_tables_in(m, sp->gfn, -1);
+		/* The guest may call any frame a table, also where no memory is. */
+		frames_prune(&s->frames, sp->gfn, sp->gfn + 1);
+	}
+	shadow_hash_remove(&s->hash, sp);
+	cds_list_del(&sp->node);
+	s->n_used--;
+	atomic32_store_release(&sp->zapped, true);
+	mmu_count(m, mmu_shadow_zapped);
+	/* UNLINK_FLUSH_FREE: a vCPU may be on its way through it. */
+	flush_owe(m);
+	sp->debt = atomic64_load_relaxed(&m->owed);
+	if (sp->n_roots)
+		s->n_pinned--;
+	else
+		bury(s, sp);
+}
+
+static bool may_be_freed(const struct mmu *m, const struct shadow_page *sp)
+{
+	return sp && (!rule(UNLINK_FLUSH_FREE) || atomic64_load_acquire(&m->paid) >= sp->debt);
+}
+
+bool shadow_reap(struct mmu *m, bool flush)
+{
+	struct shadow *s = m->shadow;
+
+	if ((flush || s->n_dead > MAX_DEAD) && rule(UNLINK_FLUSH_FREE))
+		flush_settle(m);
+	for (unsigned int n = 0; n < MAX_REAPED && may_be_freed(m, s->dead_first); n++) {
+		struct shadow_page *sp = s->dead_first;
+
+		s->dead_first = sp->next;
+		if (!s->dead_first)
+			s->dead_last = &s->dead_first;
+		s->n_dead--;
+		free_page(m, sp);
+	}
+	return may_be_freed(m, s->dead_first);
+}
+
+void shadow_pin(struct mmu *m, struct shadow_page *sp)
+{
+	m->shadow->n_pinned += !sp->n_roots++;
+}
+
+void shadow_unpin(struct mmu *m, struct shadow_page *sp)
+{
+	if (--sp->n_roots)
+		return;
+	if (atomic32_load_relaxed(&sp->zapped))
+		bury(m->shadow, sp);
+	else
+		m->shadow->n_pinned--;
+}
+
+/* The @n oldest that are nobody's root. */
+static void recycle(struct mmu *m, uint64_t n) REQUIRES(m->lock)
+{
+	struct shadow_page *sp, *next;
+
+	cds_list_for_each_entry_safe(sp, next, &m->shadow->active, node) {
+		if (!n)
+			return;
+		mmu_visited(m, 1);
+		if (sp->n_roots)
+			continue;
+		shadow_zap(m, sp);
+		mmu_count(m, mmu_recycled);
+		n--;
+	}
+}
+
+/*
+ * Roots come on top: there may be more of them than the limit allows, and what was made
+ * for one step of a fault must be there at the next.
+ *
+ * What is zapped is freed after a flush.  So that not every page at the limit costs one,
+ * there are a few more zapped than need be.  And a limit that has become much lower is
+ * not one fault's to enforce.
+ */
+bool shadow_make_room(struct mmu *m, unsigned int n)
+{
+	struct shadow *s = m->shadow;
+	uint64_t limit = mmu_page_limit(m) + s->n_pinned;
+	uint64_t batch = MAX(MIN(limit / 8, RECYCLE_BATCH), 1);
+
+	if (s->n_used + s->n_dead + n <= limit) {
+		shadow_reap(m, false);
+		return false;
+	}
+	if (s->n_used + n + batch > limit)
+		recycle(m, MIN(s->n_used + n + batch - limit, RECYCLE_BATCH + n));
+	shadow_reap(m, true);
+	return s->n_used + n > mmu_page_limit(m) + s->n_pinned;
+}

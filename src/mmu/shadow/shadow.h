@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mmu/shadow/shadow.h - shadow paging: tables from guest virtual address to host page.
+ *
+ * A shadow page is made from one table of the guest's (or half or a quarter of a
+ * 32-bit one, whose tables are larger than ours), or stands for a stretch of
+ * guest frames (direct): below a large page of the guest that we map by smaller
+ * ones, and for a guest without paging.  It is found by its guest frame and its
+ * role, which is everything else that decides what is in it.
+ *
+ * A guest table that has a shadow page is write-tracked: no translation of its
+ * frame is MMU-writable, and a write to it is followed by shadow_track_written().
+ * But a lowest-level table may be given up to the guest (unsync): then it is
+ * writable, its shadow page may be out of date, and is brought up to date when
+ * the processor would have to forget what it had cached: a load of CR3, INVLPG.
+ *
+ * The order of things between a guest table and its shadow rests on one number,
+ * gpt_seq.  Whatever makes older readings of a guest table void (a tracked
+ * write, INVLPG, a sync, the making of a shadow page) raises it and writes it
+ * into the shadow page.  A fault takes the number first, reads the guest's tables
+ * without any lock, and under the MMU lock starts again if a page on its way
+ * carries a later one (RECHECK_GPTE_UNDER_PROTECTION).  So guest memory, which
+ * may have to be waited for, is never read under the lock.
+ *
+ * Followed without the lock by vCPUs in guest mode only; everybody else holds the
+ * MMU lock for write (WRITE_LOCK_FOR_SHADOW_LISTS).
+ */
+#ifndef MMU_SHADOW_SHADOW_H
+#define MMU_SHADOW_SHADOW_H
+
+#include "base/list.h"
+#include "mmu/shadow/frames.h"
+#include "mmu/gpte.h"
+#include "mmu/mmu.h"
+#include "mmu/shadow/hash.h"
+#include "mmu/translate.h"
+#include "sync/rule.h"
+
+/*
+ * So many entries map one frame, or lead to one page, and no more: for the next all of
+ * them go first.  How long these lists get is the guest's choice, and there are those who
+ * go over all of one under the lock.
+ */
+#ifndef SHADOW_LIST_MAX
+#define SHADOW_LIST_MAX 1024u
+#endif
+
+/* What the entries above a shadow page have left of the rights. */
+#define SHADOW_USER 1u
+#define SHADOW_WRITE 2u
+#define SHADOW_EXEC 4u
+#define SHADOW_ALL 7u
+
+union shadow_role {
+	struct {
+		uint32_t level : 3;
+		uint32_t format : 2;	/* enum gpt_format; GPT_LONG if direct */
+		uint32_t direct : 1;
+		uint32_t quadrant : 2;	/* which part of a 32-bit table */
+		uint32_t access : 3;	/* SHADOW_* */
+		uint32_t dirty : 1;	/* direct: the guest's entry is */
+		uint32_t key : 4;	/* direct: the guest's protection key */
+		uint32_t nx : 1;	/* as in struct gpt_kind */
+		uint32_t pse : 1;
+		uint32_t has_1g : 1;
+		uint32_t maxphyaddr : 6;
+	};
+	uint32_t word;
+};
+
+_Static_assert(sizeof(union shadow_role) == sizeof(uint32_t), "a role is compared as one word");
+
+struct shadow_page {
+	struct table table;		/* (a) its entries */
+	union shadow_role role;		/* (c) */
+	gfn_t gfn;			/* (c) of the guest's table; direct: the first mapped */
+	gfn_t *gfns;			/* (a) of each leaf; NULL if direct */
+	uint64_t *place[ENTRIES_PER_TABLE]; /* [l] where each entry is in its list, if not alone */
+	struct shadow_page *next;	/* [l] in its hash bucket */
+	struct cds_list_head node;	/* [l] of shadow->active, oldest first */
+	struct spte_list parents;	/* [l] the links to it */
+	uint64_t changed;		/* [l] gpt_seq when readings last became void */
+	uint32_t n_roots;		/* [l] vCPUs that hold it as a root */
+	uint32_t n_writes;		/* [l] tracked writes since it was last used */
+	struct atomic32 zapped;		/* (a) in no list any more, but still a root */
+	struct atomic32 unsync;		/* (a) the guest may write the table unseen */
+	struct atomic32 unsync_children; /* (a) how many bits are set in: */
+	uint64_t unsync_links[ENTRIES_PER_TABLE / 64]; /* [l] links to what is unsync or has such */
+	uint64_t debt;			/* dead: `owed` when it was unlinked */
+};
+
+/* (c) constant  (a) atomic  [l] MMU lock for write */
+struct shadow {
+	struct pool pages, gfns;	/* (c) */
+	struct frames frames;		/* [l] who maps which guest frame */
+	struct shadow_hash hash;	/* [l] */
+	struct cds_list_head active;	/* [l] */
+	struct shadow_page *dead_first, **dead_last; /* [l] unlinked, in the order of their debt */
+	unsigned int n_dead;		/* [l] */
+	uint64_t n_used;		/* [l] in active */
+	uint64_t n_pinned;		/* [l] of these, somebody's root */
+	uint64_t write_debt;		/* [l] `owed` once a writable leaf was last dropped */
+	struct atomic64 gpt_seq;	/* (a) written under the lock */
+};
+
+extern const struct mmu_ops shadow_ops;
+
+static inline struct shadow_page *shadow_page_of(struct table *t)
+{
+	return (struct shadow_page *)((char *)t - offsetof(struct shadow_page, table));
+}
+
+static inline union shadow_role shadow_role_of_kind(struct gpt_kind k)
+{
+	return (union shadow_role){
+		.format = k.format,
+		.nx = k.nx,
+		.pse = k.pse,
+		.has_1g = k.has_1g,
+		.maxphyaddr = k.maxphyaddr,
+	};
+}
+
+static inline struct gpt_kind shadow_kind_of_role(union shadow_role r)
+{
+	return (struct gpt_kind){
+		.format = (uint8_t)r.format,
+		.nx = r.nx,
+		.pse = r.pse,
+		.has_1g = r.has_1g,
+		.maxphyaddr = (uint8_t)r.maxphyaddr,
+	};
+}
+
+static inline uint32_t shadow_access(const struct rights *r)
+{
+	return (r->user ? SHADOW_USER : 0) | (r->write ? SHADOW_WRITE : 0) |
+	       (r->no_exec ? 0 : SHADOW_EXEC);
+}
+
+static inline struct rights shadow_rights(uint32_t access, unsigned int key)
+{
+	return (struct rights){
+		.user = access & SHADOW_USER,
+		.write = access & SHADOW_WRITE,
+		.no_exec = !(access & SHADOW_EXEC),
+		.key = (uint8_t)key,
+	};
+}
+
+/* --- page.c: the pages themselves --- */
+
+/* NULL if there is none. */
+struct shadow_page *shadow_find(struct mmu *m, gfn_t gfn, union shadow_role role)
+	REQUIRES(m->lock);
+/* Any that stands for a part of a large page and begins at @gfn; nobody's root. */
+struct shadow_page *shadow_find_direct(struct mmu *m, gfn_t gfn, int level) REQUIRES(m->lock);
+/* Any of @gfn's indirect pages after @after (NULL: the first). */
+struct shadow_page *shadow_next_of(struct mmu *m, gfn_t gfn, struct shadow_page *after)
+	REQUIRES(m->lock);
+/* Makes one that was not found.  NULL: no memory.  Its guest table is protected;
+ * *flush says whether that must be flushed before the lock is dropped. */
+struct shadow_page *shadow_make(struct mmu *m, gfn_t gfn, union shadow_role role, bool *flush)
+	REQUIRES(m->lock);
+/* Every translation of @gfn becomes read-only for good.  True: owes a flush that
+ * must come before the lock is dropped. */
+bool shadow_protect_frame(struct mmu *m, gfn_t gfn) REQUIRES(m->lock) MUST_CHECK;
+bool shadow_frame_is_tracked(const struct mmu *m, gfn_t gfn) REQUIRES(m->lock);
+
+/* False: no memory, and nothing has changed. */
+bool shadow_link(struct mmu *m, struct shadow_page *parent, unsigned int i,
+		 struct shadow_page *child) REQUIRES(m->lock);
+/* Whatever entry @i is, it is none afterwards.  True if that leaves a debt. */
+bool shadow_drop(struct mmu *m, struct shadow_page *sp, unsigned int i) REQUIRES(m->lock);
+/* Every entry of the list, which is a frame's rmap or a page's parents; returns how many.
+ * Leafs leave a debt. */
+unsigned int shadow_drop_all(struct mmu *m, const struct spte_list *l) REQUIRES(m->lock);
+void shadow_set_unsync(struct mmu *m, struct shadow_page *sp, bool unsync) REQUIRES(m->lock);
+
+/* @n and the links on any way to @sp.  From SHADOW_LINKS_TOLD on it is not counted further:
+ * to make the page unsync would take too long. */
+#define SHADOW_LINKS_TOLD (4 * SHADOW_LIST_MAX)
+unsigned int shadow_links_above(struct mmu *m, const struct shadow_page *sp, unsigned int n)
+	REQUIRES(m->lock);
+
+/* Readings of the guest's table so far are void. */
+void shadow_changed(struct mmu *m, struct shadow_page *sp) REQUIRES(m->lock);
+
+/* Takes the page away; it is freed when no TLB and no vCPU can use it any more. */
+void shadow_zap(struct mmu *m, struct shadow_page *sp) REQUIRES(m->lock);
+/* Frees what a flush has passed, so many at a time; if @flush, all has been passed.
+ * True: there is more of it. */
+bool shadow_reap(struct mmu *m, bool flush) REQUIRES(m->lock);
+void shadow_pin(struct mmu *m, struct shadow_page *sp) REQUIRES(m->lock);
+void shadow_unpin(struct mmu *m, struct shadow_page *sp) REQUIRES(m->lock);
+/* Zaps some of the oldest if @n more do not fit.  True: there are still too many. */
+bool shadow_make_room(struct mmu *m, unsigned int n) REQUIRES(m->lock);
+
+static inline bool shadow_is_obsolete(const struct shadow_page *sp)
+{
+	return atomic32_load_acquire(&sp->zapped);
+}
+
+/*
+ * ROLE_IS_PART_OF_KEY, and for direct pages DIRECT_ACCESS_MATCH: the rights and the dirty
+ * bit of a large page that has changed are another page's.
+ */
+static inline bool shadow_has_role(const struct shadow_page *sp, union shadow_role role)
+{
+	if (sp->role.word == role.word || !rule(ROLE_IS_PART_OF_KEY))
+		return true;
+	return !rule(DIRECT_ACCESS_MATCH) && sp->role.direct && role.direct &&
+	       sp->role.level == role.level;
+}
+
+/* Has it, or something below it, to be brought up to date? */
+static inline bool shadow_has_unsync(const struct shadow_page *sp)
+{
+	return atomic32_load_acquire(&sp->unsync) || atomic32_load_acquire(&sp->unsync_children);
+}
+
+/* The guest frame that entry @i maps, if it is a leaf. */
+static inline gfn_t shadow_gfn(const struct shadow_page *sp, unsigned int i)
+{
+	return sp->gfns ? shared64_load_relaxed(&sp->gfns[i]) :
+			  sp->gfn + i * level_pages(sp->table.level);
+}
+
+/* --- root.c --- */
+
+/* Makes the roots those of the paging registers, and what is below them up to
+ * date.  The vCPU's thread, outside guest mode.  MMU_OK, MMU_RETRY, or why not. */
+enum mmu_verdict shadow_load_roots(struct mmu_vcpu *v) MUST_CHECK;
+/* Gives up those that are obsolete, or all. */
+void shadow_drop_roots(struct mmu_vcpu *v, bool all);
+
+static inline struct shadow_page *shadow_root_for(const struct mmu_vcpu *v, gva_t gva)
+{
+	const struct shadow_roots *r = &v->roots[v->root];
+	union shadow_role role = { .word = r->role };
+
+	return r->page[role.format == GPT_LONG && !role.direct ? 0 : (gva >> 30) & 3];
+}
+
+/* --- sync.c --- */
+
+/* A page, by what it was found by. */
+struct shadow_id {
+	gfn_t gfn;
+	union shadow_role role;
+};
+
+#define SHADOW_SYNC_BATCH 16
+
+/* Unsync pages to be brought up to date. */
+struct shadow_batch {
+	struct shadow_id id[SHADOW_SYNC_BATCH];
+	unsigned int n;
+};
+
+/* Adds @sp, or those below it, as far as they fit. */
+void shadow_collect_unsync(struct mmu *m, struct shadow_page *sp, struct shadow_batch *batch)
+	REQUIRES(m->lock);
+/* The vCPU's thread, outside guest mode, no lock held. */
+void shadow_sync(struct mmu_vcpu *v, const struct shadow_batch *batch) EXCLUDES(v->mmu->lock);
+/* INVLPG.  In guest mode and back. */
+void shadow_invlpg(struct mmu_vcpu *v, gva_t gva);
+
+/* --- fault.c --- */
+
+enum mmu_verdict shadow_translate(struct mmu_vcpu *v, gva_t gva, enum access access,
+				  struct mmu_result *result);
+
+/* --- track.c --- */
+
+/* The guest has written here, in a page that is tracked. */
+void shadow_track_written(struct mmu_vcpu *v, gpa_t gpa, unsigned int bytes)
+	EXCLUDES(v->mmu->lock);
+
+/* --- check.c --- */
+
+/* For tests: everything is in its place.  Nobody changes anything meanwhile. */
+bool shadow_is_valid(const struct mmu *m);
+/* What is not, as a sentence that ought to hold; or NULL. */
+const char *shadow_find_fault(const struct mmu *m);
+
+#endif

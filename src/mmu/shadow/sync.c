@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mmu/shadow/sync.c - shadow pages that are out of date (unsync).
+ *
+ * A page is brought up to date in three steps: its guest table is protected, read,
+ * and compared with what the page says (SYNC_FIRST_CLEAR_THEN_READ).  It is read
+ * without the lock, as it may have to be waited for; until the end the page stays
+ * marked as unsync, so that whoever else needs it brings it up to date as well.
+ * If anything has happened to it between (shadow_page.changed), what was read is
+ * void, and the page is simply emptied.
+ */
+#include "mmu/flush.h"
+#include "mmu/request.h"
+#include "mmu/shadow/shadow.h"
+
+#define ENTRIES ENTRIES_PER_TABLE
+
+static void add(struct shadow_page *sp, struct shadow_batch *batch)
+{
+	if (batch->n < SHADOW_SYNC_BATCH)
+		batch->id[batch->n++] = (struct shadow_id){ sp->gfn, sp->role };
+}
+
+void shadow_collect_unsync(struct mmu *m, struct shadow_page *sp, struct shadow_batch *batch)
+{
+	if (atomic32_load_relaxed(&sp->unsync))
+		add(sp, batch);
+	for (unsigned int w = 0; w < ENTRIES / 64; w++) {
+		for (uint64_t bits = sp->unsync_links[w]; bits; bits &= bits - 1) {
+			unsigned int i = w * 64 + (unsigned int)__builtin_ctzll(bits);
+
+			if (batch->n == SHADOW_SYNC_BATCH)
+				return;
+			shadow_collect_unsync(m, shadow_page_of(spte_link(sptep_read(
+							 &sp->table.spte[i]))), batch);
+		}
+	}
+}
+
+/* The part of a guest table that a lowest-level shadow page is made from. */
+static enum guest_verdict read_table(struct mmu_vcpu *v, const struct shadow_id *id,
+				     uint64_t entry[ENTRIES])
+{
+	gpa_t gpa = id->gfn << PAGE_SHIFT;
+	uint32_t narrow[ENTRIES];
+	enum guest_verdict verdict;
+
+	if (id->role.format != GPT_32BIT)
+		return guest_read(v, gpa, entry, ENTRIES * 8);
+	verdict = guest_read(v, gpa + id->role.quadrant * sizeof(narrow), narrow, sizeof(narrow));
+	for (unsigned int i = 0; verdict == GUEST_OK && i < ENTRIES; i++)
+		entry[i] = narrow[i];
+	return verdict;
+}
+
+/* What the guest's entry makes of the bits of a leaf that are the guest's. */
+static uint64_t guest_bits(union shadow_role role, uint64_t entry)
+{
+	struct rights r = shadow_rights(role.access, 0);
+	uint64_t bits = 0;
+
+	rights_narrow(&r, shadow_kind_of_role(role), entry);
+	bits |= r.user ? SPTE_U : 0;
+	bits |= r.write ? SPTE_GW : 0;
+	bits |= r.no_exec ? SPTE_NX : 0;
+	bits |= entry & GPTE_D ? SPTE_GD : 0;
+	return bits | ((entry >> GPTE_PKEY_SHIFT) & 15) << SPTE_KEY_SHIFT;
+}
+
+static bool maps_as_before(const struct shadow_page *sp, unsigned int i, uint64_t entry)
+{
+	struct gpt_kind kind = shadow_kind_of_role(sp->role);
+
+	return (entry & GPTE_P) && (entry & GPTE_A) &&
+	       !(entry & gpte_reserved_bits(kind, 1, entry)) &&
+	       gpte_table(kind, entry) >> PAGE_SHIFT == shadow_gfn(sp, i);
+}
+
+static void renew_leaf(struct mmu *m, struct shadow_page *sp, unsigned int i, spte_t old,
+		       uint64_t entry, bool *debt, bool *flush)
+{
+	uint64_t bits = guest_bits(sp->role, entry);
+	spte_t new;
+
+	/*
+	 * MMU-writable stays: it bounds what a TLB may hold, and the guest has
+	 * not yet asked any processor to forget that (FLUSH_IFF_MMUW_CLEARED).
+	 */
+	do {
+		new.raw = (old.raw & ~SPTE_GUEST_MASK) | bits;
+		if (!(bits & SPTE_GD))
+			new.raw &= ~SPTE_W;
+		if (new.raw == old.raw)
+			return;
+	} while (!sptep_cmpxchg(&sp->table.spte[i], &old, new));
+	flush_note_change(m, old, new, debt, flush);
+}
+
+static bool compare(struct mmu *m, struct shadow_page *sp, const uint64_t *entry)
+	REQUIRES(m->lock)
+{
+	bool debt = false, flush = false;
+
+	for (unsigned int i = 0; i < ENTRIES; i++) {
+		spte_t spte = sptep_read(&sp->table.spte[i]);
+
+		if (spte_kind(spte) == SPTE_NONE)
+			continue;
+		if (spte_is_leaf(spte) && entry && maps_as_before(sp, i, entry[i]))
+			renew_leaf(m, sp, i, spte, entry[i], &debt, &flush);
+		else
+			debt |= shadow_drop(m, sp, i);
+	}
+	/* The flush for what was dropped, or lost W, comes when somebody needs it. */
+	if (debt || flush)
+		flush_owe(m);
+	return flush;
+}
+
+static struct shadow_page *find_unsync(struct mmu *m, const struct shadow_id *id)
+	REQUIRES(m->lock)
+{
+	struct shadow_page *sp = shadow_find(m, id->gfn, id->role);
+
+	return sp && atomic32_load_relaxed(&sp->unsync) ? sp : NULL;
+}
+
+/* The first step, for all of them and with one flush. */
+static void protect_tables(struct mmu *m, const struct shadow_batch *batch, uint64_t *changed)
+{
+	bool flush = false;
+	uint64_t seq;
+
+	rwlock_wrlock(&m->lock);
+	seq = atomic64_load_relaxed(&m->shadow->gpt_seq);
+	for (unsigned int i = 0; i < batch->n; i++) {
+		struct shadow_page *sp = find_unsync(m, &batch->id[i]);
+
+		changed[i] = 0;
+		/* What is reached by several ways is there several times; once will do. */
+		if (!sp || sp->changed > seq)
+			continue;
+		shadow_changed(m, sp);
+		changed[i] = sp->changed;
+		if (rule(SYNC_FIRST_CLEAR_THEN_READ))
+			flush |= shadow_protect_frame(m, sp->gfn);
+	}
+	if (flush) {
+		flush_owe(m);
+		flush_settle(m);
+	}
+	rwlock_wrunlock(&m->lock);
+}
+
+static void renew_page(struct mmu *m, const struct shadow_id *id, uint64_t changed,
+		       const uint64_t *entry)
+{
+	struct shadow_page *sp;
+	bool flush;
+
+	rwlock_wrlock(&m->lock);
+	sp = find_unsync(m, id);
+	if (sp) {
+		if (sp->changed != changed) {
+			entry = NULL;
+			flush = shadow_protect_frame(m, sp->gfn);
+			if (flush)
+				flush_owe(m);
+			shadow_changed(m, sp);
+		} else {
+			flush = false;
+		}
+		flush |= compare(m, sp, entry);
+		shadow_set_unsync(m, sp, false);
+		mmu_count(m, mmu_synced);
+		if (flush)
+			flush_settle(m);
+	}
+	rwlock_wrunlock(&m->lock);
+}
+
+void shadow_sync(struct mmu_vcpu *v, const struct shadow_batch *batch)
+{
+	uint64_t changed[SHADOW_SYNC_BATCH], entry[ENTRIES];
+
+	if (!batch->n)
+		return;
+	protect_tables(v->mmu, batch, changed);
+	for (unsigned int i = 0; i < batch->n; i++) {
+		bool read;
+
+		if (!changed[i])
+			continue;
+		read = read_table(v, &batch->id[i], entry) == GUEST_OK;
+		renew_page(v->mmu, &batch->id[i], changed[i], read ? entry : NULL);
+	}
+}
+
+/* The lowest table on the way to @gva, if it is one of the lowest level. */
+static struct shadow_page *find_lowest(const struct shadow_roots *r, gva_t gva)
+{
+	union shadow_role role = { .word = r->role };
+	struct shadow_page *sp = r->page[role.format == GPT_LONG && !role.direct ?
+						 0 : (gva >> 30) & 3];
+
+	while (sp && sp->table.level > LEVEL_4K) {
+		spte_t spte = sptep_read(&sp->table.spte[level_index(gva >> PAGE_SHIFT,
+								     sp->table.level)]);
+
+		sp = spte_is_link(spte) ? shadow_page_of(spte_link(spte)) : NULL;
+	}
+	return sp;
+}
+
+static bool is_out_of_date(const struct mmu_vcpu *v, gva_t gva)
+{
+	for (unsigned int i = 0; i < SHADOW_CACHED_ROOTS; i++) {
+		const struct shadow_page *sp = find_lowest(&v->roots[i], gva);
+
+		if (mutant(INVLPG_CURRENT_ROOT_ONLY) && i != v->root)
+			continue;
+		/* UNSYNC_BEFORE_W: who could write unseen has seen it marked. */
+		if (sp && atomic32_load_acquire(&sp->unsync))
+			return true;
+	}
+	return false;
+}
+
+static bool needs_invlpg(struct mmu_vcpu *v, gva_t gva)
+{
+	bool needed;
+
+	guest_pin(v);
+	needed = is_out_of_date(v, gva);
+	guest_unpin(v);
+	return needed;
+}
+
+void shadow_invlpg(struct mmu_vcpu *v, gva_t gva)
+{
+	struct mmu *m = v->mmu;
+	bool debt = false;
+
+	if (!needs_invlpg(v, gva))
+		return;
+	guest_leave(v);
+	rwlock_wrlock(&m->lock);
+	for (unsigned int i = 0; i < SHADOW_CACHED_ROOTS; i++) {
+		struct shadow_page *sp = find_lowest(&v->roots[i], gva);
+
+		if (!sp || !atomic32_load_relaxed(&sp->unsync) ||
+		    (mutant(INVLPG_CURRENT_ROOT_ONLY) && i != v->root))
+			continue;
+		/* Also if it has no entry: a fault may be about to make one of
+		 * what it read before. */
+		shadow_changed(m, sp);
+		debt |= shadow_drop(m, sp, level_index(gva >> PAGE_SHIFT, LEVEL_4K));
+	}
+	if (debt)
+		flush_owe(m);
+	rwlock_wrunlock(&m->lock);
+	vcpu_count(v, invlpg);
+	guest_enter(v);
+}

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mmu/tdp/zap.c - taking direct translations away.
+ *
+ * For the host (tdp_zap_leafs): under the MMU lock for write, leaf by leaf, and the
+ * tables that are empty then.
+ *
+ * For large pages to come back (tdp_collapse): under the lock for write, a table as it
+ * is.
+ *
+ * For a slot that goes (tdp_zap_slot): under the lock for read.  Each entry is
+ * first frozen, which keeps faults from putting anything in its place; then all
+ * is flushed; then the entries are emptied and the tables below them freed.
+ */
+#include "base/trace.h"
+#include "mmu/flush.h"
+#include "mmu/tdp/internal.h"
+#include "sync/rcu.h"
+
+/* --- tables that are linked no more -------------------------------------------- */
+
+/* So many may wait for a flush and a grace period. */
+#ifndef MAX_DEAD_TABLES
+#define MAX_DEAD_TABLES 64u
+#endif
+
+static bool is_empty(const struct table *t)
+{
+	for (unsigned int i = 0; i < ENTRIES_PER_TABLE; i++)
+		if (spte_kind(sptep_read(&t->spte[i])) != SPTE_NONE)
+			return false;
+	return true;
+}
+
+/* UNLINK_FLUSH_FREE: from here on a walk may be in it for as long as this is owed. */
+static void bury(struct mmu *m, struct table *t) REQUIRES(m->lock)
+{
+	t->next_dead = m->dead;
+	m->dead = t;
+	atomic32_fetch_add(&m->n_dead, 1);
+	if (!mutant(UNLINKED_OWES_NOTHING))
+		flush_owe(m);
+}
+
+static void free_dead(struct mmu *m, struct table *dead)
+{
+	for (struct table *next; dead; dead = next) {
+		next = dead->next_dead;
+		tdp_free_table(m, dead);
+	}
+}
+
+void tdp_reap(struct mmu *m, bool all)
+{
+	struct table *dead;
+
+	if (atomic32_load_relaxed(&m->n_dead) <= (all ? 0 : MAX_DEAD_TABLES))
+		return;
+	rwlock_wrlock(&m->lock);
+	dead = m->dead;
+	m->dead = NULL;
+	atomic32_store_relaxed(&m->n_dead, 0);
+	rwlock_wrunlock(&m->lock);
+
+	if (rule(UNLINK_FLUSH_FREE))
+		flush_settle(m);
+	if (dead && rule(WALKER_ANNOUNCE))
+		rcu_synchronize();
+	free_dead(m, dead);
+}
+
+/* --- for the host ------------------------------------------------------------------ */
+
+struct zap {
+	struct mmu *mmu;
+	uint64_t n;
+};
+
+static bool zap_entry(void *ctx, const struct tdp_place *at)
+{
+	struct zap *z = ctx;
+	spte_t old;
+
+	if (!spte_is_leaf(at->spte))
+		return true;
+	old = sptep_xchg(at->slot, NO_SPTE);
+	mmu_count_leafs(z->mmu, at->level, -1);
+	trace_spte_changed(at->gfn, at->level, old.raw, 0);
+	(void)old;
+	z->n++;
+	return false;
+}
+
+/* Nobody puts anything into it meanwhile: that needs the lock. */
+static void zap_table(void *ctx, const struct tdp_place *at) NO_THREAD_SAFETY
+{
+	struct zap *z = ctx;
+	struct table *t = spte_link(at->spte);
+
+	if (!is_empty(t))
+		return;
+	sptep_xchg(at->slot, NO_SPTE);
+	bury(z->mmu, t);
+}
+
+uint64_t tdp_zap_leafs(struct mmu *m, struct range *r)
+{
+	struct zap z = { .mmu = m };
+
+	tdp_visit(m, r, &(struct tdp_visitor){ zap_entry, zap_table, &z });
+	mmu_count_n(m, VM_STAT_mmu_zapped, z.n);
+	return z.n;
+}
+
+static bool forget_mmio(void *ctx UNUSED, const struct tdp_place *at)
+{
+	if (spte_kind(at->spte) == SPTE_MMIO)
+		sptep_xchg(at->slot, NO_SPTE);
+	return true;
+}
+
+/* For write: a fault that looked at the generation before it was marked has done with the
+ * tables when the first piece begins, and one that looks later notes nothing. */
+void tdp_zap_mmio(struct mmu *m)
+{
+	struct range r = range_make(0, MMIO_MAX_GFN + 1);
+
+	while (range_more(&r)) {
+		r.left = TABLES_BEFORE_YIELD * ENTRIES_PER_TABLE;
+		rwlock_wrlock(&m->lock);
+		tdp_visit(m, &r, &(struct tdp_visitor){ .fn = forget_mmio });
+		rwlock_wrunlock(&m->lock);
+	}
+}
+
+/* Unlinked tables, and what was in them. */
+struct frozen {
+	struct mmu *mmu;
+	gfn_t start, end;
+	struct range left;
+	bool owes;		/* since the debt was last recorded */
+	struct table *dead;
+	uint64_t n_leafs;
+};
+
+/* All below an unlinked entry; lookups that are under way may still read it. */
+static void collect_dead(struct mmu *m, struct frozen *f, struct table *t)
+{
+	for (unsigned int i = 0; i < ENTRIES_PER_TABLE; i++) {
+		spte_t spte = sptep_read(&t->spte[i]);
+
+		if (spte_is_link(spte)) {
+			collect_dead(m, f, spte_link(spte));
+		} else if (spte_is_leaf(spte)) {
+			mmu_count_leafs(m, t->level, -1);
+			f->n_leafs++;
+		}
+	}
+	t->next_dead = f->dead;
+	f->dead = t;
+}
+
+/* --- for large pages ------------------------------------------------------------------ */
+
+bool tdp_is_split(struct mmu *m, gfn_t gfn, int level)
+{
+	bool is_split;
+
+	rcu_read_begin();
+	is_split = tdp_lookup(m, gfn).level < level;
+	rcu_read_end();
+	return is_split;
+}
+
+/* The entry of @level for @gfn; NULL: a higher one ends the way. */
+static struct spte_slot *slot_at(const struct mmu *m, gfn_t gfn, int level)
+{
+	struct table *t = m->root;
+
+	for (int at = TDP_ROOT_LEVEL; at > level; at--) {
+		spte_t spte = sptep_read(&t->spte[level_index(gfn, at)]);
+
+		if (!spte_is_link(spte))
+			return NULL;
+		t = spte_link(spte);
+	}
+	return &t->spte[level_index(gfn, level)];
+}
+
+void tdp_collapse(struct mmu *m, gfn_t gfn, int level)
+{
+	struct frozen f = { 0 };
+	struct spte_slot *slot;
+
+	rwlock_wrlock(&m->lock);
+	slot = slot_at(m, gfn, level);
+	if (slot && spte_is_link(sptep_read(slot)))
+		collect_dead(m, &f, spte_link(sptep_xchg(slot, NO_SPTE)));
+	for (struct table *next; f.dead; f.dead = next) {
+		next = f.dead->next_dead;
+		bury(m, f.dead);
+	}
+	rwlock_wrunlock(&m->lock);
+	mmu_count_n(m, VM_STAT_mmu_zapped, f.n_leafs);
+}
+
+/* --- for a slot that goes --------------------------------------------------------------- */
+
+static void freeze(struct frozen *f, const struct tdp_place *at)
+{
+	spte_t old = sptep_xchg(at->slot, FROZEN_SPTE);
+
+	f->owes = true;
+	if (spte_is_link(old)) {
+		range_charge(&f->left, ENTRIES_PER_TABLE);
+		collect_dead(f->mmu, f, spte_link(old));
+	} else if (spte_is_leaf(old)) {
+		mmu_count_leafs(f->mmu, at->level, -1);
+		f->n_leafs++;
+	}
+}
+
+static bool is_within(const struct frozen *f, const struct tdp_place *at)
+{
+	return at->gfn >= f->start && at->gfn + level_pages(at->level) <= f->end;
+}
+
+/* The first pass: a table at a time, so that the piece is not longer than it may be. */
+static bool freeze_entry(void *ctx, const struct tdp_place *at)
+{
+	struct frozen *f = ctx;
+
+	if (!is_within(f, at) || (spte_is_link(at->spte) && at->level > LEVEL_2M))
+		return true;
+	freeze(f, at);
+	return false;
+}
+
+/* All below it is frozen. */
+static void freeze_after(void *ctx, const struct tdp_place *at)
+{
+	if (is_within(ctx, at))
+		freeze(ctx, at);
+}
+
+/* The second: what is frozen in the range, the first pass has frozen. */
+static bool thaw_entry(void *ctx UNUSED, const struct tdp_place *at)
+{
+	if (spte_kind(at->spte) == SPTE_FROZEN)
+		sptep_set(at->slot, NO_SPTE);
+	return true;
+}
+
+static void freeze_all(struct frozen *f)
+{
+	const struct tdp_visitor v = { freeze_entry, freeze_after, f };
+	struct mmu *m = f->mmu;
+
+	while (range_more(&f->left)) {
+		rwlock_rdlock(&m->lock);
+		tdp_visit(m, &f->left, &v);
+		/* The host takes a page of this piece: it finds it frozen, and the debt. */
+		if (f->owes && (rule(YIELD_FLUSHES) || f->left.at >= f->end)) {
+			flush_owe(m);
+			f->owes = false;
+		}
+		rwlock_rdunlock(&m->lock);
+	}
+}
+
+static void thaw_all(struct mmu *m, gfn_t start, gfn_t end)
+{
+	const struct tdp_visitor v = { .fn = thaw_entry };
+	struct range r = range_make(start, end);
+
+	while (range_more(&r)) {
+		rwlock_rdlock(&m->lock);
+		tdp_visit(m, &r, &v);
+		rwlock_rdunlock(&m->lock);
+	}
+}
+
+void tdp_zap_slot(struct mmu *m, gfn_t start, gfn_t end)
+{
+	struct frozen f = { .mmu = m, .start = start, .end = end, .left = range_make(start, end) };
+
+	freeze_all(&f);
+	/*
+	 * A vCPU in guest mode may be using what was frozen, in its TLB or on a
+	 * walk; after this, none is.
+	 */
+	if (rule(UNLINK_FLUSH_FREE))
+		flush_settle(m);
+
+	thaw_all(m, start, end);
+
+	if (f.dead && rule(WALKER_ANNOUNCE))
+		rcu_synchronize();
+	free_dead(m, f.dead);
+	mmu_count_n(m, VM_STAT_mmu_zapped, f.n_leafs);
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+#include "tests/kvm_api/api_vm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/*
+ * cmocka puts its own handlers for SIGSEGV and SIGBUS in place for each test, over
+ * the library's.  This stands before libc's and leaves all as it is.
+ */
+__attribute__((visibility("default"))) sighandler_t signal(int sig, sighandler_t handler)
+{
+	(void)sig;
+	(void)handler;
+	return SIG_DFL;
+}
+
+#define RUN_BYTES 12288
+#define PTE_PRESENT_WRITABLE 3ull
+#define PTE_LARGE 0x80ull
+
+static void build_tables(uint8_t *memory)
+{
+	uint64_t *pml4 = (uint64_t *)(memory + API_TABLES), *pdpt = pml4 + 512, *pd = pdpt + 512;
+
+	pml4[0] = (API_TABLES + 0x1000) | PTE_PRESENT_WRITABLE;
+	pdpt[0] = (API_TABLES + 0x2000) | PTE_PRESENT_WRITABLE;
+	for (uint64_t i = 0; i < 512; i++)
+		pd[i] = i << 21 | PTE_PRESENT_WRITABLE | PTE_LARGE;
+}
+
+long api_set_region(struct api_vm *vm, uint32_t slot, uint32_t flags, uint64_t gpa, uint64_t bytes,
+		    const void *memory)
+{
+	struct kvm_userspace_memory_region region = {
+		.slot = slot,
+		.flags = flags,
+		.guest_phys_addr = gpa,
+		.memory_size = bytes,
+		.userspace_addr = (uintptr_t)memory,
+	};
+
+	return umbra_set_user_memory_region(vm->fd, &region);
+}
+
+void api_vcpu_reset(struct api_vcpu *vcpu)
+{
+	struct kvm_segment code = {
+		.limit = ~0u, .selector = 8, .type = 11, .present = 1, .s = 1, .l = 1, .g = 1,
+	};
+	struct kvm_segment data = {
+		.limit = ~0u, .selector = 16, .type = 3, .present = 1, .s = 1, .db = 1, .g = 1,
+	};
+	struct kvm_regs regs = { .rip = API_CODE, .rsp = API_STACK, .rflags = 2 };
+	struct kvm_sregs s;
+
+	assert_int_equal(umbra_get_sregs(vcpu->fd, &s), 0);
+	s.cs = code;
+	s.ds = s.es = s.fs = s.gs = s.ss = data;
+	s.cr0 = 0x80000031;	/* PG, NE, ET, PE */
+	s.cr3 = API_TABLES;
+	s.cr4 = 0x20;		/* PAE */
+	s.efer = 0x500;		/* LMA, LME */
+	s.idt.limit = 0;
+	assert_int_equal(umbra_set_sregs(vcpu->fd, &s), 0);
+	assert_int_equal(umbra_set_regs(vcpu->fd, &regs), 0);
+}
+
+void api_vcpu_create(struct api_vm *vm, unsigned int id, struct api_vcpu *vcpu)
+{
+	int err;
+
+	vcpu->fd = (int)umbra_create_vcpu(vm->fd, id);
+	assert_true(vcpu->fd >= 0);
+	assert_int_equal(umbra_get_vcpu_mmap_size(vm->kvm, 0), RUN_BYTES);
+	vcpu->run = umbra_mmap(NULL, RUN_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0,
+			       &err);
+	assert_ptr_not_equal(vcpu->run, MAP_FAILED);
+	api_vcpu_reset(vcpu);
+}
+
+void api_vcpu_destroy(struct api_vm *vm, struct api_vcpu *vcpu)
+{
+	(void)vm;
+	munmap(vcpu->run, RUN_BYTES);
+	assert_int_equal(umbra_close(vcpu->fd), 0);
+}
+
+void api_vm_create_with(struct api_vm *vm, void (*configure)(struct api_vm *vm))
+{
+	vm->kvm = umbra_open(O_RDWR | O_CLOEXEC);
+	assert_true(vm->kvm >= 0);
+	vm->fd = (int)umbra_create_vm(vm->kvm, 0);
+	assert_true(vm->fd >= 0);
+	vm->memory = mmap(NULL, API_MEMORY_BYTES, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	assert_ptr_not_equal(vm->memory, MAP_FAILED);
+	build_tables(vm->memory);
+	assert_int_equal(api_set_region(vm, 0, 0, 0, API_MEMORY_BYTES, vm->memory), 0);
+	if (configure)
+		configure(vm);
+	api_vcpu_create(vm, 0, &vm->vcpu);
+}
+
+void api_vm_create(struct api_vm *vm)
+{
+	api_vm_create_with(vm, NULL);
+}
+
+void api_vm_destroy(struct api_vm *vm)
+{
+	api_vcpu_destroy(vm, &vm->vcpu);
+	assert_int_equal(umbra_close(vm->fd), 0);
+	assert_int_equal(umbra_close(vm->kvm), 0);
+	umbra_munmap(vm->memory, API_MEMORY_BYTES);
+}
+
+void api_load(struct api_vm *vm, const uint8_t *code, const uint8_t *end)
+{
+	memcpy(vm->memory + API_CODE, code, (size_t)(end - code));
+}
+
+struct kvm_regs api_regs(const struct api_vcpu *vcpu)
+{
+	struct kvm_regs regs;
+
+	assert_int_equal(umbra_get_regs(vcpu->fd, &regs), 0);
+	return regs;
+}
+
+void api_set_regs(const struct api_vcpu *vcpu, const struct kvm_regs *regs)
+{
+	assert_int_equal(umbra_set_regs(vcpu->fd, regs), 0);
+}
+
+long api_run(const struct api_vcpu *vcpu)
+{
+	long result;
+
+	do
+		result = umbra_run(vcpu->fd, 0);
+	while (result == -EINTR);
+	return result;
+}
