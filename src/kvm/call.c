@@ -11,14 +11,12 @@
 #include <linux/fs.h>
 #include <linux/ioctl.h>
 #include <sys/ioctl.h>
-#include <umbra/umbra.h>
 
-#include "base/guarded.h"
 #include "base/log.h"
 #include "kvm/abi.h"
+#include "kvm/client.h"
 #include "kvm/process.h"
 #include "kvm/told.h"
-#include "mem/reservation.h"
 #include "sync/thread.h"
 
 const struct command commands[] = {
@@ -77,20 +75,6 @@ const struct command commands[] = {
 	{ KVM_SET_DEVICE_ATTR, FILE_VCPU, LOCK_VCPU, call_set_device_attr },
 };
 const unsigned int n_commands = ARRAY_SIZE(commands);
-
-long copy_from_client(void *to, uintptr_t from, size_t bytes)
-{
-	if (reservation_meets(from, bytes))
-		return -EFAULT;
-	return guarded_copy(to, (const void *)from, bytes) ? 0 : -EFAULT;
-}
-
-long copy_to_client(uintptr_t to, const void *from, size_t bytes)
-{
-	if (reservation_meets(to, bytes))
-		return -EFAULT;
-	return guarded_copy((void *)to, from, bytes) ? 0 : -EFAULT;
-}
 
 static const struct command *find_command(uint32_t request, enum file_kind kind)
 {
@@ -218,11 +202,4 @@ bool call_try(int fd, unsigned long request, uintptr_t arg, long *result)
 	thread_release_signals(c.caller_mask);
 	errno = saved_errno;
 	return file;
-}
-
-long umbra_ioctl(int fd, unsigned long request, uintptr_t arg)
-{
-	long result;
-
-	return call_try(fd, request, arg, &result) ? result : -EBADF;
 }

@@ -38,8 +38,7 @@ struct command {
 };
 
 /*
- * umbra_ioctl() for whoever does not know whether @fd is ours: false if it is not, and
- * then nothing was done.
+ * One call of the API.  False if @fd is not ours, and then nothing was done.
  */
 bool call_try(int fd, unsigned long request, uintptr_t arg, long *result);
 
@@ -110,9 +109,5 @@ long call_set_vcpu_events(struct call *c);
 
 /* kvm/caps.c: what KVM_CHECK_EXTENSION answers; 0: no. */
 int capability(uint64_t number);
-
-/* Copies of client memory: 0 or -EFAULT. */
-long copy_from_client(void *to, uintptr_t from, size_t bytes) MUST_CHECK;
-long copy_to_client(uintptr_t to, const void *from, size_t bytes) MUST_CHECK;
 
 #endif

@@ -13,6 +13,7 @@
 #include "base/system_call.h"
 #include "kvm/file_memory.h"
 #include "kvm/mappings.h"
+#include "kvm/process.h"
 #include "mem/reservation.h"
 
 struct file_call {
@@ -28,10 +29,10 @@ static void make_file_call(void *ctx)
 
 static void change_file(struct file_call *c, const struct stat *file, uint64_t first, uint64_t last)
 {
-	struct hva_range ranges[PROCESS_MAX_RANGES];
+	struct hva_range ranges[REVOKE_MAX_RANGES];
 	unsigned int n = first <= last ? mappings_find(file, first, last, ranges) : 0;
 
-	process_invalidate(ranges, n, make_file_call, c);
+	revoke_around(ranges, n, make_file_call, c);
 }
 
 /* To allocate takes nothing away; and what we do not know may do anything. */
@@ -82,7 +83,7 @@ int umbra_truncate(const char *path, off_t length)
 
 void truncation_begin(struct truncation *t, int dir, const char *path, int flags)
 {
-	struct hva_range ranges[PROCESS_MAX_RANGES];
+	struct hva_range ranges[REVOKE_MAX_RANGES];
 	int saved = errno;
 	struct stat file;
 	unsigned int n = 0;
@@ -97,14 +98,14 @@ void truncation_begin(struct truncation *t, int dir, const char *path, int flags
 	errno = saved;
 	if (!n)
 		return;
-	process_change_begin(&t->change, ranges, n);
+	revoke_begin(&t->change, ranges, n);
 	t->is_open = true;
 }
 
 void truncation_end(struct truncation *t)
 {
 	if (t->is_open)
-		process_change_end(&t->change);
+		revoke_end(&t->change);
 	t->is_open = false;
 }
 
@@ -124,7 +125,7 @@ void *umbra_shmat(int id, const void *addr, int flags)
 		errno = EINVAL;
 		return (void *)-1;
 	}
-	process_invalidate(&range, !!(flags & SHM_REMAP), make_file_call, &c);
+	revoke_around(&range, !!(flags & SHM_REMAP), make_file_call, &c);
 	if (c.result != -1 && bytes)
 		mappings_add_segment((hva_t)c.result, bytes);
 	return (void *)c.result;
@@ -137,7 +138,7 @@ int umbra_shmdt(const void *addr)
 	struct hva_range range;
 	bool is_known = mappings_segment((uintptr_t)addr, &range);
 
-	process_invalidate(&range, range.start < range.end, make_file_call, &c);
+	revoke_around(&range, range.start < range.end, make_file_call, &c);
 	if (c.result == 0 && is_known)
 		mappings_remove(range.start, range.end, since);
 	return (int)c.result;

@@ -6,11 +6,11 @@
 #ifndef KVM_FILE_MEMORY_H
 #define KVM_FILE_MEMORY_H
 
-#include "kvm/process.h"
+#include "kvm/revoke.h"
 
 struct truncation {
 	bool is_open;
-	struct process_change change;
+	struct revocation change;
 };
 
 /* @flags: those of open(2).  If the file is mapped, no handler of a signal runs on this

@@ -175,9 +175,9 @@ void mappings_grow(hva_t end, hva_t new_end, uint64_t since)
 /* One that has no place of its own widens the last. */
 static void note_range(struct hva_range *ranges, unsigned int *n, hva_t start, hva_t end)
 {
-	struct hva_range *last = &ranges[PROCESS_MAX_RANGES - 1];
+	struct hva_range *last = &ranges[REVOKE_MAX_RANGES - 1];
 
-	if (*n < PROCESS_MAX_RANGES) {
+	if (*n < REVOKE_MAX_RANGES) {
 		ranges[(*n)++] = (struct hva_range){ start, end };
 		return;
 	}
@@ -186,7 +186,7 @@ static void note_range(struct hva_range *ranges, unsigned int *n, hva_t start, h
 }
 
 unsigned int mappings_find(const struct stat *file, uint64_t first, uint64_t last,
-			   struct hva_range ranges[PROCESS_MAX_RANGES])
+			   struct hva_range ranges[REVOKE_MAX_RANGES])
 {
 	unsigned int n = 0;
 	thread_sigmask_t saved;

@@ -14,7 +14,7 @@
 
 #include <sys/stat.h>
 
-#include "kvm/process.h"
+#include "kvm/revoke.h"
 
 /* [@start, @start + @bytes) now shows @fd from @offset on. */
 void mappings_add_file(hva_t start, uint64_t bytes, int fd, uint64_t offset);
@@ -34,7 +34,7 @@ void mappings_grow(hva_t end, hva_t new_end, uint64_t since);
 
 /* Where bytes [@first, @last] of the file may be mapped: the number of ranges. */
 unsigned int mappings_find(const struct stat *file, uint64_t first, uint64_t last,
-			   struct hva_range ranges[PROCESS_MAX_RANGES]);
+			   struct hva_range ranges[REVOKE_MAX_RANGES]);
 /* The segment at @start.  If it is not known: false, and all from there on. */
 bool mappings_segment(hva_t start, struct hva_range *range);
 

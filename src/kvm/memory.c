@@ -20,7 +20,7 @@
 #include "base/guarded.h"
 #include "base/system_call.h"
 #include "kvm/mappings.h"
-#include "kvm/process.h"
+#include "kvm/revoke.h"
 #include "mem/reservation.h"
 
 /* A system call with up to six arguments, and its result. */
@@ -47,7 +47,7 @@ static long change_range(struct change *c, const void *addr, size_t length)
 	struct hva_range range = range_of(addr, length);
 
 	/* The system refuses an empty or wrapping one, without touching anything. */
-	process_invalidate(&range, range.start < range.end, make_call, c);
+	revoke_around(&range, range.start < range.end, make_call, c);
 	return c->result;
 }
 
@@ -216,7 +216,7 @@ ssize_t umbra_process_madvise(int pidfd, const struct iovec *vector, size_t n, i
 		hull.start = MIN(hull.start, range_of(part.iov_base, part.iov_len).start);
 		hull.end = MAX(hull.end, range_of(part.iov_base, part.iov_len).end);
 	}
-	process_invalidate(&hull, hull.start < hull.end, make_call, &c);
+	revoke_around(&hull, hull.start < hull.end, make_call, &c);
 	return c.result;
 }
 
@@ -305,7 +305,7 @@ void *umbra_mremap(void *addr, size_t old_length, size_t new_length, int flags, 
 		ranges[n] = range_of(new_addr, new_length);
 		n += ranges[n].start < ranges[n].end;
 	}
-	process_invalidate(ranges, n, make_call, &c);
+	revoke_around(ranges, n, make_call, &c);
 	if ((void *)c.result != MAP_FAILED)
 		note_move(range_of(addr, old_length), range_of((void *)c.result, new_length),
 			  flags, since);
@@ -316,5 +316,5 @@ void umbra_changing(void *addr, size_t length, void (*change)(void *ctx), void *
 {
 	struct hva_range range = range_of(addr, length);
 
-	process_invalidate(&range, range.start < range.end, change, ctx);
+	revoke_around(&range, range.start < range.end, change, ctx);
 }

@@ -9,9 +9,7 @@
 #include "base/bug.h"
 #include "base/guarded.h"
 #include "kvm/mappings.h"
-#include "kvm/stats.h"
 #include "mem/reservation.h"
-#include "mmu/notifier.h"
 #include "sync/lock.h"
 #include "sync/thread.h"
 
@@ -62,7 +60,6 @@ static void after_fork_child(void)
 	CDS_INIT_LIST_HEAD(&process.vms);
 	host_changes_init(&process.changes);
 	process.pid = getpid();
-	stats_forget();
 	/* The last: another thread may wait for it in process_settle(). */
 	atomic32_store_release(number, ++process.last_number);
 }
@@ -132,11 +129,11 @@ void process_add_vm(struct vm *vm)
 	rwlock_wrunlock(&process.lock);
 }
 
-void process_remove_vm(struct vm *vm)
+void process_remove_vm(struct vm *vm, void (*keep)(struct vm *vm))
 {
 	rwlock_wrlock(&process.lock);
 	cds_list_del(&vm->node);
-	stats_keep(vm);
+	keep(vm);
 	rwlock_wrunlock(&process.lock);
 }
 
@@ -159,87 +156,4 @@ struct host_changes *process_changes(void)
 bool process_may_have_vms(void)
 {
 	return atomic32_load_acquire(&process.is_ready) && !process_is_borrowed();
-}
-
-/*
- * The VM behind @vm in the list, or the first, with a reference; gives up that on @vm.
- * One that has a reference stays in the list.
- */
-static struct vm *next_vm(struct vm *vm)
-{
-	struct cds_list_head *at;
-	struct vm *next = NULL;
-
-	rwlock_rdlock(&process.lock);
-	for (at = vm ? vm->node.next : process.vms.next; at != &process.vms; at = at->next) {
-		next = cds_list_entry(at, struct vm, node);
-		if (vm_get_unless_gone(next))
-			break;
-		next = NULL;
-	}
-	rwlock_rdunlock(&process.lock);
-	if (vm)
-		vm_put(vm);
-	return next;
-}
-
-/* First on record, then withdrawn: a VM, or a slot, that is not found here is made
- * later, and finds it there. */
-static void withdraw(struct process_change *c)
-{
-	bool was = thread_enter_library();
-
-	for (unsigned int i = 0; i < c->n; i++)
-		host_change_open(&process.changes, &c->record[i], c->ranges[i].start,
-				 c->ranges[i].end);
-	for (struct vm *vm = next_vm(NULL); vm; vm = next_vm(vm))
-		for (unsigned int i = 0; i < c->n; i++)
-			mmu_withdraw(&vm->mmu, c->ranges[i].start, c->ranges[i].end);
-	thread_leave_library(was);
-}
-
-static void restore(struct process_change *c)
-{
-	bool was = thread_enter_library();
-
-	for (struct vm *vm = next_vm(NULL); vm; vm = next_vm(vm))
-		for (unsigned int i = 0; i < c->n; i++)
-			mmu_restore(&vm->mmu, c->ranges[i].start, c->ranges[i].end);
-	for (unsigned int i = 0; i < c->n; i++)
-		host_change_close(&process.changes, &c->record[i]);
-	thread_leave_library(was);
-}
-
-void process_change_begin(struct process_change *c, const struct hva_range *ranges,
-			  unsigned int n)
-{
-	bug_on(n > PROCESS_MAX_RANGES);
-	c->n = n;
-	for (unsigned int i = 0; i < n; i++)
-		c->ranges[i] = ranges[i];
-	c->saved = thread_hold_signals();
-	withdraw(c);
-}
-
-void process_change_end(struct process_change *c)
-{
-	int err = errno;
-
-	restore(c);
-	errno = err;
-	thread_release_signals(c->saved);
-}
-
-void process_invalidate(const struct hva_range *ranges, unsigned int n, void (*change)(void *ctx),
-			void *ctx)
-{
-	struct process_change c;
-
-	if (!n || !process_may_have_vms()) {
-		change(ctx);
-		return;
-	}
-	process_change_begin(&c, ranges, n);
-	change(ctx);
-	process_change_end(&c);
 }

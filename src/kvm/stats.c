@@ -101,7 +101,11 @@ struct totals {
 	uint64_t vm[ARRAY_SIZE(vm_stats)], vcpu[ARRAY_SIZE(vcpu_stats)];
 };
 
-static struct totals kept; /* of VMs that are no more: under the process lock */
+/* Of VMs that are no more; a child of the process begins anew. */
+static struct {
+	unsigned int process;	/* [the process lock] whose VMs they were */
+	struct totals sum;	/* [the process lock] */
+} kept;
 
 static void add(struct totals *t, struct vm *vm)
 {
@@ -127,19 +131,19 @@ static void add_all(void *ctx, struct cds_list_head *vms)
 	struct totals *sum = ctx;
 	struct vm *vm;
 
-	*sum = kept;
+	if (kept.process == process_number())
+		*sum = kept.sum;
 	cds_list_for_each_entry(vm, vms, node)
 		add(sum, vm);
 }
 
 void stats_keep(struct vm *vm)
 {
-	add(&kept, vm);
-}
-
-void stats_forget(void)
-{
-	kept = (struct totals){ 0 };
+	if (kept.process != vm->process) {
+		kept.process = vm->process;
+		kept.sum = (struct totals){ 0 };
+	}
+	add(&kept.sum, vm);
 }
 
 bool stats_any(void)

@@ -15,10 +15,8 @@ size_t stats_vcpu_bytes(void);
 struct atomic64 *stats_describe_vm(uint8_t *file, const char *id);
 struct atomic64 *stats_describe_vcpu(uint8_t *file, const char *id);
 
-/* Sums over VMs that are no more. */
+/* Adds those of a VM that is about to go: under the process lock. */
 void stats_keep(struct vm *vm);
-/* The child of a fork begins anew. */
-void stats_forget(void);
 /* Has this process had any VM? */
 bool stats_any(void);
 

@@ -5,6 +5,7 @@
 #include "cpu/cpuid.h"
 #include "cpu/msr.h"
 #include "kvm/call.h"
+#include "kvm/client.h"
 
 #define MAX_CPUID_ENTRIES 256u
 #define MAX_IO_MSRS 256u

@@ -3,7 +3,6 @@
 #include "kvm/vm.h"
 
 #include <stdio.h>
-#include <umbra/umbra.h>
 #include <unistd.h>
 
 #include "base/random.h"
@@ -29,30 +28,22 @@ static uint64_t max_gfn(void)
 	return (1ull << (36 - PAGE_SHIFT)) - 1;
 }
 
-/* (a) what umbra_set_mmu() and umbra_set_flush_policy() have chosen. */
-static struct atomic32 mode_of_new_vms, flush_policy_of_new_vms;
+/* (a) of VMs made from now on */
+static struct atomic32 chosen_mode, chosen_flush_policy;
 
-int umbra_set_mmu(int mode)
+void vm_choose_mode(enum mmu_mode mode)
 {
-	if (mode != UMBRA_MMU_TDP && mode != UMBRA_MMU_SHADOW)
-		return -EINVAL;
-	atomic32_store_relaxed(&mode_of_new_vms, mode == UMBRA_MMU_TDP ? MMU_TDP : MMU_SHADOW);
-	return 0;
+	atomic32_store_relaxed(&chosen_mode, mode);
 }
 
-enum mmu_mode vm_mode_of_new(void)
+enum mmu_mode vm_chosen_mode(void)
 {
-	return (enum mmu_mode)atomic32_load_relaxed(&mode_of_new_vms);
+	return (enum mmu_mode)atomic32_load_relaxed(&chosen_mode);
 }
 
-int umbra_set_flush_policy(int policy)
+void vm_choose_flush_policy(enum flush_policy policy)
 {
-	if (policy != UMBRA_FLUSH_IF_MMU_WRITABLE && policy != UMBRA_FLUSH_IF_WRITABLE)
-		return -EINVAL;
-	atomic32_store_relaxed(&flush_policy_of_new_vms,
-			       policy == UMBRA_FLUSH_IF_WRITABLE ? FLUSH_IF_W_CLEARED :
-								   FLUSH_IF_MMUW_CLEARED);
-	return 0;
+	atomic32_store_relaxed(&chosen_flush_policy, policy);
 }
 
 int vm_create(struct vm **created)
@@ -76,10 +67,10 @@ int vm_create(struct vm **created)
 			 &vm->mmu.stats[VM_STAT_slot_updates]);
 	if (err)
 		goto destroy_shared;
-	vm->mmu.mode = vm_mode_of_new();
+	vm->mmu.mode = vm_chosen_mode();
 	random_fill(vm->mmu.hash_key, ARRAY_SIZE(vm->mmu.hash_key));
 	atomic32_store_relaxed(&vm->mmu.flush_policy,
-			       atomic32_load_relaxed(&flush_policy_of_new_vms));
+			       atomic32_load_relaxed(&chosen_flush_policy));
 	vm->mmu.changes = process_changes();
 	err = mmu_init(&vm->mmu, &vm->alloc, &vm->slots, host_process_init(&vm->host));
 	if (err)
@@ -121,7 +112,7 @@ static void destroy(struct vm *vm)
 {
 	int64_t expected = VM_EXPECTS + (int64_t)atomic64_load_relaxed(&vm->expected);
 
-	process_remove_vm(vm);
+	process_remove_vm(vm, stats_keep);
 	for (unsigned int i = 0; i < vm->n_vcpus; i++)
 		vcpu_destroy(vm->vcpus[i]);
 	bus_destroy(&vm->bus);

@@ -77,8 +77,10 @@ int vcpu_create(struct vm *vm, uint32_t id, struct vcpu **created) MUST_CHECK RE
 void vcpu_add(struct vm *vm, struct vcpu *vcpu) REQUIRES(vm->lock);
 void vcpu_destroy(struct vcpu *vcpu);
 
-/* How VMs made from now on translate. */
-enum mmu_mode vm_mode_of_new(void);
+/* How VMs made from now on translate, and when they flush. */
+void vm_choose_mode(enum mmu_mode mode);
+enum mmu_mode vm_chosen_mode(void);
+void vm_choose_flush_policy(enum flush_policy policy);
 
 /* The guest's time-stamp counter: kvm/tsc.c.  @khz was accepted by a call. */
 void tsc_set_khz(struct cpu *cpu, uint32_t khz);
