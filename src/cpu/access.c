@@ -35,9 +35,9 @@ struct span {
 	bool mmio;		/* one of them is */
 };
 
-bool mem_raise_verdict(struct cpu *cpu, int verdict, gva_t gva, uint32_t error_code)
+bool mem_raise_verdict(struct cpu *cpu, enum mmu_verdict verdict, gva_t gva, uint32_t error_code)
 {
-	switch ((enum mmu_verdict)verdict) {
+	switch (verdict) {
 	case MMU_GUEST_FAULT:
 		return raise_page_fault(cpu, gva, error_code);
 	case MMU_OK:

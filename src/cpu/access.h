@@ -14,6 +14,7 @@
 #include "base/guarded.h"
 #include "cpu/cpu.h"
 #include "mmu/tlb.h"
+#include "mmu/verdict.h"
 
 /* Where memory is, and for which epoch that is true: an access is made in a window. */
 struct host_at {
@@ -122,6 +123,6 @@ enum lock_way mem_lock(struct cpu *cpu, enum cpu_seg seg, gva_t gva, unsigned in
 bool mem_lost(struct cpu *cpu, struct host_at at, unsigned int bytes);
 
 /* What a translation has come to when it is not MMU_OK. */
-bool mem_raise_verdict(struct cpu *cpu, int verdict, gva_t gva, uint32_t error_code);
+bool mem_raise_verdict(struct cpu *cpu, enum mmu_verdict verdict, gva_t gva, uint32_t error_code);
 
 #endif

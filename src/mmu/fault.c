@@ -5,6 +5,7 @@
 #include "mmu/dirty.h"
 #include "mmu/mmio.h"
 #include "mmu/notifier.h"
+#include "mmu/tdp/tdp.h"
 #include "sync/rcu.h"
 #include "sync/thread.h"
 

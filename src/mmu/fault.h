@@ -3,7 +3,8 @@
 #ifndef MMU_FAULT_H
 #define MMU_FAULT_H
 
-#include "mmu/tdp/tdp.h"
+#include "mmu/mmu.h"
+#include "mmu/verdict.h"
 
 /* One fault, from the address to its end. */
 struct fault {

@@ -5,24 +5,24 @@
 #include "mmu/dirty.h"
 #include "mmu/notifier.h"
 
-static enum guest_verdict find(struct mmu_vcpu *v, gpa_t gpa, const struct memslot **slot,
+static enum mmu_verdict find(struct mmu_vcpu *v, gpa_t gpa, const struct memslot **slot,
 			       void **host)
 {
 	gfn_t gfn = gpa >> PAGE_SHIFT;
 
 	*slot = slot_set_find_hinted(slots_current(v->mmu->slots), gfn, &v->slot_hint);
 	if (!*slot)
-		return GUEST_NO_SLOT;
+		return MMU_BAD_TABLES;
 	if ((*slot)->flags & MEMSLOT_INVALID)
-		return GUEST_RETRY;
+		return MMU_RETRY;
 	*host = (void *)(uintptr_t)(memslot_gfn_to_hva(*slot, gfn) | (gpa & PAGE_OFFSET_MASK));
-	return GUEST_OK;
+	return MMU_OK;
 }
 
-static enum guest_verdict is_absent(struct mmu_vcpu *v, gpa_t gpa)
+static enum mmu_verdict is_absent(struct mmu_vcpu *v, gpa_t gpa)
 {
 	v->host_fault = gpa;
-	return GUEST_ABSENT;
+	return MMU_HOST_FAULT;
 }
 
 static bool load(void *to, const void *host, unsigned int bytes)
@@ -70,43 +70,43 @@ static bool wait_while_it_changes(struct mmu *m, const void *host)
 
 /* Where @gpa is in the host.  A slot that is being moved or deleted is waited for: what
  * the guest has there is decided when that is done. */
-static enum guest_verdict find_host(struct mmu_vcpu *v, gpa_t gpa, bool write, void **host)
+static enum mmu_verdict find_host(struct mmu_vcpu *v, gpa_t gpa, bool write, void **host)
 {
 	const struct memslot *slot;
-	enum guest_verdict verdict;
+	enum mmu_verdict verdict;
 	uint64_t version;
 
 	rcu_read_begin();
 	version = slots_current(v->mmu->slots)->version;
 	verdict = find(v, gpa, &slot, host);
-	if (verdict == GUEST_OK && write && (slot->flags & KVM_MEM_READONLY))
-		verdict = GUEST_READ_ONLY;
+	if (verdict == MMU_OK && write && (slot->flags & KVM_MEM_READONLY))
+		verdict = MMU_MMIO;
 	rcu_read_end();
-	if (verdict == GUEST_RETRY && !mutant(RETRY_KEEPS_PROCESSOR))
+	if (verdict == MMU_RETRY && !mutant(RETRY_KEEPS_PROCESSOR))
 		slots_wait_for_next(v->mmu->slots, version);
 	return verdict;
 }
 
-enum guest_verdict guest_read(struct mmu_vcpu *v, gpa_t gpa, void *to, unsigned int bytes)
+enum mmu_verdict guest_read(struct mmu_vcpu *v, gpa_t gpa, void *to, unsigned int bytes)
 {
 	uint64_t seq = atomic64_load_acquire(&v->mmu->invalidate_seq);
-	enum guest_verdict verdict;
+	enum mmu_verdict verdict;
 	void *host;
 
 	verdict = find_host(v, gpa, false, &host);
-	if (verdict == GUEST_OK && !mutant(GUEST_READ_IN_INVALIDATION) &&
+	if (verdict == MMU_OK && !mutant(GUEST_READ_IN_INVALIDATION) &&
 	    wait_while_it_changes(v->mmu, host))
-		return GUEST_RETRY;
+		return MMU_RETRY;
 	/*
 	 * The page may have to be waited for, so not in the RCU section.  If the
 	 * slot has gone meanwhile, what is read is void: so is the shadow of
 	 * what is in it, and whatever would be derived from this is tried again
 	 * (STALE_ROOT_RETRY, RECHECK_GPTE_UNDER_PROTECTION).
 	 */
-	if (verdict == GUEST_OK && !load(to, host, bytes))
+	if (verdict == MMU_OK && !load(to, host, bytes))
 		verdict = is_absent(v, gpa);
-	if ((verdict == GUEST_OK || verdict == GUEST_ABSENT) && !was_there(v->mmu, seq, host))
-		verdict = GUEST_RETRY;
+	if ((verdict == MMU_OK || verdict == MMU_HOST_FAULT) && !was_there(v->mmu, seq, host))
+		verdict = MMU_RETRY;
 	return verdict;
 }
 
@@ -114,46 +114,46 @@ enum guest_verdict guest_read(struct mmu_vcpu *v, gpa_t gpa, void *to, unsigned 
  * A page that must be waited for before it can be written is waited for here, outside
  * the RCU section.  Nothing is changed, should the memory be the guest's no more.
  */
-static enum guest_verdict make_writable(struct mmu_vcpu *v, uint64_t seq, gpa_t gpa)
+static enum mmu_verdict make_writable(struct mmu_vcpu *v, uint64_t seq, gpa_t gpa)
 {
-	enum guest_verdict verdict;
+	enum mmu_verdict verdict;
 	void *host;
 
 	verdict = find_host(v, gpa, true, &host);
-	if (verdict != GUEST_OK)
+	if (verdict != MMU_OK)
 		return verdict;
 	if (!mutant(AD_BITS_IN_INVALIDATION) && wait_while_it_changes(v->mmu, host))
-		return GUEST_RETRY;
+		return MMU_RETRY;
 	if (guarded_touch_write(host))
-		return GUEST_OK;
+		return MMU_OK;
 	/* For a moment only, perhaps. */
-	return was_there(v->mmu, seq, host) ? is_absent(v, gpa) : GUEST_RETRY;
+	return was_there(v->mmu, seq, host) ? is_absent(v, gpa) : MMU_RETRY;
 }
 
 /* Under the lock, so that no invalidation begins before it is done; the page has been
  * waited for. */
-static enum guest_verdict cmpxchg_locked(struct mmu_vcpu *v, uint64_t seq, gpa_t gpa,
+static enum mmu_verdict cmpxchg_locked(struct mmu_vcpu *v, uint64_t seq, gpa_t gpa,
 					 unsigned int bytes, uint64_t *old, uint64_t value)
 	REQUIRES_SHARED(v->mmu->lock)
 {
 	uint32_t narrow = (uint32_t)*old;
 	const struct memslot *slot;
-	enum guest_verdict verdict;
+	enum mmu_verdict verdict;
 	hva_t page;
 	void *host;
 	bool ok;
 
 	verdict = find(v, gpa, &slot, &host);
-	if (verdict != GUEST_OK)
+	if (verdict != MMU_OK)
 		return verdict;
 	if (slot->flags & KVM_MEM_READONLY)
-		return GUEST_READ_ONLY;
+		return MMU_MMIO;
 	if (dirty_ring_blocks(v, slot))
-		return GUEST_RING_FULL;
+		return MMU_RING_FULL;
 	page = (uintptr_t)host & PAGE_MASK;
 	if (mmu_invalidate_retry(v->mmu, seq, page, page + PAGE_SIZE) &&
 	    !mutant(AD_BITS_IN_INVALIDATION))
-		return GUEST_RETRY;
+		return MMU_RETRY;
 	ok = bytes == 8 ? guarded_cmpxchg64(host, old, value) :
 			  guarded_cmpxchg32(host, &narrow, (uint32_t)value);
 	if (bytes == 4)
@@ -161,16 +161,16 @@ static enum guest_verdict cmpxchg_locked(struct mmu_vcpu *v, uint64_t seq, gpa_t
 	/* CMPXCHG_EMUL_DIRTIES: whether or not it was as expected. */
 	if (ok && rule(CMPXCHG_EMUL_DIRTIES))
 		dirty_mark(v, slot, gpa >> PAGE_SHIFT);
-	return ok ? GUEST_OK : is_absent(v, gpa);
+	return ok ? MMU_OK : is_absent(v, gpa);
 }
 
-enum guest_verdict guest_cmpxchg(struct mmu_vcpu *v, gpa_t gpa, unsigned int bytes, uint64_t *old,
+enum mmu_verdict guest_cmpxchg(struct mmu_vcpu *v, gpa_t gpa, unsigned int bytes, uint64_t *old,
 				 uint64_t value)
 {
 	uint64_t seq = atomic64_load_acquire(&v->mmu->invalidate_seq);
-	enum guest_verdict verdict = make_writable(v, seq, gpa);
+	enum mmu_verdict verdict = make_writable(v, seq, gpa);
 
-	if (verdict != GUEST_OK)
+	if (verdict != MMU_OK)
 		return verdict;
 	/* Unlike a read it must not meet memory that is no longer the guest's. */
 	rwlock_rdlock(&v->mmu->lock);

@@ -9,22 +9,18 @@
 #define MMU_GUEST_MEMORY_H
 
 #include "mmu/mmu.h"
+#include "mmu/verdict.h"
 
-enum guest_verdict {
-	GUEST_OK,
-	GUEST_NO_SLOT,
-	GUEST_READ_ONLY,	/* the slot is */
-	GUEST_ABSENT,		/* the host has no such page */
-	GUEST_RETRY,		/* the slot is about to go */
-	GUEST_RING_FULL,
-};
+/* All of it within one page.  MMU_OK, MMU_BAD_TABLES: no slot is there, MMU_HOST_FAULT or
+ * MMU_RETRY. */
+enum mmu_verdict guest_read(struct mmu_vcpu *v, gpa_t gpa, void *to, unsigned int bytes);
 
-/* All of it within one page. */
-enum guest_verdict guest_read(struct mmu_vcpu *v, gpa_t gpa, void *to, unsigned int bytes);
-
-/* A whole naturally aligned entry of 4 or 8 bytes; the page is marked dirty.
- * *old becomes what was there: it was replaced if that is what *old had been. */
-enum guest_verdict guest_cmpxchg(struct mmu_vcpu *v, gpa_t gpa, unsigned int bytes, uint64_t *old,
+/*
+ * A whole naturally aligned entry of 4 or 8 bytes; the page is marked dirty.
+ * *old becomes what was there: it was replaced if that is what *old had been.
+ * As guest_read(), or MMU_MMIO: the slot is read-only, or MMU_RING_FULL.
+ */
+enum mmu_verdict guest_cmpxchg(struct mmu_vcpu *v, gpa_t gpa, unsigned int bytes, uint64_t *old,
 				 uint64_t value);
 
 #endif

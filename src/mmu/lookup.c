@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "mmu/lookup.h"
 
+#include "mmu/fault.h"
+#include "mmu/tdp/tdp.h"
 #include "mmu/walk.h"
 #include "sync/rcu.h"
 
@@ -8,7 +10,7 @@ enum mmu_verdict mmu_lookup(struct mmu_vcpu *v, gva_t gva, gpa_t *gpa)
 {
 	struct walk w = { .gva = gva, .access = ACCESS_READ };
 	struct paging saved = v->paging;
-	enum walk_verdict verdict;
+	enum mmu_verdict verdict;
 
 	/* The system may read everything, user pages under SMAP too. */
 	v->paging.cpl = 0;
@@ -16,18 +18,7 @@ enum mmu_verdict mmu_lookup(struct mmu_vcpu *v, gva_t gva, gpa_t *gpa)
 	verdict = walk_guest_slots(v, &w);
 	v->paging = saved;
 	*gpa = w.gpa;
-	switch (verdict) {
-	case WALK_OK:
-		return MMU_OK;
-	case WALK_FAULT:
-		return MMU_GUEST_FAULT;
-	case WALK_BLOCKED:
-		return mmu_verdict_of_guest((enum guest_verdict)w.blocked);
-	case WALK_MISS:
-	case WALK_RACED:
-		break;
-	}
-	return MMU_RETRY;
+	return verdict;
 }
 
 enum mmu_verdict mmu_prefault(struct mmu_vcpu *v, gpa_t gpa, uint64_t *bytes)

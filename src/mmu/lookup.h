@@ -7,7 +7,8 @@
 #ifndef MMU_LOOKUP_H
 #define MMU_LOOKUP_H
 
-#include "mmu/translate.h"
+#include "mmu/mmu.h"
+#include "mmu/verdict.h"
 
 /*
  * KVM_TRANSLATE: where the guest's own tables put @gva, for a read by the system.

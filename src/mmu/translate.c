@@ -2,31 +2,13 @@
 #include "mmu/translate.h"
 
 #include "mmu/fault.h"
+#include "mmu/guest_memory.h"
 #include "mmu/mmio.h"
 #include "mmu/request.h"
 #include "mmu/shadow/shadow.h"
+#include "mmu/tdp/tdp.h"
 #include "mmu/tlb.h"
 #include "mmu/walk.h"
-
-enum mmu_verdict mmu_verdict_of_fault(enum fault_verdict verdict)
-{
-	switch (verdict) {
-	case FAULT_FIXED:
-	case FAULT_SPURIOUS:
-		return MMU_OK;
-	case FAULT_RETRY:
-		return MMU_RETRY;
-	case FAULT_MMIO:
-		return MMU_MMIO;
-	case FAULT_RING_FULL:
-		return MMU_RING_FULL;
-	case FAULT_HOST:
-		return MMU_HOST_FAULT;
-	case FAULT_NO_MEMORY:
-		break;
-	}
-	return MMU_NO_MEMORY;
-}
 
 /* Outside guest mode and back.  MMU_OK: translate again. */
 static enum mmu_verdict fault_in(struct mmu_vcpu *v, gpa_t gpa, bool write)
@@ -73,32 +55,14 @@ static bool is_mmio_now(struct mmu_vcpu *v, gpa_t gpa)
 	return spte_kind(spte) == SPTE_MMIO && mmio_spte_is_current(v->mmu, spte);
 }
 
-enum mmu_verdict mmu_verdict_of_guest(enum guest_verdict verdict)
-{
-	switch (verdict) {
-	case GUEST_OK:
-		return MMU_OK;
-	case GUEST_NO_SLOT:
-	case GUEST_READ_ONLY:
-		return MMU_BAD_TABLES;
-	case GUEST_ABSENT:
-		return MMU_HOST_FAULT;
-	case GUEST_RING_FULL:
-		return MMU_RING_FULL;
-	case GUEST_RETRY:
-		break;
-	}
-	return MMU_RETRY;
-}
-
 enum mmu_verdict mmu_read_gpa(struct mmu_vcpu *v, gpa_t gpa, void *to, unsigned int bytes)
 {
-	enum guest_verdict verdict;
+	enum mmu_verdict verdict;
 
 	guest_leave(v);
 	verdict = guest_read(v, gpa, to, bytes);
 	guest_enter(v);
-	return mmu_verdict_of_guest(verdict);
+	return verdict;
 }
 
 void mmu_tracked_writes(struct mmu_vcpu *v)

@@ -5,30 +5,18 @@
 #ifndef MMU_TRANSLATE_H
 #define MMU_TRANSLATE_H
 
-#include "mmu/fault.h"
-#include "mmu/guest_memory.h"
 #include "mmu/mmu.h"
-
-enum mmu_verdict {
-	MMU_OK,			/* .host, for .epoch */
-	MMU_GUEST_FAULT,	/* a page fault for the guest: .error_code */
-	MMU_MMIO,		/* no memory there: .gpa */
-	MMU_RETRY,		/* raced: start the instruction again, but look at
-				 * requests and signals before */
-	MMU_RING_FULL,		/* start it again when the dirty ring was reset */
-	MMU_HOST_FAULT,		/* the client has no memory there: EFAULT */
-	MMU_NO_MEMORY,		/* ENOMEM */
-	MMU_BAD_TABLES,		/* the guest's page tables lie where no memory is */
-};
+#include "mmu/verdict.h"
 
 struct mmu_result {
-	void *host;
-	uint64_t epoch;	/* .host is to be used in a window with this (sync/window.h) */
-	gpa_t gpa;
-	uint32_t error_code;
-	bool was_code;	/* a write to a page that this TLB held for execution */
-	bool tracked;	/* a write to a page that the MMU tracks: call mmu_track_write()
-			 * before it, and let the instruction be the last of its block */
+	void *host;		/* MMU_OK */
+	uint64_t epoch;		/* .host is to be used in a window with this (sync/window.h) */
+	gpa_t gpa;		/* MMU_OK, MMU_MMIO */
+	uint32_t error_code;	/* MMU_GUEST_FAULT */
+	bool was_code;		/* a write to a page that this TLB held for execution */
+	bool tracked;		/* a write to a page that the MMU tracks: call
+				 * mmu_track_write() before it, and let the instruction be the
+				 * last of its block */
 };
 
 /* Faults in a row for one access before requests and signals get their turn. */
@@ -70,10 +58,6 @@ static inline bool mmu_track_write(struct mmu_vcpu *v, gpa_t gpa, unsigned int b
  * before the next.  In and out in guest mode.
  */
 void mmu_tracked_writes(struct mmu_vcpu *v);
-
-/* What the verdicts of the layers below come to. */
-enum mmu_verdict mmu_verdict_of_fault(enum fault_verdict verdict);
-enum mmu_verdict mmu_verdict_of_guest(enum guest_verdict verdict);
 
 /*
  * An access to @host, which a translation had given, has faulted.  Forgets the

@@ -70,7 +70,7 @@ static enum walk_verdict miss(struct walk *w, gpa_t gpa, bool write, void *absen
 	return WALK_MISS;
 }
 
-static enum walk_verdict blocked(struct walk *w, enum guest_verdict verdict)
+static enum walk_verdict blocked(struct walk *w, enum mmu_verdict verdict)
 {
 	w->blocked = verdict;
 	return WALK_BLOCKED;
@@ -78,7 +78,7 @@ static enum walk_verdict blocked(struct walk *w, enum guest_verdict verdict)
 
 static enum walk_verdict read_by_slots(struct mmu_vcpu *v, struct walk *w, struct walk_step *step)
 {
-	enum guest_verdict verdict;
+	enum mmu_verdict verdict;
 	uint32_t narrow = 0;
 
 	if (gpt_entry_bytes(w->kind) == 8) {
@@ -87,7 +87,7 @@ static enum walk_verdict read_by_slots(struct mmu_vcpu *v, struct walk *w, struc
 		verdict = guest_read(v, step->gpa, &narrow, 4);
 		step->entry = narrow;
 	}
-	return verdict == GUEST_OK ? WALK_OK : blocked(w, verdict);
+	return verdict == MMU_OK ? WALK_OK : blocked(w, verdict);
 }
 
 /* Was it that, and not a fault, that ended a window? */
@@ -137,14 +137,14 @@ static enum update update_by_slots(struct mmu_vcpu *v, struct walk *w, int i, ui
 {
 	struct walk_step *step = &w->step[i];
 	uint64_t old = step->entry;
-	enum guest_verdict verdict = guest_cmpxchg(v, step->gpa, gpt_entry_bytes(w->kind), &old,
+	enum mmu_verdict verdict = guest_cmpxchg(v, step->gpa, gpt_entry_bytes(w->kind), &old,
 						   old | bits);
 
-	if (verdict == GUEST_READ_ONLY) {
+	if (verdict == MMU_MMIO) {
 		w->read_only[i] = walk_read_only_mark(step->gpa);
 		return UPDATED;
 	}
-	if (verdict != GUEST_OK) {
+	if (verdict != MMU_OK) {
 		blocked(w, verdict);
 		return NOT_UPDATED;
 	}
@@ -322,7 +322,18 @@ enum walk_verdict walk_guest(struct mmu_vcpu *v, struct walk *w)
 	return walk(v, w, BY_TABLES);
 }
 
-enum walk_verdict walk_guest_slots(struct mmu_vcpu *v, struct walk *w)
+enum mmu_verdict walk_guest_slots(struct mmu_vcpu *v, struct walk *w)
 {
-	return walk(v, w, BY_SLOTS);
+	switch (walk(v, w, BY_SLOTS)) {
+	case WALK_OK:
+		return MMU_OK;
+	case WALK_FAULT:
+		return MMU_GUEST_FAULT;
+	case WALK_BLOCKED:
+		return w->blocked;
+	case WALK_MISS:		/* of our tables only */
+	case WALK_RACED:
+		break;
+	}
+	return MMU_RETRY;
 }

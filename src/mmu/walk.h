@@ -11,6 +11,7 @@
 #include "mmu/gpte.h"
 #include "mmu/mmu.h"
 #include "mmu/tlb.h"
+#include "mmu/verdict.h"
 
 enum walk_verdict {
 	WALK_OK,
@@ -52,7 +53,7 @@ struct walk {
 	int missing_step;	/* and this the entry's number */
 	void *absent;		/* not NULL: translated, but the host has no page there */
 	/* for WALK_BLOCKED */
-	int blocked;		/* enum guest_verdict */
+	enum mmu_verdict blocked;
 };
 
 /* Never 0: entries are aligned. */
@@ -65,8 +66,9 @@ static inline gpa_t walk_read_only_mark(gpa_t entry)
  * and below. */
 enum walk_verdict walk_guest(struct mmu_vcpu *v, struct walk *w);
 
-/* By the memory slots, outside guest mode.  Never WALK_MISS. */
-enum walk_verdict walk_guest_slots(struct mmu_vcpu *v, struct walk *w);
+/* By the memory slots, outside guest mode.  MMU_OK, MMU_GUEST_FAULT, MMU_RETRY, or why an
+ * entry cannot be had. */
+enum mmu_verdict walk_guest_slots(struct mmu_vcpu *v, struct walk *w);
 
 /* Where the guest's physical page is, if our direct tables translate it for this
  * access: NULL if they do not.  In guest mode; good for @stamp.  Sets A, and D for a

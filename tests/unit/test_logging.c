@@ -12,6 +12,7 @@
 #include "mem/dirty_log.h"
 #include "mmu/fault.h"
 #include "mmu/notifier.h"
+#include "mmu/tdp/tdp.h"
 
 /* --- dirty logging --------------------------------------------------- */
 

@@ -10,6 +10,7 @@
 #include "mmu/flush.h"
 #include "mmu/notifier.h"
 #include "mmu/request.h"
+#include "mmu/tdp/tdp.h"
 #include "mmu/tlb.h"
 
 #define N_PAGES 64u

@@ -12,6 +12,7 @@
 #include "base/guarded.h"
 #include "mmu/fault.h"
 #include "mmu/mmio.h"
+#include "mmu/tdp/tdp.h"
 
 /* --- hits ------------------------------------------------------------ */
 

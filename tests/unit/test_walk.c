@@ -11,6 +11,7 @@
 #include "mmu/fault.h"
 #include "mmu/flush.h"
 #include "mmu/request.h"
+#include "mmu/tdp/tdp.h"
 #include "mmu/walk.h"
 #include "mmu/x86.h"
 

@@ -498,16 +498,6 @@ static enum mmu_verdict fault_found(struct mmu_vcpu *v, struct shadow_fault *sf)
 	return mmu_verdict_of_fault(verdict);
 }
 
-/* A table of the guest's could not be read. */
-static enum mmu_verdict walk_was_blocked(struct mmu_vcpu *v, enum guest_verdict why)
-{
-	enum mmu_verdict verdict = mmu_verdict_of_guest(why);
-
-	if (verdict == MMU_RETRY)
-		fault_count(v, FAULT_RETRY);
-	return verdict;
-}
-
 /*
  * Outside guest mode.  MMU_OK: look again.  @max_level: of the tables that are there
  * already; the host is not asked for a larger page.
@@ -516,20 +506,16 @@ static enum mmu_verdict fault(struct mmu_vcpu *v, gva_t gva, enum access access,
 			      struct mmu_result *result)
 {
 	struct shadow_fault sf = { .walk = { .gva = gva, .access = access } };
+	enum mmu_verdict verdict;
 
 	vcpu_count(v, pf_taken);
 	sf.gpt_seq = atomic64_load_acquire(&v->mmu->shadow->gpt_seq);
-	switch (walk_guest_slots(v, &sf.walk)) {
-	case WALK_FAULT:
+	verdict = walk_guest_slots(v, &sf.walk);
+	if (verdict == MMU_RETRY)
+		fault_count(v, FAULT_RETRY);
+	if (verdict != MMU_OK) {
 		result->error_code = sf.walk.error_code;
-		return MMU_GUEST_FAULT;
-	case WALK_BLOCKED:
-		return walk_was_blocked(v, sf.walk.blocked);
-	case WALK_MISS:
-	case WALK_RACED:
-		return MMU_RETRY;
-	case WALK_OK:
-		break;
+		return verdict;
 	}
 	result->gpa = sf.walk.gpa;
 	trace_page_fault(v->index, sf.walk.gpa, access == ACCESS_WRITE);

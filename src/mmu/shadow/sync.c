@@ -10,6 +10,7 @@
  * void, and the page is simply emptied.
  */
 #include "mmu/flush.h"
+#include "mmu/guest_memory.h"
 #include "mmu/request.h"
 #include "mmu/shadow/shadow.h"
 
@@ -38,17 +39,17 @@ void shadow_collect_unsync(struct mmu *m, struct shadow_page *sp, struct shadow_
 }
 
 /* The part of a guest table that a lowest-level shadow page is made from. */
-static enum guest_verdict read_table(struct mmu_vcpu *v, const struct shadow_id *id,
+static enum mmu_verdict read_table(struct mmu_vcpu *v, const struct shadow_id *id,
 				     uint64_t entry[ENTRIES])
 {
 	gpa_t gpa = id->gfn << PAGE_SHIFT;
 	uint32_t narrow[ENTRIES];
-	enum guest_verdict verdict;
+	enum mmu_verdict verdict;
 
 	if (id->role.format != GPT_32BIT)
 		return guest_read(v, gpa, entry, ENTRIES * 8);
 	verdict = guest_read(v, gpa + id->role.quadrant * sizeof(narrow), narrow, sizeof(narrow));
-	for (unsigned int i = 0; verdict == GUEST_OK && i < ENTRIES; i++)
+	for (unsigned int i = 0; verdict == MMU_OK && i < ENTRIES; i++)
 		entry[i] = narrow[i];
 	return verdict;
 }
@@ -191,7 +192,7 @@ void shadow_sync(struct mmu_vcpu *v, const struct shadow_batch *batch)
 
 		if (!changed[i])
 			continue;
-		read = read_table(v, &batch->id[i], entry) == GUEST_OK;
+		read = read_table(v, &batch->id[i], entry) == MMU_OK;
 		renew_page(v->mmu, &batch->id[i], changed[i], read ? entry : NULL);
 	}
 }

@@ -12,6 +12,7 @@
 #define MMU_TDP_TDP_H
 
 #include "mmu/mmu.h"
+#include "mmu/verdict.h"
 
 #define TDP_ROOT_LEVEL LEVEL_256T
 /* Of guest physical addresses; a higher one is not to be looked up. */
@@ -38,17 +39,6 @@ static inline struct tdp_entry tdp_lookup(const struct mmu *m, gfn_t gfn)
 		table = spte_link(e.spte);
 	}
 }
-
-/* What a fault comes to.  Not errors: these never meet an errno. */
-enum fault_verdict {
-	FAULT_FIXED,		/* a translation was made or changed */
-	FAULT_SPURIOUS,		/* it was there already */
-	FAULT_RETRY,		/* raced with somebody: run again */
-	FAULT_MMIO,		/* no memory: the access goes to the client */
-	FAULT_RING_FULL,	/* no page may be dirtied before the ring is reset */
-	FAULT_HOST,		/* the host has no such page */
-	FAULT_NO_MEMORY,	/* ours, for tables */
-};
 
 /*
  * Maps @page at @gfn, at the highest level that @page and the tables allow; a
