@@ -22,7 +22,6 @@
 #include "base/compiler.h"
 
 #define MAX_THREADS 6
-#define NAME_BYTES 24
 
 /* What a thread that may not go on waits for. */
 enum wait_kind {

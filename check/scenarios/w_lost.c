@@ -78,16 +78,11 @@ static void guest1(void)
 	vcpu_stop(1);
 }
 
-/* --- a log is taken ------------------------------------------------------------ */
+/* --- a log is taken ----------------------------------------------------------- */
 
 static void setup_log(void)
 {
 	make((struct machine_options){ 0 }, KVM_MEM_LOG_DIRTY_PAGES);
-}
-
-static void get(void)
-{
-	client_get_log(0, 0);
 }
 
 static void finish_log(void)
@@ -97,18 +92,20 @@ static void finish_log(void)
 }
 
 SCENARIO(w_lost_get,
-	.name = "w-lost-get",
 	.about = "a log is taken after a guest's change to its tables has made a page read-only",
 	.modes = SHADOW_ONLY,
 	.bound = -2,
 	.program = {
 		.setup = setup_log,
-		.n_threads = 3,
-		.thread = { { "vCPU 0", guest0 }, { "vCPU 1", guest1 }, { "client", get } },
+		.thread = {
+			{ "vCPU 0", guest0 },
+			{ "vCPU 1", guest1 },
+			{ "client", client_harvests },
+		},
 		.finish = finish_log,
 	});
 
-/* --- a log is read and cleared --------------------------------------------------- */
+/* --- a log is read and cleared ------------------------------------------------ */
 
 static void setup_manual(void)
 {
@@ -127,14 +124,12 @@ static void finish_manual(void)
 }
 
 SCENARIO(w_lost_clear,
-	.name = "w-lost-clear",
 	.about = "a log is cleared after a guest's change to its tables has made a page "
 		 "read-only",
 	.modes = SHADOW_ONLY,
 	.bound = -2,
 	.program = {
 		.setup = setup_manual,
-		.n_threads = 3,
 		.thread = {
 			{ "vCPU 0", guest0 },
 			{ "vCPU 1", guest1 },
@@ -143,7 +138,7 @@ SCENARIO(w_lost_clear,
 		.finish = finish_manual,
 	});
 
-/* --- a log begins ------------------------------------------------------------------ */
+/* --- a log begins ------------------------------------------------------------- */
 
 static void setup_unlogged(void)
 {
@@ -157,18 +152,20 @@ static void enable(void)
 }
 
 SCENARIO(w_lost_enable,
-	.name = "w-lost-enable",
 	.about = "a log begins after a guest's change to its tables has made a page read-only",
 	.modes = SHADOW_ONLY,
 	.bound = -2,
 	.program = {
 		.setup = setup_unlogged,
-		.n_threads = 3,
-		.thread = { { "vCPU 0", guest0 }, { "vCPU 1", guest1 }, { "client", enable } },
+		.thread = {
+			{ "vCPU 0", guest0 },
+			{ "vCPU 1", guest1 },
+			{ "client", enable },
+		},
 		.finish = finish_log,
 	});
 
-/* --- a ring is reset ----------------------------------------------------------------- */
+/* --- a ring is reset ---------------------------------------------------------- */
 
 static void setup_ring(void)
 {
@@ -188,14 +185,16 @@ static void finish_ring(void)
 }
 
 SCENARIO(w_lost_ring,
-	.name = "w-lost-ring",
 	.about = "a ring is reset after a guest's change to its tables has made a page "
 		 "read-only",
 	.modes = SHADOW_ONLY,
 	.bound = -2,
 	.program = {
 		.setup = setup_ring,
-		.n_threads = 3,
-		.thread = { { "vCPU 0", guest0 }, { "vCPU 1", guest1 }, { "client", reap } },
+		.thread = {
+			{ "vCPU 0", guest0 },
+			{ "vCPU 1", guest1 },
+			{ "client", reap },
+		},
 		.finish = finish_ring,
 	});

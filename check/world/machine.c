@@ -112,6 +112,12 @@ void machine_make(struct machine_options o)
 	sched_at_end(tlb_log_check);
 }
 
+void machine_make_with_slot(struct machine_options o, uint32_t slot_flags)
+{
+	machine_make(o);
+	client_set_slot(0, 0, 4, 0, slot_flags);
+}
+
 /* --- the guest ---------------------------------------------------------------- */
 
 /* The end of a block, or the beginning of KVM_RUN. */

@@ -48,6 +48,8 @@ struct machine_options {
 /* In which mode machines are made. */
 extern enum mmu_mode machine_mode;
 void machine_make(struct machine_options o);
+/* And slot 0, with @slot_flags, over the first four pages. */
+void machine_make_with_slot(struct machine_options o, uint32_t slot_flags);
 
 /* What TLBs, sptes and the debt hold now: for the timeline. */
 void machine_show(void);

@@ -3,36 +3,42 @@
  * check/world/scenario.h - what the scenarios have in common.
  *
  * A scenario is a short function for each thread, the world that they start in, and the
- * last look.  To add one: a file in check/scenarios/, a line in scenario.c's list and
- * one in meson.build.
+ * last look.  To add one: a SCENARIO() in the file of its theme, in check/scenarios/.
  */
 #ifndef CHECK_WORLD_SCENARIO_H
 #define CHECK_WORLD_SCENARIO_H
 
 #include "check/engine/arena.h"
+#include "check/engine/sched.h"
 #include "check/world/guest.h"
 #include "check/world/machine.h"
 #include "check/world/oracle.h"
-#include "check/engine/sched.h"
 #include "mem/dirty_log.h"
 
 struct scenario {
-	const char *name;
+	char name[32];		/* its identifier's, with hyphens */
 	const char *about;	/* one sentence: what races with what */
-	struct program program;	/* .name is the scenario's */
+	struct program program;	/* .name and .n_threads are filled in */
 	unsigned int modes;	/* TDP_ONLY, SHADOW_ONLY; 0: both */
 	int bound;		/* of preemptions: added to the default, or taken off */
-	bool random;		/* too large to be complete: by chance, for a while */
 };
 #define TDP_ONLY (1u << MMU_TDP)
 #define SHADOW_ONLY (1u << MMU_SHADOW)
 #define DEFAULT_BOUND 3
 
-#define SCENARIO(id, ...) const struct scenario scenario_##id = { __VA_ARGS__ }
-
-extern const struct scenario *const scenarios[];
-extern const unsigned int n_scenarios;
+#define MAX_SCENARIOS 128
+extern const struct scenario *scenarios[MAX_SCENARIOS];
+extern unsigned int n_scenarios;
 const struct scenario *scenario_find(const char *name);
+
+/* Before main(), in the order of the files and of the lines. */
+void scenario_register(struct scenario *s, const char *id);
+#define SCENARIO(id, ...)                                                            \
+	static struct scenario id##_scenario = { __VA_ARGS__ };                      \
+	__attribute__((constructor)) static void id##_register(void)                 \
+	{                                                                            \
+		scenario_register(&id##_scenario, #id);                              \
+	}
 
 /* gva, or gpa where paging is off, of guest frame @gfn. */
 static inline gva_t page(gfn_t gfn)
@@ -40,7 +46,13 @@ static inline gva_t page(gfn_t gfn)
 	return gfn << PAGE_SHIFT;
 }
 
-/* Nothing more to see than what the oracles have seen on the way. */
-void look_no_further(void);
+/* --- what threads of many scenarios do ------------------------------------------- */
+
+void host_unmaps_page_1(void);
+void host_unmaps_page_2(void);
+void client_harvests(void);
+
+/* A last look: a copy of the first four pages, kept by the log, is like the memory. */
+void log_missed_nothing(void);
 
 #endif
