@@ -8,7 +8,14 @@
 #ifndef BASE_TRACE_H
 #define BASE_TRACE_H
 
+#ifdef UMBRA_PROBES
 #include <sys/sdt.h>
+#else
+#define DTRACE_PROBE1(provider, name, a) ((void)(a))
+#define DTRACE_PROBE2(provider, name, a, b) ((void)(a), (void)(b))
+#define DTRACE_PROBE3(provider, name, a, b, c) ((void)(a), (void)(b), (void)(c))
+#define DTRACE_PROBE4(provider, name, a, b, c, d) ((void)(a), (void)(b), (void)(c), (void)(d))
+#endif
 
 #define trace_page_fault(vcpu, gpa, access) DTRACE_PROBE3(umbra, page_fault, vcpu, gpa, access)
 #define trace_fast_page_fault(vcpu, gpa, old, new) \

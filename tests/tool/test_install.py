@@ -1,11 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""tests/tool/test_install.py UMBRA - an installation, wherever it was put."""
+"""tests/tool/test_install.py UMBRA - what is installed, wherever it is put."""
 import os
+import pathlib
+import re
 import subprocess
 import unittest
 
 from command import BUILD, CLIENT, UMBRA, WithFolder, is_sanitized
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
 
 class Installed(WithFolder):
@@ -48,6 +52,49 @@ class Installed(WithFolder):
             self.assertTrue((self.root / f'share/man/man1/{name}.1').exists(), name)
         self.assertTrue((self.root / 'share/bash-completion/completions/umbra').exists())
         self.assertTrue((self.root / 'share/zsh/site-functions/_umbra').exists())
+
+
+class EmbedOnly(WithFolder):
+    """The part that an embedder of <umbra/mmu.h> builds, where only liburcu is installed."""
+
+    HIDDEN = ('Zydis/Zydis.h', 'jansson.h', 'cmocka.h', 'sys/sdt.h')
+
+    def setUp(self):
+        super().setUp()
+        if is_sanitized():
+            self.skipTest('builds without sanitizers all the same')
+        packages = self.path / 'pkgconfig'
+        packages.mkdir()
+        found = subprocess.run(['pkg-config', '--variable=pcfiledir', 'liburcu-bp'],
+                               capture_output=True, text=True, check=True).stdout.strip()
+        (packages / 'liburcu-bp.pc').symlink_to(f'{found}/liburcu-bp.pc')
+        for name in self.HIDDEN:
+            header = self.path / 'hidden' / name
+            header.parent.mkdir(parents=True, exist_ok=True)
+            header.write_text(f'#error "{name} is not installed"\n')
+        self.env = {**os.environ, 'PKG_CONFIG_LIBDIR': str(packages)}
+
+    def run_meson(self, *args):
+        result = subprocess.run(['meson', *args], env=self.env, text=True, check=False,
+                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600)
+        self.assertEqual(result.returncode, 0, result.stdout)
+
+    def test_it_needs_liburcu_alone(self):
+        build = self.path / 'build'
+        self.run_meson('setup', str(build), str(ROOT), '-Dkvm=disabled', '-Doptimization=0',
+                       '--prefix=/usr', '--libdir=lib', f'-Dc_args=-I{self.path}/hidden')
+        self.run_meson('compile', '-C', str(build))
+        self.run_meson('test', '-C', str(build), '--suite', 'examples')
+        self.run_meson('install', '-C', str(build), '--quiet', '--destdir',
+                       str(self.path / 'staged'))
+        root = self.path / 'staged/usr'
+        self.assertEqual({path.name for path in (root / 'include/umbra').iterdir()},
+                         {'mmu.h', 'mmu_inline.h', 'modes.h'})
+        dynamic = subprocess.run(['readelf', '-d', root / 'lib/libumbra.so'], check=True,
+                                 capture_output=True, text=True).stdout
+        needed = set(re.findall(r'NEEDED.*\[(\w[\w-]*)\.so', dynamic))
+        self.assertEqual(needed - {'ld-linux-x86-64'}, {'liburcu-bp', 'libc'})
+        self.assertNotIn('Zydis', (root / 'lib/pkgconfig/umbra.pc').read_text())
 
 
 class Bare(WithFolder):
