@@ -2,14 +2,14 @@
 /*
  * umbra/mmu_inline.h - the inline half of <umbra/mmu.h>, which includes it.
  *
- * Names that end in an underscore are not for use; they may change.
+ * Names that end in an underscore are internal and may change.
  *
- * An access to guest memory is a window: the comparison of the TLB's tag and the access in
- * one piece of assembler, from label 4 to label 3.  It has two entries in a table (section
- * umbra_fixup).  If the access faults, the library resumes it at its label, and it is done
- * again out of line.  And a flush may let the window begin again, which then finds nothing
- * (UMBRA_MMU_INTERRUPT).  Each program and shared library that accesses guest memory
- * inline has a table of its own, which the library must know.
+ * An access to guest memory is a window: the comparison of the TLB's tag and the access in one
+ * piece of assembler, from label 4 to label 3. It has two entries in a table (section
+ * umbra_fixup).  If the access faults, the library resumes at its label, and the access is
+ * repeated out of line.  A flush may also restart the window, which then misses
+ * (UMBRA_MMU_INTERRUPT).  Each program and shared library that accesses guest memory inline has a
+ * table of its own, which must be registered with the library.
  */
 #ifndef UMBRA_MMU_INLINE_H
 #define UMBRA_MMU_INLINE_H
@@ -25,8 +25,8 @@ struct umbra_tlb_entry_ {
 
 #define UMBRA_TLB_ENTRIES_ 1024u
 
-/* The head of a vCPU: what the hit path needs, touched by its thread alone but for the
- * requests.  What is behind is the library's. */
+/* The head of a vCPU: what the hit path needs, accessed only by its thread except for the
+ * requests.  The rest is internal to the library. */
 struct umbra_vcpu {
 	uint64_t context_;
 	const struct umbra_tlb_entry_ *tlb_;
@@ -35,7 +35,7 @@ struct umbra_vcpu {
 
 /* --- fixups ------------------------------------------------------------------- */
 
-/* The linker's names for the ends of the section, which may not be there. */
+/* The linker's names for the ends of the section, which may not exist. */
 extern const char __start_umbra_fixup[] __attribute__((weak, visibility("hidden")));
 extern const char __stop_umbra_fixup[] __attribute__((weak, visibility("hidden")));
 
@@ -44,10 +44,10 @@ UMBRA_API int umbra_mmu_create_(const struct umbra_mmu_config *config, size_t by
 				struct umbra_mmu **mmu);
 
 /**
- * umbra_use_fixups - let inline accesses of this program or shared library be guarded.
+ * umbra_use_fixups - register the inline accesses of this program or shared library.
  *
- * umbra_mmu_create() does it for the one that calls it.  Another one that accesses guest
- * memory by the inline functions calls this first, once; it must not be unloaded then.
+ * umbra_mmu_create() does this for its caller.  Any other shared library that uses the inline
+ * functions must call this once before, and must not be unloaded afterwards.
  *
  * Return: 0, or -ENOMEM: there are 64 already.
  */
@@ -86,9 +86,9 @@ static inline int umbra_mmu_create(const struct umbra_mmu_config *config, struct
 /* --- the hit path ------------------------------------------------------------- */
 
 /*
- * The context is made into the tag that must be in the entry, and compared; then gva +
- * addend is accessed.  The tag to be found is that of the last byte's page in the entry of
- * the first byte's, so that an access that leaves its page never hits.
+ * The expected tag is computed from the context and compared with the entry's; then gva + addend
+ * is accessed.  The entry is that of the first byte's page, the expected tag that of the last
+ * byte's, so an access that crosses a page boundary never hits.
  */
 #define UMBRA_WINDOW_                    \
 	"4: movq %[context], %[t]\n\t"   \

@@ -15,10 +15,10 @@ enum umbra_mmu_mode {
 	UMBRA_MMU_SHADOW = 1,	/**< shadow paging */
 };
 
-/** Which change of a translation owes a TLB flush at once. */
+/** Which change of a translation requires a TLB flush at once. */
 enum umbra_flush_policy {
-	UMBRA_FLUSH_IF_MMU_WRITABLE = 0, /**< it ceases to be MMU-writable */
-	UMBRA_FLUSH_IF_WRITABLE = 1,	 /**< it ceases to be writable: the older rule */
+	UMBRA_FLUSH_IF_MMU_WRITABLE = 0, /**< it is no longer MMU-writable */
+	UMBRA_FLUSH_IF_WRITABLE = 1,	 /**< it is no longer writable: the older rule */
 };
 
 #endif

@@ -2,17 +2,16 @@
 /**
  * umbra/umbra.h - the KVM API as functions.
  *
- * What a program does with /dev/kvm by open(2), ioctl(2), mmap(2) and close(2) it
- * does here by umbra_open(), umbra_ioctl(), umbra_mmap() and umbra_close(), with
- * the commands and structures of <linux/kvm.h>.  File descriptors are real ones,
- * so that dup, poll, close-on-exec and fork treat them as they treat any other;
- * only these calls know what is behind them.
+ * umbra_open(), umbra_ioctl(), umbra_mmap() and umbra_close() do what open(2), ioctl(2),
+ * mmap(2) and close(2) do with /dev/kvm, with the commands and structures of
+ * <linux/kvm.h>.  File descriptors are real ones, so dup, poll, close-on-exec and fork
+ * treat them like any other; only these calls know what is behind them.
  *
- * Guest memory is ordinary memory of the calling process.  Before it unmaps,
- * moves, replaces or protects memory that a slot refers to, the program must say
- * so: umbra_munmap() and its siblings do.  (A program run by `umbra run` need not:
- * its own calls are interposed.)  Memory that goes away without a word is noticed
- * when the guest touches it, and KVM_RUN then fails with EFAULT, as in the kernel.
+ * Guest memory is ordinary memory of the calling process.  To unmap, move, replace or
+ * protect memory behind a slot, the program must use umbra_munmap() and its siblings.
+ * (A program run by `umbra run` need not: its own calls are interposed.)  If memory
+ * goes away in another way, the guest's next access finds out, and KVM_RUN fails with
+ * EFAULT, as in the kernel.
  *
  * Context: every call may be made from any thread unless it says otherwise.  A
  * call on a vCPU waits while another thread is in a call on it.  In the child of
@@ -51,37 +50,37 @@ UMBRA_API int umbra_set_mmu(int mode);
  * umbra_set_flush_policy - choose the flush policy of VMs created from now on.
  * @policy: an enum umbra_flush_policy.
  *
- * Both are right; the statistics show what each costs.  By the first, protecting
- * pages for dirty logging is flushed once, after the MMU lock has been dropped;
- * by the second, each time, under it.
+ * Both are correct; the statistics show what each costs.  With the first, write-protecting
+ * pages for dirty logging flushes once, after the MMU lock is dropped; with the second,
+ * each time, under the lock.
  *
  * Return: 0, or -EINVAL for a policy that is not known.
  */
 UMBRA_API int umbra_set_flush_policy(int policy);
 
 /**
- * umbra_set_log - hear what the library has to say.
+ * umbra_set_log - receive the library's log.
  * @sink:  called with a level of syslog(3) and a line without newline, from any
- *         thread; NULL to hear nothing more.
+ *         thread; NULL to receive nothing more.
  * @level: lines above it are dropped.
  */
 UMBRA_API void umbra_set_log(void (*sink)(int level, const char *line), int level);
 
 /**
- * umbra_open - what open("/dev/kvm", flags) is.
- * @flags: as for open(2).  The access mode is not needed for any call; with O_PATH
- *         there are none.  Needs no file system.
+ * umbra_open - the equivalent of open("/dev/kvm", flags).
+ * @flags: as for open(2).  No call needs a particular access mode; with O_PATH all fail.
+ *         Needs no file system.
  *
  * Return: a file descriptor, or -EMFILE, -ENFILE, -ENOMEM; -EEXIST, -ENOTDIR or
- *         -EINVAL for flags that a device refuses.
+ *         -EINVAL for flags that a device does not accept.
  */
 UMBRA_API int umbra_open(int flags);
 
 /**
- * umbra_owns - is this file descriptor one of ours?
+ * umbra_owns - true if this file descriptor is one of ours.
  *
- * A descriptor is known by the file behind it.  One that was closed by other means
- * than umbra_close(), and whose number is another file's by now, is not ours.
+ * A descriptor is identified by the file behind it: one that was closed by other means
+ * than umbra_close(), and whose number was reused, is not ours.
  */
 UMBRA_API bool umbra_owns(int fd);
 
@@ -124,13 +123,13 @@ UMBRA_API void *umbra_mmap(void *addr, size_t length, int prot, int flags, int f
 UMBRA_API int umbra_close(int fd);
 
 /**
- * umbra_dup - @new_fd is now a duplicate of @old_fd (made by dup(2) or fcntl(2)).
+ * umbra_dup - report that @new_fd is now a duplicate of @old_fd (by dup(2) or fcntl(2)).
  * If @new_fd was one of ours before, that one is closed.  Neither need be ours.
  */
 UMBRA_API void umbra_dup(int old_fd, int new_fd);
 
 /**
- * umbra_forget - [@first, @last] have been closed by a call that we did not make.
+ * umbra_forget - report that [@first, @last] have been closed by other means.
  */
 UMBRA_API void umbra_forget(unsigned int first, unsigned int last);
 
@@ -138,12 +137,12 @@ UMBRA_API void umbra_forget(unsigned int first, unsigned int last);
  * umbra_munmap, umbra_mremap, umbra_mprotect, umbra_pkey_mprotect, umbra_madvise,
  * umbra_process_madvise, umbra_remap_file_pages, umbra_mmap_memory, umbra_shmat,
  * umbra_shmdt - change the mappings of this process as the system calls of these names
- * do, in step with every VM: no vCPU uses the old pages when the call begins its work,
- * nor after it has returned.
+ * do, in step with every VM: no vCPU uses the old pages from the moment the system call is
+ * made.
  *
- * While the system call runs no lock is held, so it may wait for other threads of the
- * program, whatever these do; but handlers of signals do not run on its thread, unless
- * the call takes nothing away (as MADV_POPULATE_WRITE).
+ * No lock is held during the system call, so it may wait for other threads of the program,
+ * whatever these do.  Signal handlers do not run on its thread meanwhile, unless the call
+ * revokes nothing (as MADV_POPULATE_WRITE).
  *
  * Return: as the system calls, with -1 and errno.
  */
@@ -175,17 +174,17 @@ UMBRA_API int umbra_truncate(const char *path, off_t length);
 /**
  * umbra_changing - run @change while no vCPU uses [@addr, @addr + @length).
  *
- * For changes of mappings that have no function above, such as userfaultfd's.  May be
- * nested, for several ranges.
+ * For changes of mappings that no function above makes, such as userfaultfd's.  Calls may
+ * be nested for several ranges.
  */
 UMBRA_API void umbra_changing(void *addr, size_t length, void (*change)(void *ctx), void *ctx);
 
 /**
  * umbra_sigaction - sigaction(2) for a program that links the library.
  *
- * The first umbra_open() takes over SIGSEGV and SIGBUS, by which it notices that
- * guest memory has gone; faults that are not its own go on to the handler that the
- * program had.  A program that installs one later does it by this call.
+ * The first umbra_open() installs handlers of SIGSEGV and SIGBUS, to notice when guest
+ * memory has gone; faults that are not ours go on to the handler that the program had.
+ * A program that installs one later must use this call.
  *
  * Return: as sigaction(2), with -1 and errno.
  */
@@ -194,9 +193,9 @@ UMBRA_API int umbra_sigaction(int sig, const struct sigaction *new_action,
 			      struct sigaction *old_action);
 
 /**
- * umbra_stats_write - every counter, summed over all VMs so far, as one line of JSON,
- * with this process's number and name.
- * @fd: where to; opened with O_APPEND it may be shared with other processes.
+ * umbra_stats_write - write every counter, summed over all VMs so far, as one line of
+ * JSON, with this process's PID and name.
+ * @fd: if opened with O_APPEND it may be shared with other processes.
  *
  * Return: 0 or a negative errno.
  */
