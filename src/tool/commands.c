@@ -10,18 +10,18 @@
 #define RUN_OPTIONS                                                                           \
 	MMU_OPTION,                                                                           \
 	{ OPTION_FLUSH, "flush", "mmu-writable|writable", "mmu-writable|writable",            \
-	  "which change of a translation owes a TLB flush at once: that\n"                    \
-	  "it ceases to be MMU-writable (the default), or writable" },                        \
+	  "which change of a translation requires a TLB flush at once:\n"                      \
+	  "when it is no longer MMU-writable (the default), or writable" },                   \
 	{ OPTION_STATS, "stats", "[FILE]", NULL,                                              \
 	  "write every counter as a line of JSON at the end, to FILE or\n"                    \
 	  "to standard error" },                                                              \
 	{ OPTION_LOG, "log", "LEVEL", "none|error|warning|info|debug",                        \
-	  "what to tell on standard error: none, error, warning\n"                            \
-	  "(the default), info (what was refused) or debug (every call)" }
+	  "what to log on standard error: none, error, warning\n"                             \
+	  "(the default), info (refused calls) or debug (every call)" }
 
 static const struct option_def umbra_options[] = {
 	{ OPTION_COMPLETION, "completion", "bash|zsh", "bash|zsh",
-	  "write the completion of these commands for a shell" },
+	  "write the completion script for a shell" },
 	{ 0 },
 };
 
@@ -52,20 +52,20 @@ static const struct option_def demo_options[] = { RUN_OPTIONS, { 0 } };
 
 const struct command_def command_demo = {
 	.name = "demo",
-	.about = "runs a small guest of its own, and checks what becomes of it",
+	.about = "runs a small built-in guest, and checks its memory",
 	.usage = "[OPTION]...",
 	.text = "Runs a guest of two vCPUs while its host copies its memory live, moves a slot,\n"
-		"takes memory away and gives it back; and checks that nothing was lost.",
+		"revokes memory and gives it back; and checks that nothing was lost.",
 	.options = demo_options,
 };
 
 static const struct option_def stress_options[] = {
-	{ OPTION_SECONDS, "seconds", "N", NULL, "for how long (default 10)" },
-	{ OPTION_VCPUS, "vcpus", "N", NULL, "how many vCPUs, 1 to 32 (default 4)" },
+	{ OPTION_SECONDS, "seconds", "N", NULL, "how long to run (default 10)" },
+	{ OPTION_VCPUS, "vcpus", "N", NULL, "the number of vCPUs, 1 to 32 (default 4)" },
 	MMU_OPTION,
-	{ OPTION_SEED, "seed", "N", NULL, "of all that is chosen at random (default: a new one)" },
+	{ OPTION_SEED, "seed", "N", NULL, "seed of all random choices (default: a new one)" },
 	{ OPTION_ONLY, "only", "OP,...", NULL,
-	  "these operations and no others; guests': read, write, tables,\n"
+	  "only these operations; guests': read, write, tables,\n"
 	  "lazy, shared, lock, mmio, slot; the host's: unmap, punch,\n"
 	  "move, harvest, logging, slots, age, limit" },
 	{ 0 },
@@ -73,11 +73,11 @@ static const struct option_def stress_options[] = {
 
 const struct command_def command_stress = {
 	.name = "stress",
-	.about = "tries the MMU with hostile timing, and checks every access",
+	.about = "exercises the MMU with hostile timing, and checks every access",
 	.usage = "[OPTION]...",
-	.text = "Lets vCPUs use and change their memory while other threads take it away, move\n"
-		"it, copy it by the dirty log, and change slots and limits; and checks every\n"
-		"access.  The first that is wrong ends it.",
+	.text = "Lets vCPUs use and change their memory while other threads revoke it, move it,\n"
+		"copy it using the dirty log, and change slots and limits; and checks every\n"
+		"access.  The first wrong one ends the run.",
 	.options = stress_options,
 };
 
@@ -86,38 +86,39 @@ static const struct option_def check_options[] = {
 	  "switch a coherence rule off and show what breaks" },
 	{ OPTION_MUTANT, "mutant", "NAME", NULL, "the same for a bug of the past" },
 	{ OPTION_MUTANTS, "mutants", NULL, NULL,
-	  "all rules and bugs: which are found, by what, how fast" },
-	{ OPTION_LIST, "list", NULL, NULL, "name scenarios, rules and mutants" },
-	{ OPTION_REPLAY, "replay", "TOKEN", NULL, "make one run again and show it" },
-	{ OPTION_ONLY, "only", "TEXT", NULL, "scenarios (or mutants) with TEXT in their names" },
+	  "try all rules and bugs: which are found, by what, how fast" },
+	{ OPTION_LIST, "list", NULL, NULL, "list scenarios, rules and mutants" },
+	{ OPTION_REPLAY, "replay", "TOKEN", NULL, "replay one run and show it" },
+	{ OPTION_ONLY, "only", "TEXT", NULL,
+	  "only scenarios (or mutants) whose names contain TEXT" },
 	{ OPTION_MODE, "mode", "MODE", "tdp|shadow|both", "tdp, shadow or both (the default)" },
 	{ OPTION_BOUND, "bound", "N", NULL,
-	  "preemptions at most; the default depends on the scenario" },
-	{ OPTION_SECONDS, "seconds", "N", NULL, "for each scenario or mutant at most" },
-	{ OPTION_RANDOM, "random", NULL, NULL, "by chance instead of in order" },
-	{ OPTION_SEED, "seed", "N", NULL, "where chance begins" },
+	  "at most N preemptions; the default depends on the scenario" },
+	{ OPTION_SECONDS, "seconds", "N", NULL, "CPU time limit for each scenario or mutant" },
+	{ OPTION_RANDOM, "random", NULL, NULL, "choose runs at random instead of in order" },
+	{ OPTION_SEED, "seed", "N", NULL, "seed of the random choices" },
 	{ OPTION_MEMORY, "memory", "MODEL", "sc|tso|weak", "sc, tso or weak (the default)" },
-	{ OPTION_JOBS, "jobs", "N", NULL, "processes" },
+	{ OPTION_JOBS, "jobs", "N", NULL, "number of processes" },
 	{ OPTION_SHARD, "shard", "I/N", NULL, "only the I-th of N parts" },
-	{ OPTION_MERGE, "merge", NULL, NULL, "join what --shard and --json have written" },
-	{ OPTION_JSON, "json", "[FILE]", NULL, "results as JSON" },
-	{ OPTION_HTML, "html", "FILE", NULL, "results, or the failing run, as a page" },
-	{ OPTION_ALL, "all", NULL, NULL, "show reads and locks in a run, too" },
-	{ OPTION_BLIND, "blind", NULL, NULL, "without the oracles: nothing must be found" },
+	{ OPTION_MERGE, "merge", NULL, NULL, "merge the --json files of all shards" },
+	{ OPTION_JSON, "json", "[FILE]", NULL, "write the results as JSON" },
+	{ OPTION_HTML, "html", "FILE", NULL, "write the results, or the failing run, as a page" },
+	{ OPTION_ALL, "all", NULL, NULL, "also show reads and locks in a run" },
+	{ OPTION_BLIND, "blind", NULL, NULL, "switch the oracles off: nothing must be found" },
 	{ 0 },
 };
 
 const struct command_def command_check = {
 	.name = "check",
-	.about = "runs the MMU's code in every order, and shows what a broken rule breaks",
+	.about = "runs the MMU through every interleaving, and shows what a rule prevents",
 	.usage = "[OPTION]...\n"
 		 "--without=RULE | --mutant=NAME [OPTION]...\n"
 		 "--mutants | --list | --replay=TOKEN | --merge FILE...",
-	.text = "Runs the MMU's own code in every order that its threads can take, up to a\n"
-		"number of preemptions, and looks whether a guest could see what it must not.",
+	.text = "Runs the MMU's own code through every interleaving of its threads, up to a\n"
+		"number of preemptions, and checks that a guest cannot see what it must not.",
 	.options = check_options,
 	.takes_files = true,
-	.more = "Exits with 0 if all holds (or, with --mutants, if all are found), 1 if not.",
+	.more = "Exits with 0 if no check fails (or, with --mutants, if all are found), else 1.",
 };
 
 const struct command_def *const commands_all[] = {
