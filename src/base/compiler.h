@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * base/compiler.h - the few words that the language does not have.
+ * base/compiler.h - the few keywords that C lacks.
  *
  * The thread-safety attributes are read by clang -Wthread-safety and mean
  * nothing to gcc.

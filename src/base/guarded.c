@@ -2,13 +2,12 @@
 /*
  * base/guarded.c - the signal handler behind base/guarded.h.
  *
- * A fault whose program counter is in the fixup table resumes at the entry's
- * label.  Every other fault is the program's: its handler (from before our
- * installation or handed to guarded_sigaction() since) is called as the kernel
- * would have called it, and without one the program dies of the signal.  Our own
- * action has the flags of the program's that say how to enter and to leave, but blocks
- * nothing: another signal that comes in the middle of on_fault() finds the mask of the
- * thread itself in its frame (preload/defer.c goes by that).
+ * A fault whose program counter is in the fixup table resumes at the entry's label.  Every other
+ * fault belongs to the program: its handler (installed before ours, or since by
+ * guarded_sigaction()) is called as the kernel would have called it; without one the signal kills
+ * the program.  Our own action has the program's flags for entry and exit, but blocks nothing:
+ * another signal during on_fault() then finds the thread's own mask in its frame, on which
+ * preload/defer.c relies.
  */
 #include "base/guarded.h"
 
@@ -47,7 +46,7 @@ static struct taken_signal taken[N_TAKEN] = { { .sig = SIGSEGV }, { .sig = SIGBU
 static char taken_lock;
 static uint64_t mask_outside;	/* [taken_lock] of the thread that has it */
 
-/* One that was sent while the thread was in a call, and what it said. */
+/* A signal sent while the thread was in a call, with its siginfo. */
 struct sent_signal {
 	bool waits;
 	pid_t thread;			/* which it was sent to */
@@ -124,8 +123,8 @@ struct table {
 	struct range_list fixups, windows;
 };
 
-/* Ours, and those of others.  Only added to, under the lock; handlers read the number
- * first. */
+/* Our table and those of others.  Entries are only added, under the lock; handlers read the
+ * number first. */
 #define MAX_TABLES 65
 static struct table tables[MAX_TABLES];
 static unsigned int n_tables;
@@ -166,7 +165,7 @@ static int add(const struct entry *start, const struct entry *end)
 		return 0;
 	if (n_tables == MAX_TABLES)
 		return -ENOMEM;
-	/* For ever, so not from an allocator that is asked what was not given back. */
+	/* Never freed, so not from an allocator that reports leaks. */
 	range = mmap(NULL, 2 * n * sizeof(*range), PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (range == MAP_FAILED)
@@ -235,8 +234,8 @@ void guarded_leave_window(void *context)
 }
 
 /*
- * The kernel's default action, past any interposed sigaction(2).  A fault meets
- * it when its instruction runs again; a signal that was sent is sent again.
+ * The kernel's default action, past any interposed sigaction(2).  A fault recurs when its
+ * instruction runs again; a signal that was sent is sent again.
  */
 static void die_of(int sig, const siginfo_t *info)
 {
@@ -258,7 +257,7 @@ static void pass_on(struct taken_signal *t, siginfo_t *info, void *context)
 	struct guarded_mask outside = guarded_mask;
 	uint64_t mask, saved;
 
-	/* Only what was sent can be ignored. */
+	/* Only a signal that was sent can be ignored. */
 	if (!is_function(&action)) {
 		if (action.sa_handler == SIG_DFL || info->si_code > 0)
 			die_of(t->sig, info);
@@ -282,7 +281,7 @@ static pid_t this_thread(void)
 	return (pid_t)syscall(SYS_gettid);
 }
 
-/* A second one before the first was taken is lost, as anywhere. */
+/* A second one before the first is handled is lost, as with any signal. */
 static void keep(struct taken_signal *t, const siginfo_t *info)
 {
 	struct sent_signal *s = &sent[t - taken];
@@ -336,8 +335,8 @@ bool guarded_has_kept(void)
 }
 
 /*
- * At the end of a call another handler may come first, and fork: to the child, made in
- * whatever way, nothing was sent.  That of a vfork(2) leaves it for its parent.
+ * At the end of a call another handler may run first and fork: nothing was sent to the child,
+ * however it was made.  The child of a vfork(2) leaves the signal to its parent.
  */
 void guarded_send_kept(void)
 {
@@ -360,7 +359,7 @@ static void on_fault(int sig, siginfo_t *info, void *context)
 	uintptr_t resume = find_fixup(pc);
 
 	guarded_leave_window(context);
-	/* What was sent may come anywhere, at an access that is all right too. */
+	/* A signal that was sent can arrive anywhere, even at a valid access. */
 	if (resume && is_fault)
 		uc->uc_mcontext.gregs[REG_RIP] = (greg_t)resume;
 	else if (!is_fault && is_in_call(uc))

@@ -26,16 +26,16 @@
  * program's own handler.  Any thread.  0 or -errno. */
 int guarded_install(void) MUST_CHECK;
 
-/* More entries, of another program or library that makes such accesses: [@start, @end),
- * for ever.  Any thread.  0, or -ENOMEM: no memory, or too many such tables. */
+/* Adds the entries [@start, @end) of another program or library that makes such accesses,
+ * permanently.  Any thread.  0, or -ENOMEM: no memory, or too many such tables. */
 int guarded_add_table(const void *start, const void *end) MUST_CHECK;
 
 /* Where the window (sync/window.h) begins that @pc is in; 0 if in none.  In any signal
  * handler. */
 uintptr_t guarded_window_of(uintptr_t pc);
-/* @context is that of a handler.  If a window was interrupted it will begin again.  Each
- * handler that may run on a thread in guest mode does this: the one that makes windows
- * stale may come on top of it, and would not see the window. */
+/* @context is a handler's.  Restarts the window that it interrupted, if any.  Every handler that
+ * may run on a thread in guest mode calls this: the handler that makes windows stale may
+ * interrupt it, and would not see the window. */
 void guarded_leave_window(void *context);
 
 struct sigaction;
@@ -44,22 +44,22 @@ struct sigaction;
  * False if @sig is not one of ours (yet): ask the system then. */
 bool guarded_sigaction(int sig, const struct sigaction *new_action, struct sigaction *old_action);
 
-/* In a forked child: a thread that it does not have may hold the lock of the above. */
+/* In a forked child, where a thread that no longer exists may hold the lock of the above. */
 void guarded_after_fork(void);
 
-/* The two signals are taken again if somebody has done so behind our back, with a word
- * in the log.  Any thread. */
+/* Installs the two handlers again if they were replaced behind our back, and logs that.  Any
+ * thread. */
 void guarded_take_back(void);
 
 /*
- * A SIGSEGV or SIGBUS that somebody has sent waits while the thread is in a call.  Two
- * things say so, and neither stays behind when a handler that runs at the end of the call
- * jumps out of it: the number of holds, which is 0 before any handler runs, and the mask
- * that a thread has which holds by its mask (all but few: base/guarded.c).
+ * A SIGSEGV or SIGBUS that was sent waits while the thread is in a call.  Two things say that it
+ * is, and neither is left behind when a handler jumps out of the end of the call: the number of
+ * holds, which is 0 before any handler runs, and the mask that a thread has which holds by its
+ * mask (all but few: base/guarded.c).
  */
 extern __thread unsigned int guarded_holds __attribute__((tls_model("initial-exec")));
 extern __thread bool guarded_holds_by_mask __attribute__((tls_model("initial-exec")));
-/* Does one wait?  It is sent anew by the second, when the call has ended. */
+/* True if one waits.  The second function sends it again, when the call has ended. */
 bool guarded_has_kept(void);
 void guarded_send_kept(void);
 
@@ -90,11 +90,10 @@ extern __thread struct guarded_mask guarded_mask __attribute__((tls_model("initi
 #define GUARDED_WINDOW_MARK 0x40000000
 
 /*
- * Two faults of gcc before 12.4 with an asm goto that has outputs.  It is dropped
- * if nobody uses them, unless it is said to be volatile (PR 98619).  And what
- * fetches the outputs is put on both ways out, after what belongs to the code
- * beyond, whose variables it overwrites (PR 113921): so both ways begin with a
- * statement of their own, that costs nothing.
+ * Two bugs of gcc before 12.4 in asm goto with outputs.  It is dropped if the outputs are unused,
+ * unless it is volatile (PR 98619).  And the code that fetches the outputs is placed on both ways
+ * out after instructions of the code that follows, whose variables it overwrites (PR 113921): so
+ * each way out begins with an empty statement of its own.
  */
 #define GUARDED_ASM(...)                        \
 	do {                                    \
@@ -131,8 +130,8 @@ GUARDED_LABEL(fault);                                                           
 		return false;                                                        \
 	}
 
-/* *old becomes what was there; the exchange took place iff that equals what
- * *old was.  (The flag itself cannot leave an asm goto in every compiler.) */
+/* *old is set to the previous contents; the exchange took place iff they equal its former value.
+ * (The flag itself cannot leave an asm goto in every compiler.) */
 #define GUARDED_DEFINE_CMPXCHG(bits, insn, reg)                                              \
 	static ALWAYS_INLINE bool guarded_cmpxchg##bits(void *at, uint##bits##_t *old,       \
 							uint##bits##_t value)                \
@@ -176,7 +175,7 @@ GUARDED_DEFINE_CMPXCHG(8, "cmpxchgb", "b")
 GUARDED_DEFINE_CMPXCHG(16, "cmpxchgw", "w")
 GUARDED_DEFINE_CMPXCHG(32, "cmpxchgl", "k")
 GUARDED_DEFINE_CMPXCHG(64, "cmpxchgq", "q")
-/* *value becomes what was there; xadd stores the sum, xchg the value. */
+/* *value is set to the previous contents; xadd stores the sum, xchg the value. */
 GUARDED_DEFINE_XCHG(xchg, 8, "xchgb", "b")
 GUARDED_DEFINE_XCHG(xchg, 16, "xchgw", "w")
 GUARDED_DEFINE_XCHG(xchg, 32, "xchgl", "k")
@@ -206,8 +205,7 @@ static ALWAYS_INLINE bool guarded_touch_read(const void *at)
 	return guarded_load8(at, &ignored);
 }
 
-/* False if some byte could not be read or written; the bytes before it have
- * been copied then. */
+/* False if some byte could not be read or written; the bytes before it have been copied. */
 static inline bool guarded_copy(void *to, const void *from, size_t bytes)
 {
 	GUARDED_ASM("1: rep movsb\n" GUARDED_FIXUP(fault)

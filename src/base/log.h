@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * base/log.h - one line of text to whoever listens.
+ * base/log.h - one line of text to a listener.
  *
- * The library itself never prints: without a listener a line goes nowhere.
- * Levels are those of syslog.
+ * The library itself never prints: without a listener a line is dropped.  Levels are those of
+ * syslog.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
@@ -17,7 +17,7 @@ typedef void (*log_sink_fn)(int level, const char *line);
 
 /* Lines with a level above @max_level are dropped.  Any thread, any time. */
 void log_set_sink(log_sink_fn sink, int max_level);
-/* Would a line of this level be heard? */
+/* True if a line of this level would be delivered. */
 bool log_has(int level);
 void log_emit(int level, const char *format, ...) PRINTF_LIKE(2, 3);
 

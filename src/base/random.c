@@ -12,7 +12,7 @@ static uint64_t scramble(uint64_t x)
 	return x ^ x >> 32;
 }
 
-/* Of two callers each gets its own by where its words lie. */
+/* Two callers get different numbers, by the address of their words. */
 static void fill_from_start(uint64_t *words, unsigned int n)
 {
 	const void *start = (const void *)(uintptr_t)getauxval(AT_RANDOM);

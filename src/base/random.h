@@ -5,7 +5,7 @@
 
 #include <stdint.h>
 
-/* The kernel's; or, where it refuses, what it gave this program at its start. */
+/* From the kernel; if it refuses, from what it gave this program at exec. */
 void random_fill(uint64_t *words, unsigned int n);
 
 #endif

@@ -2,8 +2,8 @@
 /*
  * base/system_call.h - system calls that nobody interposes.
  *
- * syscall(3) is one of the functions that preload/ stands in for: by it a call of ours on
- * memory, made while the program's calls are ours to answer, would come back to us.
+ * preload/ interposes syscall(3) too: a call of ours on memory, made through it on a thread that
+ * is not in the library, would come back to us.
  */
 #ifndef BASE_SYSTEM_CALL_H
 #define BASE_SYSTEM_CALL_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * base/types.h - addresses and frame numbers, in KVM's words.
+ * base/types.h - addresses and frame numbers, in KVM's terms.
  *
  *   gva  guest virtual address      gpa  guest physical address
  *   gfn  guest frame (gpa >> 12)    hva  host virtual address
@@ -39,7 +39,7 @@ enum page_level {
 #define LEVEL_BITS 9
 #define ENTRIES_PER_TABLE (1u << LEVEL_BITS)
 
-/* Pages of 4 KiB that one entry of a table at this level covers. */
+/* 4 KiB pages that one entry of a table at this level covers. */
 static inline uint64_t level_pages(int level)
 {
 	return 1ull << ((level - 1) * LEVEL_BITS);

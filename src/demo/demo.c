@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * demo/demo.c - umbra demo: what is done to the built-in guest.
+ * demo/demo.c - umbra demo: the phases of the demonstration.
  *
- * While its two vCPUs write and check pages, the host copies its memory by the
- * dirty log, moves a slot about, takes memory away and gives it back; each phase
- * ends with a proof that nothing was lost.
+ * While the guest's two vCPUs write and check pages, the host copies its memory using the dirty
+ * log, moves a slot around, and revokes memory and gives it back; each phase ends with a proof
+ * that nothing was lost.
  */
 #include "demo/demo.h"
 
@@ -82,7 +82,7 @@ static bool set_logging(struct demo *d, uint32_t flags)
 	return true;
 }
 
-/* Takes one slot's log and copies what it names.  Returns the number of pages. */
+/* Takes one slot's log and copies its pages.  Returns their number. */
 static uint64_t copy_dirty(struct demo *d, enum demo_slot slot)
 {
 	struct demo_region *r = &d->slots[slot];
@@ -143,15 +143,15 @@ static bool live_copy(struct demo *d)
 		copied += d->slots[i].bytes >> 12;
 	}
 	do {
-		/* A guest that dirties faster than we copy is given less to do. */
+		/* A guest that dirties faster than we copy gets a smaller working set. */
 		if (++round > ROUNDS_BEFORE_SLOWING && d->mailbox->pages_in_use > CONVERGED_PAGES)
 			d->mailbox->pages_in_use /= 2;
 		n = copy_round(d, round);
 		copied += n;
 	} while (n > CONVERGED_PAGES && round < MAX_ROUNDS && !demo_failed(d));
 
-	/* The last of it stands still.  The mailbox is written by us too, which is
-	 * in no log. */
+	/* The guest is paused for the last round.  The mailbox is written by us too, which no log
+	 * records. */
 	if (!demo_pause(d, COMMAND_PAUSE))
 		return false;
 	copied += copy_round(d, ++round);
@@ -163,7 +163,7 @@ static bool live_copy(struct demo *d)
 	return equal && set_logging(d, 0);
 }
 
-/* Puts the window where @gpa says: by a move, or by taking it out and back in. */
+/* Moves the window to @gpa: by a move, or by deleting and recreating it. */
 static bool place_window(struct demo *d, uint64_t gpa, bool by_move)
 {
 	if (!by_move && !demo_delete_slot(d, SLOT_WINDOW))
@@ -184,8 +184,7 @@ static uint64_t window_count(const struct demo *d, bool misses)
 	return n;
 }
 
-/* Each vCPU for itself: one that the host does not let run may still be about to
- * read at the place of before. */
+/* Each vCPU separately: one that is not scheduled may still be about to read at the old place. */
 static bool wait_window_reads(struct demo *d, uint64_t more)
 {
 	uint64_t start[GUEST_VCPUS];
@@ -209,7 +208,7 @@ static bool move_slot(struct demo *d)
 
 		view_progress("move slot", "       to %#" PRIx64 ", %" PRIu64 " reads", gpa,
 			      window_count(d, false));
-		/* Between the two the guest reads where nothing is any more. */
+		/* Between the two the guest reads where no slot is. */
 		if (!place_window(d, gpa, i % 2))
 			return false;
 		doze(3);
@@ -230,7 +229,7 @@ static bool move_slot(struct demo *d)
 	return !misses;
 }
 
-/* What was there is gone: the guest gets EFAULT until @prot lets it in again. */
+/* The contents are gone: the guest gets EFAULT until @prot allows access again. */
 static bool replace_hole(struct demo *d, int prot)
 {
 	void *at = d->slots[SLOT_DATA].memory + HOLE_OFFSET;
@@ -267,7 +266,7 @@ static bool take_memory(struct demo *d)
 	    !replace_hole(d, PROT_READ | PROT_WRITE))
 		return false;
 	demo_memory_is_back(d);
-	/* Twice, so that every emptied page has been met before none may be. */
+	/* Twice, so that every emptied page has been visited before none may be empty. */
 	if (!wait_written(d, "take memory", DATA_PAGES) || !demo_pause(d, COMMAND_VERIFY))
 		return false;
 	d->mailbox->hole_end = 0;
@@ -315,7 +314,7 @@ static void log_line(int level, const char *line)
 	complain("%s", line);
 }
 
-/* Of syslog(3), as the library takes them. */
+/* Levels of syslog(3), as the library expects them. */
 static int log_level(const char *name)
 {
 	static const int levels[] = { -1, 3, 4, 6, 7 };

@@ -43,9 +43,9 @@ struct demo {
 	/* under lock */
 	unsigned int n_paused;		/* vCPUs that have since the last resume */
 	unsigned int n_finished;
-	unsigned int resumes;		/* goes up when paused vCPUs shall run on */
+	unsigned int resumes;		/* incremented to resume paused vCPUs */
 	unsigned int n_faulted;		/* vCPUs that wait for memory to come back */
-	unsigned int refills;		/* goes up when it has */
+	unsigned int refills;		/* incremented when it has */
 	uint64_t n_efaults, n_mmio;
 	char problem[256];		/* the first thing that went wrong */
 };
@@ -53,7 +53,7 @@ struct demo {
 /* demo/vm.c.  All return false, with demo->problem set, if something failed. */
 bool demo_create(struct demo *d);
 void demo_destroy(struct demo *d);
-/* Starts the vCPUs, or lets paused ones run on, with a command for the guest. */
+/* Starts the vCPUs, or resumes paused ones, with a command for the guest. */
 bool demo_start(struct demo *d, enum command command);
 bool demo_resume(struct demo *d, enum command command);
 /* Gives @command and waits until every vCPU has paused. */
@@ -78,7 +78,7 @@ static inline uint64_t demo_written(const struct demo *d)
 
 /* demo/view.c */
 void view_title(const char *mmu);
-/* A phase's line while it works (only on a terminal), and when it is done. */
+/* A phase's line while it runs (only on a terminal), and when it is done. */
 void view_progress(const char *phase, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 void view_done(const char *phase, bool held, const char *format, ...)

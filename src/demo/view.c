@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* demo/view.c - what the built-in guest's run looks like. */
+/* demo/view.c - the display of a run. */
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 
 #define MAP_COLUMNS 48
 
-/* May a line be rewritten? */
+/* True if lines can be rewritten. */
 static bool is_terminal(void)
 {
 	return output_is_screen(stdout);

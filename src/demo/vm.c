@@ -42,7 +42,7 @@ bool demo_failed(struct demo *d)
 	return failed;
 }
 
-/* The result of a call of the API, or the end of the demonstration. */
+/* Checks the result of an API call; a failure ends the demonstration. */
 static bool check(struct demo *d, const char *what, long result)
 {
 	if (result >= 0)
@@ -188,7 +188,7 @@ static void do_nothing(int sig)
 	(void)sig;
 }
 
-/* A vCPU whose guest does not answer is interrupted; again, if it was not in KVM_RUN. */
+/* Interrupts a vCPU whose guest does not answer; again, if it was not in KVM_RUN. */
 static void stop_vcpu(struct demo_vcpu *v)
 {
 	const struct sigaction action = { .sa_handler = do_nothing };
@@ -240,7 +240,7 @@ static void wait_for_resume(struct demo *d)
 	pthread_mutex_unlock(&d->lock);
 }
 
-/* It may have come back already, for another vCPU that has missed it earlier. */
+/* The memory may be back already, because another vCPU missed it earlier. */
 static void wait_for_memory(struct demo *d, const struct demo_vcpu *v)
 {
 	pthread_mutex_lock(&d->lock);
@@ -279,7 +279,7 @@ static void report_failure(struct demo *d)
 		  (unsigned long long)m->expected);
 }
 
-/* Where no slot is, all ones are read; nothing may be written there. */
+/* Outside all slots reads return all ones; nothing may be written there. */
 static void answer_mmio(struct demo *d, struct kvm_run *run)
 {
 	pthread_mutex_lock(&d->lock);
@@ -371,7 +371,7 @@ bool demo_resume(struct demo *d, enum command command)
 	return !demo_failed(d);
 }
 
-/* Waits until *@count of the vCPUs is all of them, or something has failed. */
+/* Waits until *@count includes all vCPUs, or something has failed. */
 static bool wait_for_all(struct demo *d, const unsigned int *count)
 {
 	bool ok;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * embed/access.c - <umbra/mmu.h>: accesses that did not hit, or do not fit a page.
+ * embed/access.c - <umbra/mmu.h>: accesses that missed the TLB, or cross a page boundary.
  *
- * An access is one piece, or two if it leaves its page.  Both are translated before
- * either is touched; what became void between, or becomes so before it is touched, is
- * noticed by the windows of the accesses (sync/window.h), and all begins anew.
+ * An access is one piece, or two if it crosses one.  Both are translated before either is
+ * touched; a translation that becomes stale before its piece is touched is caught by the window
+ * of the access (sync/window.h), and everything starts over.
  */
 #include <string.h>
 
@@ -14,7 +14,7 @@
 #include "mmu/translate.h"
 #include "mmu/x86.h"
 
-/* How often others may come between before they get their turn. */
+/* Lost races before the thread lets others run. */
 #define MAX_TRIES 16
 
 _Static_assert((int)UMBRA_OK == MMU_OK && (int)UMBRA_GUEST_FAULT == MMU_GUEST_FAULT &&
@@ -157,8 +157,8 @@ static enum umbra_result find_span(struct api_vcpu *a, gva_t gva, unsigned int b
 	return UMBRA_RETRY;
 }
 
-/* The memory is not there, whatever its translation says: that goes, and the next one
- * asks the host.  Or the translation has gone already. */
+/* The memory is not there, despite the translation: drop that, so that the next access asks the
+ * host.  Or the translation is already gone. */
 static bool lost(struct api_vcpu *a, const struct piece *p)
 {
 	if (is_stale(a, p))
@@ -251,7 +251,7 @@ static void track(struct api_vcpu *a, const struct span *s)
 			(void)mmu_track_write(&a->mmu, s->piece[i].gpa, s->piece[i].bytes);
 }
 
-/* What has to be told of a store, made or not, and who is to hear of it. */
+/* Reports a store, made or not, to those who need to know. */
 static void tell(struct api_vcpu *a, const struct span *s)
 {
 	const struct umbra_mmu *m = a->owner;
@@ -264,8 +264,7 @@ static void tell(struct api_vcpu *a, const struct span *s)
 		mmu_tracked_writes(&a->mmu);
 }
 
-/* Both of two pieces are known to be there before the first is stored, which cannot be
- * taken back. */
+/* Make sure that both pieces are there before the first is stored, which cannot be undone. */
 static bool store_span(struct api_vcpu *a, const struct span *s, const void *from)
 {
 	const uint8_t *at = from;
@@ -462,7 +461,7 @@ enum umbra_result umbra_translate(struct umbra_vcpu *v, uint64_t gva, enum umbra
 	result = translate(a, gva, (enum access)access, &r);
 	if (result != UMBRA_OK)
 		return result;
-	/* The caller's access is no window: until its next call it is waited for. */
+	/* The caller's access is not a window: flushes wait until its next call. */
 	guest_pin(&a->mmu);
 	a->has_pointer = true;
 	if (epoch_read(&a->mmu.epoch) != r.epoch) {
@@ -479,8 +478,8 @@ enum umbra_result umbra_translate(struct umbra_vcpu *v, uint64_t gva, enum umbra
 }
 
 /*
- * A page that is tracked was translated when the ring had room, with the reserve behind
- * it; but what the caller does of its own accord may come without end.
+ * A tracked page was translated while the ring had room, and the reserve covers it; but there is
+ * no limit to the stores that the caller reports of its own.
  */
 enum umbra_result umbra_written(struct umbra_vcpu *v, uint64_t gpa, unsigned int bytes)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * embed/embed.h - what is behind the handles of <umbra/mmu.h>.
+ * embed/embed.h - the objects behind the handles of <umbra/mmu.h>.
  */
 #ifndef EMBED_EMBED_H
 #define EMBED_EMBED_H
@@ -25,11 +25,11 @@ struct umbra_mmu {
 	bool interrupts;		/* (c) UMBRA_MMU_INTERRUPT */
 	void (*code_written)(void *context, struct umbra_vcpu *vcpu, uint64_t gva, uint64_t gpa);
 	void *context;			/* (c) both */
-	struct atomic32 n_vcpus;	/* (a) that there are */
-	struct atomic64 vcpu_stats[N_VCPU_STATS]; /* (a) of those that are no more */
+	struct atomic32 n_vcpus;	/* (a) existing ones */
+	struct atomic64 vcpu_stats[N_VCPU_STATS]; /* (a) of destroyed ones */
 };
 
-/* A vCPU; its thread's alone but for [r]: whoever takes from the ring. */
+/* A vCPU; used by its thread alone except [r]: by whoever takes from the ring. */
 struct api_vcpu {
 	struct mmu_vcpu mmu;		/* first: its head is the handle's */
 	struct umbra_mmu *owner;	/* (c) */
@@ -45,8 +45,8 @@ static inline struct api_vcpu *api_vcpu_of(const struct umbra_vcpu *v)
 	return (struct api_vcpu *)(uintptr_t)v;
 }
 
-/* What umbra_translate() has returned is void from here on.  Every call that is not inline
- * begins so. */
+/* Makes the results of umbra_translate() stale.  Every call that is not inline begins with
+ * this. */
 static inline void api_drop_pointer(struct api_vcpu *a)
 {
 	if (a->has_pointer)

@@ -184,7 +184,7 @@ static hva_t end_of(const void *memory, size_t bytes)
 {
 	hva_t end = ALIGN_UP((uintptr_t)memory + bytes, PAGE_SIZE);
 
-	/* Up to the very end of all addresses is as far as it goes. */
+	/* The range ends at the end of the address space at the latest. */
 	return end < (uintptr_t)memory ? PAGE_MASK : end;
 }
 

@@ -7,7 +7,7 @@
 #define COUNT false
 #define GAUGE true
 
-/* Those of vCPUs first, so that the built-in processor's own can be left out. */
+/* vCPU counters first, so that the built-in CPU's own can be left out. */
 static const struct umbra_stat stats[] = {
 #define VM_STAT(name, kind, text)
 #define VCPU_STAT(name, kind, text) { #name, text, kind, true },
@@ -33,7 +33,7 @@ static uint64_t sum_of_vcpus(struct umbra_mmu *m, unsigned int i)
 {
 	uint64_t sum = atomic64_load_relaxed(&m->vcpu_stats[i]);
 
-	/* None comes or goes meanwhile. */
+	/* None is created or destroyed meanwhile. */
 	mutex_lock(&m->mmu.flush_lock);
 	for (unsigned int v = 0; v < atomic32_load_relaxed(&m->mmu.n_vcpus); v++) {
 		const struct mmu_vcpu *vcpu = atomic_ptr_load_relaxed(&m->mmu.vcpus[v]);

@@ -10,7 +10,7 @@
 #include "mmu/translate.h"
 #include "mmu/x86.h"
 
-/* What the public header knows of a vCPU is the head of ours. */
+/* The public header's view of a vCPU is the head of ours. */
 _Static_assert(offsetof(struct api_vcpu, mmu) == 0, "a vCPU begins with its MMU's half");
 _Static_assert(offsetof(struct umbra_vcpu, context_) == offsetof(struct mmu_vcpu, tlb_context),
 	       "head of a vCPU");
@@ -124,7 +124,7 @@ const struct umbra_paging *umbra_vcpu_paging(const struct umbra_vcpu *v)
 	return &api_vcpu_of(v)->paging;
 }
 
-/* From what was set to what the MMU works with. */
+/* Translates what was set into the MMU's own terms. */
 static void apply(struct api_vcpu *a)
 {
 	const struct umbra_paging *from = &a->paging;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kvm/abi.h - what Linux 6.12 has in <linux/kvm.h> and Debian 12's headers have not.
- * Source: Documentation/virt/kvm/api.rst, under the names.
+ * kvm/abi.h - definitions that Linux 6.12 has in <linux/kvm.h> and Debian 12's headers lack.
+ * Source:  Documentation/virt/kvm/api.rst, under the names.
  */
 #ifndef KVM_ABI_H
 #define KVM_ABI_H

@@ -2,8 +2,8 @@
 /*
  * kvm/bus.c - see bus.h.
  *
- * What is registered is an immutable set behind one pointer, replaced by RCU: a write of
- * the guest takes no lock to see that it is not meant.
+ * What is registered is an immutable set behind one pointer, replaced by RCU: a guest's write
+ * takes no lock to find that it matches nothing.
  */
 #include "kvm/bus.h"
 
@@ -23,8 +23,8 @@
 #define MAX_ZONES 1000u
 
 /*
- * A descriptor of ours, a duplicate.  It has a reference of each set that it is in (one,
- * but while that is replaced) and of each vCPU that is about to write to it.
+ * Our own duplicate of the descriptor.  Referenced by each set that it is in (one, except while
+ * that is being replaced) and by each vCPU that is about to write to it.
  */
 struct bell {
 	struct atomic32 refs;
@@ -77,7 +77,7 @@ void bus_destroy(struct bus *b)
 	mutex_destroy(&b->lock);
 }
 
-/* What there is, and room for so much more. */
+/* A copy of the set, with room for this many more. */
 static struct bus_set *copy_set(struct bus *b, unsigned int zones, unsigned int events)
 	REQUIRES(b->lock)
 {
@@ -177,7 +177,7 @@ int bus_remove_zones(struct bus *b, const struct kvm_coalesced_mmio_zone *zone)
 	return 0;
 }
 
-/* 0, -EBADF, or -EINVAL for what is no eventfd. */
+/* 0, -EBADF, or -EINVAL if it is not an eventfd. */
 static int check_eventfd(int fd)
 {
 	char path[32], target[32];
@@ -188,7 +188,7 @@ static int check_eventfd(int fd)
 		return -EBADF;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	n = readlink(path, target, sizeof(target) - 1);
-	if (n < 0) /* without /proc: it has no type, as all that only the kernel makes */
+	if (n < 0) /* without /proc: it has no file type, like all anonymous files of the kernel */
 		return st.st_mode & S_IFMT ? -EINVAL : 0;
 	target[n] = 0;
 	return strcmp(target, "anon_inode:[eventfd]") ? -EINVAL : 0;
@@ -208,7 +208,7 @@ static int order(uint64_t a, uint64_t b)
 	return (a > b) - (a < b);
 }
 
-/* By all that a write is compared with.  No two are equal: see collides(). */
+/* By everything that a write is compared with.  No two are equal: see collides(). */
 static int compare(const struct event *a, const struct event *b)
 {
 	const int by[] = {
@@ -258,7 +258,7 @@ static struct event event_of(const struct kvm_ioeventfd *args)
 	};
 }
 
-/* One that takes all values is in the way of any other, and any other of it. */
+/* One that takes all values collides with any other. */
 static bool collides(const struct event *e, const struct event *other)
 {
 	return e->addr == other->addr && e->pio == other->pio &&
@@ -302,7 +302,7 @@ static int assign(struct bus *b, struct bus_set *set, const struct kvm_ioeventfd
 	return 0;
 }
 
-/* *gone: to be put when no reader finds it any more. */
+/* *gone: put it when no reader can find it any more. */
 static int deassign(struct bus_set *set, const struct kvm_ioeventfd *args, struct bell **gone)
 {
 	const struct event e = event_of(args), *found = find_event(set, &e);
@@ -317,7 +317,7 @@ static int deassign(struct bus_set *set, const struct kvm_ioeventfd *args, struc
 	return 0;
 }
 
-/* What is to be taken away need only be there. */
+/* To remove one, it only has to exist. */
 static int check_ioeventfd(const struct kvm_ioeventfd *args)
 {
 	const uint32_t known = KVM_IOEVENTFD_FLAG_DATAMATCH | KVM_IOEVENTFD_FLAG_PIO |
@@ -361,8 +361,8 @@ int bus_ioeventfd(struct bus *b, const struct kvm_ioeventfd *args)
 }
 
 /*
- * The client writes to the ring what it likes: indices are read once and checked.  One
- * entry stays free, or full would look like empty.
+ * The client can write anything to the ring: indices are read once and checked.  One entry stays
+ * free, or full would look like empty.
  */
 static bool put_in_ring(struct bus *b, bool pio, uint64_t addr, const uint8_t *data,
 			unsigned int bytes)
@@ -389,7 +389,7 @@ static bool put_in_ring(struct bus *b, bool pio, uint64_t addr, const uint8_t *d
 	return room;
 }
 
-/* At most one is meant.  It wants any size; or this, with any value or with this. */
+/* At most one matches: any size, or this size with any value or this one. */
 static const struct event *find_meant(const struct bus_set *set, bool pio, uint64_t addr,
 				      uint64_t value, unsigned int bytes)
 {
@@ -406,11 +406,11 @@ static const struct event *find_meant(const struct bus_set *set, bool pio, uint6
 }
 
 /*
- * A counter that is full would let us wait: it says all that there is to say.  Where
- * system calls are restricted the question may not be allowed; and somebody else may fill
- * the counter just after it.  Then this waits, until the client reads, for nobody but the
- * guest's write: no lock is held but the vCPU's, and no RCU section.  (The system knows no
- * write to an eventfd that never waits, but by a flag of the client's own open file.)
+ * Writing to a full counter would block, and is not needed.  Where system calls are restricted,
+ * asking may not be allowed; and another thread may fill the counter right after.  Then the write
+ * blocks until the client reads, and delays only this vCPU: no lock but its own is held, and no
+ * RCU section. (The system has no non-blocking write to an eventfd, except by a flag on the
+ * client's own open file.)
  */
 static void signal_event(int fd)
 {

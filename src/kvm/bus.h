@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kvm/bus.h - writes of the guest to MMIO and ports that make no exit.
+ * kvm/bus.h - guest writes to MMIO and ports that cause no exit.
  *
- * Either the client takes them later, from a ring that it shares with the VM (coalesced
- * MMIO: KVM_REGISTER_COALESCED_MMIO), or they are but a signal (KVM_IOEVENTFD).
+ * Either the client takes them later, from a ring that it shares with the VM (coalesced MMIO:
+ * KVM_REGISTER_COALESCED_MMIO), or they only signal an eventfd (KVM_IOEVENTFD).
  */
 #ifndef KVM_BUS_H
 #define KVM_BUS_H
@@ -16,7 +16,7 @@
 struct kvm_coalesced_mmio_zone;
 struct kvm_ioeventfd;
 
-/* Where the ring is among a vCPU's pages: what KVM_CAP_COALESCED_MMIO says. */
+/* Position of the ring among a vCPU's pages, reported by KVM_CAP_COALESCED_MMIO. */
 #define COALESCED_PAGE 2u
 
 struct bus {
@@ -32,12 +32,12 @@ void bus_destroy(struct bus *b);
 
 /* 0, -EINVAL, -ENOMEM or -ENOSPC. */
 int bus_add_zone(struct bus *b, const struct kvm_coalesced_mmio_zone *zone) MUST_CHECK;
-/* Removes all that lie in @zone.  0, -EINVAL or -ENOMEM: then nothing was. */
+/* Removes all zones inside @zone. 0, or -EINVAL or -ENOMEM and none was removed. */
 int bus_remove_zones(struct bus *b, const struct kvm_coalesced_mmio_zone *zone) MUST_CHECK;
-/* Assigns or takes away.  0, -EINVAL, -EBADF, -EEXIST, -ENOENT, -ENOMEM, -EMFILE, -ENOSPC. */
+/* Assigns or deassigns.  0, -EINVAL, -EBADF, -EEXIST, -ENOENT, -ENOMEM, -EMFILE, -ENOSPC. */
 int bus_ioeventfd(struct bus *b, const struct kvm_ioeventfd *args) MUST_CHECK;
 
-/* The guest writes.  False: it is for the client, by an exit.  Any thread, no lock held. */
+/* The guest writes.  False: exit to the client.  Any thread, no lock held. */
 bool bus_write(struct bus *b, bool pio, gpa_t addr, const uint8_t *data, unsigned int bytes);
 
 #endif

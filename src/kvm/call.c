@@ -93,7 +93,7 @@ static long handle_locked(const struct command *cmd, struct call *c) NO_THREAD_S
 
 	if (lock)
 		mutex_lock(lock);
-	/* Whatever enters guest mode can be interrupted there: signals are held. */
+	/* Any call that enters guest mode can be interrupted there: signals are held. */
 	if (cmd->lock == LOCK_VCPU)
 		window_bind(&c->vcpu->cpu.mmu.line);
 	result = cmd->handler(c);
@@ -142,7 +142,7 @@ static long dispatch(const struct file *file, struct call *c)
 	return result;
 }
 
-/* What the kernel answers for any file, before it asks whose it is. */
+/* Commands that the kernel handles for any file, before it looks at the type. */
 static bool answer_for_any_file(const struct call *c, const struct file *file, long *result)
 {
 	switch (file->kind == FILE_PATH ? 0 : c->request) {
@@ -164,9 +164,9 @@ static bool answer_for_any_file(const struct call *c, const struct file *file, l
 }
 
 /*
- * KVM_RUN is called a million times a second and nobody calls it on a pipe: there
- * the number is believed.  (Verifying costs a system call, which a client's seccomp
- * filter may not even allow its vCPU threads.)
+ * KVM_RUN is called a million times a second, and never on a pipe: there the number is trusted.
+ * (Verifying costs a system call, which a client's seccomp filter may not even allow its vCPU
+ * threads.)
  */
 static struct file *find_file(int fd, uint32_t request)
 {
@@ -182,11 +182,11 @@ bool call_try(int fd, unsigned long request, uintptr_t arg, long *result)
 	struct file *file;
 	bool was;
 
-	/* All other calls of the program's pass here too. */
+	/* All other calls of the program pass through here too. */
 	if (!file_is_known(fd) && _IOC_TYPE(request) != KVMIO)
 		return false;
-	/* First of all: to look for the file is the thread's first read section, for
-	 * which liburcu may need memory. */
+	/* First: looking up the file is the thread's first read section, for which liburcu may
+	 * need memory. */
 	c.caller_mask = thread_hold_signals();
 	was = thread_enter_library();
 	process_settle();

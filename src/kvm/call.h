@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kvm/call.h - one ioctl on its way, and the table that knows them all.
+ * kvm/call.h - one ioctl in progress, and the table of all commands.
  *
  * Fixed-size arguments are copied in before the handler runs and, if the command
  * is one that reads, copied out after it has succeeded; handlers of commands with

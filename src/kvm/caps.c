@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* kvm/caps.c - the capabilities: only what works is here. */
+/* kvm/caps.c - the capabilities: only those that work. */
 #include <unistd.h>
 
 #include "kvm/abi.h"
@@ -53,7 +53,7 @@ static const struct {
 
 int capability(uint64_t number)
 {
-	/* The recommended maximum: more would only share processors. */
+	/* The recommended maximum: more would only compete for CPUs. */
 	if (number == KVM_CAP_NR_VCPUS)
 		return (int)MIN(sysconf(_SC_NPROCESSORS_ONLN), (long)MMU_MAX_VCPUS);
 	for (size_t i = 0; i < ARRAY_SIZE(capabilities); i++)

@@ -72,10 +72,9 @@ static bool read_status(int fd, struct stat *st)
 }
 
 /*
- * A memory file stands for /dev/kvm: poll, epoll and dup treat it as they do the
- * device, and it takes no file system.  It is known as ours, in another process
- * too, by a mode that nobody gives a file, which also holds how it was opened.
- * (Without any x: see shared_file().)
+ * A memory file stands for /dev/kvm: poll, epoll and dup treat it like the device, and it needs
+ * no file system.  It is recognized, even in another process, by an unusual mode, which also
+ * records how it was opened. (Without any x: see shared_file().)
  */
 #define DEVICE_MODE 05200u
 #define DEVICE_ACCESS_SHIFT 4	/* the group's r and w: O_ACCMODE */
@@ -125,8 +124,8 @@ int file_make_device(int flags, enum file_kind *kind)
 	return fd;
 }
 
-/* All descriptors of the system are alike, and programs open and close many: the
- * one reference of each is never given up. */
+/* All descriptors of the system are alike, and programs open and close many: they share one file,
+ * whose reference is never dropped. */
 static struct file system_file = { .refs = { 1 }, .kind = FILE_SYSTEM };
 static struct file path_file = { .refs = { 1 }, .kind = FILE_PATH };
 
@@ -170,7 +169,7 @@ void file_attach(int fd, struct file *file)
 	replace(find(fd), file);
 }
 
-/* One that is on its way out is not revived. */
+/* A file that is being destroyed is not revived. */
 static bool get_unless_zero(struct file *file)
 {
 	uint32_t refs = atomic32_load_relaxed(&file->refs);
@@ -208,7 +207,7 @@ void file_trust_numbers(void)
 	atomic32_store_relaxed(&trusts_numbers, 1);
 }
 
-/* Our mapping of the memory file keeps its inode from being used again. */
+/* Our mapping of the memory file keeps its inode from being reused. */
 static bool is_same(const struct file *file, const struct stat *st)
 {
 	if (file->kind == FILE_SYSTEM || file->kind == FILE_PATH)
@@ -231,8 +230,8 @@ struct file *file_get(int fd)
 
 	if (!file || atomic32_load_relaxed(&trusts_numbers) || file_is_behind(file, fd))
 		return file;
-	/* Unless somebody has just put another one there.  A child of vfork() has its
-	 * own descriptors, but this table is its parent's. */
+	/* Unless another thread has just put a new one there.  A child of vfork() has its own
+	 * descriptors, but this table is its parent's. */
 	if (!process_is_borrowed() && atomic_ptr_cmpxchg(entry, &expected, NULL))
 		file_put(file);
 	file_put(file);
@@ -293,8 +292,8 @@ void file_put(struct file *file)
 
 	if (atomic32_fetch_add(&file->refs, (uint32_t)-1) != 1)
 		return;
-	/* Any call may find that the last one has gone; a handler that interrupted this
-	 * one could wait for our locks for ever. */
+	/* Any call may find that the last one is gone; a handler that interrupted this one could
+	 * wait for our locks for ever. */
 	saved = thread_hold_signals();
 	was = thread_enter_library();
 	rcu_synchronize();
@@ -322,7 +321,7 @@ bool file_look(int fd, struct file_seen *seen)
 
 	if (!entry || !atomic_ptr_load_relaxed(entry) || (!trust && !read_status(fd, &st)))
 		return false;
-	/* Who jumped out of the section would be waited for for ever. */
+	/* A thread that jumped out of the section would block all grace periods. */
 	saved = thread_hold_signals();
 	process_settle();
 	rcu_read_begin();

@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kvm/file.h - which of the process's descriptors are ours, and what they are.
+ * kvm/file.h - which of the process's descriptors are ours, and of what kind.
  *
  * A struct file is what the kernel calls an open file description: descriptors
  * made by dup share it.
  *
- * The table goes by numbers, and a number can change hands unseen: by a system
- * call that is not the C library's, by fclose(3), by io_uring.  What a descriptor
- * is stands in the file behind it, a memory file of our own: a VM's and a vCPU's
- * are known by their inodes, those that stand for /dev/kvm by their mode.  So an
- * entry of the table is a hint, to be verified by fstat(2).  Only KVM_RUN takes it
- * for granted (see call.c), and everything does once the client has restricted its
- * system calls: fstat(2) may not be among those that are left.
+ * The table is indexed by number, and a number can be reused unseen: by a system call past the C
+ * library, by fclose(3), by io_uring.  The file behind a descriptor decides, a memory file of our
+ * own: those of VMs and vCPUs are identified by inode, those that stand for /dev/kvm by mode.  So
+ * an entry of the table is a hint, verified by fstat(2).  Only KVM_RUN trusts it (see call.c),
+ * and every call does once the client has restricted its system calls: fstat(2) may no longer be
+ * allowed.
  */
 #ifndef KVM_FILE_H
 #define KVM_FILE_H
@@ -37,44 +36,44 @@ struct file {
 	uint64_t dev, ino;	/* (c) of FILE_VM and FILE_VCPU: the memory file's */
 };
 
-/* What a descriptor turned out to be. */
+/* What was found behind a descriptor. */
 struct file_seen {
 	enum file_kind kind;
 	int access;		/* O_RDONLY, O_WRONLY or O_RDWR */
 };
 
 /*
- * A descriptor that stands for /dev/kvm, as open(2) would make it with @flags: -errno
- * as from there.  @kind is what file_prepare() wants to know.
+ * A descriptor that stands for /dev/kvm, as open(2) would make it with @flags: -errno as open(2).
+ * @kind is for file_prepare().
  */
 int file_make_device(int flags, enum file_kind *kind) MUST_CHECK;
 /*
- * In two steps, so that what is made known by the second can still be undone
- * after the first.  file_prepare(): 0, -ENOMEM, -EMFILE for a number beyond what we
- * keep, or what fstat(2) says.  file_attach(): @fd is one of ours from here on.
+ * In two steps, so that everything can be undone before the second publishes it. file_prepare():
+ * 0, -ENOMEM, -EMFILE for a number beyond the table, or the error of fstat(2). file_attach():
+ * @fd is ours from here on.
  */
 int file_prepare(struct file **file, int fd, enum file_kind kind, struct vm *vm,
 		 struct vcpu *vcpu) MUST_CHECK;
 void file_attach(int fd, struct file *file);
-/* NULL if @fd is not ours; else file_put() it.  What has changed hands is forgotten. */
+/* NULL if @fd is not ours; else file_put() it.  Drops the entry of a number that was reused. */
 struct file *file_get(int fd);
-/* From here on numbers are believed. */
+/* From here on numbers are trusted. */
 void file_trust_numbers(void);
 /* By the number alone. */
 struct file *file_get_unverified(int fd);
-/* One of our files under a number that nobody told us of: it is made known. */
+/* One of our files under a number that was not in the table: adds it. */
 struct file *file_recognize(int fd);
 void file_put(struct file *file);
-/* Does the table say so?  Whoever only passes on what is not ours asks this first. */
+/* True if the table says that it is ours.  The first test of a wrapper. */
 bool file_is_known(int fd);
-/* Is it one of ours?  Changes nothing, so that a signal handler may ask. */
+/* True if it is one of ours.  Changes nothing, so a signal handler may call it. */
 bool file_look(int fd, struct file_seen *seen);
-/* Is it @file that is behind @fd? */
+/* True if @file is behind @fd. */
 bool file_is_behind(const struct file *file, int fd);
 /* @fd is no longer ours. */
 void file_remove(int fd);
 void file_remove_range(unsigned int first, unsigned int last);
-/* @new_fd is what @old_fd is; neither need be ours. */
+/* @new_fd is now a duplicate of @old_fd; neither need be ours. */
 void file_dup(int old_fd, int new_fd);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kvm/file_memory.c - calls that take memory away by the file, or the segment, that it
- * shows: where that is mapped is looked up (kvm/mappings.h).
+ * kvm/file_memory.c - calls that revoke memory through the file, or the segment, behind it:
+ * kvm/mappings.h says where that is mapped.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -35,7 +35,7 @@ static void change_file(struct file_call *c, const struct stat *file, uint64_t f
 	revoke_around(ranges, n, make_file_call, c);
 }
 
-/* To allocate takes nothing away; and what we do not know may do anything. */
+/* Allocation revokes nothing; an unknown mode may do anything. */
 static bool takes_pages(int mode)
 {
 	return mode & ~(FALLOC_FL_KEEP_SIZE | FALLOC_FL_UNSHARE_RANGE);
@@ -91,7 +91,7 @@ void truncation_begin(struct truncation *t, int dir, const char *path, int flags
 	t->is_open = false;
 	if (!(flags & O_TRUNC) || (flags & O_PATH) || !process_may_have_vms())
 		return;
-	/* Of a pipe or a device nothing goes, and to open it may take for ever. */
+	/* A pipe or a device has no pages to lose, and opening it may block for ever. */
 	if (!system_call(SYS_newfstatat, dir, (long)path, (long)&file, 0, 0, 0) &&
 	    S_ISREG(file.st_mode))
 		n = mappings_find(&file, 0, ~0ull, ranges);
@@ -116,7 +116,7 @@ void *umbra_shmat(int id, const void *addr, int flags)
 	uint64_t bytes = 0;
 	struct shmid_ds segment;
 
-	/* Who may not look at a segment may hardly map it. */
+	/* A process that may not look at a segment can hardly map it. */
 	if (shmctl(id, IPC_STAT, &segment) == 0) {
 		bytes = ALIGN_UP((uint64_t)segment.shm_segsz, PAGE_SIZE);
 		range.end = range.start + bytes;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kvm/file_memory.h - around a call that opens a file and, as O_TRUNC asks, takes all of its
- * pages away.
+ * kvm/file_memory.h - brackets a call that opens a file with O_TRUNC, which removes all of its
+ * pages.
  */
 #ifndef KVM_FILE_MEMORY_H
 #define KVM_FILE_MEMORY_H

@@ -15,10 +15,10 @@ struct mapping {
 	hva_t start, end;
 	uint64_t device, inode;
 	uint64_t offset;		/* of start, in the file */
-	uint64_t number;		/* in the order of coming */
+	uint64_t number;		/* in the order in which they were added */
 };
 
-/* Complete after a fork but for a change that another thread was making. */
+/* Complete after a fork, except for a change in progress on another thread. */
 static struct {
 	struct mutex lock;		/* rank RANK_MAPPINGS */
 	struct atomic32 n;		/* (a) written under lock */
@@ -50,7 +50,7 @@ static void add(const struct mapping *m) REQUIRES(known.lock)
 	atomic32_store_release(&known.n, n + 1);
 }
 
-/* Signals are held wherever the lock is: a handler may map memory, or not come back. */
+/* Signals are held whenever the lock is: a handler may map memory, or not return. */
 static void add_locked(struct mapping m)
 {
 	thread_sigmask_t saved;
@@ -83,7 +83,7 @@ void mappings_add_segment(hva_t start, uint64_t bytes)
 	add_locked((struct mapping){ start, start + bytes, NO_FILE, 0, 0, 0 });
 }
 
-/* Takes [start, end) away; of one that goes on at both sides nothing. */
+/* Removes [start, end); an entry that extends beyond both ends is kept whole. */
 static bool shrink(struct mapping *m, hva_t start, hva_t end)
 {
 	if (start <= m->start && end > m->start) {
@@ -116,7 +116,7 @@ void mappings_remove(hva_t start, hva_t end, uint64_t since)
 	thread_release_signals(saved);
 }
 
-/* The part of @m in [start, end); what reached the end goes on to @more behind it. */
+/* The part of @m in [start, end); if it reached the end, it is extended by @more. */
 static bool clip(struct mapping *m, hva_t start, hva_t end, uint64_t more)
 {
 	bool goes_on = m->end >= end;
@@ -165,14 +165,14 @@ void mappings_grow(hva_t end, hva_t new_end, uint64_t since)
 		if (m->number > since || m->start >= end || m->end < end)
 			continue;
 		m->end = MAX(m->end, new_end);
-		/* Who unmapped something behind the end, before it grew, does not mean this. */
+		/* Does not apply to what was unmapped behind the end before it grew. */
 		m->number = next_number();
 	}
 	mutex_unlock(&known.lock);
 	thread_release_signals(saved);
 }
 
-/* One that has no place of its own widens the last. */
+/* If the list is full, the last entry is widened. */
 static void note_range(struct hva_range *ranges, unsigned int *n, hva_t start, hva_t end)
 {
 	struct hva_range *last = &ranges[REVOKE_MAX_RANGES - 1];

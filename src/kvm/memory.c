@@ -2,8 +2,8 @@
 /*
  * kvm/memory.c - changes of the process's own mappings, in step with its VMs.
  *
- * The kernel tells KVM of them by MMU notifiers.  Here the call itself comes by:
- * the range is withdrawn from every VM, the system call made, the range released.
+ * The kernel reports these to KVM through MMU notifiers.  We interpose on the calls instead: the
+ * range is invalidated in every VM, the system call is made, the invalidation ends.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -46,13 +46,13 @@ static long change_range(struct change *c, const void *addr, size_t length)
 {
 	struct hva_range range = range_of(addr, length);
 
-	/* The system refuses an empty or wrapping one, without touching anything. */
+	/* The kernel refuses an empty or wrapping range without touching anything. */
 	revoke_around(&range, range.start < range.end, make_call, c);
 	return c->result;
 }
 
-/* Umbra's own memory is no part of the client's address space: calls on it fail as
- * they do beyond the end of that. */
+/* Umbra's own memory is not part of the client's address space: calls on it fail as they do
+ * beyond its end. */
 static bool is_ours(const void *addr, size_t length)
 {
 	return reservation_meets((uintptr_t)addr, length);
@@ -76,7 +76,7 @@ int umbra_munmap(void *addr, size_t length)
 	return (int)c.result;
 }
 
-/* The guest has what the process may read and write: more rights take nothing away. */
+/* The guest has what the process may read and write: extending permissions revokes nothing. */
 static bool takes_rights(int prot)
 {
 	return (prot & (PROT_READ | PROT_WRITE)) != (PROT_READ | PROT_WRITE);
@@ -94,7 +94,7 @@ int umbra_mprotect(void *addr, size_t length, int prot)
 	return (int)c.result;
 }
 
-/* What a key allows is each thread's own and can change without a call. */
+/* The rights of a key are per thread and can change without a call. */
 int umbra_pkey_mprotect(void *addr, size_t length, int prot, int pkey)
 {
 	struct change c = {
@@ -115,11 +115,10 @@ int umbra_pkey_mprotect(void *addr, size_t length, int prot, int pkey)
 #endif
 
 /*
- * After these every page of the process has the contents that it had, and the process
- * the same right to it; where the host keeps it (in one large page, in one with others of
- * the same contents) is not seen through a host address.  MADV_PAGEOUT is not among
- * them: a page that has to be read in again is waited for outside guest mode, so the
- * guest must ask for it again.  Nor is what we do not know.
+ * These leave contents and permissions of every page unchanged; where the host keeps a page (in a
+ * large page, or merged with an equal one) does not show through a host address.  MADV_PAGEOUT is
+ * not among them: waiting for a page to be read in again must happen outside guest mode, so the
+ * guest must fault on it again.  Neither is any advice that we do not know.
  */
 static bool advice_takes_pages(int advice)
 {
@@ -161,7 +160,7 @@ int umbra_madvise(void *addr, size_t length, int advice)
 	return (int)change_range(&c, addr, length);
 }
 
-/* What the system says of a descriptor of a process: the number, or -1. */
+/* The PID that a pidfd refers to, or -1. */
 static long pid_of(int pidfd)
 {
 	char path[40], text[512];
@@ -179,7 +178,7 @@ static long pid_of(int pidfd)
 	return line ? strtol(line + strlen("\nPid:"), NULL, 10) : -1;
 }
 
-/* One of our threads will do.  Where nobody can say (no /proc), it may be us. */
+/* Any of our threads counts.  If unknown (no /proc), assume that it is us. */
 static bool is_another_process(int pidfd)
 {
 	int saved = errno;
@@ -193,7 +192,7 @@ static bool is_another_process(int pidfd)
 	return is_other;
 }
 
-/* The hull: rarely is there more than one. */
+/* The hull: there is rarely more than one. */
 ssize_t umbra_process_madvise(int pidfd, const struct iovec *vector, size_t n, int advice,
 			      unsigned int flags)
 {
@@ -259,7 +258,7 @@ void *umbra_mmap_memory(void *addr, size_t length, int prot, int flags, int fd, 
 	return (void *)c.result;
 }
 
-/* In place, all that is known stays so, but for what was cut off or put on. */
+/* In place, all entries stay, except for the part cut off or added. */
 static void note_resize(struct hva_range old, struct hva_range new, uint64_t since)
 {
 	if (new.end < old.end)
@@ -268,7 +267,7 @@ static void note_resize(struct hva_range old, struct hva_range new, uint64_t sin
 		mappings_grow(old.end, new.end, since);
 }
 
-/* An @old without a length is shared memory that is mapped once more. */
+/* An @old without a length is shared memory being mapped a second time. */
 static void note_move(struct hva_range old, struct hva_range new, int flags, uint64_t since)
 {
 	bool is_copied = old.start == old.end;

@@ -16,9 +16,9 @@
 static struct {
 	struct rwlock lock;		/* rank RANK_PROCESS */
 	struct cds_list_head vms;	/* [lock] */
-	struct atomic32 is_ready;	/* (a) there may be VMs: changes goes by it */
+	struct atomic32 is_ready;	/* (a) there may be VMs; used by changes */
 	struct host_changes changes;	/* of the memory that all VMs share */
-	uint32_t last_number;		/* of this process, or of the one that it is a copy of */
+	uint32_t last_number;		/* of this process, or of the one it was forked from */
 	pid_t pid;
 	int init_err;
 } process;
@@ -26,9 +26,8 @@ static struct {
 static struct thread_once once;
 
 /*
- * (a) The process's number, in a page that a child with memory of its own finds
- * zeroed, however it was made: fork handlers run only for the C library's fork().
- * Where the kernel has no such pages, in an ordinary one.
+ * (a) The PID, in a page that the kernel zeroes in every child with its own memory: fork handlers
+ * run only for the C library's fork().  In an ordinary page if the kernel does not support that.
  */
 static struct atomic32 plain_number, *number = &plain_number;
 
@@ -50,8 +49,8 @@ void process_unlock_child(void)
 }
 
 /*
- * The child has a copy of everything but only one thread, and the VMs stay its
- * parent's.  Locks that other threads held at the fork are made anew.
+ * The child has a copy of everything but only one thread, and the VMs stay its parent's.  Locks
+ * that other threads held at the fork are reinitialized.
  */
 static void after_fork_child(void)
 {
@@ -91,7 +90,7 @@ unsigned int process_number(void)
 	return atomic32_load_acquire(number);
 }
 
-/* While one thread of a child makes it a process of its own, the others wait for it. */
+/* While one thread of a child settles it as a process of its own, the others wait. */
 #define SETTLING (~0u)
 
 void process_settle(void)
@@ -113,7 +112,7 @@ void process_settle(void)
 	thread_leave_library(was);
 }
 
-/* The first process of a namespace of its own may have our number. */
+/* The first process of another PID namespace may have our PID. */
 bool process_is_borrowed(void)
 {
 	uint32_t now = process_number();
@@ -151,8 +150,8 @@ struct host_changes *process_changes(void)
 	return &process.changes;
 }
 
-/* Not whether there is one: it may be made, have a slot and be run while the change is
- * under way. */
+/* Do not test whether there is a VM: one may be created, get a slot and run while the change is
+ * in progress. */
 bool process_may_have_vms(void)
 {
 	return atomic32_load_acquire(&process.is_ready) && !process_is_borrowed();

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kvm/process.h - what the process has: its VMs, its descriptors, its forks.
+ * kvm/process.h - process-wide state:  VMs, descriptors, forks.
  */
 #ifndef KVM_PROCESS_H
 #define KVM_PROCESS_H
@@ -9,12 +9,12 @@
 
 /* Once, before anything else.  0 or -errno. */
 int process_init(void);
-/* A number for this process; a forked child has another.  0, or for a moment ~0: a child
- * that was not made by fork(3), before process_settle(). */
+/* A number for this process; a forked child has a different one. 0, or for a moment ~0, in a
+ * child not made by fork(3), before process_settle(). */
 unsigned int process_number(void);
-/* Before anything that takes a lock or begins to read: what fork(3)'s handlers do, in a child
- * that had none run, and more.  Any thread, with signals held; before process_init()
- * nothing. */
+/* Call before taking a lock or starting an RCU section: does what fork(3)'s handlers do, and
+ * more, in a child that ran none.  Any thread, with signals held; does nothing before
+ * process_init(). */
 void process_settle(void);
 /* In every child of fork(3), whether or not process_init() has been called: locks of
  * calls that need no device. */
@@ -30,7 +30,7 @@ void process_remove_vm(struct vm *vm, void (*keep)(struct vm *vm));
 /* Calls @use with the list of VMs (struct vm, .node) under the process lock. */
 void process_with_vms(void (*use)(void *ctx, struct cds_list_head *vms), void *ctx);
 
-/* What of the process's memory is about to change: every VM's mmu.changes. */
+/* The record of host memory that is about to change: every VM's mmu.changes. */
 struct host_changes *process_changes(void);
 
 /* Could there be a VM before a change of memory that now begins is done? */

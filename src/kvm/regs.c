@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kvm/regs.c - the registers, between the API's structures and the processor's.
+ * kvm/regs.c - the registers, between the API's structures and the CPU's.
  */
 #include "kvm/regs.h"
 
@@ -38,7 +38,7 @@ void regs_set(struct cpu *cpu, const struct kvm_regs *r)
 	memcpy(cpu->r, order, sizeof(order));
 	cpu->rip = r->rip;
 	cpu_set_rflags(cpu, r->rflags | X86_EFLAGS_FIXED);
-	/* An exception belongs to the old registers; an interrupt to nothing. */
+	/* A pending exception belongs to the old registers; an interrupt does not. */
 	if (!cpu->event.interrupt)
 		cpu->event.pending = false;
 	cpu->debug.held = 0;
@@ -75,7 +75,7 @@ static bool interrupt_is_queued(const struct cpu *cpu)
 	return cpu->event.pending && cpu->event.interrupt;
 }
 
-/* Of several the lowest; none leaves what is queued. */
+/* The lowest of several; none leaves the queue unchanged. */
 static void queue_from_bitmap(struct cpu *cpu, const struct kvm_sregs *s)
 {
 	for (unsigned int i = 0; i < ARRAY_SIZE(s->interrupt_bitmap); i++) {
@@ -174,7 +174,7 @@ void events_get(struct cpu *cpu, struct kvm_vcpu_events *e)
 		e->interrupt.injected = 1;
 		e->interrupt.nr = event->vector;
 	} else if (event->pending && !event->software) {
-		/* A software one is met again when its instruction runs. */
+		/* A software interrupt recurs when its instruction runs again. */
 		e->exception.injected = 1;
 		e->exception.nr = event->vector;
 		e->exception.has_error_code = event->has_error;
@@ -185,7 +185,7 @@ void events_get(struct cpu *cpu, struct kvm_vcpu_events *e)
 _Static_assert(SHADOW_MOV_SS == KVM_X86_SHADOW_INT_MOV_SS && SHADOW_STI == KVM_X86_SHADOW_INT_STI,
 	       "the client's bits");
 
-/* Without the shadow there is nothing for which a #DB would wait. */
+/* Without the shadow no #DB is held back. */
 static void set_shadow(struct cpu *cpu, uint8_t shadow)
 {
 	cpu->interrupt_shadow = shadow & (SHADOW_MOV_SS | SHADOW_STI);
@@ -202,7 +202,7 @@ int events_set(struct cpu *cpu, const struct kvm_vcpu_events *e)
 		return -EINVAL;
 	if (e->exception.injected && (e->exception.nr > 31 || e->exception.nr == EXC_NMI))
 		return -EINVAL;
-	/* One event at a time; INT n is met again; there are no NMI and no SMM. */
+	/* One event at a time; INT n recurs; there are no NMI and no SMM. */
 	if ((e->interrupt.injected && (e->interrupt.soft || e->exception.injected)) ||
 	    e->nmi.injected || e->nmi.pending || e->smi.smm || e->smi.pending)
 		return -EINVAL;
@@ -254,7 +254,7 @@ long call_set_vcpu_events(struct call *c)
 	return events_set(&c->vcpu->cpu, c->data);
 }
 
-/* The guest cannot use the x87 registers yet; the client finds them as it put them. */
+/* The guest cannot use the x87 registers yet; the client gets back what it set. */
 long call_get_fpu(struct call *c)
 {
 	struct kvm_fpu *fpu = c->data;

@@ -2,9 +2,9 @@
 /*
  * kvm/run.c - KVM_RUN.
  *
- * The run page is the client's memory as much as ours: what we read of it is read
- * once.  Signals are held throughout (kvm/call.c).  One that is deferred kicks the
- * vCPU; whether one waits that is blocked we ask whenever CPU_BUDGET is used up.
+ * The client can write to the run page at any time, so each field is read once.  Signals are held
+ * throughout (kvm/call.c).  A deferred signal kicks the vCPU; blocked signals are polled whenever
+ * CPU_BUDGET is used up.
  */
 #include <string.h>
 
@@ -116,7 +116,7 @@ static long exit_memory_fault(struct vcpu *vcpu)
 	return -EFAULT;
 }
 
-/* Is the exit none after all?  Of a string's elements, some may have been written. */
+/* True if no exit is needed after all.  Some of a string's elements may have been written. */
 static bool bus_takes_io(struct vcpu *vcpu)
 {
 	struct cpu_io *io = &vcpu->cpu.io;
@@ -191,7 +191,7 @@ static long run_guest(struct vcpu *vcpu, thread_sigmask_t blocked)
 		}
 		if (mmu->ring.entries && dirty_ring_is_full(&mmu->ring))
 			return exit_ring_full(vcpu);
-		/* A signal that is deferred from here on posts it again. */
+		/* A signal deferred after this posts it again. */
 		request_take(mmu, REQUEST_KICK);
 		if (thread_signal_deferred(blocked))
 			return interrupted(vcpu);
@@ -239,7 +239,7 @@ static long run_locked(struct vcpu *vcpu, thread_sigmask_t blocked)
 	if (vcpu->mp_state == KVM_MP_STATE_UNINITIALIZED) {
 		if (immediate_exit)
 			return -EINTR;
-		/* For the interrupt that starts it, of which there are none yet. */
+		/* Waits for the interrupt that starts it; there are none yet. */
 		thread_sleep_until_signal(blocked);
 		return interrupted(vcpu);
 	}
@@ -256,7 +256,7 @@ static long run_locked(struct vcpu *vcpu, thread_sigmask_t blocked)
 	/* The reason of the last exit stays: the client may be reading it. */
 	if (immediate_exit)
 		return -EINTR;
-	/* A mask for the vCPU alone lets signals in that wait outside. */
+	/* A mask of the vCPU's own admits signals that the thread blocks. */
 	if (vcpu->sigmask_set && thread_signal_waits(blocked))
 		return interrupted(vcpu);
 

@@ -11,7 +11,7 @@
 
 #include "mem/reservation.h"
 
-/* Kernels from 6.3 on know it, and may be told (vm.memfd_noexec) to insist on it. */
+/* Known to kernels from 6.3 on, which may require it (vm.memfd_noexec). */
 #ifndef MFD_NOEXEC_SEAL
 #define MFD_NOEXEC_SEAL 8u
 #endif
@@ -25,7 +25,7 @@ int shared_file(const char *name, unsigned int flags)
 	return fd < 0 ? -errno : fd;
 }
 
-/* Beyond the limit the system not only refuses: it sends SIGXFSZ, which kills. */
+/* Beyond the limit the kernel not only fails: it sends SIGXFSZ, which kills. */
 static bool may_be_as_long(size_t bytes)
 {
 	struct rlimit limit;
@@ -45,7 +45,7 @@ int shared_create(struct shared *s, const char *name, size_t bytes)
 	s->fd = shared_file(name, MFD_CLOEXEC);
 	if (s->fd < 0)
 		return s->fd;
-	/* Were the client to shrink it, our own accesses would fault. */
+	/* If the client could shrink it, our own accesses would fault. */
 	if (ftruncate(s->fd, (off_t)bytes) ||
 	    fcntl(s->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL))
 		goto fail;
@@ -78,7 +78,7 @@ static int open_again(int fd)
 	return again < 0 ? -errno : again;
 }
 
-/* Nothing but /proc opens a memory file a second time. */
+/* Only /proc can open a memory file a second time. */
 static int copy_of(const uint8_t *map, size_t bytes)
 {
 	int fd, err;
@@ -106,7 +106,7 @@ int shared_open_again(const struct shared *s, size_t bytes, int fd)
 	again = open_again(fd);
 	if (again < 0)
 		return copy_of(s->map, bytes);
-	/* A jail may have another's /proc, or the number may have changed hands. */
+	/* A jail may have another /proc, or the number may have been reused. */
 	if (!fstat(again, &opened) && opened.st_ino == ours.st_ino && opened.st_dev == ours.st_dev)
 		return again;
 	close(again);

@@ -2,10 +2,9 @@
 /*
  * kvm/shared.h - the memory file behind a VM's or vCPU's descriptor.
  *
- * It begins with the object's statistics in the binary format of
- * KVM_GET_STATS_FD, counters included: a second, read-only opening of the same
- * file is the statistics descriptor, always up to date.  What the client maps of
- * a vCPU lies behind them.
+ * It begins with the object's statistics in the binary format of KVM_GET_STATS_FD, counters
+ * included: a second, read-only opening of the same file is the statistics descriptor, always up
+ * to date.  What the client maps of a vCPU follows them.
  */
 #ifndef KVM_SHARED_H
 #define KVM_SHARED_H
@@ -20,7 +19,7 @@ struct shared {
 
 /* An empty memory file that may be sealed: fd or -errno. */
 int shared_file(const char *name, unsigned int flags) MUST_CHECK;
-/* A file of @bytes that nobody can shrink.  0 or -errno. */
+/* A file of @bytes, sealed against shrinking.  0 or -errno. */
 int shared_create(struct shared *s, const char *name, size_t bytes) MUST_CHECK;
 /* Unmaps it; closes the descriptor if the client has not got it. */
 void shared_destroy(struct shared *s);

@@ -112,7 +112,7 @@ static void add(struct totals *t, struct vm *vm)
 	t->vms++;
 	for (size_t i = 0; i < ARRAY_SIZE(vm_stats); i++)
 		t->vm[i] += atomic64_load_relaxed(&vm->mmu.stats[i]);
-	/* One whose creation fails may go while we look. */
+	/* A VM whose creation fails may go away while we look. */
 	mutex_lock(&vm->mmu.flush_lock);
 	for (unsigned int v = 0; v < atomic32_load_relaxed(&vm->mmu.n_vcpus); v++) {
 		const struct mmu_vcpu *vcpu = atomic_ptr_load_relaxed(&vm->mmu.vcpus[v]);
@@ -164,7 +164,7 @@ static void print_group(FILE *out, const char *name, const struct description *s
 	fputc('}', out);
 }
 
-/* A name may be anything that a file may be called. */
+/* A name can contain any character of a file name. */
 static void print_string(FILE *out, const char *text)
 {
 	fputc('"', out);

@@ -7,7 +7,7 @@
 
 #include "kvm/vm.h"
 
-/* How much of the shared file they take: whole pages. */
+/* Their size in the shared file: whole pages. */
 size_t stats_vm_bytes(void);
 size_t stats_vcpu_bytes(void);
 
@@ -17,10 +17,10 @@ struct atomic64 *stats_describe_vcpu(uint8_t *file, const char *id);
 
 /* Adds those of a VM that is about to go: under the process lock. */
 void stats_keep(struct vm *vm);
-/* Has this process had any VM? */
+/* True if this process has had any VM. */
 bool stats_any(void);
 
-/* As JSON, with those of the VMs that there are. */
+/* As JSON, existing VMs included. */
 int stats_write_json(int fd);
 
 #endif

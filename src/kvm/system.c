@@ -40,7 +40,7 @@ long call_check_extension(struct call *c)
 {
 	enum mmu_mode mode = c->vm ? c->vm->mmu.mode : vm_chosen_mode();
 
-	/* There is nothing to fault in before an access where tables follow the guest's. */
+	/* Nothing can be faulted in before an access where our tables follow the guest's. */
 	if (c->arg == KVM_CAP_PRE_FAULT_MEMORY)
 		return mode == MMU_TDP;
 	return capability(c->arg);
@@ -104,7 +104,7 @@ long call_get_msr_feature_index_list(struct call *c)
 	return give_list(c, msr_feature_list, n_msr_feature_list);
 }
 
-/* Up to the first that there is not; returns how many. */
+/* Stops at the first unknown one; returns the number done. */
 long call_get_feature_msrs(struct call *c)
 {
 	struct kvm_msrs *head = c->data;

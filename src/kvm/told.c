@@ -30,7 +30,7 @@ static const char *const capabilities[] = {
 #undef CAPABILITY_NAME
 };
 
-/* Longest: a name, or a number with words. */
+/* The longest: a name, or a number with text. */
 #define NAME_BYTES 64
 
 static const char *call_name(uint32_t request, char *text)
@@ -57,9 +57,9 @@ static const char *kind_name(const struct file *file)
 
 /* --- once a kind -------------------------------------------------------------------- */
 
-/* (a) bits by errno, for each number of a call; what shares them is told as one. */
+/* (a) bits by errno, for each number of a call; those that share a bit are logged as one. */
 static struct atomic64 refusals_told[256];
-/* (a) bits by number; of what is beyond, the last. */
+/* (a) bits by number; larger numbers share the last. */
 #define CAPABILITY_BITS 512
 static struct atomic64 capabilities_told[CAPABILITY_BITS / 64];
 
@@ -73,13 +73,13 @@ static bool is_first(struct atomic64 *word, unsigned int bit)
 	return false;
 }
 
-/* Ends of a call that are no refusal. */
+/* Results of a call that are not refusals. */
 static bool is_refusal(long result)
 {
 	return result < 0 && result != -EINTR && result != -EAGAIN;
 }
 
-/* The capability that a call is about; -1: it is about none. */
+/* The capability that a call is about; -1: none. */
 static int64_t capability_of(const struct call *c)
 {
 	const struct kvm_enable_cap *cap = c->data;

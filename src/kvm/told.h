@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kvm/told.h - what a client asks for, in the log.
+ * kvm/told.h - logs what a client asks for.
  *
- * At `info` what it did not get: each kind of refusal (a call and an errno) and each
- * capability that is not there, once a process.  At `debug` every call.
+ * At `info` what was refused: each kind of refusal (a call and an errno) and each missing
+ * capability, once per process.  At `debug` every call.
  */
 #ifndef KVM_TOLD_H
 #define KVM_TOLD_H
 
 #include "kvm/call.h"
 
-/* Worth calling if somebody listens at LOG_INFO. */
+/* Only worth calling if there is a listener at LOG_INFO. */
 void tell_call(const struct file *file, const struct call *c, long result);
 
 #endif

@@ -32,7 +32,7 @@ uint32_t tsc_khz(const struct cpu *cpu)
 	return (uint32_t)((khz + TSC_SCALE_ONE / 2) >> TSC_SCALE_BITS);
 }
 
-/* As in the kernel the counter leaps: its offset stays. */
+/* As in the kernel the counter jumps: its offset stays. */
 long call_set_tsc_khz(struct call *c)
 {
 	uint32_t khz;

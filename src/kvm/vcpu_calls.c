@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* kvm/vcpu_calls.c - calls on a vCPU's descriptor, but for its registers. */
+/* kvm/vcpu_calls.c - calls on a vCPU's descriptor, except those on registers. */
 #include <string.h>
 
 #include "cpu/cpuid.h"
@@ -45,7 +45,7 @@ long call_get_cpuid2(struct call *c)
 	struct kvm_cpuid2 *head = c->data;
 	const struct cpu *cpu = &c->vcpu->cpu;
 
-	/* The client is not told how many there are. */
+	/* The client does not learn the number. */
 	if (head->nent < cpu->n_cpuid)
 		return -E2BIG;
 	head->nent = cpu->n_cpuid;
@@ -98,7 +98,7 @@ static int read_cpuid(struct vm *vm, uintptr_t from, unsigned int n, struct cpui
 	return 0;
 }
 
-/* The address widths must be ones that page tables have. */
+/* The address widths must be supported by the page tables. */
 static bool is_sensible(const struct cpuid_entry *entries, unsigned int n)
 {
 	for (unsigned int i = 0; i < n; i++) {
@@ -127,7 +127,7 @@ long call_set_cpuid2(struct call *c)
 	err = read_cpuid(c->vm, c->arg + sizeof(*head), head->nent, &entries);
 	if (err)
 		return err;
-	/* The guest has seen the old table: it must not change any more. */
+	/* The guest may have seen the table: it must not change any more. */
 	if (c->vcpu->has_run || !is_sensible(entries, head->nent)) {
 		err = c->vcpu->has_run && is_same(cpu, entries, head->nent) ? 0 : -EINVAL;
 		free_cpuid(c->vm, entries, head->nent);
@@ -142,7 +142,7 @@ long call_set_cpuid2(struct call *c)
 	return 0;
 }
 
-/* Each in turn, up to the first that is refused; returns how many. */
+/* Each in turn, up to the first that is refused; returns the number done. */
 static long each_msr(struct call *c, bool (*access)(struct cpu *cpu, struct kvm_msr_entry *e),
 		     bool write_back)
 {
@@ -208,7 +208,7 @@ long call_set_signal_mask(struct call *c)
 	return 0;
 }
 
-/* The one attribute: where the guest's time-stamp counter is. */
+/* The only attribute: the offset of the guest's time-stamp counter. */
 static uint64_t *find_attr(struct call *c)
 {
 	const struct kvm_device_attr *attr = c->data;

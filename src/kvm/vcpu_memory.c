@@ -4,7 +4,7 @@
 #include "kvm/call.h"
 #include "mmu/lookup.h"
 
-/* Others may change the tables for as long as they like; the client asks again. */
+/* Others may keep changing the tables; the client must retry. */
 #define MAX_TRIES 1000
 
 long call_translate(struct call *c)
@@ -50,7 +50,7 @@ static long prefault_one(struct call *c, struct kvm_pre_fault_memory *range)
 	}
 }
 
-/* Success if at least one page was mapped; the client is told how far it came. */
+/* Success if at least one page was mapped; the result says how many. */
 long call_pre_fault_memory(struct call *c)
 {
 	struct kvm_pre_fault_memory *range = c->data;

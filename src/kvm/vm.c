@@ -131,7 +131,7 @@ void vm_put(struct vm *vm)
 {
 	if (atomic32_fetch_add(&vm->refs, (uint32_t)-1) != 1)
 		return;
-	/* In a forked child it is a copy, whose locks others may have held. */
+	/* In a forked child it is a copy, and threads that no longer exist may hold its locks. */
 	if (vm->process == process_number())
 		destroy(vm);
 }

@@ -59,7 +59,7 @@ struct vcpu {
 	struct kvm_run *run;		/* (c) shared with the client: read once */
 	bool has_run;
 	uint32_t mp_state;
-	struct kvm_fpu x87;		/* what the processor does not have yet */
+	struct kvm_fpu x87;		/* kept for the client: the CPU does not have it yet */
 	bool sigmask_set;		/* KVM_SET_SIGNAL_MASK */
 	thread_sigmask_t sigmask;
 };
@@ -67,7 +67,7 @@ struct vcpu {
 /* 0 or -errno; the caller has the only reference. */
 int vm_create(struct vm **created) MUST_CHECK;
 void vm_get(struct vm *vm);
-/* False if its last reference is gone already. */
+/* False if its last reference is already gone. */
 bool vm_get_unless_gone(struct vm *vm) MUST_CHECK;
 /* The last one destroys it and its vCPUs. */
 void vm_put(struct vm *vm);

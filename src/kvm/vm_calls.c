@@ -51,7 +51,7 @@ long call_create_vcpu(struct call *c) NO_THREAD_SAFETY
 #define BYTES_PER_PAGE 64
 #define MAX_EXPECTED (4ull << 30)
 
-/* Of several callers at once each counts its own step. */
+/* Concurrent callers each count their own step. */
 static void expect_tables(struct vm *vm)
 {
 	uint64_t was = atomic64_load_relaxed(&vm->expected), now;
@@ -78,7 +78,7 @@ long call_set_user_memory_region(struct call *c)
 	return set_region(c->vm, c->data);
 }
 
-/* Without guest_memfd it is the older call: the flag that would use the rest is refused. */
+/* Without guest_memfd this is the older call: the flag for the other fields is refused. */
 long call_set_user_memory_region2(struct call *c)
 {
 	const struct kvm_userspace_memory_region2 *r = c->data;
@@ -130,7 +130,7 @@ long call_reset_dirty_rings(struct call *c)
 	return mmu_reset_dirty_rings(&c->vm->mmu);
 }
 
-/* Real mode runs without help: the three pages are not needed.  As KVM on AMD. */
+/* Real mode needs no help: the three pages are not used.  As KVM on AMD. */
 long call_set_tss_addr(struct call *c)
 {
 	return (uint32_t)c->arg > (uint32_t)(-3 * (int)PAGE_SIZE) ? -EINVAL : 0;
@@ -158,9 +158,8 @@ long call_get_nr_mmu_pages(struct call *c)
 }
 
 /*
- * There is no interrupt controller yet, and KVM_CAP_IRQCHIP says so.  Programs
- * that create one all the same and never raise an interrupt run; what they see of
- * it is that HLT waits in the kernel.
+ * There is no interrupt controller yet, and KVM_CAP_IRQCHIP says so.  Programs that create one
+ * anyway and never raise an interrupt still run; the only effect is that HLT waits in KVM_RUN.
  */
 long call_create_irqchip(struct call *c)
 {
@@ -238,7 +237,7 @@ long call_get_stats_fd(struct call *c)
 	int fd = c->vcpu ? shared_open_again(&c->vcpu->shared, stats_vcpu_bytes(), c->fd) :
 			   shared_open_again(&c->vm->shared, stats_vm_bytes(), c->fd);
 
-	/* It has our inode: its number must not be one that was closed unseen. */
+	/* It has our inode: its number must not be that of a descriptor closed unseen. */
 	if (fd >= 0 && file_is_known(fd))
 		file_remove(fd);
 	return fd;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * preload/change.c - calls that change who may use the device: scripts make them before
- * they start a VMM.  Everybody may, so there is nothing to do, for those who are allowed to.
+ * preload/change.c - calls that change access to the device, which scripts make before they start
+ * a VMM. Everyone has access, so these do nothing, but only for those allowed to make them.
  */
 #include "preload/next.h"
 
@@ -31,7 +31,7 @@ static int change_descriptor(enum file_kind kind)
 
 static bool is_device(int dir, const char *path, bool follow)
 {
-	/* Links of any name are looked into: the host's own must not be changed. */
+	/* Links of any name are resolved: the host's own device must not be changed. */
 	return device_is_opened(dir, path, follow ? O_CREAT : O_NOFOLLOW);
 }
 

@@ -18,12 +18,12 @@
 #include "sync/window.h"
 
 #define N_SIGNALS 65
-/* Signals that come at the very same moment; each other finds all blocked. */
+/* Signals that arrive at the same instant; any later one is blocked. */
 #define MAX_DEFERRED 8
 
 /*
- * The program's actions.  A handler reads its own word, that is valid ever after the
- * first handler was installed; the rest is for who asks, and for what is deferred.
+ * The program's actions.  A handler reads its own word, which stays valid once the first handler
+ * is installed; the rest is for sigaction(2) and for deferred signals.
  */
 static struct {
 	void (*handler)(int sig, siginfo_t *info, void *context); /* (a) */
@@ -32,8 +32,8 @@ static struct {
 static char actions_lock;
 static bool is_on;	/* (c) since defer_begin() */
 
-/* Of the thread: only its own handlers look at it beside itself.  guarded_holds is the
- * depth of its calls. */
+/* Per thread: accessed only by the thread and its handlers. guarded_holds is the depth of its
+ * calls. */
 static __thread struct {
 	struct atomic32 n;		/* deferred: a futex too */
 	struct deferred_signal deferred[MAX_DEFERRED];
@@ -51,7 +51,7 @@ static uint32_t n_deferred(void)
 
 /* --- the handler that the kernel knows ------------------------------------- */
 
-/* With all blocked: else it would come at once, find no place either, and so on. */
+/* With all signals blocked: otherwise it would arrive at once, find no slot either, and so on. */
 static void requeue(int sig, siginfo_t *info)
 {
 	static const uint64_t all = ~SIGNALS_NEEDED;
@@ -76,8 +76,8 @@ static uint64_t mask_in_handler(int sig, const struct sigaction *action, uint64_
 }
 
 /*
- * The place first: until the first handler has returned, and so blocked all signals, others
- * may come on top of it at any instruction, and take theirs.  Nobody reads a place before
+ * Reserve the entry first: until the first handler has returned, and so blocked all signals,
+ * others may interrupt it at any instruction, and reserve their own.  Entries are read only after
  * all of them have returned.
  */
 static bool note(int sig, const siginfo_t *info, const ucontext_t *uc)
@@ -101,7 +101,7 @@ static bool note(int sig, const siginfo_t *info, const ucontext_t *uc)
 	return true;
 }
 
-/* What the thread blocked before: one that came on top of another blocked more. */
+/* The mask before the first of them: a handler that interrupted another saw a larger one. */
 static uint64_t mask_before(const struct deferred_signal *list, unsigned int n)
 {
 	uint64_t mask = ~0ull;
@@ -111,12 +111,12 @@ static uint64_t mask_before(const struct deferred_signal *list, unsigned int n)
 	return mask;
 }
 
-/* No handler of the program runs before the release: until then nothing else comes. */
+/* No handler of the program runs before the release: until then no other signal arrives. */
 static void defer(int sig, siginfo_t *info, ucontext_t *uc)
 {
 	static const uint64_t all = ~SIGNALS_NEEDED;
 
-	/* With SA_NODEFER a queue of one signal may be longer than ours. */
+	/* With SA_NODEFER one signal may be queued more often than we have entries. */
 	if (!note(sig, info, uc))
 		requeue(sig, info);
 	memcpy(&uc->uc_sigmask, &all, sizeof(all));
@@ -125,16 +125,16 @@ static void defer(int sig, siginfo_t *info, ucontext_t *uc)
 }
 
 /*
- * A call like sigsuspend(2), ppoll(2) or epoll_pwait(2) has a mask of its own, in which
- * the handler runs; the frame has the one from before.  All that is known then is that
- * the call was interrupted; and where a filter may forbid to ask, nothing else is in doubt.
+ * A call like sigsuspend(2), ppoll(2) or epoll_pwait(2) has a mask of its own, in which the
+ * handler runs; the frame has the one from before.  All that is known then is that the call was
+ * interrupted; and where a filter may forbid asking, this is the only doubtful case.
  */
 static bool may_have_other_mask(const ucontext_t *uc)
 {
 	return !thread_is_filtered() || uc->uc_mcontext.gregs[REG_RAX] == -EINTR;
 }
 
-/* In the handler the mask is another; behind it what the frame says. */
+/* The mask is different in the handler; after it, it is the frame's. */
 static void call_now(int sig, siginfo_t *info, ucontext_t *uc)
 {
 	struct guarded_mask outside = guarded_mask;
@@ -157,7 +157,8 @@ static void trampoline(int sig, siginfo_t *info, void *context)
 		call_now(sig, info, context);
 		return;
 	}
-	/* It may be in guest mode, and what lets windows begin again come on top. */
+	/* The thread may be in guest mode, and the handler that restarts windows may interrupt
+	 * this one. */
 	guarded_leave_window(context);
 	defer(sig, info, context);
 	errno = saved_errno;
@@ -173,12 +174,12 @@ static uint64_t ask_mask(void)
 	return mask;
 }
 
-/* Guest memory that is not there must raise its signal, whatever the thread blocks. */
+/* Missing guest memory must raise its signal, whatever the thread blocks. */
 static NOINLINE void open_needed(void)
 {
 	if (!guarded_mask.is_known) {
 		guarded_mask.mask = ask_mask();
-		/* A signal that was deferred meanwhile has blocked the others. */
+		/* A signal deferred meanwhile has blocked the others. */
 		if (n_deferred())
 			guarded_mask.mask = mask_before(self.deferred, n_deferred());
 		guarded_mask.is_known = true;
@@ -205,9 +206,9 @@ static void hold(void)
 }
 
 /*
- * Out of the record first: a handler may hold and release, and need not come back.  Nor
- * need that of a signal which was sent, so that one must wait for the first of these: it
- * comes on top of it, as from the kernel.
+ * Remove it from the record first: a handler may hold and release, and need not return.  Neither
+ * need the handler of a signal that was sent, so that one waits for the first of these and
+ * interrupts it, as from the kernel.
  */
 static NOINLINE void call_deferred(void)
 {
@@ -263,7 +264,7 @@ static bool waits(thread_sigmask_t blocked)
 	return false;
 }
 
-/* If it comes before the call, the call finds the word changed. */
+/* If it arrives before the call, the call finds the word changed. */
 static void sleep_until_deferred(void)
 {
 	while (!n_deferred())
@@ -291,7 +292,7 @@ static void unlock(void)
 	release();
 }
 
-/* The program's own, as it has given it. */
+/* The program's action, as it gave it. */
 static void show(int sig, const struct sigaction *action, struct sigaction *shown)
 {
 	*shown = *action;
@@ -356,8 +357,8 @@ static int change_action(int sig, const struct sigaction *new_action, struct sig
 	return result;
 }
 
-/* What the program points to may not be there, and its handler may jump: it is read before
- * all else, and written after. */
+/* The program's pointers may be bad, and its handler may jump: they are read before everything
+ * else, and written after it. */
 int defer_sigaction(int sig, const struct sigaction *new_action, struct sigaction *old_action)
 {
 	struct sigaction copy, old;
@@ -371,7 +372,7 @@ int defer_sigaction(int sig, const struct sigaction *new_action, struct sigactio
 	return result;
 }
 
-/* One that came another way: by a system call, or before us. */
+/* A handler installed another way: by a system call, or before us. */
 static bool adopt(int sig)
 {
 	struct sigaction there;
@@ -405,7 +406,7 @@ static void look_again(void)
 		log_emit(LOG_INFO, "%u signal handlers were installed unseen: taken over", n);
 }
 
-/* A thread that the child does not have may hold it. */
+/* A thread that does not exist in the child may hold it. */
 static void after_fork_child(void)
 {
 	__atomic_clear(&actions_lock, __ATOMIC_RELEASE);

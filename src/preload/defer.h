@@ -2,11 +2,11 @@
 /*
  * preload/defer.h - the program's signal handlers, kept out of our calls.
  *
- * Every handler that the program installs by way of the C library stands behind one
- * of ours.  If that finds the thread in a call (between the hold and the release of
- * sync/thread.h) it notes the signal, has all signals blocked when it returns, and
- * kicks the vCPU; the release calls the handlers as the kernel would have called
- * them then (preload/deliver.h).  Else it calls the program's at once.
+ * Every handler that the program installs through the C library is called by one of ours.  If the
+ * thread is in a call (between the hold and the release of sync/thread.h), ours records the
+ * signal, returns with all signals blocked, and kicks the vCPU; the release then calls the
+ * handlers as the kernel would have (preload/deliver.h).  Otherwise it calls the program's at
+ * once.
  */
 #ifndef PRELOAD_DEFER_H
 #define PRELOAD_DEFER_H
@@ -14,7 +14,7 @@
 #include <signal.h>
 #include <stdint.h>
 
-/* From the constructor on: takes over the handlers that are there already. */
+/* Called by the constructor: takes over the handlers already installed. */
 void defer_begin(void);
 
 /* What sigaction(2) means to the program, for every signal. */
@@ -22,7 +22,7 @@ int defer_sigaction(int sig, const struct sigaction *new_action, struct sigactio
 
 /* The thread's signal mask is about to be changed, or may have been. */
 void defer_mask_changes(void);
-/* Is the thread in a call of ours, with handlers held back? */
+/* True if the thread is in a call of ours, with handlers deferred. */
 bool defer_is_holding(void);
 
 #endif

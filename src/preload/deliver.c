@@ -18,9 +18,8 @@
 #define UC_STRICT_RESTORE_SS 4
 
 /*
- * What is put on the stack, at an address that is a multiple of 64.  First the
- * registers to go on with; they are read once.  Then, if a handler is to run, the
- * frame that it returns to.
+ * What is put on the stack, aligned to 64. First the registers to resume with, which are read
+ * once.  Then, to run a handler, the frame that it returns to.
  */
 struct image {
 	uint8_t go[CONTEXT_BYTES];
@@ -35,7 +34,7 @@ struct image {
 _Static_assert(offsetof(struct image, return_to) % 16 == 8, "the stack of a function's entry");
 _Static_assert(sizeof(struct image) % 64 == 0, "it ends where the stack was");
 
-/* Unwinders know it by these bytes, which are the C library's own. */
+/* Unwinders recognize it by these bytes, which are the C library's own. */
 void preload_return_from_signal(void) __attribute__((visibility("hidden")));
 asm(".text\n"
     ".balign 16\n"
@@ -57,8 +56,7 @@ static uint64_t segments(void)
 	return cs | (uint64_t)ss << 48;
 }
 
-/* The rights that protection keys give: the one register of user mode that the frame
- * does not have. */
+/* The rights of protection keys: the only user-mode register that is not in the frame. */
 static bool has_keys(void)
 {
 	static int known;	/* 1: no, 2: yes */
@@ -104,8 +102,8 @@ static greg_t *registers(uint8_t *context)
 }
 
 /*
- * Puts the image at @base, where nothing is that is still needed, and goes on with its
- * first registers.  Comes back when somebody goes on with those of @resume.
+ * Copies the image to @base, which must be unused, and resumes with its first registers.  Returns
+ * when the registers of @resume are resumed.
  */
 static NOINLINE void go_on(struct image *image, uintptr_t base, greg_t *resume)
 {
@@ -121,7 +119,7 @@ static NOINLINE void go_on(struct image *image, uintptr_t base, greg_t *resume)
 		     "movq %%rsp, %c[rsp](%[resume])\n"
 		     "leaq 1f(%%rip), %%rax\n"
 		     "movq %%rax, %c[rip](%[resume])\n"
-		     /* The stack first: a signal may come at any moment. */
+		     /* The stack first: a signal may arrive at any moment. */
 		     "movq %%rdi, %%rsp\n"
 		     "rep movsb\n"
 		     "movl $15, %%eax\n"
@@ -164,7 +162,7 @@ static bool is_on(const stack_t *stack, uintptr_t at)
 	return at - (uintptr_t)stack->ss_sp < stack->ss_size;
 }
 
-/* The alternate stack, if asked for, there and not in use. */
+/* The alternate stack, if requested, set and not in use. */
 static uintptr_t place_for(const struct deferred_signal *s)
 {
 	uintptr_t here = (uintptr_t)__builtin_frame_address(0);
@@ -208,7 +206,7 @@ void deliver_signal(const struct deferred_signal *s)
 void deliver_mask(uint64_t mask)
 {
 	struct image image = { 0 };
-	/* The kernel takes nothing of what it cannot use: the stack stays. */
+	/* The kernel ignores a stack that it cannot use: the old one stays. */
 	const stack_t none = { .ss_flags = -1 };
 	uintptr_t base = this_stack();
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * preload/deliver.h - doing what the kernel does when it delivers a signal.
+ * preload/deliver.h - delivers a signal as the kernel does.
  *
- * The only way to set a thread's signal mask that no seccomp filter forbids is to
- * return from a signal handler: rt_sigreturn(2) takes the mask, like all registers,
- * from a frame on the stack.  We make such frames ourselves.
+ * The only way to set a thread's signal mask that no seccomp filter forbids is to return from a
+ * signal handler: rt_sigreturn(2) restores the mask, like all registers, from a frame on the
+ * stack.  We build such frames ourselves.
  */
 #ifndef PRELOAD_DELIVER_H
 #define PRELOAD_DELIVER_H
@@ -21,8 +21,8 @@ struct deferred_signal {
 	void (*handler)(int sig, siginfo_t *info, void *context);
 };
 
-/* Calls the handler, on its stack and with its mask, and leaves the thread with
- * @s->mask, or what the handler has made of it. */
+/* Calls the handler, on its stack and with its mask, and leaves the thread with @s->mask, unless
+ * the handler changed it. */
 void deliver_signal(const struct deferred_signal *s);
 /* Sets the thread's mask. */
 void deliver_mask(uint64_t mask);

@@ -18,7 +18,7 @@ EXPORT int close(int fd)
 	return as_libc(umbra_close(fd));
 }
 
-/* The C library closes what is below a stream itself. */
+/* The C library closes the descriptor of a stream itself. */
 EXPORT int fclose(FILE *stream)
 {
 	int saved = errno, fd = preload_is_off() ? -1 : fileno(stream);

@@ -19,7 +19,7 @@
 #define MAX_LINKS 40
 #define DEVICE_NUMBER makedev(10, 232)
 
-/* By number: the C library's functions are ours.  (On x86-64 the structures agree.) */
+/* By number: the C library's functions are interposed.  (On x86-64 the structures agree.) */
 static bool read_status(int dir, const char *path, struct stat *st)
 {
 	return !syscall(SYS_newfstatat, dir, path, st, *path ? 0 : AT_EMPTY_PATH);
@@ -51,7 +51,7 @@ static size_t next_component(const char **path)
 	}
 }
 
-/* "/dev/kvm", with as many slashes and dots as anyone likes.  Needs no such folder. */
+/* "/dev/kvm", with any number of slashes and dots.  The folder need not exist. */
 static bool is_spelled_out(const char *path)
 {
 	if (*path != '/' || next_component(&path) != 3 || memcmp(path, "dev", 3) != 0)
@@ -60,7 +60,7 @@ static bool is_spelled_out(const char *path)
 	return next_component(&path) == 3 && memcmp(path, NAME, 3) == 0 && !path[3];
 }
 
-/* Is the folder of @path the host's /dev?  A bind mount and a link of it are. */
+/* True if the folder of @path is the host's /dev, also by a bind mount or a link. */
 static bool is_in_dev(int dir, const char *path)
 {
 	size_t n = (size_t)(last_component(path) - path);
@@ -77,7 +77,7 @@ static bool is_in_dev(int dir, const char *path)
 	       folder.st_ino == dev.st_ino && folder.st_dev == dev.st_dev;
 }
 
-/* @path becomes what the link of this name says.  False if it is none. */
+/* Replaces @path by the target of the link of this name.  False if it is not a link. */
 static bool follow_link(int dir, char path[PATH_MAX])
 {
 	size_t n = (size_t)(last_component(path) - path);
@@ -176,8 +176,8 @@ int device_status(struct stat *st)
 {
 	int saved = errno;
 
-	/* Owner and times are those of its folder, if there is one.  That is the kernel's to
-	 * write: the program's memory may not be there. */
+	/* Owner and times are those of its folder, if there is one.  The kernel does the write:
+	 * the program's pointer may be bad. */
 	if (!read_status(AT_FDCWD, FOLDER, st)) {
 		if (!read_status(AT_FDCWD, "/", st) && errno == EFAULT)
 			return -1;

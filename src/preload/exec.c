@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * preload/exec.c - calls that start another program: is the library still in there?
+ * preload/exec.c - calls that start another program, which may not load the library.
  *
- * Nothing is changed for it; but if not, the program would look for a /dev/kvm that is
- * not there, or find the kernel's, and somebody is told why.
+ * The call is not changed; but without the library the program will find no /dev/kvm, or the
+ * kernel's, so a warning says why.
  *
- * In the child of a vfork(2) this runs in the parent's memory: it allocates nothing.  In
- * that of a fork(2) locks may be held for ever by threads that are no more, the dynamic
- * loader's too: it looks up nothing, once next_begin() has run.
+ * In the child of a vfork(2) this runs in the parent's memory: it allocates nothing.  In the
+ * child of a fork(2) locks may be held for ever by threads that no longer exist, the dynamic
+ * loader's too: it looks up no symbols once next_begin() has run.
  */
 #include "preload/next.h"
 
@@ -28,7 +28,7 @@ static bool keeps_library(char *const *environment)
 {
 	static const char variable[] = "LD_PRELOAD=";
 
-	/* A bad pointer is the kernel's to refuse. */
+	/* A bad pointer is left for the kernel to refuse. */
 	for (; environment; environment++) {
 		if (!there_is(environment, sizeof(*environment)))
 			return true;
@@ -144,8 +144,8 @@ static size_t count(va_list args)
 	return n;
 }
 
-/* The arguments, from @first to the NULL, as an array in the caller's frame: a child of
- * vfork(2) has nowhere else. */
+/* The arguments, from @first to the NULL, as an array in the caller's frame: a child of vfork(2)
+ * has no other place. */
 #define COLLECT(argv, args, first)                                  \
 	char *argv[count(args) + 1];                                \
                                                                     \

@@ -57,7 +57,7 @@ EXPORT int shmdt(const void *addr)
 DEFINE_TRUNCATE(truncate, off_t)
 DEFINE_TRUNCATE(truncate64, off64_t)
 
-/* The heap's end, which the C library keeps: guest memory may lie in what is given up. */
+/* The heap's end, which the C library records: guest memory may lie in what is released. */
 struct heap_call {
 	void *end;
 	int result;
@@ -120,7 +120,7 @@ struct pagemap_scan {
 #define PAGEMAP_SCAN_CALL _IOWR('f', 16, struct pagemap_scan)
 #define PAGEMAP_SCAN_PROTECTS 1u
 
-/* What an ioctl takes pages, or the right to write to them, from; up to two ranges. */
+/* The ranges, up to two, of which an ioctl removes pages or write permission. */
 struct taken {
 	uint64_t start[2], bytes[2];
 	unsigned int n;
@@ -169,7 +169,7 @@ struct ioctl_call {
 	int result;
 };
 
-/* One range after the other, and then the call. */
+/* One range nested in the other, then the call. */
 static void make_ioctl(void *ctx)
 {
 	struct ioctl_call *c = ctx;

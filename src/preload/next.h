@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * preload/next.h - what every file of wrappers needs.  To be included before all else.
+ * preload/next.h - what every file of wrappers needs.  Include it first.
  *
- * Each wrapper asks whether the call concerns us; if not, or if it is our own code
- * that calls, it goes on to the next definition of the symbol.
+ * Each wrapper tests whether the call concerns us; if not, or if our own code makes it, it calls
+ * the next definition of the symbol.
  */
 #ifndef PRELOAD_NEXT_H
 #define PRELOAD_NEXT_H
@@ -17,17 +17,16 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-/* A symbol, and the next definition of it: NULL until it was looked for, or if there is
- * none. */
+/* A symbol and its next definition:  NULL before it is looked up, or if there is none. */
 struct next_symbol {
 	const char *name;
 	void *found;
 };
 
-/* All of them, from the constructor: the linker has locks, and a thread that is cancelled,
- * or jumps out of a handler, while it looks for one keeps them. */
+/* Looks up all of them, from the constructor: the linker has locks, and a thread that is
+ * cancelled, or jumps out of a handler, during a lookup never releases them. */
 void next_begin(void);
-/* One, for a wrapper that runs before that. */
+/* Looks up one, for a wrapper that runs before that. */
 void *next_find(struct next_symbol *symbol);
 
 #define NEXT(name)                                                                           \

@@ -22,7 +22,7 @@ static mode_t read_mode(int flags, va_list args)
 	return needs_mode(flags) ? va_arg(args, mode_t) : 0;
 }
 
-/* What the next definition has returned, unless that was no answer. */
+/* The result of the next definition, unless it failed on our device. */
 static int opened_or_device(int dir, const char *path, int flags, int fd)
 {
 	if (fd < 0 && !(flags & O_NOFOLLOW) && device_is_behind_link(dir, path))
@@ -61,7 +61,7 @@ static int opened_or_device(int dir, const char *path, int flags, int fd)
 		return opened(dir, path, flags, NEXT(name)(dir, path, flags, mode));  \
 	}
 
-/* What _FORTIFY_SOURCE makes of an open without a mode; no header declares them. */
+/* Called for an open without a mode under _FORTIFY_SOURCE; no header declares them. */
 int __open_2(const char *path, int flags);
 int __open64_2(const char *path, int flags);
 int __openat_2(int dir, const char *path, int flags);
@@ -144,7 +144,7 @@ static FILE *open_stream(const char *mode)
 DEFINE_FOPEN(fopen)
 DEFINE_FOPEN(fopen64)
 
-/* The stream is opened on anything, and that is then exchanged under it. */
+/* Opens the stream on any file, and then replaces its descriptor. */
 static FILE *reopen_stream(const char *mode, FILE *stream)
 {
 	int flags = stream_flags(mode), fd = as_libc(umbra_open(flags | O_CLOEXEC));
@@ -159,7 +159,7 @@ static FILE *reopen_stream(const char *mode, FILE *stream)
 	return result;
 }
 
-/* A stream that cannot be opened again is gone: links are looked into before. */
+/* A stream whose reopening fails is closed: so resolve links first. */
 static bool reopens_device(const char *path, const char *mode)
 {
 	return path && device_is_opened(AT_FDCWD, path, stream_flags(mode) | O_CREAT);

@@ -3,7 +3,7 @@
  * preload/preload.c - calls on our descriptors, on the process's memory, and on its
  * signals.
  *
- * What the library exports, and nothing else, is listed in preload/exports.txt.
+ * preload/exports.txt lists exactly what the library exports.
  */
 #include "preload/next.h"
 
@@ -55,7 +55,7 @@ static void *map(void *addr, size_t length, int prot, int flags, int fd, off_t o
 	return result;
 }
 
-/* liburcu's, which notes each thread: it is not to lie in a hole of the client's. */
+/* liburcu's record of threads: it must not lie in a hole of the client's memory. */
 static bool is_for_us(int flags)
 {
 	return thread_is_in_library && defer_is_holding() &&

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define LOADER_NAME "ld-linux-x86-64.so.2"
-#define MAX_SCRIPTS 4	/* interpreters that are scripts themselves, as the kernel has it */
+#define MAX_SCRIPTS 4	/* nested script interpreters, as in the kernel */
 
 static void found(struct program *p, enum program_kind kind, const char *why)
 {
@@ -58,7 +58,7 @@ static void inspect_loader(const char *loader, struct program *p)
 		 loader);
 }
 
-/* Shells run a file that the kernel does not know, if it looks like text. */
+/* Shells run a file of unknown format if it looks like text. */
 static void inspect_text(int fd, struct program *p)
 {
 	char text[256];
@@ -107,8 +107,8 @@ static bool script_interpreter(int fd, char *path, size_t bytes)
 	return true;
 }
 
-/* Would the kernel start it with rights that its caller lacks?  Then the loader drops
- * what is to be preloaded. */
+/* True if the kernel would start it with rights that its caller lacks: then the loader ignores
+ * LD_PRELOAD. */
 static bool gains_rights(int fd, const struct stat *st)
 {
 	struct statvfs fs;
@@ -132,7 +132,7 @@ static void inspect(const char *path, int depth, struct program *p)
 	if (!S_ISREG(st.st_mode) || access(path, X_OK))
 		return found(p, PROGRAM_BROKEN, "not an executable file");
 	fd = open(path, O_RDONLY | O_CLOEXEC);
-	/* What may be executed need not be readable: the benefit of the doubt. */
+	/* An executable need not be readable: assume that it is all right. */
 	if (fd < 0)
 		return;
 	if (script_interpreter(fd, interpreter, sizeof(interpreter))) {

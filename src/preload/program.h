@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * preload/program.h - can a library be preloaded into this program?
+ * preload/program.h - tests whether a library can be preloaded into a program.
  *
- * Asked before it starts: the dynamic loader ignores LD_PRELOAD without a word, and the
- * program would look for a /dev/kvm that is not there, or find the kernel's.  `umbra run`
- * asks for its program, and the library for each that its process executes.
+ * Used before it starts: the dynamic loader may ignore LD_PRELOAD silently, and the program would
+ * find no /dev/kvm, or the kernel's.  `umbra run` tests its program, and the library each program
+ * that its process executes.
  */
 #ifndef PRELOAD_PROGRAM_H
 #define PRELOAD_PROGRAM_H
@@ -14,19 +14,19 @@
 #include <stddef.h>
 
 #define PRELOAD_NAME "libumbra-preload.so"
-/* "FD:DEVICE:INODE" of a socket to whoever wants to know that the library is in. */
+/* "FD:DEVICE:INODE" of the socket on which to report that the library is loaded. */
 #define REPORT_VARIABLE "UMBRA_REPORT"
 
 enum program_kind {
 	PROGRAM_FITS,
 	PROGRAM_UNREACHABLE,	/* it runs, but without a preloaded library */
-	PROGRAM_SHELL_TEXT,	/* no format that the kernel knows: shells take it for a script */
-	PROGRAM_BROKEN,		/* it does not run */
+	PROGRAM_SHELL_TEXT,	/* unknown format: shells treat it as a script */
+	PROGRAM_BROKEN,		/* it cannot run */
 };
 
 struct program {
 	enum program_kind kind;
-	char why[PATH_MAX + 128];	/* what is wrong; "" if it fits */
+	char why[PATH_MAX + 128];	/* the reason; "" if it can be preloaded */
 };
 
 void program_inspect(const char *path, struct program *p);

@@ -3,9 +3,9 @@
  * preload/raw.c - syscall(2): system calls by number that concern the device,
  * descriptors and memory, openat2(2) first of all, which has no other name in the C library.
  *
- * They are answered as the functions are that make them.  Unlike open() and close(),
- * none is a cancellation point.  Besides, who restricts the system calls is noted, and
- * that the thread's signal mask may have changed.
+ * They are answered like the functions that make them.  Unlike open() and close(), none is a
+ * cancellation point.  This also notices restrictions of system calls, and possible changes of
+ * the thread's signal mask.
  */
 #include "preload/next.h"
 
@@ -57,7 +57,7 @@ static long open_raw(const struct raw_call *c, int dir, const char *path, int fl
 	return fd;
 }
 
-/* A call that confines its path is left to the kernel, which knows what is inside. */
+/* A call that confines its path is left to the kernel, which knows what is allowed. */
 static long open_as_told(const struct raw_call *c)
 {
 	struct open_how how;
@@ -79,7 +79,7 @@ static long close_raw(const struct raw_call *c)
 	return file_is_known(fd) ? as_libc(umbra_close(fd)) : go_on(c);
 }
 
-/* Before it takes effect: it may be the last that we can do. */
+/* Before it takes effect: later calls may be forbidden. */
 static void note_restriction(bool restricts)
 {
 	if (!restricts || preload_is_off())
@@ -121,7 +121,7 @@ static void make_heap_call(void *ctx)
 	h->result = go_on(h->call);
 }
 
-/* It returns the heap's end, moved or not, which the C library then knows nothing of. */
+/* It returns the heap's end, moved or not; the C library does not learn of it. */
 static long brk_raw(const struct raw_call *c)
 {
 	struct heap_call h = { .call = c };
@@ -133,7 +133,7 @@ static long brk_raw(const struct raw_call *c)
 	return h.result;
 }
 
-/* Calls on memory, as by their names.  False: it is none. */
+/* Calls on memory, as by their names.  False: it is another call. */
 static bool answer_for_memory(const struct raw_call *c, long *result)
 {
 	long a = c->arg[0], b = c->arg[1], d = c->arg[2], e = c->arg[3], f = c->arg[4];
@@ -230,7 +230,7 @@ static long answer(const struct raw_call *c)
 	return go_on(c);
 }
 
-/* All six, whatever the caller has passed: the rest is not looked at. */
+/* All six, whatever the caller has passed: unused ones are ignored. */
 long preload_syscall(long number, long a, long b, long c, long d, long e, long f)
 	__asm__("syscall");
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* preload/report.c - tells `umbra run` that the library is in (see tool/watch.c). */
+/* preload/report.c - reports to `umbra run` that the library is loaded (see tool/watch.c). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -18,10 +18,10 @@ void report_begin(void)
 
 	if (!text)
 		return;
-	/* The number may be another's, in a child of a program that kept the variable. */
+	/* The number may be another file's, in a child of a program that kept the variable. */
 	if (sscanf(text, "%d:%llu:%llu", &fd, &device, &inode) == 3 && !fstat(fd, &st) &&
 	    st.st_dev == device && st.st_ino == inode) {
-		/* If whoever waited has gone, nobody needs to know. */
+		/* If the waiter is gone, no report is needed. */
 		send(fd, "+", 1, MSG_NOSIGNAL);
 		close(fd);
 	}

@@ -22,8 +22,8 @@
 #include "preload/preload.h"
 #include "sync/thread.h"
 
-/* Before our constructor a program may open the device from one of its own; where
- * that is too soon for our code to run (see meson.build), it may not. */
+/* A program may open the device from a constructor that runs before ours, except where that is
+ * too early for our code to run (see meson.build). */
 #ifdef UMBRA_BEGINS_LATE
 static bool off = true;
 #else
@@ -35,7 +35,7 @@ bool preload_is_off(void)
 	return thread_is_in_library || __atomic_load_n(&off, __ATOMIC_RELAXED);
 }
 
-/* One write a line, so that lines of different threads do not mix. */
+/* One write per line, so that lines of different threads do not mix. */
 static void log_to_stderr(int level UNUSED, const char *line)
 {
 	char text[600] = "umbra: ";
@@ -48,7 +48,7 @@ static void log_to_stderr(int level UNUSED, const char *line)
 		return;
 }
 
-/* One of two words; what else it may be is told, and counts as the first. */
+/* One of two words; any other value is warned about and counts as the first. */
 static bool is_second(const char *variable, const char *first, const char *second)
 {
 	const char *value = getenv(variable);
@@ -75,7 +75,7 @@ static void begin_log(void)
 
 static bool stats_failed;
 
-/* The last of all: the program's output shall be out, and its own failure counts first. */
+/* Last of all: after the program's output, and its own failure takes precedence. */
 static void fail_without_stats(int status, void *unused UNUSED)
 {
 	if (!stats_failed || status)
@@ -132,8 +132,8 @@ __attribute__((destructor)) static void end(void)
 	if (file && *file && stats_any())
 		write_stats(file);
 	/*
-	 * Other threads go on until the process is gone, and with them their calls.  This
-	 * one has only the ends of other libraries before it.
+	 * Other threads, and their calls, go on until the process is gone.  This thread only runs
+	 * the destructors of other libraries.
 	 */
 	thread_leave_library(was);
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * preload/signals.c - the C library's calls about signals, taken over.
+ * preload/signals.c - the C library's signal functions, interposed.
  *
- * Its functions call each other by names of their own, so that each that sets an
- * action has to be done here by means of sigaction(2).  Those that change the
- * thread's mask only have it asked for anew, jumps among them.
+ * They call each other by internal names, so each one that sets an action is implemented here
+ * with sigaction(2).  Those that change the thread's mask, jumps among them, only cause it to be
+ * read again.
  */
 #include "preload/next.h"
 
@@ -53,7 +53,7 @@ static sighandler_t set_handler(int sig, sighandler_t handler, int flags, bool b
 	return set_action(sig, &new_action, &old_action) ? SIG_ERR : old_action.sa_handler;
 }
 
-/* (a) what siginterrupt(3) has said of signals to come. */
+/* (a) what siginterrupt(3) has set for future actions. */
 static uint64_t interrupting;
 
 static sighandler_t set_bsd(int sig, sighandler_t handler)
@@ -81,7 +81,7 @@ EXPORT sighandler_t bsd_signal(int sig, sighandler_t handler)
 	return set_bsd(sig, handler);
 }
 
-/* Once, and not blocking itself. */
+/* One-shot, and not blocking itself. */
 EXPORT sighandler_t sysv_signal(int sig, sighandler_t handler)
 {
 	return set_handler(sig, handler, (int)(SA_RESETHAND | SA_NODEFER), false);
@@ -128,7 +128,7 @@ EXPORT int sigprocmask(int how, const sigset_t *set, sigset_t *old)
 	return change_mask(how, set, old);
 }
 
-/* The C library's lets its own two signals in, whatever the set says. */
+/* The C library's function unblocks its own two signals, whatever the set says. */
 static int change_all(int how, const sigset_t *set, sigset_t *old)
 {
 	if (old)
@@ -139,9 +139,9 @@ static int change_all(int how, const sigset_t *set, sigset_t *old)
 }
 
 /*
- * liburcu calls it around the registration of a thread, to keep handlers out.  There
- * they are kept out already; and a filter of the client's may forbid the system call.
- * Where the mask keeps them out, that of cancellation has to stay out too.
+ * liburcu calls it around the registration of a thread, to keep handlers out.  There they are
+ * already kept out; and a filter of the client's may forbid the system call.  Where the mask
+ * keeps them out, the cancellation signal must stay blocked too.
  */
 EXPORT int pthread_sigmask(int how, const sigset_t *set, sigset_t *old)
 {
@@ -176,7 +176,8 @@ EXPORT int sigrelse(int sig)
 	return change_one(SIG_UNBLOCK, sig, NULL);
 }
 
-/* SIG_HOLD blocks, all else unblocks; what it was is told by SIG_HOLD likewise. */
+/* SIG_HOLD blocks, anything else unblocks; the previous state is returned as SIG_HOLD
+ * likewise. */
 EXPORT sighandler_t sigset(int sig, sighandler_t handler)
 {
 	struct sigaction action;
@@ -233,7 +234,7 @@ EXPORT int setcontext(const ucontext_t *to)
 	return NEXT(setcontext)(to);
 }
 
-/* Whoever comes back here has called one of the two. */
+/* A thread that returns here has called one of the two. */
 EXPORT int swapcontext(ucontext_t *from, const ucontext_t *to)
 {
 	defer_mask_changes();

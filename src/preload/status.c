@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* preload/status.c - calls that ask what a file is, by name or descriptor. */
+/* preload/status.c - calls that ask for the status of a file, by name or descriptor. */
 #include "preload/next.h"
 
 #include <fcntl.h>
@@ -19,7 +19,7 @@
 _Static_assert(sizeof(struct stat) == sizeof(struct stat64), "stat64 is stat");
 #define as_stat(st) ((struct stat *)(void *)(st))
 
-/* A VM's and a vCPU's have no type: the kernel's anonymous files. */
+/* Files of VMs and vCPUs have no type, like the kernel's anonymous files. */
 static int status_of(enum file_kind kind, struct stat *st)
 {
 	if (kind == FILE_SYSTEM || kind == FILE_PATH)
@@ -37,7 +37,7 @@ static bool is_ours(int fd, struct file_seen *seen)
 	return file_is_known(fd) && !preload_is_off() && file_look(fd, seen);
 }
 
-/* With AT_EMPTY_PATH it is the descriptor that is meant. */
+/* AT_EMPTY_PATH means the descriptor itself. */
 static bool means_descriptor(const char *path, int flags)
 {
 	return (flags & AT_EMPTY_PATH) && (!path || (there_is(path, 1) && !*path));
@@ -108,7 +108,7 @@ DEFINE_FSTAT(fstat64, stat64)
 DEFINE_FSTATAT(fstatat, stat)
 DEFINE_FSTATAT(fstatat64, stat64)
 
-/* What programs call that were built with a C library before 2.33. */
+/* Called by programs built with a C library before 2.33. */
 int __xstat(int version, const char *path, struct stat *st);
 int __xstat64(int version, const char *path, struct stat64 *st);
 int __lxstat(int version, const char *path, struct stat *st);
@@ -199,7 +199,7 @@ static int statx_of(enum file_kind kind, int fd, struct statx *stx)
 {
 	struct stat st;
 
-	/* The kernel writes to it, if it is there. */
+	/* The kernel writes to it, so a bad pointer is EFAULT. */
 	if (NEXT(statx)(AT_FDCWD, "/", 0, 0, stx) && errno == EFAULT)
 		return -1;
 	if (kind != FILE_SYSTEM && kind != FILE_PATH && NEXT(fstat)(fd, &st))
@@ -225,7 +225,7 @@ EXPORT int statx(int dir, const char *restrict path, int flags, unsigned int mas
 	return result;
 }
 
-/* Everybody may read and write it, nobody execute it. */
+/* Everyone may read and write it, no one execute it. */
 static int may_access(int mode)
 {
 	if (!(mode & ~(R_OK | W_OK)))

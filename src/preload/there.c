@@ -11,8 +11,8 @@
 #include "base/types.h"
 #include "sync/thread.h"
 
-/* The set is read before it is found that nothing can be done with it that way.  It is the
- * end of the page: one at address 0 would be none. */
+/* The kernel reads the set before it rejects the operation.  It lies at the end of the page: a
+ * set at address 0 would mean none. */
 #define DO_NOTHING (-1)
 #define SET_BYTES sizeof(uint64_t)
 

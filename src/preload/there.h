@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * preload/there.h - is what the program points to there?
+ * preload/there.h - tests the program's pointers.
  *
- * The kernel answers EFAULT to a bad pointer; a wrapper that looks at a name before the
- * kernel does must not die of it.  The program may have blocked SIGSEGV, and its handler
- * is none of ours yet where no VM was made: so the kernel is asked, which takes a system
- * call a page.  Once a filter restricts those, all is taken to be there.
+ * The kernel answers EFAULT to a bad pointer; a wrapper that reads a name before the kernel does
+ * must not crash on it.  The program may have blocked SIGSEGV, and before the first VM the
+ * handler is not ours: so the kernel is asked, by one system call for each page.  Once a filter
+ * restricts system calls, pointers are assumed good.
  */
 #ifndef PRELOAD_THERE_H
 #define PRELOAD_THERE_H
@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* errno is kept.  NULL is not there. */
+/* errno is kept.  NULL is bad. */
 bool there_is(const void *at, size_t bytes);
 /* With its end. */
 bool there_is_string(const char *string);

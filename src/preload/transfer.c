@@ -2,9 +2,9 @@
 /*
  * preload/transfer.c - reading, writing and the like of our descriptors.
  *
- * They are memory files, whose contents are nobody's business.  What the kernel says
- * of its own: no such operation.  The device can be opened for one of reading and
- * writing only; the others are as anonymous files are, and have no position.
+ * They are memory files, whose contents are private.  As for the kernel's own files, these
+ * operations do not exist.  The device can be opened for only one of reading and writing; the
+ * others are like anonymous files, and have no position.
  */
 #include "preload/next.h"
 
@@ -98,7 +98,7 @@ DEFINE(pwritev64v2, WRITES_FROM(at), (int fd, const struct iovec *v, int n, off6
 DEFINE(sendfile, READS, (int out, int fd, off_t *at, size_t bytes), out, fd, at, bytes)
 DEFINE(sendfile64, READS, (int out, int fd, off64_t *at, size_t bytes), out, fd, at, bytes)
 
-/* Neither a length nor blocks; an errno of @wanted for what has no such operation. */
+/* No length and no blocks; the errno @wanted for what has no such operation. */
 static bool refuses_change(int fd, int wanted)
 {
 	struct file_seen seen;
@@ -118,7 +118,7 @@ static bool refuses_change(int fd, int wanted)
 DEFINE_CHANGE(fsync, EINVAL, (int fd), fd)
 DEFINE_CHANGE(fdatasync, EINVAL, (int fd), fd)
 
-/* Of other files they may take memory away. */
+/* On other files they may revoke memory. */
 #define DEFINE_FTRUNCATE(name, type)                                                    \
 	EXPORT int name(int fd, type length)                                            \
 	{                                                                               \

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* preload/truncation.h - calls that open a file, and may take its pages away. */
+/* preload/truncation.h - calls that open a file and may remove its pages. */
 #ifndef PRELOAD_TRUNCATION_H
 #define PRELOAD_TRUNCATION_H
 

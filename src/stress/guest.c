@@ -2,8 +2,8 @@
 /*
  * stress/guest.c - the guests of umbra stress.
  *
- * A guest's thread is in guest mode, and holds the world's lock for reading, but where
- * it breathes: there everything that it had to leave for others is done.
+ * A guest's thread is in guest mode, and holds the world's lock for reading, except where it
+ * breathes: there all deferred work is done.
  */
 #include <sched.h>
 
@@ -42,7 +42,7 @@ bool stress_breathe(struct guest *g)
 
 /* --- accesses ----------------------------------------------------------------- */
 
-/* True: again.  False: *result is what it comes to, if it is not time to stop. */
+/* True: repeat.  False:  *result is final, unless it is time to stop. */
 static bool is_to_be_repeated(struct guest *g, enum umbra_result result, uint64_t gva)
 {
 	const struct umbra_fault *f = umbra_vcpu_fault(g->vcpu);
@@ -90,7 +90,7 @@ enum umbra_result stress_store(struct guest *g, uint64_t gva, uint64_t value)
 	return result;
 }
 
-/* What is only of use if it is not time to stop. */
+/* Valid only if it is not time to stop. */
 static void must_be_ok(struct guest *g, enum umbra_result result, uint64_t gva)
 {
 	const struct umbra_fault *f = umbra_vcpu_fault(g->vcpu);
@@ -183,7 +183,7 @@ static unsigned int own_word(const struct guest *g, unsigned int i)
 	return FIRST_OWN + g->id * OWN_WORDS + i;
 }
 
-/* Whoever's word it is: it says its place, or nothing where contents may go. */
+/* Whoever owns the word: it says its place, or is zero where contents may be lost. */
 void stress_check_word(struct guest *g, uint64_t page, unsigned int word, uint64_t value)
 {
 	bool may_be_gone = page >= VOLATILE && page < STEADY;
@@ -211,7 +211,7 @@ static uint64_t random_page(struct guest *g)
 	return stress_random_page(&g->w, stress_random(&g->w) & 1 ? KIND_STEADY : KIND_VOLATILE);
 }
 
-/* More than once: what the TLB has is what others must wait for. */
+/* More than once: others must wait for what is in the TLB. */
 static void op_read(struct guest *g)
 {
 	uint64_t page = random_page(g), gva = stress_physical(g, page * PAGE);
@@ -260,7 +260,7 @@ static void op_mmio(struct guest *g)
 				stress_load(g, WINDOW(W_MMIO) + at, &value), MMIO_GPA + at);
 }
 
-/* One access to slot 1, of which it is known when it was where. */
+/* One access to slot 1, whose place at any time is recorded. */
 static void access_slot(struct guest *g, uint64_t place, uint64_t page)
 {
 	unsigned int i = (unsigned int)(stress_random(&g->w) % OWN_WORDS), word = own_word(g, i);
@@ -289,7 +289,7 @@ static void access_slot(struct guest *g, uint64_t place, uint64_t page)
 		must_be_mmio(g, result, at);
 }
 
-/* Again and again: what is remembered of the first is what may be wrong. */
+/* Repeatedly: what may be wrong is what was cached by the first. */
 static void op_slot(struct guest *g)
 {
 	uint64_t place = stress_random(&g->w) & 1, r = stress_random(&g->w);

@@ -2,9 +2,9 @@
 /*
  * stress/host.c - what umbra stress does behind the guests' backs.
  *
- * Memory that is being taken away is filled with poison between the begin and the end of
- * its invalidation: a guest that reads poison, or writes into it, has used a page that
- * it no longer had.
+ * Memory that is being revoked is filled with poison between the begin and the end of its
+ * invalidation: a guest that reads poison, or writes into it, has used a page that it no longer
+ * had.
  */
 #include <sched.h>
 #include <stdio.h>
@@ -27,7 +27,7 @@ static void pause_a_little(struct worker *w)
 		sched_yield();
 }
 
-/* One of them that is to be done now; waits for it.  N_OPS: it is time to stop. */
+/* Waits for one of them to be due.  N_OPS: it is time to stop. */
 static enum stress_op choose(struct worker *w, enum stress_op first, enum stress_op last)
 {
 	while (!stress_stopped(w->s)) {
@@ -77,8 +77,8 @@ static void wait_and_look(struct worker *w, struct range r)
 }
 
 /*
- * In one step, here and when a range moves: another thread's allocation would take any
- * hole, and what then replaces "the range" would replace that.
+ * In one step, here and when a range moves: another thread could allocate any hole, and replacing
+ * the range would then replace that allocation.
  */
 static bool map_fresh(struct range r)
 {
@@ -92,7 +92,7 @@ static bool move_to(struct range r, void *to)
 		      MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, to) != MAP_FAILED;
 }
 
-/* Its contents wait elsewhere meanwhile. */
+/* Its contents are kept elsewhere meanwhile. */
 static bool move_away_and_back(struct worker *w, struct range r, uint8_t *elsewhere)
 {
 	if (!move_to(r, elsewhere))
@@ -172,7 +172,7 @@ static void choose_hot(struct stress *s, unsigned int kind, unsigned int half)
 			 first + stress_random(&s->main) % (n / 2) * 2 + half, __ATOMIC_RELAXED);
 }
 
-/* Half of all operations at a time: some faults show only where others do not hide them. */
+/* Half of all operations at a time: some bugs show only where others do not hide them. */
 static uint32_t choose_active(struct stress *s)
 {
 	const uint32_t guests = (1u << N_GUEST_OPS) - 1;
@@ -185,7 +185,7 @@ static uint32_t choose_active(struct stress *s)
 	do {
 		active = enabled & (uint32_t)stress_random(&s->main);
 	} while (!(active & guests));
-	/* Who waits for room in a ring does nothing else. */
+	/* A thread that waits for room in a ring does nothing else. */
 	if (s->log == LOG_RING)
 		active |= enabled & 1u << OP_HARVEST;
 	return active;
@@ -199,7 +199,7 @@ void stress_choose(struct stress *s)
 	__atomic_store_n(&s->active, choose_active(s), __ATOMIC_RELAXED);
 }
 
-/* Two threads, each with every other block: their invalidations overlap in time. */
+/* Two threads, each with every second block: their invalidations overlap in time. */
 static void *memory_main(void *arg)
 {
 	struct worker *w = arg;
@@ -211,7 +211,7 @@ static void *memory_main(void *arg)
 		uint64_t page = random_block(w, op, half) * BLOCK, n = BLOCK;
 
 		if (stress_random(w) & 1) {
-			/* What is mapped by one entry alone is best taken alone. */
+			/* A page mapped by a single entry is best revoked alone. */
 			page += stress_random(w) % (page == EXCLUSIVE ? 2 * N_HOT_ENTRIES : BLOCK);
 			n = 1;
 		}
@@ -302,7 +302,7 @@ static void toggle_logging(struct worker *w)
 	stress_event(w, s->logging ? "logging off" : "logging on", 0, 0);
 	must_be_0(w, "set logging", umbra_mmu_set_slot(s->mmu, &slot));
 	s->logging = !s->logging;
-	/* What was written meanwhile is nowhere. */
+	/* Writes made meanwhile are in no log. */
 	for (unsigned int i = 0; s->logging && i < N_PAGES / 64; i++)
 		__atomic_store_n(&s->host_dirty[i], ~0ull, __ATOMIC_RELEASE);
 }
@@ -344,7 +344,7 @@ static void change_slot(struct worker *w)
 		.memory = s->moving,
 	};
 
-	/* To one of the two others. */
+	/* Moves it to one of the two other places. */
 	next = (place + 1 + stress_random(w) % 2) % 3;
 	if (!next)
 		slot.bytes = 0;

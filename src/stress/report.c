@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* stress/report.c - what umbra stress tells: events, hits, progress, the summary. */
+/* stress/report.c - the output of umbra stress: events, violations, progress, the summary. */
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -186,7 +186,7 @@ void stress_progress(struct stress *s, bool last)
 		output_is_screen(stderr) && !last ? " " : "\n");
 }
 
-/* Only the first counts; the others wait for the end, which is near. */
+/* Only the first counts; other threads wait for the end. */
 static void be_the_first(struct stress *s)
 {
 	if (!__atomic_exchange_n(&s->hit, true, __ATOMIC_SEQ_CST))
@@ -228,7 +228,7 @@ void stress_hit(struct worker *w, enum stress_oracle oracle, const char *format,
 
 static struct stress *crashing;
 
-/* The process ends anyway: what can be said is worth the risk of saying it here. */
+/* The process ends anyway, so printing from a signal handler is worth the risk. */
 static void on_crash(int sig)
 {
 	signal(sig, SIG_DFL);
@@ -245,7 +245,7 @@ void stress_watch_for_crashes(struct stress *s)
 	crashing = s;
 	signal(SIGABRT, on_crash);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-	/* A sanitizer tells more, and ends by SIGABRT. */
+	/* A sanitizer prints more, and ends with SIGABRT. */
 	signal(SIGSEGV, on_crash);
 	signal(SIGBUS, on_crash);
 #endif

@@ -142,7 +142,7 @@ static void init(struct stress *s)
 	pthread_mutex_init(&s->log_lock, NULL);
 }
 
-/* Readers come in a stream: a checkpoint must get its turn. */
+/* Readers arrive in a stream: a checkpoint must get its turn. */
 static void init_world_lock(struct stress *s)
 {
 	pthread_rwlockattr_t attr;
@@ -190,7 +190,7 @@ static bool start(struct stress *s, pthread_t *watch)
 
 static volatile sig_atomic_t interrupted;
 
-/* Once: whoever asks again means it. */
+/* Once: a second signal kills. */
 static void on_interrupt(int sig)
 {
 	interrupted = sig;
@@ -227,7 +227,7 @@ static int run(struct stress *s)
 
 	init_world_lock(s);
 	init(s);
-	/* Before the library takes over the signals of faults: it passes on to us. */
+	/* Before the library takes over SIGSEGV and SIGBUS: it passes them on to us. */
 	stress_watch_for_crashes(s);
 	s->start_ns = stress_now_ns();
 	if (!stress_world_create(s))

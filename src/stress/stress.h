@@ -2,16 +2,16 @@
 /*
  * stress/stress.h - umbra stress: what its parts share.
  *
- * Guests are native code: each vCPU's thread makes accesses by <umbra/mmu.h> and knows
- * what they must come to.  Host threads change under them what can be changed.  All of
- * them hold the world's lock for reading while they work, so that who holds it for
- * writing (a checkpoint) sees memory at rest.
+ * Guests are native code: each vCPU's thread makes accesses by <umbra/mmu.h> and knows what they
+ * must return.  Host threads change everything that can be changed under them.  All of them hold
+ * the world's lock for reading while they work, so that a checkpoint, which holds it for writing,
+ * sees memory at rest.
  *
- * Guest physical memory: slot 0 with the guests' tables, then pages that may lose their
- * contents ("volatile"), then pages that never do ("steady"); slot 1, which comes, goes
- * and moves between two places; and a range where there never is a slot.
+ * Guest physical memory: slot 0 with the guests' tables, then pages that may lose their contents
+ * ("volatile"), then pages that never do ("steady"); slot 1, which is added, deleted and moved
+ * between two places; and a range that never has a slot.
  *
- * Every word of a data page says whose it is: tag(page, word, count).
+ * Every word of a data page identifies itself: tag(page, word, count).
  */
 #ifndef STRESS_STRESS_H
 #define STRESS_STRESS_H
@@ -110,7 +110,7 @@ struct event {
 	uint64_t a, b;		/* (a) */
 };
 
-/* What every thread has: its own but for what is marked (a). */
+/* Per-thread state, private except what is marked (a). */
 struct worker {
 	struct stress *s;
 	pthread_t thread;
@@ -122,7 +122,7 @@ struct worker {
 	uint64_t done[N_OPS];	/* (a) */
 };
 
-/* What a guest's entry may be taken for: several since the last flush. */
+/* The values that a guest's entry may be used with: several since the last flush. */
 #define MAX_MAYBE 6u
 struct maybe {
 	uint64_t pte[MAX_MAYBE];
@@ -182,8 +182,8 @@ struct stress {
 	uint64_t n_harvested, n_checkpoints; /* (a) */
 	uint64_t slot_state;		/* (a) count << 2 | place + 1, or 0; odd count: in change */
 	struct shared_entry shared[N_CHURN];
-	/* Blocks that guests and host are both fond of for a while: one of each kind and
-	 * half, so that they meet. */
+	/* Blocks that guests and host both prefer for a while: one of each kind and half, so that
+	 * they collide. */
 	uint64_t hot[N_KINDS][2];	/* (a) */
 	uint32_t active;		/* (a) operations, by bit: some of those enabled */
 
@@ -197,7 +197,7 @@ static inline bool stress_is_active(const struct stress *s, enum stress_op op)
 	return __atomic_load_n(&s->active, __ATOMIC_RELAXED) >> op & 1;
 }
 
-/* Small things that all need. */
+/* Helpers that all parts use. */
 static inline uint64_t stress_random(struct worker *w)
 {
 	w->random ^= w->random >> 12;
@@ -206,7 +206,7 @@ static inline uint64_t stress_random(struct worker *w)
 	return w->random * 0x2545f4914f6cdd1dull >> 16;
 }
 
-/* A page that others are likely to be at too. */
+/* A page that others are likely to use too. */
 static inline uint64_t stress_random_page(struct worker *w, unsigned int kind)
 {
 	uint64_t r = stress_random(w);
@@ -235,7 +235,7 @@ static inline bool stress_stopped(const struct stress *s)
 /* stress_report.c */
 uint64_t stress_now_ns(void);
 void stress_event(struct worker *w, const char *what, uint64_t a, uint64_t b);
-/* An oracle says no: reports and ends the process. */
+/* An oracle has found a violation: reports it and ends the process. */
 void stress_hit(struct worker *w, enum stress_oracle oracle, const char *format, ...)
 	__attribute__((format(printf, 3, 4), noreturn, cold));
 void stress_watch_for_crashes(struct stress *s);
@@ -244,7 +244,7 @@ void stress_end_op(struct worker *w, enum stress_op op);
 void stress_progress(struct stress *s, bool last);
 void stress_summary(struct stress *s);
 
-/* stress_world.c: true, or why not was said */
+/* stress/world.c: false after a message */
 bool stress_world_create(struct stress *s);
 void stress_world_destroy(struct stress *s);
 
@@ -257,7 +257,7 @@ uint64_t stress_load_sure(struct guest *g, uint64_t gva);
 void stress_store_sure(struct guest *g, uint64_t gva, uint64_t value);
 /* By one of the windows on slot 0. */
 uint64_t stress_physical(struct guest *g, uint64_t gpa);
-/* Lets others run and does what they want.  False: it is time to stop. */
+/* Lets others run and services their requests.  False: it is time to stop. */
 bool stress_breathe(struct guest *g);
 bool stress_lock(struct guest *g, unsigned int word);
 void stress_unlock(struct guest *g, unsigned int word);
@@ -267,15 +267,15 @@ void stress_check_word(struct guest *g, uint64_t page, unsigned int word, uint64
 void stress_op_tables(struct guest *g);
 void stress_op_lazy(struct guest *g);
 void stress_op_shared(struct guest *g);
-/* Once in a while, or because somebody waits. */
+/* From time to time, or because another thread waits. */
 void stress_serve_ipi(struct guest *g, bool now);
 
 /* stress_host.c */
 bool stress_start_hosts(struct stress *s);
 void stress_join_hosts(struct stress *s);
-/* All threads are at rest: what must be true then. */
+/* With all threads at rest: checks what must be true then. */
 void stress_checkpoint(struct stress *s);
-/* Other blocks, and other operations, from now on. */
+/* Chooses other preferred blocks, and other operations. */
 void stress_choose(struct stress *s);
 
 #endif

@@ -2,8 +2,8 @@
 /*
  * stress/tables.c - guests of umbra stress that change their page tables.
  *
- * What an access by a changed entry must come to follows from the entry alone if the
- * guest has flushed; if not, from any that it has been since the last flush.
+ * If the guest has flushed, the result of an access through a changed entry follows from that
+ * entry alone; if not, from any value that it has had since the last flush.
  */
 #include "stress/stress.h"
 
@@ -22,7 +22,7 @@ static uint64_t random_pte(struct guest *g, uint64_t page)
 	return page * PAGE | bits;
 }
 
-/* One of two that entry @number alone leads to, of all those that use such pages. */
+/* One of the two pages that only entry @number, of all such entries, leads to. */
 static uint64_t exclusive_page(struct guest *g, uint64_t number)
 {
 	return EXCLUSIVE + (number * 2 + (stress_random(&g->w) & 1)) % (VOLATILE - EXCLUSIVE);
@@ -33,7 +33,7 @@ static uint64_t page_of(uint64_t pte)
 	return (pte & PTE_FRAME) / PAGE;
 }
 
-/* What one entry makes of an access. */
+/* The result of an access through one entry. */
 static bool explains(uint64_t pte, bool write, enum umbra_result result, uint32_t code,
 		     uint64_t page)
 {
@@ -46,8 +46,8 @@ static bool explains(uint64_t pte, bool write, enum umbra_result result, uint32_
 	return result == UMBRA_OK && (write || page == page_of(pte));
 }
 
-/* Where a write goes whose page is not known before: a word of its own for each vCPU,
- * that nobody else looks at. */
+/* The target of a write whose page is not known in advance: a word of each vCPU's own, which no
+ * other reads. */
 #define LAZY_WORD(g) (LAZY_WORDS + (g)->id)
 
 struct outcome {
@@ -87,7 +87,7 @@ static void must_be_marked(struct guest *g, uint64_t table, unsigned int i, uint
 			   (unsigned long long)pte);
 }
 
-/* One access by an entry that all TLBs know. */
+/* One access through an entry that all TLBs hold. */
 static void check_read(struct guest *g, uint64_t gva, uint64_t pte)
 {
 	struct outcome o = try_access(g, gva, false, 0);
@@ -124,7 +124,7 @@ static void collapse(struct maybe *m)
 	m->n = 1;
 }
 
-/* A flush of everything: also what was left lazily is now what it is. */
+/* A full flush: entries changed lazily now have their current value only. */
 static void flush_all(struct guest *g)
 {
 	umbra_vcpu_set_cr3(g->vcpu, g->root[stress_random(&g->w) & 1]);
@@ -143,7 +143,7 @@ static void flush(struct guest *g, uint64_t gva)
 	umbra_vcpu_invlpg(g->vcpu, gva);
 }
 
-/* The two tables of the window change places. */
+/* The two tables of the window swap places. */
 static void swap_tables(struct guest *g)
 {
 	g->which = !g->which;
@@ -185,7 +185,7 @@ static bool lazily_explained(struct guest *g, const struct maybe *m, const struc
 			     uint64_t value)
 {
 	for (unsigned int i = 0; i < m->n; i++) {
-		/* What is not present is not remembered: only as it is now. */
+		/* Entries that are not present are not cached: only the current value counts. */
 		if (!(m->pte[i] & PTE_P) && i + 1 < m->n)
 			continue;
 		if (explains(m->pte[i], o->write, o->result, o->code, o->page) &&
@@ -218,8 +218,8 @@ static void change_lazily(struct guest *g, unsigned int i, uint64_t page)
 }
 
 /*
- * Even entries are read, and lead to pages that nothing else maps: what the guest drops
- * there the host finds mapped by nothing.  Odd ones are also written.
+ * Even entries are read, and lead to pages that nothing else maps: when the guest drops one,
+ * nothing maps the page any more.  Odd ones are also written.
  */
 void stress_op_lazy(struct guest *g)
 {
@@ -254,7 +254,7 @@ void stress_serve_ipi(struct guest *g, bool now)
 	store_shared(&g->ipi_done, wanted);
 }
 
-/* Sender and receivers hold the shared lock, or wait for it and serve meanwhile. */
+/* Sender and receivers hold the shared lock, or wait for it and service interrupts meanwhile. */
 static bool shoot_down(struct guest *g, uint64_t gva)
 {
 	struct stress *s = g->w.s;
@@ -305,7 +305,7 @@ void stress_op_shared(struct guest *g)
 	uint64_t gva = WINDOW(W_SHARED) + i * (uint64_t)PAGE, seq, pte;
 	struct outcome o;
 
-	/* Seldom: a flush of one page is often one of all. */
+	/* Rarely: a flush of one page often flushes everything. */
 	if (stress_random(&g->w) % 256 == 0)
 		change_shared(g, i);
 	for (uint64_t n = 1 + stress_random(&g->w) % MAX_LOOKS; n; n--) {

@@ -16,7 +16,7 @@
 		     2 * (size_t)LARGE_BYTES)
 #define RING_ENTRIES 512u
 
-/* Memory, and around each part of it what nobody may touch. */
+/* Memory, with guard areas around each part. */
 static bool map_memory(struct stress *s)
 {
 	uint8_t *at = mmap(NULL, ARENA_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -48,8 +48,8 @@ static uint64_t new_table(uint64_t *next)
 	return gpa;
 }
 
-/* Windows that are the same for all vCPUs, each by tables of its own: there shall be more
- * tables than the MMU may have shadows of. */
+/* Windows that are the same for all vCPUs, each with tables of its own, so that there are more
+ * tables than the MMU may have shadow pages for. */
 static void make_windows(struct stress *s, uint64_t *next, uint64_t windows[16])
 {
 	for (unsigned int w = 0; w < 4; w++) {
@@ -119,7 +119,7 @@ static bool make_mmu(struct stress *s)
 	struct umbra_mmu_config config = {
 		.mode = s->mode,
 		.flush_policy = s->policy,
-		/* Both ways of a flush to be done with who does not run. */
+		/* Both ways in which a flush handles a vCPU that does not run. */
 		.flags = (s->log == LOG_MANUAL ? UMBRA_MMU_MANUAL_PROTECT : 0) |
 			 (s->seed & 1 ? UMBRA_MMU_INTERRUPT : 0),
 		.dirty_ring_entries = s->log == LOG_RING ? RING_ENTRIES : 0,

@@ -8,7 +8,7 @@
  *   _relaxed   no order        _acquire / _release   as in C11
  *   the rest   full barrier before and after (x86: one locked instruction)
  *
- * What an access does is one of two things: see sync/checked.h.
+ * There are two implementations of each access: see sync/checked.h.
  */
 #ifndef SYNC_ATOMIC_H
 #define SYNC_ATOMIC_H
@@ -48,14 +48,14 @@
 	{                                                                                    \
 		return word_xchg(type, &a->v, v);                                            \
 	}                                                                                    \
-	/* True if it took place; else *old becomes what was there. */                       \
+	/* True if it took place; otherwise *old is set to the contents found. */            \
 	static ALWAYS_INLINE bool name##_cmpxchg(struct name *a, type *old, type v)          \
 	{                                                                                    \
 		return word_cmpxchg(type, &a->v, old, v);                                    \
 	}
 
 #define DEFINE_ATOMIC_MATH(name, type)                                                       \
-	/* These return what was there before. */                                            \
+	/* These return the previous contents. */                                            \
 	static ALWAYS_INLINE type name##_fetch_add(struct name *a, type v)                   \
 	{                                                                                    \
 		return word_fetch_add(type, &a->v, v);                                       \
@@ -91,8 +91,8 @@ static inline void atomic64_raise(struct atomic64 *a, uint64_t v)
 }
 
 /*
- * Words of structures that are not ours to declare (struct kvm_run, the entries of
- * a dirty ring): the other side is the client, at any moment.  One access each.
+ * Words of structures that we do not declare (struct kvm_run, the entries of a dirty ring): the
+ * client can access them at any moment.  One access each.
  */
 static ALWAYS_INLINE uint32_t shared32_load_relaxed(const uint32_t *p)
 {
@@ -114,7 +114,7 @@ static ALWAYS_INLINE void shared32_store_release(uint32_t *p, uint32_t v)
 	word_store(p, v, __ATOMIC_RELEASE);
 }
 
-/* The kernel's headers spell 64 bits otherwise than the C library's. */
+/* The kernel's headers and the C library's use different types for 64 bits. */
 static ALWAYS_INLINE uint64_t shared64_load_relaxed(const void *p)
 {
 	return word_load(uint64_t, (const uint64_t *)p, __ATOMIC_RELAXED);

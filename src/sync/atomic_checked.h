@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* sync/atomic_checked.h - words as the scheduler has them.  For sync/atomic.h only. */
+/* sync/atomic_checked.h - shared words under the checker's scheduler.  For sync/atomic.h only. */
 #ifndef SYNC_ATOMIC_CHECKED_H
 #define SYNC_ATOMIC_CHECKED_H
 

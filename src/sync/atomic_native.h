@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* sync/atomic_native.h - words as the processor has them.  For sync/atomic.h only. */
+/* sync/atomic_native.h - shared words on the CPU itself.  For sync/atomic.h only. */
 #ifndef SYNC_ATOMIC_NATIVE_H
 #define SYNC_ATOMIC_NATIVE_H
 
@@ -31,7 +31,7 @@ static ALWAYS_INLINE void smp_wmb(void)
 	__asm__ __volatile__("" ::: "memory");
 }
 
-/* What a thread does and what a signal's handler in it does: for the compiler only. */
+/* Orders a thread and its signal handlers: for the compiler only. */
 static ALWAYS_INLINE void owner_barrier(void)
 {
 	__asm__ __volatile__("" ::: "memory");
@@ -39,8 +39,8 @@ static ALWAYS_INLINE void owner_barrier(void)
 
 /*
  * Compare and swap of a word that only one thread and its signal handlers change: one
- * instruction, so that a handler comes before or after; not atomic for anybody else.
- * True if it took place; else *old becomes what was there.
+ * instruction, so that a handler runs before or after it; not atomic towards other threads.  True
+ * if it took place; otherwise *old is set to the contents found.
  */
 static ALWAYS_INLINE bool owner_swap(uint64_t *at, uint64_t *old, uint64_t value)
 {

@@ -22,16 +22,16 @@ struct rwlock;
 uint64_t checked_load(const void *at, unsigned int bytes, int order);
 void checked_store(void *at, unsigned int bytes, uint64_t value, int order);
 
-/* Read-modify-write, a full barrier: returns what was there. */
+/* Read-modify-write, a full barrier: returns the previous contents. */
 enum checked_op { CHECKED_XCHG, CHECKED_ADD, CHECKED_OR, CHECKED_AND };
 uint64_t checked_rmw(void *at, unsigned int bytes, enum checked_op op, uint64_t operand);
 bool checked_cmpxchg(void *at, unsigned int bytes, uint64_t *old, uint64_t value);
-/* A counter that nobody decides by: no point of the schedule, no barrier. */
+/* A counter that no decision depends on: not a scheduling point, no barrier. */
 void checked_count(uint64_t *at, uint64_t n);
 
 void checked_barrier(void);		/* full */
 void checked_store_barrier(void);	/* stores with stores */
-/* Others must get a turn before the caller goes on. */
+/* Other threads must run before the caller goes on. */
 void checked_relax(void);
 
 void checked_mutex_lock(struct mutex *m);
@@ -50,7 +50,7 @@ void checked_rcu_synchronize(void);
 void checked_wait(uint32_t *word, uint32_t value);
 void checked_wake_all(uint32_t *word);
 
-/* Around the comparison and the access of a window: true if it is to begin again. */
+/* Around the comparison and the access of a window: true if it must restart. */
 void checked_window_begin(void);
 bool checked_window_again(void);
 

@@ -9,7 +9,7 @@ struct instant {
 	uint64_t tsc, ns;
 };
 
-/* Both clocks at once: of a few readings the one that took the shortest. */
+/* Reads both clocks together: of a few readings the one that took the shortest time. */
 static struct instant read_both(void)
 {
 	uint64_t shortest = UINT64_MAX;

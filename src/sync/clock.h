@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* sync/clock.h - the host's clocks.  Not for mem/ and mmu/, which use none. */
+/* sync/clock.h - the host's clocks. mem/ and mmu/ use none. */
 #ifndef SYNC_CLOCK_H
 #define SYNC_CLOCK_H
 
@@ -11,8 +11,8 @@ static inline uint64_t clock_tsc(void)
 	return __builtin_ia32_rdtsc();
 }
 
-/* How fast it runs, in kHz; measured against the other clock at the first call, which
- * takes some milliseconds.  Any thread. */
+/* Its frequency in kHz; measured against the other clock at the first call, which takes a few
+ * milliseconds.  Any thread. */
 uint32_t clock_tsc_khz(void);
 
 static inline uint64_t clock_monotonic_ns(void)

@@ -7,9 +7,9 @@
 #define WRITER 1u
 #define PHASE 2u
 #define WRITER_BITS (WRITER | PHASE)
-#define READER 4u		/* the rest counts, and may come round */
+#define READER 4u		/* the rest counts, and may wrap */
 
-/* A few times as long as a section takes. */
+/* A few times the length of a critical section. */
 #define SPINS 128
 
 void fair_init(struct fair_rwlock *l)
@@ -29,9 +29,9 @@ static bool writer_has_left(const struct fair_rwlock *l, uint32_t writer)
 }
 
 /*
- * turn is read before the bits: a writer changes them in the other order, so it
- * either is seen to have left or finds turn raised under the sleeper.  And it looks
- * for sleepers last: one that it does not see will see that it has left.
+ * turn is read before the bits: a writer changes them in the other order, so the reader either
+ * sees that it has left, or turn has changed and the reader does not sleep.  The writer looks for
+ * sleepers last: one that it misses will see that it has left.
  */
 static void wait_for_writer(struct fair_rwlock *l, uint32_t writer)
 {
@@ -76,7 +76,7 @@ static void wait_for_readers(struct fair_rwlock *l, uint32_t all_out)
 			return;
 		cpu_relax();
 	}
-	/* A full barrier: who leaves now sees it, or is seen to have left. */
+	/* A full barrier: a reader that leaves now sees it, or is seen to have left. */
 	atomic32_xchg(&l->writer_asleep, 1);
 	while ((out = atomic32_load_acquire(&l->out)) != all_out)
 		wait_on(&l->out, out);

@@ -2,10 +2,10 @@
 /*
  * sync/fair.h - a reader-writer lock that starves neither side.  For sync/lock.h only.
  *
- * Phases alternate where both sides want it.  A reader that comes while a writer is in,
- * or waits for readers to leave, goes in when that writer has left, and the next writer
- * waits for it: a reader waits for one writer, a writer for the readers that were there
- * before it.  Among themselves writers are as fair as a mutex.
+ * Phases alternate when both sides want the lock.  A reader that arrives while a writer holds it,
+ * or waits for readers to leave, enters when that writer has left, and the next writer waits for
+ * it: a reader waits for one writer, a writer for the readers that came before it.  Among
+ * themselves writers are as fair as a mutex.
  *
  *	reader                               writer
  *	w = in += READER                     lock writers
@@ -15,10 +15,10 @@
  *	out += READER, wake the writer       in: both bits off; turn++, wake readers
  *	                                     unlock writers
  *
- * A reader counts as in from its first step, so the next writer, whose phase is the
- * other one, waits for it: that it sees the bits change suffices.  Whoever waits spins
- * for a moment, as long as the section on the other side lasts if its thread runs, and
- * then sleeps: readers on `turn`, the writer on `out`.
+ * A reader counts as in from its first step, so the next writer, whose phase is the other one,
+ * waits for it: that it sees the bits change suffices.  A waiter spins for a moment, long enough
+ * for the other side's critical section if its thread runs, and then sleeps: readers on `turn`,
+ * the writer on `out`.
  */
 #ifndef SYNC_FAIR_H
 #define SYNC_FAIR_H

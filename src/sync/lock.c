@@ -4,7 +4,7 @@
 #include "base/bug.h"
 #include "base/log.h"
 
-/* They are held for a moment: whoever has to wait spins before it sleeps. */
+/* They are held for a moment: waiters spin before they sleep. */
 void mutex_init(struct mutex *m, enum lock_rank rank)
 {
 	pthread_mutexattr_t attr;

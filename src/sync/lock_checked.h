@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* sync/lock_checked.h - locks by the scheduler.  For sync/lock.h only. */
+/* sync/lock_checked.h - locks under the checker's scheduler.  For sync/lock.h only. */
 #ifndef SYNC_LOCK_CHECKED_H
 #define SYNC_LOCK_CHECKED_H
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* sync/lock_native.h - locks as the process has them.  For sync/lock.h only. */
+/* sync/lock_native.h - locks of the process itself.  For sync/lock.h only. */
 #ifndef SYNC_LOCK_NATIVE_H
 #define SYNC_LOCK_NATIVE_H
 
 #ifdef UMBRA_DEBUG_CHECKS
 void lock_rank_push(enum lock_rank rank);
 void lock_rank_pop(enum lock_rank rank);
-/* No lock of this rank or a higher one may be held: the caller is about to wait
- * for somebody who may need them. */
+/* No lock of this rank or a higher one may be held: the caller is about to wait for a thread that
+ * may need them. */
 void lock_assert_none_from(enum lock_rank rank);
 #else
 static inline void lock_rank_push(enum lock_rank rank UNUSED)

@@ -11,8 +11,8 @@
 __thread bool rcu_thread_known __attribute__((tls_model("initial-exec")));
 
 /*
- * liburcu 0.13 does not tell ThreadSanitizer what a grace period orders: all
- * that a read section did comes before what follows the wait for it.
+ * liburcu 0.13 does not tell ThreadSanitizer what a grace period orders: everything in a read
+ * section happens before what follows the wait for it.
  */
 #ifdef BUILT_WITH_TSAN
 void __tsan_acquire(void *addr);
@@ -72,10 +72,10 @@ struct urcu_bp_reader;
 extern __thread struct urcu_bp_reader *urcu_bp_reader;
 
 /*
- * The locks are not taken, as they might never be given up, but given up, whoever has
- * them: an ordinary mutex of the C library does not ask who that is, nor whether anybody.
- * (ThreadSanitizer does.)  A grace period that was under way has readers on a list of its
- * own thread's, perhaps this one too: it is registered anew.
+ * The locks are not acquired, since their holders may be gone, but released, whoever holds them:
+ * a plain mutex of the C library does not check its owner, nor whether it is locked.
+ * (ThreadSanitizer does.) A grace period in progress may have moved readers, perhaps this one
+ * too, to a list of its own thread: so this thread is registered again.
  */
 void rcu_after_raw_fork(void)
 {
@@ -84,7 +84,7 @@ void rcu_after_raw_fork(void)
 #ifdef BUILT_WITH_TSAN
 	urcu_bp_before_fork();
 #endif
-	/* What it restores is the mask of the last fork(3), if there was one. */
+	/* The mask that it restores is that of the last fork(3), if there was one. */
 	syscall(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &mask, sizeof(mask));
 	urcu_bp_after_fork_child();
 	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));

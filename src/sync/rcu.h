@@ -2,10 +2,9 @@
 /*
  * sync/rcu.h - read-copy-update: liburcu's "bulletproof" flavour.
  *
- * That flavour, because the threads are the client's: they come without a word,
- * end without a word, and may fork.  A thread is registered on its first read
- * section.  Sections nest, and wait for nothing but locks that nobody has who waits for
- * readers.
+ * That flavour, because the threads belong to the client: they start and end without notice, and
+ * may fork.  A thread is registered on its first read section.  Sections nest, and wait only for
+ * locks that are never held while waiting for readers.
  */
 #ifndef SYNC_RCU_H
 #define SYNC_RCU_H
@@ -30,8 +29,8 @@ void rcu_synchronize(void);
 void rcu_before_fork(void);
 void rcu_after_fork_parent(void);
 void rcu_after_fork_child(void);
-/* In a child before which rcu_before_fork() was not called: other threads that are not
- * here may hold the locks. */
+/* In a child for which rcu_before_fork() was not called: threads that do not exist here may hold
+ * the locks. */
 void rcu_after_raw_fork(void);
 
 #ifdef UMBRA_CHECKED

@@ -53,8 +53,8 @@ static thread_sigmask_t set_mask(thread_sigmask_t mask)
 }
 
 /*
- * By raw system calls: libc's would leave out the two signals that it uses for
- * pthread_cancel() and setuid(), and a handler of either must not run here.
+ * By raw system calls: libc's functions leave out the two signals that it uses for
+ * pthread_cancel() and setuid(), and neither's handler may run here.
  */
 static thread_sigmask_t hold_by_mask(void)
 {
@@ -69,9 +69,9 @@ static bool is_of_a_call(thread_sigmask_t mask)
 }
 
 /*
- * At the second call handlers run, that need not come back: what was sent is pending for
- * the thread by then.  Some may have come between; those wait until here, or for the next
- * call's end.
+ * The second call runs handlers, which need not return: by then the signals that were sent are
+ * pending for the thread.  More may have arrived in between; they wait until here, or until the
+ * next call ends.
  */
 static void release_by_mask(thread_sigmask_t saved)
 {
@@ -88,20 +88,21 @@ static void release_by_mask(thread_sigmask_t saved)
 	}
 }
 
-/* Of the thread: how often cancellation is held off, and what it was before. */
+/* Per thread: how often cancellation is held off, and the previous state. */
 static __thread struct {
 	unsigned int holds;
 	int state;
 } cancel __attribute__((tls_model("initial-exec")));
 
-/* What we call may be a point of cancellation, which would keep our locks for ever. */
+/* What we call may be a cancellation point, and a cancelled thread would never release our
+ * locks. */
 static void hold_cancellation(void)
 {
 	if (!cancel.holds++)
 		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel.state);
 }
 
-/* The type is the deferred one: nothing happens here. */
+/* The type is deferred: nothing happens here. */
 static void release_cancellation(void)
 {
 	int state;
@@ -119,9 +120,9 @@ static thread_sigmask_t hold_handlers(void)
 }
 
 /*
- * A thread that may be cancelled at any instruction may not be so here, by a handler
- * of the C library's that nobody can defer: the mask has to keep it out.  Its state
- * stays, or pthread_cancel(3) would not send the signal that ends KVM_RUN.
+ * A thread that may be cancelled at any instruction must not be cancelled here, by a handler of
+ * the C library that we cannot defer: the mask must keep it out.  The cancel state is left alone,
+ * or pthread_cancel(3) would not send the signal that ends KVM_RUN.
  */
 thread_sigmask_t thread_hold_signals(void)
 {
@@ -131,7 +132,7 @@ thread_sigmask_t thread_hold_signals(void)
 	pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &type);
 	if (likely(type == PTHREAD_CANCEL_DEFERRED)) {
 		saved = hold_handlers();
-		/* Behind it: a handler that jumps would leave it disabled. */
+		/* After it: a handler that jumps would leave cancellation disabled. */
 		hold_cancellation();
 		return saved;
 	}
@@ -144,7 +145,7 @@ void thread_release_signals(thread_sigmask_t saved)
 {
 	int saved_errno = errno;
 
-	/* First: a handler need not come back. */
+	/* First: a handler need not return. */
 	release_cancellation();
 	if (saved & SIGNALS_DEFERRED)
 		deferral->release();
@@ -228,8 +229,8 @@ void thread_sleep_until_signal(thread_sigmask_t blocked)
 		sigemptyset(&set);
 		memcpy(&set, &wanted, sizeof(wanted));
 		p.fd = signalfd(-1, &set, SFD_CLOEXEC);
-		/* A moment at a time: an ignored signal makes it readable for
-		 * ever, and there may be no descriptor left. */
+		/* A moment at a time: an ignored signal would keep a signalfd readable for ever,
+		 * and there may be no descriptor left. */
 		poll(&p, 1, 50);
 		if (p.fd >= 0)
 			close(p.fd);

@@ -5,9 +5,9 @@
 
 #include "sync/atomic.h"
 
-/* Sleeps while *word == value; may return early: look again. */
+/* Sleeps while *word == value; may return early: recheck. */
 void wait_on(struct atomic32 *word, uint32_t value);
-/* No longer than this; without a clock, so not exactly. */
+/* At most this long; without a clock, so not exactly. */
 void wait_on_for(struct atomic32 *word, uint32_t value, uint32_t microseconds);
 void wait_wake_all(struct atomic32 *word);
 

@@ -2,11 +2,11 @@
 /*
  * sync/window.c - interrupting a thread in a window, natively: see sync/window.h.
  *
- * The signal is pending for the thread when tgkill(2) has returned.  A thread with a
- * pending signal takes it before it executes the next instruction in user mode, wherever
- * in the kernel it is: preempted, in a page fault, asleep.  One that runs in user mode at
- * that moment is sent through the kernel by membarrier(2), whose return means that every
- * processor that runs a thread of ours has executed a barrier since the call.
+ * When tgkill(2) has returned, the signal is pending for the thread.  A thread with a pending
+ * signal handles it before its next instruction in user mode, wherever in the kernel it is:
+ * preempted, in a page fault, asleep.  A thread that is running in user mode is forced through
+ * the kernel by membarrier(2), which returns only when every CPU that runs a thread of ours has
+ * executed a barrier since the call.
  *
  *	flusher                             owner
  *	state |= SENT | SENDING             ...in a window...
@@ -15,15 +15,14 @@
  *	membarrier                          handler: state &= ~SENT (full barrier),
  *	                                    answer, window begins again
  *
- * SENT saves a second signal while the first has not been taken: a thread without a
- * processor is not buried under them.  Its handler takes SENT away *before* it makes
- * anything stale, by a full barrier.  So a flusher who still finds it there has changed
- * its tables before what this handler makes the thread look up again.
+ * SENT avoids a second signal while the first is pending, so that signals do not pile up on a
+ * preempted thread.  The handler clears SENT, with a full barrier, *before* it makes anything
+ * stale.  So a flusher that still finds SENT set changed its tables before the lookups that this
+ * handler will force.
  *
- * SENDING keeps the thread bound until the signal is on its way: it would arrive in the
- * program's own code, and interrupt a sleep of the program's, after window_unbind().  With
- * SENT and without SENDING it is pending, or was: a thread that then leaves the kernel has
- * taken it.
+ * SENDING keeps the thread bound until the signal has been sent: after window_unbind() it would
+ * arrive in the program's own code and could interrupt a sleep there.  With SENT and without
+ * SENDING it is or was pending: a thread that then leaves the kernel has handled it.
  */
 #include "sync/window.h"
 
@@ -43,7 +42,7 @@
 
 /* Of this thread, if one is bound. */
 static __thread struct window_line *bound __attribute__((tls_model("initial-exec")));
-/* Kept, as it is asked for often; 0: not known. */
+/* Cached, as it is used often; 0: not known. */
 static __thread int own_id __attribute__((tls_model("initial-exec")));
 
 static struct thread_once once;
@@ -78,7 +77,7 @@ static int membarrier(int command)
 	return (int)syscall(SYS_membarrier, command, 0, 0);
 }
 
-/* A handler that moves its thread on is beyond ThreadSanitizer. */
+/* ThreadSanitizer does not understand a handler that changes where its thread resumes. */
 #ifdef BUILT_WITH_TSAN
 #define HANDLERS_ARE_SEEN 0
 #else
@@ -115,7 +114,7 @@ bool window_has_signal(int sig)
 
 void window_forbid(void)
 {
-	/* Its calls too are made now, or never. */
+	/* Make these calls now, while they are allowed. */
 	thread_run_once(&once, set_up);
 	atomic32_store_release(&may_interrupt, 0);
 }
@@ -123,7 +122,7 @@ void window_forbid(void)
 void window_bind(struct window_line *line)
 {
 	thread_run_once(&once, set_up);
-	/* One vCPU of a thread's at a time: others are waited for. */
+	/* Only one vCPU of a thread at a time: flushes wait for the others. */
 	if (bound || !atomic32_load_relaxed(&may_interrupt))
 		return;
 	bound = line;
@@ -142,7 +141,7 @@ void window_unbind(struct window_line *line)
 		wait_on(&line->state, state);
 		state = atomic32_load_acquire(&line->state);
 	}
-	/* Any system call does, and this one no filter forbids. */
+	/* Any system call will do, and no filter forbids this one. */
 	if (state & LINE_SENT) {
 		wait_wake_all(&line->state);
 		atomic32_fetch_and(&line->state, ~LINE_SENT);
@@ -150,7 +149,7 @@ void window_unbind(struct window_line *line)
 	bound = NULL;
 }
 
-/* Somebody may have taken the signal over behind our back, by a raw system call. */
+/* The program may have replaced the handler behind our back, by a raw system call. */
 static bool is_still_ours(void)
 {
 	struct {

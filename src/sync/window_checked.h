@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sync/window_checked.h - windows as the scheduler has them.  For sync/window.h only.
+ * sync/window_checked.h - windows under the checker's scheduler.  For sync/window.h only.
  *
- * The access begins with a point of the schedule.  If the thread's handler has run there
- * the window is begun again: the closure is what stands between begin and again.
+ * The access begins with a scheduling point.  If the thread's handler has run there, the window
+ * restarts: the closure is the code between begin and again.
  */
 #ifndef SYNC_WINDOW_CHECKED_H
 #define SYNC_WINDOW_CHECKED_H

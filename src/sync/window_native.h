@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sync/window_native.h - windows as the processor has them.  For sync/window.h only.
+ * sync/window_native.h - windows on the CPU itself.  For sync/window.h only.
  *
- * Each is one asm statement from label 4, where it begins and may begin again, up to
- * label 3 behind its access; the fixup table has the two.  Nothing that label 4
- * needs is written before the access, and the registers of a string instruction say at
- * any moment what is left to do.
+ * Each is one asm statement from label 4, where it begins and restarts, to label 3 behind its
+ * access; the fixup table has both.  Nothing that label 4 needs is written before the access, and
+ * the registers of a string instruction always say what is left to do.
  */
 #ifndef SYNC_WINDOW_NATIVE_H
 #define SYNC_WINDOW_NATIVE_H
@@ -63,7 +62,7 @@ GUARDED_LABEL(fail);                                                            
 		return false;                                                                 \
 	}
 
-/* *value becomes what was there; xadd stores the sum, xchg the value. */
+/* *value is set to the previous contents; xadd stores the sum, xchg the value. */
 #define WINDOW_DEFINE_XCHG(name, bits, insn, reg)                                             \
 	static ALWAYS_INLINE bool window_##name##bits(const struct epoch *e, uint64_t epoch,  \
 						      void *at, uint##bits##_t *value)        \
@@ -82,8 +81,8 @@ GUARDED_LABEL(fail);                                                            
 	}
 
 /*
- * Accesses that hit a TLB entry: the context is read, made into the tag that must be in
- * the entry, and compared; then gva + addend is accessed.  load_at also says where.
+ * Accesses that hit a TLB entry: the expected tag is computed from the context and compared with
+ * the entry's; then gva + addend is accessed. load_at also returns the address.
  */
 #define WINDOW_HIT                                                                            \
 	"4: movq %[context], %[t]\n\t"                                                        \
@@ -155,7 +154,7 @@ GUARDED_LABEL(fail);
 	return false;
 }
 
-/* As guarded_copy(): some bytes may have been copied when it is false. */
+/* As guarded_copy(): if it returns false, some bytes may have been copied. */
 static inline bool window_copy(const struct epoch *e, uint64_t epoch, void *to, const void *from,
 			       size_t bytes)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tool/check.c - umbra check: a program of its own, as it contains the MMU on another
- * back end of sync/.
+ * tool/check.c - umbra check is a separate program, since it contains the MMU on another back end
+ * of sync/.
  */
 #include <errno.h>
 #include <limits.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* tool/complete.c - shell completion, made from the tables of the options. */
+/* tool/complete.c - shell completion, generated from the option tables. */
 #include <stdio.h>
 #include <string.h>
 
@@ -20,7 +20,7 @@ static void put_choices(const char *choices, const char *before, const char *aft
 
 /* --- bash ------------------------------------------------------------------------- */
 
-/* "--mmu= --list ...": what a word may begin with. */
+/* "--mmu= --list ...": what a word can start with. */
 static void bash_words(const struct option_def *def)
 {
 	for (; def->id; def++) {

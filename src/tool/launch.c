@@ -16,7 +16,7 @@
 #include "tool/tool.h"
 
 #define SHELL "/bin/sh"
-/* What ends a path in LD_PRELOAD, for which there is no quoting. */
+/* What ends a path in LD_PRELOAD, which has no quoting. */
 #define SEPARATORS " :"
 
 /* --- a path that LD_PRELOAD can hold --------------------------------------------- */
@@ -30,7 +30,7 @@ static uint64_t hash(const char *text)
 	return h;
 }
 
-/* Nobody else may change what is in it: what we load from there is code. */
+/* No one else may change its contents: we load code from there. */
 static bool make_private_directory(const char *dir)
 {
 	struct stat st;
@@ -52,7 +52,7 @@ static bool is_link_to(const char *link, const char *target)
 }
 
 /*
- * A link to the library, one for each place where it is and each user.  It stays: the
+ * A link to the library, one for each of its paths and each user.  It is not removed: the
  * program's children need it for as long as they start others.
  */
 static bool make_link(const char *library, char *link, size_t bytes)
@@ -75,8 +75,7 @@ static bool make_link(const char *library, char *link, size_t bytes)
 
 /* --- the environment -------------------------------------------------------------- */
 
-/* Before what is preloaded already, but after a sanitizer's runtime, which wants
- * to be the first. */
+/* Before what is already preloaded, but after a sanitizer's runtime, which must be first. */
 static bool add_to_preload(const char *library)
 {
 	const char *old = getenv("LD_PRELOAD");
@@ -131,7 +130,7 @@ static bool set_environment(const struct run_options *options)
 
 /* --- the start --------------------------------------------------------------------- */
 
-/* As shells do with a script that does not say whose it is. */
+/* As shells do with a script without "#!". */
 static void execute_by_shell(const char *path, char **argv)
 {
 	size_t n = 0;

@@ -145,7 +145,7 @@ static const struct option_def *find(const struct command_def *command, int opti
 	return NULL;
 }
 
-/* What getopt_long(3) has refused: its own words would begin with another name. */
+/* Reports what getopt_long(3) refused: its own message would start with another name. */
 static int explain(const struct command_def *command, int option, char **argv)
 {
 	const char *argument = argv[optind - 1];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tool/options.h - a command's options: one table, from which they are parsed, shown by
- * --help and completed by shells, and with which a test compares the manual.
+ * tool/options.h - a command's options: one table, used by the parser, --help and shell
+ * completion, and compared with the man pages by a test.
  */
 #ifndef TOOL_OPTIONS_H
 #define TOOL_OPTIONS_H
@@ -43,7 +43,7 @@ enum option_id {
 struct option_def {
 	enum option_id id;
 	const char *name;
-	const char *value;	/* NULL: it takes none; "[...]": it need not be given */
+	const char *value;	/* NULL: it takes none; "[...]": optional */
 	const char *choices;	/* "one|other", which are checked; NULL: any */
 	const char *text;	/* for --help; lines end in '\n' but for the last */
 };
@@ -55,7 +55,7 @@ struct command_def {
 	const char *text;	/* for --help: what it does */
 	const struct option_def *options;
 	const char *more;	/* for --help: what comes last; or NULL */
-	bool takes_files;	/* arguments, and it tells which it wants */
+	bool takes_files;	/* takes arguments, and checks them itself */
 	bool takes_program;	/* the rest of the line is another's command line */
 };
 
@@ -65,18 +65,18 @@ extern const struct command_def command_umbra, command_run, command_demo, comman
 /* All but umbra itself, and a NULL. */
 extern const struct command_def *const commands_all[];
 
-/* Takes one option; false, after a complaint, if its value will not do. */
+/* Handles one option; false, after a message, if its value is invalid. */
 typedef bool (*option_fn)(void *ctx, enum option_id id, const char *value);
 
 /*
- * Parses the options before the first other argument (of all, if no program follows).
- * Returns -1 if the command may go on, at optind; else the exit status: of --help,
- * --version, and what was wrong.
+ * Parses the options before the first other argument (of all, if no program follows).  Returns -1
+ * if the command should continue, at optind; otherwise the exit status, after --help, --version
+ * or an error.
  */
 int options_parse(const struct command_def *command, int argc, char **argv, option_fn take,
 		  void *ctx);
 
-/* Which of "one|other|..." @value is; -1: none. */
+/* The index of @value in "one|other|..."; -1: not there. */
 int options_choice(const char *choices, const char *value);
 /* "one, other and another", for people. */
 void options_list_choices(const char *choices, char *text, size_t bytes);

@@ -22,7 +22,7 @@ void complain(const char *format, ...)
 
 void output_begin(void)
 {
-	/* Unlike /dev/null the root is everywhere, and nobody can write to it. */
+	/* Unlike /dev/null the root always exists, and cannot be written to. */
 	for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
 		if (fcntl(fd, F_GETFD) < 0 && open("/", O_RDONLY | O_CLOEXEC) < 0)
 			return;

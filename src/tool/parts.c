@@ -8,7 +8,7 @@
 #include <sys/auxv.h>
 #include <unistd.h>
 
-/* This executable's directory; without /proc from the name by which it was started. */
+/* This executable's directory; without /proc derived from argv[0]. */
 static bool own_directory(char *dir)
 {
 	const char *started_as = (const char *)getauxval(AT_EXECFN);

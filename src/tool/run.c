@@ -56,7 +56,7 @@ bool run_options_begin(struct run_options *options)
 
 /* --- options -------------------------------------------------------------------- */
 
-/* The file is made now, empty, so that a bad name is told before the program runs. */
+/* The file is created now, empty, so that a bad name is reported before the program runs. */
 static const char *prepare_stats_file(const char *file)
 {
 	static char absolute[PATH_MAX];

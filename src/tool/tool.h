@@ -18,8 +18,7 @@ struct run_options {
 	const char *log;
 };
 
-/* What the environment says, or else the defaults; false, after a complaint, if it says
- * what is not known. */
+/* From the environment, or else the defaults; false, after a message, for an unknown value. */
 bool run_options_begin(struct run_options *options);
 /* An option_fn for them. */
 bool run_options_take(void *options, enum option_id id, const char *value);
@@ -35,8 +34,8 @@ int check_command(int argc, char **argv);
  * status only if it could not. */
 int launch(const struct run_options *options, char **argv);
 
-/* Sees to it that somebody is told if @program runs without the library: tells the
- * library, by the environment, how to report.  Call it last before exec. */
+/* Arranges for a message if @program runs without the library: passes the library, in the
+ * environment, the descriptor to report on.  Call it last before exec. */
 void watch_begin(const char *program);
 /* It could not be executed. */
 void watch_end(void);

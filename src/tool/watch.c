@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tool/watch.c - is the library in the program?
+ * tool/watch.c - notices if the library was not loaded.
  *
- * What cannot be seen beforehand (a library that ours needs is missing, the loader is
- * not what its name says, a security module takes the variable away) is noticed here: the
- * library reports by a socket when it begins.  `umbra run` itself becomes the program, whose
- * process, parent and exit are then as without it; so the other end is held by a
- * grandchild, which ends when it has heard, in a moment, and otherwise with the program.
+ * Not every cause can be seen beforehand (a library that ours needs is missing, the loader is
+ * unusual, a security module drops the variable): so the library reports on a socket when it
+ * starts.  `umbra run` itself becomes the program, whose process, parent and exit status are then
+ * as without it; so a grandchild holds the other end.  It exits once it has the report, which
+ * takes a moment, or else with the program.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,10 +22,10 @@
 #include "tool/output.h"
 #include "tool/tool.h"
 
-/* Where a program does not look for descriptors of its own. */
+/* A number that programs do not use for their own descriptors. */
 #define REPORT_FD 200
 
-/* Holds nothing open for which somebody may wait, but standard error. */
+/* Keeps nothing open that another process may wait for, except standard error. */
 static void keep_only(int fd)
 {
 	dup2(STDERR_FILENO, STDIN_FILENO);

@@ -2,9 +2,8 @@
 /*
  * demo/guest/guest.c - the built-in guest: freestanding x86-64 code.
  *
- * Each vCPU owns every second data page.  It writes pages in an order that jumps
- * about, each time checking first what it finds; it writes through one mapping and
- * checks through another.
+ * Each vCPU owns every second data page.  It writes pages in a scattered order, checking each
+ * before it writes; it writes through one mapping and checks through another.
  */
 #include <stddef.h>
 
@@ -26,7 +25,7 @@ static void relax(void)
 	__asm__ volatile("pause");
 }
 
-/* By its physical place, and by its scrambled one. */
+/* By its identity mapping, and by its scrambled one. */
 static uint64_t *page_by_identity(uint32_t page)
 {
 	return (uint64_t *)(DATA_GPA + ((uint64_t)page << 12));
@@ -44,8 +43,8 @@ static uint32_t scramble(uint32_t slot)
 }
 
 /*
- * SCRAMBLED_GVA + page is the data page of that number, which is not where the
- * identity mapping would have it: physical frames are dealt out scrambled.
+ * SCRAMBLED_GVA + page maps the data page of that number, in another place than the identity
+ * mapping: physical frames are assigned in a scrambled order.
  */
 static void build_scrambled_mapping(void)
 {
@@ -93,8 +92,8 @@ static int is_in_hole(uint32_t page)
 }
 
 /*
- * The host has taken the page and given back an empty one, perhaps in the middle
- * of our writing it: every word is zero or what it should be, and some are zero.
+ * The host has revoked the page and given back an empty one, perhaps while we were writing it:
+ * every word is zero or as expected, and some are zero.
  */
 static int was_taken(uint32_t page, uint64_t count, const uint64_t *words)
 {
@@ -118,8 +117,8 @@ static void begin_anew(uint32_t vcpu, uint32_t page, uint64_t *words)
 	mailbox->report[vcpu].pages_found_empty++;
 }
 
-/* The page must be what the ledger says, unless the host has taken it: that is asked
- * after a word was wrong, since it may happen between one word and the next. */
+/* The page must be what the ledger says, unless the host has revoked it: that is checked after a
+ * wrong word is found, since it can happen between one word and the next. */
 static void check_page(uint32_t vcpu, uint32_t page, uint64_t *words)
 {
 	uint64_t count = ledger[page], seen = 0;

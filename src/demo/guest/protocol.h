@@ -8,10 +8,9 @@
  *	data    16 MiB  48 MiB   pages that the guest writes and checks
  *	window  any     12 MiB   pages that it reads wherever the host has put them
  *
- * A data page says of itself which page it is and how often it was written; the
- * rest follows from that by pattern_word().  The ledger, in the system slot, holds
- * how often the guest has written each page: a write that got lost, or a page that
- * went back in time, shows as a difference.
+ * A data page records which page it is and how often it was written; the rest follows from that
+ * by pattern_word().  The ledger, in the system slot, counts the guest's writes to each page: a
+ * lost write, or a page that went back in time, shows as a difference.
  */
 #ifndef DEMO_GUEST_PROTOCOL_H
 #define DEMO_GUEST_PROTOCOL_H
@@ -34,8 +33,8 @@
 #define LEDGER_GPA 0x200000ull		/* uint32_t a data page */
 #define TABLES_GPA 0x300000ull		/* page tables that the guest builds */
 
-/* Data pages are also mapped here, in an order that has nothing to do with their
- * physical one: what is written by one address is checked by the other. */
+/* Data pages are also mapped here, in an order unrelated to their physical one: what is written
+ * through one address is checked through the other. */
 #define SCRAMBLED_GVA 0x500000000000ull
 #define SCRAMBLE_FACTOR 5003u		/* odd, so that no page is missed */
 
@@ -53,17 +52,17 @@ enum command {
 
 enum failure {
 	FAILURE_NONE,
-	FAILURE_WRONG_PAGE,	/* a page is another than its place says */
-	FAILURE_LOST_WRITE,	/* it was written more often than it shows */
-	FAILURE_TORN_PAGE,	/* its words do not fit together */
-	FAILURE_STALE_HOLE,	/* a page that the host took away was still there */
+	FAILURE_WRONG_PAGE,	/* a page is not the one that belongs there */
+	FAILURE_LOST_WRITE,	/* it lacks a write that was made */
+	FAILURE_TORN_PAGE,	/* its words are inconsistent */
+	FAILURE_STALE_HOLE,	/* a revoked page was still there */
 	FAILURE_WINDOW,		/* the window shows what was never in it */
 };
 
 struct vcpu_report {
 	uint64_t pages_written;
 	uint64_t pages_checked;
-	uint64_t pages_found_empty;	/* after the host took them away */
+	uint64_t pages_found_empty;	/* after the host revoked them */
 	uint64_t window_reads;
 	uint64_t window_misses;		/* nothing was there: MMIO */
 	uint64_t pad[3];
