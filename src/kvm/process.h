@@ -24,8 +24,8 @@ void process_unlock_child(void);
 bool process_is_borrowed(void);
 
 void process_add_vm(struct vm *vm);
-/* @keep runs under the process lock: whoever sums over all VMs finds this one, or what was
- * kept of it. */
+/* @keep runs under the process lock: a sum over all VMs includes this one, or what was kept of
+ * it. */
 void process_remove_vm(struct vm *vm, void (*keep)(struct vm *vm));
 /* Calls @use with the list of VMs (struct vm, .node) under the process lock. */
 void process_with_vms(void (*use)(void *ctx, struct cds_list_head *vms), void *ctx);
@@ -33,7 +33,7 @@ void process_with_vms(void (*use)(void *ctx, struct cds_list_head *vms), void *c
 /* The record of host memory that is about to change: every VM's mmu.changes. */
 struct host_changes *process_changes(void);
 
-/* Could there be a VM before a change of memory that now begins is done? */
+/* False if no VM can exist before a change of memory that begins now is done. */
 bool process_may_have_vms(void);
 
 #endif

@@ -28,8 +28,8 @@ static void find_next(void *ctx, struct cds_list_head *vms)
 }
 
 /*
- * The VM behind @vm in the list, or the first, with a reference; gives up that on @vm.
- * One that has a reference stays in the list.
+ * The VM after @vm in the list, or the first, with a reference; drops that on @vm.  A VM with a
+ * reference stays in the list.
  */
 static struct vm *next_vm(struct vm *vm)
 {
@@ -41,8 +41,8 @@ static struct vm *next_vm(struct vm *vm)
 	return s.to;
 }
 
-/* First on record, then withdrawn: a VM, or a slot, that is not found here is made
- * later, and finds it there. */
+/* First on record, then invalidated: a VM or slot that is missed here is created later, and finds
+ * the record. */
 static void withdraw(struct revocation *r)
 {
 	bool was = thread_enter_library();

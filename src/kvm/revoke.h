@@ -15,11 +15,10 @@ struct hva_range {
 #define REVOKE_MAX_RANGES 8u
 
 /*
- * Runs @change while every VM of the process, also one made meanwhile, has the ranges
- * withdrawn: the rules of mmu/notifier.h, for all.  Before process_init(), and in a child
- * that has not made it its own, it only runs @change.
- * No lock is held while it runs, and nobody but faults on these ranges waits for it; but
- * handlers of signals do not run on this thread, as one that never returned would leave
+ * Runs @change while the ranges are invalidated in every VM of the process, including VMs created
+ * meanwhile, by the rules of mmu/notifier.h.  Before process_init(), and in a child that has not
+ * called it, it only runs @change.  No lock is held meanwhile, and only faults on these ranges
+ * wait; but signal handlers do not run on this thread, since one that never returned would leave
  * the record open for ever.  @n is at most REVOKE_MAX_RANGES.
  */
 void revoke_around(const struct hva_range *ranges, unsigned int n, void (*change)(void *ctx),

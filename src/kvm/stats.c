@@ -101,7 +101,7 @@ struct totals {
 	uint64_t vm[ARRAY_SIZE(vm_stats)], vcpu[ARRAY_SIZE(vcpu_stats)];
 };
 
-/* Of VMs that are no more; a child of the process begins anew. */
+/* Of destroyed VMs; a child of the process starts from zero. */
 static struct {
 	unsigned int process;	/* [the process lock] whose VMs they were */
 	struct totals sum;	/* [the process lock] */

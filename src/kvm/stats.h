@@ -15,7 +15,7 @@ size_t stats_vcpu_bytes(void);
 struct atomic64 *stats_describe_vm(uint8_t *file, const char *id);
 struct atomic64 *stats_describe_vcpu(uint8_t *file, const char *id);
 
-/* Adds those of a VM that is about to go: under the process lock. */
+/* Adds those of a VM that is being destroyed: under the process lock. */
 void stats_keep(struct vm *vm);
 /* True if this process has had any VM. */
 bool stats_any(void);

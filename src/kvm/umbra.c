@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kvm/umbra.c - the functions of <umbra/umbra.h>: what they choose for VMs to come, and
- * descriptors.  Those that change memory are kvm/memory.c and kvm/file_memory.c.
+ * kvm/umbra.c - the functions of <umbra/umbra.h>: the choices for future VMs, and descriptors.
+ * Those that change memory are kvm/memory.c and kvm/file_memory.c.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -111,8 +111,8 @@ int umbra_close(int fd)
 
 	if (file_is_known(fd)) {
 		/*
-		 * The number first becomes nobody's, then free for others.  Should it have
-		 * changed hands before, it is the new owner's that is closed.
+		 * The entry is dropped first, then the number becomes free for reuse.  If it was
+		 * already reused, the new owner's descriptor is closed.
 		 */
 		if (!process_is_borrowed())
 			file_remove(fd);
@@ -149,14 +149,14 @@ void umbra_forget(unsigned int first, unsigned int last)
 	thread_release_signals(mask);
 }
 
-/* Of a vCPU: 0, or the errno by which the kernel refuses. */
+/* Of a vCPU: 0, or the kernel's errno for a refusal. */
 static int check_vcpu_mapping(const struct file *file, uint64_t first, size_t length, int prot,
 			      int flags)
 {
 	uint64_t last = first + (ALIGN_UP(length, PAGE_SIZE) >> PAGE_SHIFT) - 1;
 	uint64_t ring_pages = file->vm->ring_bytes >> PAGE_SHIFT;
 
-	/* Ring entries must be the client's and ours at once. */
+	/* Ring entries must be shared with the client. */
 	if (last >= RING_PAGE && first < RING_PAGE + ring_pages)
 		return (prot & PROT_EXEC) || !(flags & MAP_SHARED) ? EINVAL : 0;
 	/* The kernel's file system of such files is mounted "noexec". */
@@ -175,8 +175,8 @@ static int check_mapping(const struct file *file, size_t length, int prot, int f
 }
 
 /*
- * By a descriptor of our own, which nobody can exchange between the look at what it
- * is and the mapping.  Without a number left for it, by the client's.
+ * Through a descriptor of our own, which cannot be replaced between the check and the mapping.
+ * Through the client's if no number is left.
  */
 static void *map_file(const struct file *file, void *addr, size_t length, int prot, int flags,
 		      int fd, off_t offset, int *err)

@@ -28,7 +28,7 @@ static uint64_t max_gfn(void)
 	return (1ull << (36 - PAGE_SHIFT)) - 1;
 }
 
-/* (a) of VMs made from now on */
+/* (a) for VMs created from now on */
 static struct atomic32 chosen_mode, chosen_flush_policy;
 
 void vm_choose_mode(enum mmu_mode mode)
