@@ -42,7 +42,7 @@
  * that, guest accesses return UMBRA_HOST_FAULT and do not crash: for this the library
  * installs handlers of SIGSEGV and SIGBUS when the first MMU is created.  Faults that are
  * not its own go to the handler that was installed before; a program that installs one
- * later uses umbra_sigaction() of <umbra/umbra.h>.
+ * later uses umbra_sigaction().
  *
  * Needs: x86-64, gcc 11 or clang 11 or later (the inline accesses are asm goto with
  * outputs), C11 or C++11.  Functions return 0 or more, or a negative errno, and leave

@@ -21,4 +21,25 @@ enum umbra_flush_policy {
 	UMBRA_FLUSH_IF_WRITABLE = 1,	 /**< it is no longer writable: the older rule */
 };
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * umbra_sigaction - sigaction(2) for a program that links the library.
+ *
+ * The first umbra_open() or umbra_mmu_create() installs handlers of SIGSEGV and SIGBUS, to
+ * notice when guest memory has gone; faults that are not ours go on to the handler that the
+ * program had.  A program that installs one later must use this call.
+ *
+ * Return: as sigaction(2), with -1 and errno.
+ */
+struct sigaction;
+UMBRA_API int umbra_sigaction(int sig, const struct sigaction *new_action,
+			      struct sigaction *old_action);
+
+#ifdef __cplusplus
+}
+#endif
+
 #endif

@@ -180,19 +180,6 @@ UMBRA_API int umbra_truncate(const char *path, off_t length);
 UMBRA_API void umbra_changing(void *addr, size_t length, void (*change)(void *ctx), void *ctx);
 
 /**
- * umbra_sigaction - sigaction(2) for a program that links the library.
- *
- * The first umbra_open() installs handlers of SIGSEGV and SIGBUS, to notice when guest
- * memory has gone; faults that are not ours go on to the handler that the program had.
- * A program that installs one later must use this call.
- *
- * Return: as sigaction(2), with -1 and errno.
- */
-struct sigaction;
-UMBRA_API int umbra_sigaction(int sig, const struct sigaction *new_action,
-			      struct sigaction *old_action);
-
-/**
  * umbra_stats_write - write every counter, summed over all VMs so far, as one line of
  * JSON, with this process's PID and name.
  * @fd: if opened with O_APPEND it may be shared with other processes.

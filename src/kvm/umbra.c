@@ -5,17 +5,14 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/mman.h>
 #include <umbra/umbra.h>
 #include <unistd.h>
 
-#include "base/guarded.h"
 #include "base/log.h"
 #include "kvm/call.h"
 #include "kvm/process.h"
 #include "kvm/stats.h"
-#include "sync/window.h"
 
 int umbra_set_mmu(int mode)
 {
@@ -37,17 +34,6 @@ int umbra_set_flush_policy(int policy)
 void umbra_set_log(void (*sink)(int level, const char *line), int level)
 {
 	log_set_sink(sink, level);
-}
-
-int umbra_sigaction(int sig, const struct sigaction *new_action, struct sigaction *old_action)
-{
-	if (guarded_sigaction(sig, new_action, old_action))
-		return 0;
-	if (window_has_signal(sig)) {
-		errno = EINVAL;
-		return -1;
-	}
-	return sigaction(sig, new_action, old_action);
 }
 
 int umbra_stats_write(int fd)

@@ -95,6 +95,10 @@ class EmbedOnly(WithFolder):
         needed = set(re.findall(r'NEEDED.*\[(\w[\w-]*)\.so', dynamic))
         self.assertEqual(needed - {'ld-linux-x86-64'}, {'liburcu-bp', 'libc'})
         self.assertNotIn('Zydis', (root / 'lib/pkgconfig/umbra.pc').read_text())
+        names = subprocess.run(['nm', '-D', '--defined-only', root / 'lib/libumbra.so'], check=True,
+                               capture_output=True, text=True).stdout
+        self.assertIn(' umbra_sigaction\n', names)
+        self.assertNotIn(' umbra_open\n', names)
 
 
 class Bare(WithFolder):
