@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Holds the project to what DESIGN and docs/HACKING.md promise.
+"""Holds the project to what docs/HACKING.md promises.
 
-    check.py source ROOT             files: licence, layers, doors, rules, shape
+    check.py source ROOT             files: licence, layers, doors, rules, shape, documents
     check.py objects LIBRARY.a       mem/ and mmu/: no global state, one door to memory
     check.py archive LIBRARY.a       global symbols are the public ones
     check.py probes LIBRARY.so       arguments of probes mean something
@@ -71,38 +71,38 @@ def check_shape(root, path, text):
     lines = text.split('\n')
     if 'SPDX-License-Identifier: MIT' not in '\n'.join(lines[:3]) and path.name != 'exports.txt' \
             and path.name != 'meson_options.txt':
-        fail(name, 'no SPDX line at its head')
+        fail(name, 'needs "SPDX-License-Identifier: MIT" in its first three lines')
     if len(lines) > MAX_LINES:
-        fail(name, f'{len(lines)} lines: is it two ideas?')
+        fail(name, f'{len(lines)} lines, at most {MAX_LINES}: split it by what it does')
     for number, line in enumerate(lines, 1):
         if line != line.rstrip():
-            fail(f'{name}:{number}', 'blanks at the end')
+            fail(f'{name}:{number}', 'remove the blanks at the end of the line')
         if len(line.expandtabs(TAB)) > MAX_COLUMNS:
-            fail(f'{name}:{number}', f'more than {MAX_COLUMNS} columns')
+            fail(f'{name}:{number}', f'break the line: at most {MAX_COLUMNS} columns')
         if re.search(r'\b(TODO|FIXME|XXX)\b', line) and path != pathlib.Path(__file__).resolve():
-            fail(f'{name}:{number}', 'left open')
+            fail(f'{name}:{number}', 'do it now, or open an issue and remove the mark')
     # A line of a macro with nothing but its "\\" is as clang-format leaves it.
     if path.suffix in {'.c', '.h'} and re.search(r'^ {8,}(?![*\\])\S', text, re.M):
-        fail(name, 'indented by blanks')
+        fail(name, 'indent with tabs, not blanks (clang-format does)')
 
 
 def check_system_calls(name, text):
     """The seventh argument of syscall(2) goes by memory, where an int is half a word."""
     for found in re.finditer(r'\bsyscall\(SYS_mmap\b[^;]*?,\s*0\)', text):
         line = text.count('\n', 0, found.start()) + 1
-        fail(f'{name}:{line}', 'the offset is a long: 0L')
+        fail(f'{name}:{line}', 'write the offset as 0L: it is a long')
 
 
 def check_checker(name, text):
     """The checker sees the layers that it drives; they never see it."""
     for include in re.findall(r'^#include [<"]([a-z]+)/', text, re.M):
         if name.parts[0] == 'src' and include == 'check':
-            fail(name, 'src/ may not include check/')
+            fail(name, 'src/ may not include check/: use check/shim/ or sync/checked.h')
         # It is one of the commands, and takes options like the others.
         if name.parts[0] == 'check' and include in LAYERS.keys() - CHECKED_LAYERS - {'tool'}:
-            fail(name, f'check/ may not include {include}/')
+            fail(name, f'check/ may not include {include}/, only {sorted(CHECKED_LAYERS)} and tool')
     if name.parts[0] == 'src' and name.parts[1] != 'sync' and 'UMBRA_CHECKED' in text:
-        fail(name, 'only sync/ knows of its two back ends')
+        fail(name, 'only sync/ may test UMBRA_CHECKED: add what differs to its two back ends')
 
 
 def check_layers(root, path, text):
@@ -115,13 +115,14 @@ def check_layers(root, path, text):
         return
     for include in re.findall(r'^#include [<"]([a-z]+)/', text, re.M):
         if include in LAYERS.keys() | {'umbra'} and include not in LAYERS[folder]:
-            fail(name, f'{folder}/ may not include {include}/')
+            fail(name, f'{folder}/ may not include {include}/: calls go down only, so let the '
+                 'caller pass a function or a table of functions (docs/ARCHITECTURE.md)')
     for pattern, allowed in DOORS:
         found = re.search(pattern, re.sub(r'/\*.*?\*/|//[^\n]*', '', text, flags=re.S))
         if found and folder not in allowed:
-            fail(name, f'{found.group(0)} belongs behind a door: {sorted(allowed)}')
+            fail(name, f'only {sorted(allowed)} may use {found.group(0)}: call what they offer')
     if re.search(r'^\w[\w \t*]*\bkvm_\w+\(.*\)\s*\n\{', text, re.M):
-        fail(name, 'defines a kvm_ name: clients that we are preloaded into have those')
+        fail(name, 'rename the function: clients that we are preloaded into define kvm_ names')
 
 
 def check_rules(root):
@@ -135,17 +136,37 @@ def check_rules(root):
     marked = set(re.findall(r'\brule\((\w+)\)', code + header))
     named = set(re.findall(r'\b[A-Z][A-Z0-9]+(?:_[A-Z0-9]+)+\b', code))
     for rule in marked - rules.keys():
-        fail('src/base/rules.def', f'{rule} is marked in the code but not listed')
+        fail('src/base/rules.def', f'{rule} is marked in the code: add its RULE() here')
     for rule in rules.keys() - marked - named:
-        fail('src/base/rules.def', f'{rule} is not marked anywhere in the code')
+        fail('src/base/rules.def', f'{rule} has no mark: put rule({rule}) where it is kept')
     doc = root / 'docs/coherence.md'
     text = re.sub(r'\s+', ' ', doc.read_text()) if doc.exists() else ''
     for rule, sentence in rules.items():
         if rule not in text or sentence not in text:
-            fail('docs/coherence.md', f'{rule} is missing, or its sentence differs')
+            fail('docs/coherence.md', f'{rule} needs a paragraph that begins with its sentence '
+                 f'in rules.def: {sentence}')
+
+
+def check_documents(root):
+    """HACKING's map has every folder; and what it and CONTRIBUTING name exists."""
+    hacking = (root / 'docs/HACKING.md').read_text()
+    files = {path.relative_to(root) for path in project_files(root)}
+    folders = {folder for file in files for folder in file.parents} - {pathlib.Path('.')}
+    for folder in sorted({file.parent for file in files} & folders):
+        if folder.parts[0].startswith('.') or 'corpus' in folder.parts:
+            continue
+        if not re.search(rf'(?<![\w/]){re.escape(str(folder))}/(?![\w/])', hacking):
+            fail('docs/HACKING.md', f'"Where things are" needs a line for {folder}/')
+    for document in ('docs/HACKING.md', 'CONTRIBUTING.md'):
+        named = re.findall(r'`((?:src|check|tests|docs|include|man|tools|bench)/[\w./]*)`',
+                           (root / document).read_text())
+        for name in sorted(set(named)):
+            if pathlib.Path(name) not in files | folders:
+                fail(document, f'there is no {name}: correct the name')
 
 
 def check_source(root):
+    check_documents(root)
     for path in project_files(root):
         if path.suffix not in SOURCE_ENDINGS and path.name not in {'Makefile', 'meson.build'}:
             continue
@@ -180,9 +201,9 @@ def check_objects(library):
         name, _, kind, what, _, _, section = fields
         if re.match(r'\.t?(data|bss)(?!\.rel\.ro)', section) and what in {'OBJECT', 'TLS'} \
                 and current not in for_the_process:
-            fail(current, f'global state: {name}')
+            fail(current, f'global state: {name}; move it into the VM or vCPU')
         if kind == 'U' and name in forbidden:
-            fail(current, f'calls {name}() past the one door')
+            fail(current, f'calls {name}(): use mem/alloc.h, and no clock or random numbers')
     for folder in {'mem', 'mmu'} - checked:
         fail(library, f'nothing of {folder}/ is in it')
 
@@ -192,16 +213,16 @@ def check_exports(library, listing):
                 for line in nm('-D', '--defined-only', library).split('\n') if line}
     listed = set(pathlib.Path(listing).read_text().split())
     for name in sorted(exported - listed):
-        fail(library, f'exports {name}, which is not on the list')
+        fail(library, f'exports {name}: make it static, or add it to {listing}')
     for name in sorted(listed - exported):
-        fail(library, f'does not export {name}')
+        fail(library, f'does not export {name}: define it, or remove it from {listing}')
 
 
 def check_archive(library):
     for line in nm('-g', '--defined-only', library).split('\n'):
         fields = line.split()
         if len(fields) == 3 and not fields[2].startswith('umbra_'):
-            fail(library, f'shows {fields[2]}')
+            fail(library, f'shows {fields[2]}: only umbra_ names may stay global (tools/archive)')
 
 
 def check_probes(library):
@@ -212,11 +233,12 @@ def check_probes(library):
     for name, arguments in re.findall(r'Name: (\w+)\n.*\n +Arguments: ?(.*)\n', notes):
         sites.setdefault(name, []).append(arguments.split())
     if not sites:
-        fail(library, 'has no probes')
+        fail(library, 'has no probes: configure with -Dprobes=enabled')
     for name, arguments in sites.items():
         for number, values in enumerate(zip(*arguments), 1):
             if len(set(values)) == 1 and re.search(r'@\$', values[0]):
-                fail(library, f'probe {name}: argument {number} is always {values[0]}')
+                fail(library, f'probe {name}: argument {number} is always {values[0]}: '
+                     'pass what varies, or remove it')
 
 
 def main():

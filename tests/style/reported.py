@@ -1,13 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""What is reported works: each name of docs/REPORTED.md is reported, and has its test.
+"""What is reported works: each name in docs/REPORTED.md is reported, and has its test.
 
     reported.py PROGRAM DOCUMENT BUILD
 
-PROGRAM writes down what is reported (reported.c).  It fails if something is reported that
-the document does not have, if the document has what is not reported, or if a test that it
-names is not there: BUILD is the folder that Meson has configured.  Rows say by "(host)"
-that not every host has the thing.
+PROGRAM prints what is reported (reported.c).  Fails if something is reported that has no row
+in the document, if a row is not reported, or if a test named in it does not exist: BUILD is
+the folder that Meson has configured.  A row with "(host)" is reported on some hosts only.
 """
 import json
 import pathlib
@@ -48,13 +47,13 @@ def read_rows(document):
 def compare(reported, rows):
     listed = [name for names, _, _ in rows for name in names]
     for name in sorted(reported - set(listed)):
-        fail(f'{name} is reported, and no row says which test shows that it works')
+        fail(f'{name} is reported: add a row, with the test that shows that it works')
     for name in sorted({name for name in listed if listed.count(name) > 1}):
-        fail(f'{name} has two rows')
+        fail(f'{name} has two rows: remove one')
     for names, optional, _ in rows:
         for name in names:
             if name not in reported and not optional:
-                fail(f'{name} has a row and is not reported')
+                fail(f'{name} is not reported: remove its row, or mark it "(host)"')
 
 
 def sources_of_tests(build):
@@ -74,16 +73,16 @@ def check_tests(rows, sources):
     for names, _, tests in rows:
         pairs = re.findall(r'`([\w-]+)`: ([\w, ]+)', tests)
         if not pairs:
-            fail(f'{names[0]}: no test')
+            fail(f'{names[0]}: its row needs a test: `name`: function')
         for test, functions in pairs:
             if test not in sources:
-                fail(f'{names[0]}: there is no test {test}')
+                fail(f'{names[0]}: Meson has no test {test}: correct the name')
                 continue
             text = '\n'.join(pathlib.Path(file).read_text() for file in sources[test])
             for function in functions.split(', '):
                 run = rf'\b\w*test\w*\(\s*{function.strip()}\s*[,)]'
                 if not re.search(run, text, re.IGNORECASE):
-                    fail(f'{names[0]}: {test} does not run {function.strip()}')
+                    fail(f'{names[0]}: {test} does not run {function.strip()}: correct the name')
 
 
 def main():
