@@ -12,6 +12,7 @@
 #define PRELOAD_DEFER_H
 
 #include <signal.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Called by the constructor: takes over the handlers already installed. */
