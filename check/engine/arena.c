@@ -8,7 +8,7 @@
 #include "check/engine/timeline.h"
 #include "mem/alloc.h"
 
-/* As a pointer it is none, as a number it is large. */
+/* Non-canonical as a pointer, huge as an integer. */
 #define POISON 0xdb
 
 static size_t used[ARENA_PARTS];

@@ -234,9 +234,9 @@ static uint8_t runnable(void)
 }
 
 /*
- * Threads that can run, the current one first: to leave it costs.  One that has yielded
- * cannot before all others that could have run since: a loop that waits for somebody
- * does not keep him from running (and who waits in the loop is of no interest).
+ * Threads that can run, the current one first: switching away from it costs one preemption.  A
+ * thread that yielded is not offered again until every other runnable thread has run, so a spin
+ * loop cannot starve the thread it waits for.
  */
 static void collect(struct choices *c)
 {

@@ -2,9 +2,8 @@
 /*
  * cpu/block.h - decoded code, kept by host address and mode.
  *
- * A block verifies itself: it carries the bytes that it was made from, and they
- * are compared with guest memory on every entry.  So nobody need tell us that
- * code has changed.
+ * A block verifies itself: it carries the bytes that it was made from, and they are compared with
+ * guest memory on every entry.  So no one has to notify us of code changes.
  *
  * A block lies within a page, except that one instruction may cross into the
  * next and is then a block of its own.

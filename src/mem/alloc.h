@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mem/alloc.h - the one door through which mem/ and mmu/ allocate.
+ * mem/alloc.h - the only way in which mem/ and mmu/ allocate.
  *
- * Behind it is the process's reservation (mem/reservation.h); in the checker an arena.
- * Every VM has its own door.  It counts what is in use, so that a test can see that
- * nothing leaked, and can be told to fail the n-th allocation from now.
+ * Behind it is the process's reservation (mem/reservation.h); in the checker an arena.  Every VM
+ * has its own struct alloc.  It counts what is in use, so that tests can check for leaks, and can
+ * fail the n-th allocation from now.
  */
 #ifndef MEM_ALLOC_H
 #define MEM_ALLOC_H
@@ -21,7 +21,7 @@ struct alloc {
 void alloc_init(struct alloc *a);
 /* Zeroed memory or NULL.  Any thread. */
 void *alloc_zeroed(struct alloc *a, size_t bytes) MUST_CHECK;
-/* @bytes as it was allocated with; @p may be NULL. */
+/* @bytes as passed to the allocation; @p may be NULL. */
 void alloc_free(struct alloc *a, void *p, size_t bytes);
 
 /*

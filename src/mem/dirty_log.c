@@ -2,9 +2,9 @@
 /*
  * mem/dirty_log.c - harvesting the dirty bitmap.
  *
- * HARVEST_ORDER: take the bits, protect the pages, flush, hand the bits out.  A
- * write before the flush may still land in a page that is being reported, which
- * is right; a write after it faults and is marked for the next harvest.
+ * HARVEST_ORDER: take the bits, protect the pages, flush, hand the bits out.  A write before the
+ * flush may still land in a page that is being reported, which is correct; a write after it
+ * faults and is marked for the next harvest.
  *
  * The flush comes after the MMU lock was dropped (LOGGING_FLUSH_MAY_TRAIL).
  * slots_lock, held from the first bit to the flush, keeps a second harvester
@@ -16,7 +16,7 @@
 #include "base/guarded.h"
 #include "sync/rule.h"
 
-/* @first_page: of the request, which KVM looks at before it looks for the slot. */
+/* @first_page: of the request, which KVM checks before it looks up the slot. */
 static int find_logged(struct slots *s, uint32_t id, uint64_t first_page, struct memslot **slot)
 	REQUIRES(s->lock)
 {
@@ -58,8 +58,8 @@ static int harvest(struct slots *s, const struct memslot *slot, void *bitmap) RE
 		s->ops->write_protect_pages(s->ops_ctx, slot, i * 64, d->harvest[i]);
 	}
 	/*
-	 * FLUSH_BY_SOFTWARE_STATE: the bits decide, not the translations: one
-	 * may be read-only already with a writable TLB entry still behind it.
+	 * FLUSH_BY_SOFTWARE_STATE: the bits decide, not the translations: one may already be
+	 * read-only while a TLB still holds a writable entry.
 	 */
 	if (n && rule(LOGGING_FLUSH_MAY_TRAIL) && rule(FLUSH_BY_SOFTWARE_STATE))
 		s->ops->flush(s->ops_ctx);

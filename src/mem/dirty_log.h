@@ -22,9 +22,8 @@ static inline void dirty_log_mark(const struct memslot *slot, gfn_t gfn)
  * dirty_log_get - KVM_GET_DIRTY_LOG.
  * @bitmap: client memory for one bit a page, rounded up to 64.
  *
- * Takes the log of slot @id and protects what it named; with manual protection
- * it only reads.  If @bitmap cannot be written nothing is lost: the pages are
- * reported again.
+ * Takes the log of slot @id and write-protects the pages in it; with manual protection it only
+ * reads.  If @bitmap cannot be written nothing is lost: the pages stay in the log.
  *
  * Context: no lock held.
  * Return:  0, -EINVAL bad id, -ENOENT no such slot or not logged, -ENXIO the VM

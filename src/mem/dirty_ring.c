@@ -20,8 +20,8 @@ void dirty_ring_push(struct dirty_ring *ring, uint32_t slot_id, uint64_t page)
 		shared32_store_relaxed(&entry->flags, KVM_DIRTY_GFN_F_DIRTY);
 	shared32_store_relaxed(&entry->slot, slot_id);
 	shared64_store_relaxed(&entry->offset, page);
-	/* The client reads the entry after it has seen the flag; and a reset that it
-	 * then asks for must find that the entry was pushed. */
+	/* The client reads the entry after it has seen the flag, and a reset that it then
+	 * requests must find that the entry was pushed. */
 	if (!mutant(RING_INDEX_AFTER_FLAG))
 		atomic32_store_relaxed(&ring->pushed, at + 1);
 	if (rule(RING_PUBLISH))
@@ -30,7 +30,7 @@ void dirty_ring_push(struct dirty_ring *ring, uint32_t slot_id, uint64_t page)
 		atomic32_store_relaxed(&ring->pushed, at + 1);
 }
 
-/* Consecutive entries often name neighbours: they are protected together. */
+/* Consecutive entries often name adjacent pages: protect them together. */
 struct reset_batch {
 	uint32_t slot_id;
 	uint64_t offset;
@@ -65,7 +65,7 @@ uint32_t dirty_ring_reset(struct slots *s, struct dirty_ring *ring)
 	struct reset_batch batch = { 0 };
 	uint32_t taken = 0;
 
-	/* At most one round: a fast client could feed us for ever. */
+	/* At most one round: a fast client could keep us busy for ever. */
 	for (; taken < ring->size; taken++) {
 		uint32_t at = atomic32_load_relaxed(&ring->reset);
 		struct kvm_dirty_gfn *entry = &ring->entries[at & (ring->size - 1)];

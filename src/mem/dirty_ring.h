@@ -2,9 +2,8 @@
 /*
  * mem/dirty_ring.h - which pages a vCPU has written: a ring of their numbers.
  *
- * The entries lie in memory shared with the client, who takes those marked
- * DIRTY, marks them RESET, and calls KVM_RESET_DIRTY_RINGS.  What it writes there
- * is not believed.
+ * The entries lie in memory shared with the client, which takes those marked DIRTY, marks them
+ * RESET, and calls KVM_RESET_DIRTY_RINGS. What it writes there is not trusted.
  */
 #ifndef MEM_DIRTY_RING_H
 #define MEM_DIRTY_RING_H
@@ -36,7 +35,7 @@ static inline bool dirty_ring_is_full(const struct dirty_ring *ring)
 	return dirty_ring_free(ring) <= DIRTY_RING_RESERVED;
 }
 
-/* Not even one that was translated before that: for who may come without end. */
+/* Not even one that was translated before: for callers without a limit of their own. */
 static inline bool dirty_ring_is_nearly_exhausted(const struct dirty_ring *ring)
 {
 	return dirty_ring_free(ring) <= DIRTY_RING_RESERVED / 2;
@@ -46,8 +45,8 @@ static inline bool dirty_ring_is_nearly_exhausted(const struct dirty_ring *ring)
 void dirty_ring_push(struct dirty_ring *ring, uint32_t slot_id, uint64_t page);
 
 /*
- * Takes back the entries marked RESET and protects their pages.  The caller
- * flushes before it drops slots_lock.  Returns how many entries were taken.
+ * Frees the entries marked RESET and write-protects their pages.  The caller flushes before it
+ * drops slots_lock.  Returns how many entries were taken.
  */
 uint32_t dirty_ring_reset(struct slots *s, struct dirty_ring *ring) REQUIRES(s->lock);
 

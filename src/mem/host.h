@@ -2,9 +2,9 @@
 /*
  * mem/host.h - where guest memory comes from.
  *
- * The MMU sees host memory only through this table; it never assumes which
- * implementation is behind it.  In the other direction the implementation (or
- * who stands for it) tells the MMU of pages that go away by mmu/notifier.h.
+ * The MMU accesses host memory only through this table, whatever the implementation.  In the
+ * other direction the implementation, or code on its behalf, announces changes of host memory
+ * through mmu/notifier.h.
  */
 #ifndef MEM_HOST_H
 #define MEM_HOST_H
@@ -19,18 +19,17 @@ struct host_page {
 
 struct host_memory_ops {
 	/*
-	 * Brings in the page at @hva for reading or writing.  May block for as
-	 * long as somebody else in the process needs to provide the page:
-	 * call it outside guest mode, with no lock held and in no RCU section.
-	 * No level above @max_level is asked for or returned.
+	 * Brings in the page at @hva for reading or writing.  May block for as long as another
+	 * thread takes to provide the page: call it outside guest mode, with no lock held and in
+	 * no RCU section.  No level above @max_level is asked for or returned.
 	 *
 	 * Return: 0, or -EFAULT if there is no such page or it must not be
 	 * accessed in this way.
 	 */
 	int (*resolve)(void *ctx, hva_t hva, bool write, int max_level, struct host_page *page);
 	/*
-	 * The level that a resolve would return for @hva, by a look that brings in
-	 * nothing and waits for nobody: a guess.
+	 * The level that a resolve would probably return for @hva.  Faults nothing in and does
+	 * not block.
 	 */
 	int (*level)(void *ctx, hva_t hva, int max_level);
 };
@@ -51,7 +50,7 @@ static inline int host_level(const struct host_memory *host, hva_t hva, int max_
 	return host->ops->level(host->ctx, hva, max_level);
 }
 
-/* A pointer by which this process reaches the bytes at offset 0 of @pfn. */
+/* A pointer to the first byte of @pfn in this process. */
 static inline void *host_pointer(pfn_t pfn)
 {
 	return (void *)(uintptr_t)(pfn << PAGE_SHIFT);

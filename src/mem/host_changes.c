@@ -5,9 +5,9 @@
 #include "sync/rule.h"
 #include "sync/wait.h"
 
-/* How long a vCPU that waits may be deaf to signals. */
+/* The longest time for which a waiting vCPU ignores signals. */
 #define MOMENT_US 1000
-/* About as long as a small change takes. */
+/* About the duration of a small change. */
 #ifndef SPINS
 #define SPINS 128
 #endif
@@ -26,7 +26,7 @@ void host_changes_destroy(struct host_changes *c)
 
 void host_change_open(struct host_changes *c, struct host_change *change, hva_t start, hva_t end)
 {
-	/* WINDOW_UNITS: what it is compared with are addresses. */
+	/* WINDOW_UNITS: it is compared with addresses. */
 	if (!rule(WINDOW_UNITS)) {
 		start >>= PAGE_SHIFT;
 		end >>= PAGE_SHIFT;
@@ -49,7 +49,7 @@ void host_change_close(struct host_changes *c, struct host_change *change)
 	cds_list_del(&change->node);
 	bug_on(!atomic32_fetch_add(&c->n_open, (uint32_t)-1));
 	mutex_unlock(&c->lock);
-	/* Full barriers: a sleeper that is not seen here sees that it is closed. */
+	/* Full barriers: a sleeper missed here sees that it is closed. */
 	atomic32_fetch_add(&c->n_closed, 1);
 	if (atomic32_load_relaxed(&c->n_asleep) && !mutant(END_WAKES_NOBODY))
 		wait_wake_all(&c->n_closed);
@@ -65,7 +65,7 @@ bool host_changes_meet(struct host_changes *c, hva_t start, hva_t end)
 	mutex_lock(&c->lock);
 	cds_list_for_each_entry(change, &c->open, node) {
 		meets |= start < change->end && end > change->start;
-		/* WINDOW_UNION: all that are open, not only the latest. */
+		/* WINDOW_UNION: all open ones, not only the latest. */
 		if (meets || !rule(WINDOW_UNION))
 			break;
 	}

@@ -2,14 +2,14 @@
 /*
  * mem/host_changes.h - ranges of host memory that are about to change.
  *
- * Whoever unmaps, moves or protects host memory has the range on record meanwhile,
- * whether or not a slot has it: a slot, or a VM, may come into being before the change
- * is done.  A fault asks the record before it installs what it has found.  One record
- * serves all MMUs that show the same host memory.
+ * While host memory is being unmapped, moved or protected, the range is on record, whether or not
+ * a slot covers it: a slot, or a VM, may be created before the change is done.  A fault checks
+ * the record before it installs a translation.  One record serves all MMUs that map the same host
+ * memory.
  *
- * Nobody but a fault waits for a change to end, and it does so outside guest mode and
- * with no lock held: the thread that makes the change may itself wait for others, for
- * as long as they like (a handler of userfaultfd), and those may do what they like.
+ * Only faults wait for a change to end, outside guest mode and with no lock held: the thread that
+ * makes the change may itself wait for other threads for any time (a handler of userfaultfd), and
+ * those may make any call.
  */
 #ifndef MEM_HOST_CHANGES_H
 #define MEM_HOST_CHANGES_H
@@ -41,12 +41,12 @@ void host_changes_destroy(struct host_changes *c);
 void host_change_open(struct host_changes *c, struct host_change *change, hva_t start, hva_t end);
 void host_change_close(struct host_changes *c, struct host_change *change);
 
-/* Is a change of any part of [start, end) on record?  Also under the MMU lock. */
+/* True if a change of any part of [start, end) is on record.  Also under the MMU lock. */
 bool host_changes_meet(struct host_changes *c, hva_t start, hva_t end);
 
 /*
- * Waits until there is none, or for a moment: the caller has to look every so often at
- * what else is wanted of it.  Outside guest mode, no lock held.
+ * Waits until there is none, or for a moment: the caller must check for other work from time to
+ * time.  Outside guest mode, no lock held.
  */
 void host_changes_wait(struct host_changes *c, hva_t start, hva_t end);
 

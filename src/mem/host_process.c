@@ -35,8 +35,8 @@ struct scan_arg {
 #define BYTES_2M (level_pages(LEVEL_2M) << PAGE_SHIFT)
 #define BYTES_1G (level_pages(LEVEL_1G) << PAGE_SHIFT)
 
-/* The system's own calls: those of the C library are interposed, and what we
- * do here is not the program's doing. */
+/* Raw system calls: the C library's functions are interposed, and these calls are not the
+ * program's. */
 static long scan(int fd, struct scan_arg *arg)
 {
 	return syscall(SYS_ioctl, fd, SCAN_IOCTL, arg);
@@ -60,9 +60,9 @@ static bool is_huge(const struct host_process *h, hva_t start, uint64_t bytes)
 }
 
 /*
- * Without PAGEMAP_SCAN (Linux before 6.7) nobody tells by what sizes the host maps: not
- * pagemap, whose frames are hidden, nor smaps, which has sums.  But that all of the large
- * page is there, and that no userfaultfd waits for a write to it, can be known.
+ * Without PAGEMAP_SCAN (Linux before 6.7) the host's page sizes are unknown: pagemap hides frame
+ * numbers, and smaps has only sums.  But one can tell that the whole large page is present, and
+ * that no userfaultfd waits for a write to it.
  */
 static bool is_present(const struct host_process *h, hva_t start)
 {
@@ -84,18 +84,17 @@ static bool touch(hva_t hva, bool write)
 	return write ? guarded_touch_write(at) : guarded_touch_read(at);
 }
 
-/* None of ours may come into a large page of the guest's. */
+/* None of our own memory may get into a large page of the guest's. */
 static bool is_guests(hva_t start, uint64_t bytes)
 {
 	return !reservation_meets(start, bytes);
 }
 
 /*
- * A large page is safe if no access within it has to wait for somebody to provide memory
- * that has never been there: the host maps it by one entry of its own tables (so what
- * holds for the page touched holds for all), or by several such entries that have all
- * been touched; or every page of it is there at this moment.  What the host takes away
- * again later, unannounced (swap), the access waits for whatever the level.
+ * A large page is safe if no access within it can block on memory that was never present: the
+ * host maps it by one entry of its own tables (so what holds for the page touched holds for all),
+ * or by several such entries that have all been touched; or every page of it is present now.  For
+ * memory that the host removes later, unannounced (swap), the access waits at any level.
  */
 static int look(const struct host_process *h, hva_t hva, int max_level)
 {
@@ -134,7 +133,7 @@ static int resolve(void *ctx, hva_t hva, bool write, int max_level, struct host_
 {
 	const struct host_process *h = ctx;
 
-	/* What a guest must never see, wherever a slot may point. */
+	/* Never visible to a guest, wherever a slot points. */
 	if (reservation_meets(hva & PAGE_MASK, PAGE_SIZE) || !touch(hva, write))
 		return -EFAULT;
 	page->pfn = hva >> PAGE_SHIFT;

@@ -2,8 +2,8 @@
 /*
  * mem/host_process.h - guest memory that is the client's own mapping.
  *
- * pfn is the host virtual page: the host's MMU stands behind ours and keeps it
- * right whatever the client does to its mappings.
+ * pfn is the host virtual page: behind ours is the host's MMU, which keeps it correct whatever
+ * the client does to its mappings.
  */
 #ifndef MEM_HOST_PROCESS_H
 #define MEM_HOST_PROCESS_H

@@ -2,8 +2,8 @@
 /*
  * mem/memslot.h - one memory slot: guest frames backed by host addresses.
  *
- * Constant once published.  A change makes a new one; the old is freed after a
- * grace period.  The dirty bitmap passes from the old to the new.
+ * Constant once published.  A change creates a new one; the old one is freed after a grace
+ * period.  The dirty bitmap passes from the old to the new.
  */
 #ifndef MEM_MEMSLOT_H
 #define MEM_MEMSLOT_H
@@ -13,7 +13,7 @@
 #include "base/types.h"
 #include "sync/atomic.h"
 
-/* Beside KVM_MEM_*: the slot is about to go.  A fault that meets it waits. */
+/* Besides KVM_MEM_*: the slot is being deleted or moved.  A fault on it waits. */
 #define MEMSLOT_INVALID (1u << 31)
 
 struct dirty_bitmap {
@@ -48,8 +48,8 @@ static inline bool memslot_is_logged(const struct memslot *slot)
 }
 
 /*
- * The highest level at which @gfn may be mapped at all: the large page lies in
- * the slot, and guest and host address agree on the offset into it.
+ * The highest level at which @gfn may be mapped: the large page lies in the slot, and guest and
+ * host address have the same offset into it.
  */
 static inline int memslot_max_level(const struct memslot *slot, gfn_t gfn)
 {

@@ -2,13 +2,13 @@
 /*
  * mem/reservation.c - powers of two from one mapping.
  *
- * A block is as large as the next power of two.  The rest of it is never touched
- * and so costs addresses only, of which there are plenty; in return there is
- * nothing to search, split or join.  New blocks are cut from the mapping in order,
- * freed ones kept by size, those that were touched apart from those that are zero.
+ * A block is as large as the next power of two.  The rest of it is never touched and so costs
+ * only address space, which is plentiful; in return nothing is ever searched, split or joined.
+ * New blocks are cut from the mapping in order; free ones are kept by size, touched ones apart
+ * from zero ones.
  *
- * Freed memory stays where it is until reservation_trim(): what is freed while a
- * guest runs is soon used again, and giving it back is a system call.
+ * Freed memory stays where it is until reservation_trim(): what is freed while a guest runs is
+ * soon reused, and giving it back takes a system call.
  */
 #include "mem/reservation.h"
 
@@ -29,7 +29,7 @@
 
 #ifdef BUILT_WITH_ASAN
 #include <sanitizer/asan_interface.h>
-/* What follows an object must be somebody's redzone. */
+/* A redzone must follow each object. */
 #define REDZONE 16
 #else
 #define ASAN_POISON_MEMORY_REGION(p, bytes) ((void)(p), (void)(bytes))
@@ -55,7 +55,7 @@ struct free_blocks {
 static struct {
 	hva_t start, end;	/* (c) once made; 0: there is none */
 	struct mutex lock;	/* (c) rank RANK_RESERVATION */
-	hva_t next;		/* [lock] where nothing has been cut yet */
+	hva_t next;		/* [lock] start of the uncut part */
 	hva_t open;		/* [lock] the end of what may be touched */
 	int64_t expected;	/* [lock] sum of reservation_expect() */
 	struct free_blocks classes[N_CLASSES]; /* [lock] */
@@ -63,7 +63,7 @@ static struct {
 
 static struct thread_once once;
 
-/* By system_call(): what the program calls may be interposed, and kept off this. */
+/* By system_call(): the program's calls are interposed, and may not touch this mapping. */
 static hva_t map_nothing(uint64_t bytes)
 {
 	long at = system_call(SYS_mmap, 0, (long)bytes, PROT_NONE,
@@ -77,7 +77,7 @@ static bool advise(hva_t at, uint64_t bytes, int advice)
 	return !system_call(SYS_madvise, (long)at, (long)bytes, advice, 0, 0, 0);
 }
 
-/* A client that limits its address space wants most of it for itself. */
+/* A client that limits its address space needs most of it for itself. */
 static uint64_t most_bytes(void)
 {
 	uint64_t most = MAX_BYTES;
@@ -113,10 +113,10 @@ static void init_once(void)
 			 MIN_BYTES >> 20);
 		return;
 	}
-	/* A page of it is committed when it is touched, and no more than that. */
+	/* A page of it is committed only when it is touched. */
 	advise(reservation.start, reservation.end - reservation.start, MADV_NOHUGEPAGE);
 	reservation.next = reservation.open = reservation.start;
-	/* The child allocates too, whatever other threads were doing at the fork. */
+	/* The child must be able to allocate, whatever other threads were doing at the fork. */
 	if (thread_around_fork(lock_all, unlock_all, unlock_all))
 		log_emit(LOG_ERR, "no memory to prepare for fork()");
 }
@@ -189,7 +189,7 @@ static void push(struct free_block **list, void *p, unsigned int class)
 	ASAN_POISON_MEMORY_REGION(f, class_bytes(class));
 }
 
-/* How much of it has to be zeroed. */
+/* How much of it must be zeroed. */
 static void *find(unsigned int class, size_t bytes, size_t *used)
 {
 	struct free_blocks *c = &reservation.classes[class];
@@ -241,7 +241,7 @@ static void trim_class(unsigned int class)
 	struct free_blocks *c = &reservation.classes[class];
 	struct free_block *f, *list;
 
-	/* Out of everybody's reach while the system takes its time. */
+	/* Off the free list, out of reach, during the system call. */
 	mutex_lock(&reservation.lock);
 	list = c->used;
 	c->used = NULL;
@@ -297,7 +297,7 @@ void *reservation_map(int fd, size_t bytes)
 void reservation_unmap(void *p, size_t bytes)
 {
 	bytes = ALIGN_UP(bytes, (size_t)PAGE_SIZE);
-	/* Or it stays a mapping of the file, which nobody uses any more. */
+	/* Otherwise it stays an unused mapping of the file. */
 	if (system_call(SYS_mmap, (long)p, (long)bytes, PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != (long)p)
 		return;
@@ -306,11 +306,11 @@ void reservation_unmap(void *p, size_t bytes)
 }
 
 /*
- * The system copied one page after the other, while other threads went on: free lists
- * need not fit what is in the blocks.  But what this thread was given lies before `next`,
- * and what lies behind it begins anew: parts of it may have been written to since.
+ * The kernel copied one page after the other while other threads ran, so free lists may not match
+ * the contents of the blocks.  But all blocks of this thread lie before `next`, and what lies
+ * behind it is discarded: parts of it may have been written since.
  */
-/* The system reads a set of signals before it finds that there is nothing to do with it. */
+/* The kernel reads the set of signals before it finds that it need not use it. */
 static bool may_be_touched(hva_t at)
 {
 	return !system_call(SYS_rt_sigprocmask, -1, (long)at, 0, _NSIG / 8, 0, 0) ||
@@ -318,10 +318,10 @@ static bool may_be_touched(hva_t at)
 }
 
 /*
- * The system copies memory page by page, while other threads of the parent go on: a page
- * that it copied late may point to a block that was cut after it had copied our numbers.
- * So nothing is cut from what can be touched already.  How far that reaches it knows
- * better than we: no thread can open more during the copy.
+ * The kernel copies memory page by page while other threads of the parent run: a page copied late
+ * may point to a block that was cut after our counters were copied.  So nothing is cut from what
+ * is already open.  The kernel, not our counters, says how far that reaches: no thread can open
+ * more during the copy.
  */
 void reservation_after_raw_fork(void) NO_THREAD_SAFETY
 {

@@ -22,7 +22,7 @@ void slot_tree_update_finish(struct slot_tree_update *u)
 {
 	struct slot_node *next;
 
-	/* These nodes outlive the update, whose address the next one may have. */
+	/* These nodes outlive the update, and the next one may have the same address. */
 	for (struct slot_node *n = u->made; n; n = n->next_made)
 		n->maker = NULL;
 	for (struct slot_node *n = u->replaced; n; n = next) {
@@ -70,7 +70,7 @@ static struct slot_node *make_node(struct slot_tree_update *u, struct memslot *s
 	return n;
 }
 
-/* Readers of the old root may still be on it. */
+/* Readers of the old root may still use it. */
 static void retire(struct slot_tree_update *u, const struct slot_node *n)
 {
 	struct slot_node *node = (struct slot_node *)n;
@@ -79,8 +79,8 @@ static void retire(struct slot_tree_update *u, const struct slot_node *n)
 	u->replaced = node;
 }
 
-/* A node that this update may write: the node itself if the update made it,
- * else a copy. */
+/* A node that this update may write: the node itself if the update created it, otherwise a
+ * copy. */
 static struct slot_node *own(struct slot_tree_update *u, const struct slot_node *n)
 {
 	struct slot_node *copy;

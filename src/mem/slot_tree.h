@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mem/slot_tree.h - a balanced tree of memory slots that is never changed.
+ * mem/slot_tree.h - an immutable balanced tree of memory slots.
  *
- * An update makes a new root that shares all but O(log n) nodes with the old
- * one (path copying in an AVL tree); readers of the old root are not disturbed.
- * One code serves both orders: by guest frame, and by host address with the
- * highest end of each subtree, which makes it an interval tree.
+ * An update creates a new root that shares all but O(log n) nodes with the old one (path copying
+ * in an AVL tree); readers of the old root are not disturbed.  The same code serves both orders:
+ * by guest frame, and by host address with the highest end of each subtree, which makes it an
+ * interval tree.
  */
 #ifndef MEM_SLOT_TREE_H
 #define MEM_SLOT_TREE_H
@@ -27,12 +27,12 @@ struct slot_node {
 	struct slot_node *next_made, *next_replaced;
 };
 
-/* One update, of one or both trees: its nodes are freed all together, the new
- * ones if it is given up, the replaced ones a grace period after it. */
+/* One update, of one or both trees: its nodes are freed together, the new ones if it is
+ * abandoned, the replaced ones a grace period after it. */
 struct slot_tree_update {
 	struct alloc *alloc;
 	struct slot_node *made, *replaced;
-	bool failed;			/* out of memory: give it up */
+	bool failed;			/* out of memory: abandon it */
 };
 
 void slot_tree_update_begin(struct slot_tree_update *u, struct alloc *a);
@@ -60,7 +60,7 @@ void slot_tree_visit_hva(const struct slot_node *root, hva_t start, hva_t end,
 /* Frees every node (not the slots): the end of a VM. */
 void slot_tree_free(struct alloc *a, const struct slot_node *root);
 
-/* Heights, order and interval ends are right all over: for tests. */
+/* Checks heights, order and interval ends everywhere: for tests. */
 bool slot_tree_is_valid(enum slot_order order, const struct slot_node *root);
 
 #endif

@@ -2,10 +2,9 @@
 /*
  * mem/slots.c - changes to the set of memory slots.
  *
- * A change builds a new version of the set beside the current one and swaps it
- * in; until the swap every step can fail and nothing has happened.  Deleting and
- * moving take two swaps: after the first, readers see the slot as invalid, so
- * that no new translation is made while the old ones are dropped.
+ * A change builds a new version of the set and swaps it in; until the swap every step can fail
+ * without effect.  Deleting and moving take two swaps: after the first, readers see the slot as
+ * invalid, so that no new translation is made while the old ones are dropped.
  */
 #include "mem/slots.h"
 
@@ -19,7 +18,7 @@
 #define KNOWN_FLAGS (KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY)
 /* Where the address space of a Linux process ends (4-level paging). */
 #define HVA_END ((1ull << 47) - PAGE_SIZE)
-/* How long a vCPU that waits may be deaf to signals. */
+/* The longest time for which a waiting vCPU ignores signals. */
 #define MOMENT_US 1000
 
 int slots_init(struct slots *s, struct alloc *alloc, uint64_t max_gfn, struct atomic64 *n_harvested,
@@ -107,7 +106,7 @@ void slots_wait_for_next(struct slots *s, uint64_t version)
 		wait_on_for(&s->n_swaps, n, MOMENT_US);
 }
 
-/* The next version of the set: what a change builds before it can fail no more. */
+/* The next version of the set, built before the point after which a change cannot fail. */
 struct next_set {
 	struct slot_tree_update trees;
 	struct slot_set *set;
@@ -173,9 +172,9 @@ static void swap(struct slots *s, struct slot_set *set) REQUIRES(s->lock)
 }
 
 /*
- * The generation goes up in two steps, so that no MMIO answer derived from the
- * old set can carry the new number: while a reader may still look at the old
- * set, the number is marked and nothing that carries it is believed or kept.
+ * The generation goes up in two steps, so that no MMIO answer derived from the old set can carry
+ * the new number: while a reader may still use the old set, the number is marked, and nothing
+ * that carries it is trusted or cached.
  */
 static void publish(struct slots *s, struct next_set *next) REQUIRES(s->lock)
 {
@@ -234,7 +233,7 @@ static int create(struct slots *s, const struct memslot *wanted) REQUIRES(s->loc
 	return 0;
 }
 
-/* Delete @old, or move it to where @moved says. */
+/* Deletes @old, or replaces it by @moved. */
 static int delete_or_move(struct slots *s, struct memslot *old, const struct memslot *moved)
 	REQUIRES(s->lock)
 {
@@ -295,16 +294,15 @@ no_memory:
 static void logging_enabled(struct slots *s, const struct memslot *slot) REQUIRES(s->lock)
 {
 	/*
-	 * With all pages reported dirty from the start there is nothing to
-	 * catch until the client clears some; but large pages are taken from
-	 * the vCPUs now, as later only single pages are protected.
+	 * With all pages initially dirty there is nothing to record until the client clears some;
+	 * but large pages are dropped now, since later only single pages are protected.
 	 */
 	int first_level = slot->dirty && s->initially_set ? LEVEL_2M : LEVEL_4K;
 
 	s->ops->write_protect(s->ops_ctx, slot, first_level);
 	/*
-	 * Even if all were read-only: a TLB may hold an older writable entry
-	 * whose flush somebody still owes.
+	 * Even if all were read-only: a TLB may hold an older writable entry whose flush is still
+	 * owed.
 	 */
 	if (rule(ENABLE_FLUSHES_ALWAYS))
 		s->ops->flush(s->ops_ctx);
@@ -346,7 +344,7 @@ static int check_region(const struct kvm_userspace_memory_region *r)
 
 	if (r->flags & ~(uint32_t)KNOWN_FLAGS)
 		return -EINVAL;
-	/* The high half selects an address space, of which there is one. */
+	/* The high half selects an address space; there is only one. */
 	if (r->slot >= SLOTS_MAX_IDS)
 		return -EINVAL;
 	if ((r->memory_size | r->guest_phys_addr | r->userspace_addr) & PAGE_OFFSET_MASK)
@@ -360,7 +358,7 @@ static int check_region(const struct kvm_userspace_memory_region *r)
 	return 0;
 }
 
-/* Gives @wanted the bitmap it shall have, the old one if that serves. */
+/* Sets @wanted's bitmap, reusing the old slot's if it has one. */
 static int choose_bitmap(struct slots *s, const struct memslot *old, struct memslot *wanted)
 	REQUIRES(s->lock)
 {
@@ -387,7 +385,7 @@ static bool overlaps_another(struct slots *s, const struct memslot *old,
 
 	if (!old)
 		return slot_tree_overlaps(set->by_gfn, start, end);
-	/* A move may overlap where it comes from: look on either side of that. */
+	/* A move may overlap the old place: search on both sides of it. */
 	for (gfn_t gfn = start; gfn < end;) {
 		gfn_t old_end = old->base_gfn + old->npages;
 

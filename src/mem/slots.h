@@ -5,10 +5,9 @@
  * Readers: an RCU section, slots_current(), then any lookup.  What they find is
  * valid until the section ends.  Writers hold slots_lock throughout.
  *
- * The generation counts the changes.  An MMIO translation carries it and is not
- * believed under any other (mmu/mmio.h).  Its top bit says that an update is in
- * progress.  Read it before the set: what is derived from a set must not carry a
- * newer generation (GEN_FROM_SAME_SNAPSHOT).
+ * The generation counts the changes.  An MMIO translation carries it and is valid under no other
+ * (mmu/mmio.h).  Its top bit means that an update is in progress.  Read it before the set: what
+ * is derived from a set must not carry a newer generation (GEN_FROM_SAME_SNAPSHOT).
  */
 #ifndef MEM_SLOTS_H
 #define MEM_SLOTS_H
@@ -35,23 +34,23 @@ struct slot_set {
 };
 
 /*
- * What a change of slots needs from above.  All are called under slots_lock
- * and no other lock.
+ * What a change of slots needs from the layer above.  All are called under slots_lock and no
+ * other lock.
  */
 struct slots_ops {
-	/* Drops every translation of @slot and flushes.  Readers see the slot
-	 * as invalid and make no new one. */
+	/* Zaps every translation of @slot and flushes.  Readers see the slot as invalid and
+	 * create no new ones. */
 	void (*zap)(void *ctx, const struct memslot *slot);
-	/* Protects for logging: every page from @first_level up, or those of
-	 * 64 pages from @offset that @mask names. */
+	/* Write-protects for logging: every page from @first_level up, or those in @mask of the
+	 * 64 pages from @offset. */
 	void (*write_protect)(void *ctx, const struct memslot *slot, int first_level);
 	void (*write_protect_pages)(void *ctx, const struct memslot *slot, uint64_t offset,
 				    uint64_t mask);
-	/* The log of @slot has ended: large pages may come back. */
+	/* Logging of @slot has ended: large pages may be used again. */
 	void (*log_ended)(void *ctx, const struct memslot *slot);
-	/* Every TLB forgets what has been protected. */
+	/* Flushes what has been protected from every TLB. */
 	void (*flush)(void *ctx);
-	/* The generation about to be published repeats in its truncated form. */
+	/* The generation about to be published wraps in its truncated form. */
 	bool (*generation_wraps)(uint64_t generation);
 	void (*zap_mmio)(void *ctx);
 };
@@ -82,7 +81,7 @@ struct slots {
 int slots_init(struct slots *s, struct alloc *alloc, uint64_t max_gfn, struct atomic64 *n_harvested,
 	       struct atomic64 *n_updates) MUST_CHECK;
 void slots_set_ops(struct slots *s, const struct slots_ops *ops, void *ctx);
-/* No reader is left. */
+/* Called when no reader is left. */
 void slots_destroy(struct slots *s);
 
 static inline const struct slot_set *slots_current(const struct slots *s)
@@ -95,7 +94,7 @@ static inline const struct memslot *slot_set_find(const struct slot_set *set, gf
 	return slot_tree_find(set->by_gfn, gfn);
 }
 
-/* A reader's memory of where it last was. */
+/* A reader's cache of its last lookup. */
 struct slot_hint {
 	uint64_t version;		/* of the set */
 	const struct memslot *slot;
@@ -119,7 +118,7 @@ static inline const struct memslot *slot_set_find_hinted(const struct slot_set *
  * Context: no lock held.  Waits for readers.
  * Return:  0, or
  *          -EINVAL  misaligned, wrapping or too large; unknown flag or id;
- *                   deletion of what is not there; change of size, host address
+ *                   deletion of a slot that does not exist; change of size, host address
  *                   or read-only flag
  *          -EEXIST  guest frames overlap another slot's
  *          -ENOMEM  the slots are as they were
@@ -134,8 +133,8 @@ static inline struct memslot *slots_by_id(struct slots *s, uint32_t id) REQUIRES
 }
 
 /*
- * For a fault that met a slot that is about to go, in the version @version of the set:
- * waits for the next, or for a moment.  Outside guest mode, no lock held, no RCU section.
+ * For a fault on an invalid slot in version @version of the set: waits for the next version, or
+ * for a moment.  Outside guest mode, no lock held, no RCU section.
  */
 void slots_wait_for_next(struct slots *s, uint64_t version);
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* mmu/dirty.h - a vCPU's pages into the log that their slot keeps: bitmap or ring. */
+/* mmu/dirty.h - records a vCPU's writes in the slot's log: bitmap or ring. */
 #ifndef MMU_DIRTY_H
 #define MMU_DIRTY_H
 
 #include "mem/dirty_log.h"
 #include "mmu/mmu.h"
 
-/* A ring goes before a bitmap, which a slot may have from before there were rings. */
+/* The ring takes precedence over a bitmap that a slot may still have from before. */
 static inline bool dirty_ring_blocks(const struct mmu_vcpu *v, const struct memslot *slot)
 {
 	return rule(RING_SOFT_LIMIT) && memslot_is_logged(slot) && v->ring.entries &&
@@ -14,9 +14,9 @@ static inline bool dirty_ring_blocks(const struct mmu_vcpu *v, const struct mems
 }
 
 /*
- * SET_BIT_ORDER_VCPU: after the translation became writable.  Were it before, a
- * harvest between the two would take the mark and find nothing to protect.
- * RCU section of the lookup, or the MMU lock after a look at the slot's version.
+ * SET_BIT_ORDER_VCPU: after the translation became writable.  In the other order, a harvest
+ * between the two would take the mark and find nothing to protect.  RCU section of the lookup, or
+ * the MMU lock after a look at the slot's version.
  */
 static inline void dirty_mark(struct mmu_vcpu *v, const struct memslot *slot, gfn_t gfn)
 {

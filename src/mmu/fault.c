@@ -10,9 +10,9 @@
 #include "sync/thread.h"
 
 /*
- * A write to a page that is only protected for logging: W is given back without
- * the lock and without asking the host.  Right only because the tables are
- * direct: the entry's frame cannot have become another's (FAST_PF_ONLY_DIRECT).
+ * A write to a page that is only protected for logging: restores W without the lock and without
+ * asking the host.  Correct only because the tables are direct: the entry cannot belong to
+ * another frame by now (FAST_PF_ONLY_DIRECT).
  */
 static bool fix_fast(struct mmu_vcpu *v, const struct fault *f, enum fault_verdict *verdict)
 {
@@ -30,7 +30,7 @@ static bool fix_fast(struct mmu_vcpu *v, const struct fault *f, enum fault_verdi
 	if (!slot || (rule(FAST_PF_REJECTS_MMIO) && !spte_is_leaf(e.spte)) ||
 	    spte_is_writable(e.spte) || !(e.spte.raw & SPTE_MMUW))
 		goto out;
-	/* A large page is split first: one bit of the log stands for 4 KiB. */
+	/* Split a large page first: one bit of the log covers 4 KiB. */
 	if (memslot_is_logged(slot) && e.level > LEVEL_4K && rule(NO_HUGE_WRITABLE_WHEN_LOGGING))
 		goto out;
 	if (dirty_ring_blocks(v, slot)) {
@@ -54,7 +54,7 @@ out:
 	return fixed;
 }
 
-/* Is there memory, and where? */
+/* Finds the memory behind the address, if any. */
 static enum fault_verdict find_memory(struct mmu_vcpu *v, struct fault *f)
 {
 	const struct slot_set *set;
@@ -71,7 +71,7 @@ static enum fault_verdict find_memory(struct mmu_vcpu *v, struct fault *f)
 	if (!slot) {
 		verdict = FAULT_MMIO;
 	} else if (slot->flags & MEMSLOT_INVALID) {
-		/* About to be moved or deleted: neither memory nor MMIO yet. */
+		/* Being moved or deleted: neither memory nor MMIO yet. */
 		verdict = mutant(INVALID_SLOT_IS_MMIO) ? FAULT_MMIO : FAULT_RETRY;
 	} else if (f->write && (slot->flags & KVM_MEM_READONLY)) {
 		verdict = FAULT_MMIO;
@@ -90,8 +90,8 @@ static enum fault_verdict find_memory(struct mmu_vcpu *v, struct fault *f)
 }
 
 /*
- * The host has no such page; was it the right page, and the right time, to ask?
- * While the memory is being exchanged there may be none for a moment.
+ * The host has no such page; recheck that this was the right page to ask for.  During an
+ * invalidation it may be missing for a moment.
  */
 static enum fault_verdict host_has_none(struct mmu_vcpu *v, const struct fault *f)
 {
@@ -110,7 +110,7 @@ static enum fault_verdict host_has_none(struct mmu_vcpu *v, const struct fault *
 	return FAULT_HOST;
 }
 
-/* A change of one part of a large page need not be waited for by the others. */
+/* A change of one part of a large page need not delay faults on the others. */
 static void avoid_changes(struct mmu *m, const struct fault *f, struct host_page *page)
 {
 	uint64_t bytes = level_pages(page->level) << PAGE_SHIFT;
@@ -128,7 +128,7 @@ enum fault_verdict fault_resolve(struct mmu_vcpu *v, struct fault *f, struct hos
 	if (rule(SEQ_BEFORE_PFN))
 		f->seq = atomic64_load_acquire(&v->mmu->invalidate_seq);
 	verdict = find_memory(v, f);
-	/* What goes on here has an end, and that wakes us. */
+	/* The change in progress wakes us when it ends. */
 	if (verdict == FAULT_RETRY)
 		slots_wait_for_next(v->mmu->slots, f->set_version);
 	if (verdict != FAULT_FIXED)
@@ -138,8 +138,8 @@ enum fault_verdict fault_resolve(struct mmu_vcpu *v, struct fault *f, struct hos
 		return FAULT_RETRY;
 	}
 	/*
-	 * The host page is waited for here, outside guest mode and without a
-	 * lock: who has to provide it may need to flush us or to unmap.
+	 * This can block until another thread provides the page, and that thread may need to
+	 * flush this vCPU or unmap memory: outside guest mode, with no lock held.
 	 */
 	lock_assert_none_from(RANK_SLOTS);
 	err = host_resolve(&v->mmu->host, f->hva, f->write, f->max_level, page);
@@ -169,9 +169,9 @@ const struct memslot *fault_still_holds(struct mmu_vcpu *v, const struct fault *
 }
 
 /*
- * Only if it is still true.  Not that an older generation would be believed; but it
- * comes round, and who drops MMIO before that comes by each table once; and the tables
- * may be about to go.
+ * Install only if the generation is still current.  A stale one is never trusted, but the
+ * truncated field wraps, and the zap that precedes the wrap visits each table once: an entry
+ * installed after it would come back to life.  Also, the tables may be about to go.
  */
 bool fault_may_keep_mmio(const struct mmu *m, const struct fault *f)
 {
@@ -217,7 +217,7 @@ static enum fault_verdict install(struct mmu_vcpu *v, const struct fault *f,
 out:
 	rcu_read_end();
 	rwlock_rdunlock(&v->mmu->lock);
-	/* Whoever has frozen the entry may need this CPU to make progress. */
+	/* The thread that froze the entry may need this CPU to make progress. */
 	if (lost)
 		thread_yield();
 	return verdict;

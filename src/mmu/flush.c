@@ -6,8 +6,8 @@
 #include "mmu/tlb.h"
 
 /*
- * One round: every vCPU is asked to empty its TLB, and those in guest mode are
- * waited for or interrupted.  One outside will meet its request on entry.
+ * One round: requests a TLB flush of every vCPU, and waits for or interrupts those in guest mode.
+ * One outside services its request on entry.
  */
 static void flush_round(struct mmu *m) REQUIRES(m->flush_lock)
 {
@@ -60,15 +60,15 @@ void flush_settle(struct mmu *m)
 		return;
 	}
 
-	/* Who waits here while another flushes shares the next round with all
-	 * who wait, since each round pays all the debt that it saw. */
+	/* All threads that wait here during a flush share the next round, since each round pays
+	 * all the debt that it saw. */
 	mutex_lock(&m->flush_lock);
 	if (atomic64_load_relaxed(&m->paid) >= debt) {
 		mmu_count(m, remote_tlb_flush_elided);
 	} else {
 		/*
-		 * DEBT_READ_BEFORE_REQUEST: what is owed from here on may be
-		 * for an entry that a vCPU makes after its flush.
+		 * DEBT_READ_BEFORE_REQUEST: debt from here on may be for an entry that a vCPU
+		 * creates after its flush.
 		 */
 		if (rule(DEBT_READ_BEFORE_REQUEST))
 			debt = atomic64_load_acquire(&m->owed);

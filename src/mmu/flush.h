@@ -2,14 +2,13 @@
 /*
  * mmu/flush.h - the debt of TLB flushes.
  *
- * Who revokes a translation (or a permission) raises `owed` before it drops the
- * MMU lock.  `paid` is the highest `owed` that a completed flush had read before
- * it began.  TLBs may hold what no table holds any more exactly while
- * paid < owed; so whoever needs to know that nothing is left settles, even if
- * it found nothing to zap itself (NO_SPTE_IMPLIES_NO_TLB).
+ * Whoever revokes a translation (or a permission) increments `owed` before dropping the MMU lock.
+ * `paid` is the highest `owed` that a completed flush had read before it began.  A TLB can hold a
+ * stale translation only while paid < owed; so whoever needs to know that none is left settles,
+ * even without having zapped anything (NO_SPTE_IMPLIES_NO_TLB).
  *
- * Both numbers only grow: a flusher that was delayed cannot mistake new debt for
- * that which it has paid, as it could with a counter that is reset to zero.
+ * Both numbers only grow: a delayed flusher cannot mistake new debt for debt that it has paid, as
+ * it could with a counter that is reset to zero.
  */
 #ifndef MMU_FLUSH_H
 #define MMU_FLUSH_H
@@ -24,9 +23,9 @@ static inline void flush_owe(struct mmu *m)
 }
 
 /*
- * FLUSH_IFF_MMUW_CLEARED.  Whether the change of a leaf owes a flush before the MMU
- * lock is dropped.  With the older policy there is never a TLB that may write
- * where no entry has W, and to take MMUW from one without W costs nothing.
+ * FLUSH_IFF_MMUW_CLEARED.  True if the change of a leaf requires a flush before the MMU lock is
+ * dropped.  With the older policy no TLB can write where no entry has W, and clearing MMUW in one
+ * without W costs nothing.
  */
 static inline bool flush_owed_by_change(const struct mmu *m, spte_t old, spte_t new)
 {
@@ -39,11 +38,11 @@ static inline bool flush_owed_by_change(const struct mmu *m, spte_t old, spte_t 
 }
 
 /*
- * A leaf has changed in place: what is owed for it, and whether that is to be settled
- * before the MMU lock is dropped.  Neither is ever reset here.
+ * A leaf has changed in place: sets what is owed for it, and whether to settle before the MMU
+ * lock is dropped.  Never resets either.
  *
- * W_LOSS_OWES.  A TLB may write for as long as the entry had W, whoever has taken that and
- * for whatever reason; who comes next finds nothing to protect, and the debt.
+ * W_LOSS_OWES.  A TLB may still write if the entry had W, whoever cleared that and for whatever
+ * reason; the next thread finds nothing to protect, but finds the debt.
  */
 static inline void flush_note_change(const struct mmu *m, spte_t old, spte_t new, bool *debt,
 				     bool *now)
@@ -53,16 +52,16 @@ static inline void flush_note_change(const struct mmu *m, spte_t old, spte_t new
 }
 
 /*
- * Returns when no TLB holds anything that was revoked before the call.  Not in
- * guest mode; with or without the MMU lock.
+ * Returns once no TLB holds anything that was revoked before the call.  Not in guest mode; with
+ * or without the MMU lock.
  */
 void flush_settle(struct mmu *m);
 
-/* The same without a look at what is owed: for who goes by something else. */
+/* The same regardless of the debt: for callers that decide otherwise. */
 void flush_always(struct mmu *m);
 
-/* Leafs have lost W for logging.  Under the MMU lock; the flush may trail it, but
- * for the older policy. */
+/* Leafs have lost W for logging.  Under the MMU lock; the flush may come after it, except with
+ * the older policy. */
 static inline void flush_owe_for_log(struct mmu *m)
 {
 	flush_owe(m);

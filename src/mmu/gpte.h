@@ -2,8 +2,8 @@
 /*
  * mmu/gpte.h - entries of the guest's page tables, and what they allow.
  *
- * SDM 3A chapter 4.  What an entry means depends on its table's level and on
- * the kind of the tables, which follows from the paging registers.
+ * SDM 3A chapter 4.  The meaning of an entry depends on its table's level and on the format of
+ * the tables, which follows from the paging registers.
  */
 #ifndef MMU_GPTE_H
 #define MMU_GPTE_H
@@ -17,7 +17,7 @@ enum gpt_format {
 	GPT_LONG,		/* 8-byte entries, 4 or 5 levels */
 };
 
-/* Everything but privilege that decides what an entry means. */
+/* Everything except privilege that decides what an entry means. */
 struct gpt_kind {
 	uint8_t format;		/* enum gpt_format */
 	uint8_t levels;		/* that lie in memory */
@@ -115,7 +115,7 @@ static inline gpa_t gpte_leaf_address(struct gpt_kind k, int level, uint64_t ent
 	return frame | (gva & offset);
 }
 
-/* The rights that the entries of a walk leave, from the top down. */
+/* The permissions that the entries of a walk leave, from the top down. */
 struct rights {
 	bool user, write, no_exec;
 	uint8_t key;			/* of the leaf */
@@ -140,7 +140,7 @@ static inline bool key_allows(const struct paging *p, const struct rights *r, en
 	return !(two & 2) || access != ACCESS_WRITE || (p->cpl != 3 && !(p->cr0 & X86_CR0_WP));
 }
 
-/* Leaving protection keys aside. */
+/* Without protection keys. */
 static inline bool rights_allow(const struct paging *p, const struct rights *r, enum access access)
 {
 	if (access == ACCESS_EXEC) {

@@ -56,7 +56,7 @@ static bool was_there(struct mmu *m, uint64_t seq, const void *host)
 	return !mmu_invalidate_retry(m, seq, page, page + PAGE_SIZE);
 }
 
-/* While the page is being exchanged there is no sense in looking at it. */
+/* Reading the page during an invalidation is pointless. */
 static bool wait_while_it_changes(struct mmu *m, const void *host)
 {
 	hva_t page = (uintptr_t)host & PAGE_MASK;
@@ -68,8 +68,8 @@ static bool wait_while_it_changes(struct mmu *m, const void *host)
 	return true;
 }
 
-/* Where @gpa is in the host.  A slot that is being moved or deleted is waited for: what
- * the guest has there is decided when that is done. */
+/* The host address of @gpa.  Waits for a slot that is being moved or deleted: only then is it
+ * decided what the guest has there. */
 static enum mmu_verdict find_host(struct mmu_vcpu *v, gpa_t gpa, bool write, void **host)
 {
 	const struct memslot *slot;
@@ -98,10 +98,10 @@ enum mmu_verdict guest_read(struct mmu_vcpu *v, gpa_t gpa, void *to, unsigned in
 	    wait_while_it_changes(v->mmu, host))
 		return MMU_RETRY;
 	/*
-	 * The page may have to be waited for, so not in the RCU section.  If the
-	 * slot has gone meanwhile, what is read is void: so is the shadow of
-	 * what is in it, and whatever would be derived from this is tried again
-	 * (STALE_ROOT_RETRY, RECHECK_GPTE_UNDER_PROTECTION).
+	 * The read can block on the page, so it is not made in the RCU section.  If the slot is
+	 * deleted meanwhile, what is read is stale: so are the shadow pages of tables in it, and
+	 * whatever is derived from this is retried (STALE_ROOT_RETRY,
+	 * RECHECK_GPTE_UNDER_PROTECTION).
 	 */
 	if (verdict == MMU_OK && !load(to, host, bytes))
 		verdict = is_absent(v, gpa);
@@ -111,8 +111,8 @@ enum mmu_verdict guest_read(struct mmu_vcpu *v, gpa_t gpa, void *to, unsigned in
 }
 
 /*
- * A page that must be waited for before it can be written is waited for here, outside
- * the RCU section.  Nothing is changed, should the memory be the guest's no more.
+ * Waits here, outside the RCU section, until the page can be written.  This is harmless if the
+ * memory no longer belongs to the guest: the access changes nothing.
  */
 static enum mmu_verdict make_writable(struct mmu_vcpu *v, uint64_t seq, gpa_t gpa)
 {
@@ -126,12 +126,12 @@ static enum mmu_verdict make_writable(struct mmu_vcpu *v, uint64_t seq, gpa_t gp
 		return MMU_RETRY;
 	if (guarded_touch_write(host))
 		return MMU_OK;
-	/* For a moment only, perhaps. */
+	/* Perhaps only for a moment. */
 	return was_there(v->mmu, seq, host) ? is_absent(v, gpa) : MMU_RETRY;
 }
 
-/* Under the lock, so that no invalidation begins before it is done; the page has been
- * waited for. */
+/* Under the lock, so that no invalidation begins before it is done; the page is already
+ * present. */
 static enum mmu_verdict cmpxchg_locked(struct mmu_vcpu *v, uint64_t seq, gpa_t gpa,
 					 unsigned int bytes, uint64_t *old, uint64_t value)
 	REQUIRES_SHARED(v->mmu->lock)
@@ -172,7 +172,7 @@ enum mmu_verdict guest_cmpxchg(struct mmu_vcpu *v, gpa_t gpa, unsigned int bytes
 
 	if (verdict != MMU_OK)
 		return verdict;
-	/* Unlike a read it must not meet memory that is no longer the guest's. */
+	/* Unlike a read it must not touch memory that no longer belongs to the guest. */
 	rwlock_rdlock(&v->mmu->lock);
 	rcu_read_begin();
 	verdict = cmpxchg_locked(v, seq, gpa, bytes, old, value);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mmu/guest_memory.h - guest physical memory as we ourselves access it.
+ * mmu/guest_memory.h - our own accesses to guest physical memory.
  *
- * By the memory slots, not by translations; for the tables of the guest.  The
- * vCPU's thread, outside guest mode, no lock held: may block in the host.
+ * Through the memory slots, not through translations; for the tables of the guest.  The vCPU's
+ * thread, outside guest mode, no lock held: may block in the host.
  */
 #ifndef MMU_GUEST_MEMORY_H
 #define MMU_GUEST_MEMORY_H
@@ -11,14 +11,13 @@
 #include "mmu/mmu.h"
 #include "mmu/verdict.h"
 
-/* All of it within one page.  MMU_OK, MMU_BAD_TABLES: no slot is there, MMU_HOST_FAULT or
- * MMU_RETRY. */
+/* All within one page.  MMU_OK, MMU_BAD_TABLES (no slot), MMU_HOST_FAULT or MMU_RETRY. */
 enum mmu_verdict guest_read(struct mmu_vcpu *v, gpa_t gpa, void *to, unsigned int bytes);
 
 /*
- * A whole naturally aligned entry of 4 or 8 bytes; the page is marked dirty.
- * *old becomes what was there: it was replaced if that is what *old had been.
- * As guest_read(), or MMU_MMIO: the slot is read-only, or MMU_RING_FULL.
+ * A whole naturally aligned entry of 4 or 8 bytes; the page is marked dirty.  *old is set to the
+ * previous contents: they were replaced if they equal its former value.  As guest_read(), or
+ * MMU_MMIO: the slot is read-only, or MMU_RING_FULL.
  */
 enum mmu_verdict guest_cmpxchg(struct mmu_vcpu *v, gpa_t gpa, unsigned int bytes, uint64_t *old,
 				 uint64_t value);

@@ -12,7 +12,7 @@ enum mmu_verdict mmu_lookup(struct mmu_vcpu *v, gva_t gva, gpa_t *gpa)
 	struct paging saved = v->paging;
 	enum mmu_verdict verdict;
 
-	/* The system may read everything, user pages under SMAP too. */
+	/* The supervisor may read everything, user pages under SMAP too. */
 	v->paging.cpl = 0;
 	v->paging.ac = true;
 	verdict = walk_guest_slots(v, &w);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mmu/lookup.h - translations that the client asks for, without an access.
+ * mmu/lookup.h - translations on request of the client, without an access.
  *
  * The vCPU's thread, outside guest mode, no lock held; both may block in the host.
  */
@@ -11,9 +11,9 @@
 #include "mmu/verdict.h"
 
 /*
- * KVM_TRANSLATE: where the guest's own tables put @gva, for a read by the system.
- * MMU_OK, MMU_GUEST_FAULT if they do not, MMU_RETRY if others keep changing them, or
- * why they cannot be read.
+ * KVM_TRANSLATE: the guest's own translation of @gva, for a supervisor read.  MMU_OK,
+ * MMU_GUEST_FAULT if there is none, MMU_RETRY if the tables keep changing, or the reason why they
+ * cannot be read.
  */
 enum mmu_verdict mmu_lookup(struct mmu_vcpu *v, gva_t gva, gpa_t *gpa);
 

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mmu/mmio.h - "there is no memory here", remembered under a generation.
+ * mmu/mmio.h - "there is no memory here", cached under a generation.
  *
- * A change of the slots makes every such memory void by one increment, however
- * many there are.  In tables the generation is truncated: before it repeats,
- * all of them are dropped (GEN_WRAP_ZAPS).
+ * A change of the slots invalidates all such entries by one increment, however many there are.
+ * In tables the generation is truncated: before it wraps, all entries are dropped
+ * (GEN_WRAP_ZAPS).
  */
 #ifndef MMU_MMIO_H
 #define MMU_MMIO_H
 
 #include "mmu/mmu.h"
 
-/* A generation under which nothing may be cached or believed. */
+/* A generation under which nothing may be cached or trusted. */
 static inline bool mmio_in_flux(uint64_t generation)
 {
 	return generation & GENERATION_IN_PROGRESS && !mutant(MMIO_IN_FLUX);
@@ -22,7 +22,7 @@ static inline uint64_t mmio_generation(const struct mmu *m)
 	return atomic64_load_acquire(&m->slots->generation);
 }
 
-/* Is this MMIO entry of a table still true? */
+/* True if this MMIO entry of a table is still valid. */
 static inline bool mmio_spte_is_current(const struct mmu *m, spte_t spte)
 {
 	uint64_t now = mmio_generation(m);

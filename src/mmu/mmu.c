@@ -8,7 +8,7 @@
 #include "mmu/tdp/tdp.h"
 #include "mmu/tlb.h"
 
-/* A client that sets no limit gets a table for so many pages of memory: KVM's figure. */
+/* Default limit: one shadow page per this many guest pages, as in KVM. */
 #define PAGES_PER_TABLE 50u
 
 static void zap_slot(void *ctx, const struct memslot *slot)
@@ -40,9 +40,9 @@ static void collapse_frame(struct mmu *m, const struct memslot *slot, gfn_t gfn,
 }
 
 /*
- * A logged slot is mapped by 4 KiB.  Where the host has a large page behind it, that can
- * be mapped as such again: what there is goes, and faults do the rest.  By one large
- * page at a time, each under the lock for as long as it takes to look at its table.
+ * A logged slot is mapped by 4 KiB pages.  Where the host has a large page, that can be mapped
+ * again: zap the small ones, and faults do the rest.  One large page at a time, each under the
+ * lock for as long as it takes to check its table.
  */
 static void collapse_slot(void *ctx, const struct memslot *slot)
 {
@@ -60,8 +60,8 @@ static void collapse_slot(void *ctx, const struct memslot *slot)
 	m->ops->reap(m, true);
 }
 
-/* Who asks has begun a log or taken bits of one: that decides, and not whether there
- * was a translation to protect, or a debt. */
+/* The caller has started a log or taken bits of one: that alone decides, not whether there was a
+ * translation to protect, or a debt. */
 static void flush(void *ctx)
 {
 	flush_always(ctx);
@@ -119,7 +119,7 @@ void mmu_destroy(struct mmu *m)
 	rwlock_destroy(&m->lock);
 }
 
-/* The lowest number that no vCPU has. */
+/* The lowest free number. */
 static uint32_t free_index(const struct mmu *m)
 {
 	uint32_t i = 0;
@@ -139,7 +139,7 @@ int mmu_vcpu_init(struct mmu_vcpu *v, struct mmu *m)
 	err = tlb_init(v);
 	if (err)
 		return err;
-	/* Its TLB is empty: a flush that is under way need not know of it. */
+	/* Its TLB is empty: a flush in progress need not know of it. */
 	mutex_lock(&m->slots->lock);
 	mutex_lock(&m->flush_lock);
 	v->index = free_index(m);
@@ -209,9 +209,9 @@ uint32_t mmu_reset_dirty_rings(struct mmu *m)
 			taken += dirty_ring_reset(s, &v->ring);
 	}
 	/*
-	 * Before slots_lock is dropped.  Of two reapers, the second finds none
-	 * of the entries that the first has taken; it must not return, and copy
-	 * pages, while TLBs may still write to them unseen.
+	 * Before slots_lock is dropped.  A second reaper does not find the entries that the first
+	 * has taken; it must not return, and copy pages, while TLBs may still write to them
+	 * unseen.
 	 */
 	if (taken && rule(RING_RESET_FLUSHES) && rule(SLOTS_LOCK_SPANS_FLUSH))
 		flush_always(m);

@@ -2,8 +2,8 @@
 /*
  * mmu/mmu.h - the MMU of one VM.
  *
- * Knows no instruction set engine and no ioctl.  Below it are the memory slots
- * and the host memory; above it whoever runs vCPUs.
+ * Knows no instruction set engine and no ioctl.  Below it are the memory slots and the host
+ * memory; above it the code that runs vCPUs.
  */
 #ifndef MMU_MMU_H
 #define MMU_MMU_H
@@ -30,7 +30,7 @@ enum vm_stat {
 	N_VM_STATS,
 };
 
-/* A page table of ours, and what is known about it. */
+/* One of our page tables, and what we record about it. */
 struct table {
 	struct spte_slot spte[ENTRIES_PER_TABLE];
 	struct table *next_dead;	/* [l] or of its zapper: unlinked, not yet freed */
@@ -38,43 +38,44 @@ struct table {
 	bool for_mmio;			/* (c) direct: made to remember MMIO */
 };
 
-/* How a VM's addresses are translated, chosen when it is made. */
+/* How a VM's addresses are translated, chosen when it is created. */
 enum mmu_mode {
 	MMU_TDP,	/* direct tables, gpa to host: mmu/tdp/tdp.h */
-	MMU_SHADOW,	/* tables from gva, made from the guest's: mmu/shadow/shadow.h */
+	MMU_SHADOW,	/* tables from gva, derived from the guest's: mmu/shadow/shadow.h */
 };
 
-/* Which change of a translation owes a flush before the MMU lock is dropped. */
+/* Which change of a translation requires a flush before the MMU lock is dropped. */
 enum flush_policy {
 	FLUSH_IF_MMUW_CLEARED,	/* the bit that bounds what a TLB may hold is cleared */
 	FLUSH_IF_W_CLEARED,	/* a writable one becomes read-only: the older rule */
 };
 
-/* What the two modes do differently. */
+/* The operations of a paging mode. */
 struct mmu_ops {
 	/* 0 or -ENOMEM; destroy is called in either case. */
 	int (*init)(struct mmu *m);
 	void (*destroy)(struct mmu *m);
-	/* Drops every leaf that meets a piece of @r, with the MMU lock held for
-	 * write; returns how many.  The caller records the debt. */
+	/* Drops every leaf that overlaps a piece of @r, with the MMU lock held for write; returns
+	 * their number.  The caller records the debt. */
 	uint64_t (*zap_leafs)(struct mmu *m, struct range *r);
-	/* Take the MMU lock.  Every MMIO entry goes: the slots' generation is marked, so
-	 * that none is made meanwhile.  The slot [start, end) goes; flushes. */
+	/* Take the MMU lock.  The first drops every MMIO entry: the slots' generation is marked,
+	 * so that none is installed meanwhile.  The second drops the slot [start, end), and
+	 * flushes. */
 	void (*zap_mmio)(struct mmu *m);
 	void (*zap_slot)(struct mmu *m, gfn_t start, gfn_t end);
 	/* Take the MMU lock: for logging.  The caller flushes. */
 	void (*write_protect)(struct mmu *m, gfn_t start, gfn_t end, int first_level);
 	void (*write_protect_mask)(struct mmu *m, gfn_t first, uint64_t mask);
-	/* With the MMU lock held for write: was any leaf in a piece of @r used
-	 * since that was last cleared?  @clear: clears it. */
+	/* With the MMU lock held for write: true if any leaf in a piece of @r was used since that
+	 * was last cleared.  @clear: clears it. */
 	bool (*age)(struct mmu *m, struct range *r, bool clear);
-	/* Take the MMU lock.  Is the large frame of @level that begins at @gfn mapped
-	 * by smaller pages that we have chosen?  Then these go, and the next fault
-	 * maps it as a whole.  TLBs may keep what they have: it is as right as ever. */
+	/* Take the MMU lock.  If smaller pages of our own choice map the large frame of @level
+	 * that begins at @gfn, zaps them, so that the next fault maps it as a whole.  TLB entries
+	 * stay correct. */
 	bool (*is_split)(struct mmu *m, gfn_t gfn, int level);
 	void (*collapse)(struct mmu *m, gfn_t gfn, int level);
-	/* Frees tables that are linked no more, if there are many, or @all.  No lock
-	 * held, no RCU section; flushes. */
+	/* Frees unlinked tables, if there are many, or @all.  No lock held, no RCU section;
+	 * flushes. */
 	void (*reap)(struct mmu *m, bool all);
 };
 
@@ -127,19 +128,18 @@ static inline void mmu_count_n(struct mmu *m, enum vm_stat stat, uint64_t n)
 
 #define mmu_count(m, name) mmu_count_n(m, VM_STAT_##name, 1)
 
-/* Work that was done under the lock for write, in entries of tables and lists: it must not
- * grow, from lock to unlock, with anything that a guest chooses. */
+/* Work done under the lock for write, in entries of tables and lists: between lock and unlock it
+ * must not grow with anything that a guest chooses. */
 static inline void mmu_visited(struct mmu *m, uint64_t n) REQUIRES(m->lock)
 {
 	atomic64_owner_add(&m->stats[VM_STAT_mmu_visited], n);
 }
 
-/* There are @n more leafs of this level. */
+/* Counts @n more leafs of this level. */
 void mmu_count_leafs(struct mmu *m, int level, int64_t n);
 
 /*
- * @slots must have been initialised and become this MMU's: it answers for them.
- * 0 or -ENOMEM.
+ * @slots must be initialised; this MMU becomes the one that they call. 0 or -ENOMEM.
  */
 int mmu_init(struct mmu *m, struct alloc *alloc, struct slots *slots,
 	     struct host_memory host) MUST_CHECK;
@@ -152,8 +152,8 @@ int mmu_vcpu_init(struct mmu_vcpu *v, struct mmu *m) MUST_CHECK;
 void mmu_vcpu_destroy(struct mmu_vcpu *v);
 
 /*
- * The vCPU's thread has changed v->paging.  Everything but a change of only the
- * privilege (tlb_set_privilege()) forgets all translations.
+ * The vCPU's thread has changed v->paging.  Flushes all translations; for a change of the
+ * privilege alone there is tlb_set_privilege().
  */
 void mmu_paging_changed(struct mmu_vcpu *v);
 
@@ -161,17 +161,17 @@ void mmu_paging_changed(struct mmu_vcpu *v);
 void mmu_invlpg(struct mmu_vcpu *v, gva_t gva);
 
 /*
- * KVM_SET_NR_MMU_PAGES and KVM_GET_NR_MMU_PAGES: how many shadow pages there may be.
- * Without a limit of the client's it is KVM's share of the memory.  Direct tables
- * are not limited.  No lock held, or the MMU lock.
+ * KVM_SET_NR_MMU_PAGES and KVM_GET_NR_MMU_PAGES: the limit of shadow pages.  By default it is the
+ * same share of the memory as in KVM. Direct tables are not limited.  No lock held, or the MMU
+ * lock.
  */
 #define MMU_MIN_PAGES 64u
 void mmu_set_page_limit(struct mmu *m, uint64_t n_pages);
 uint64_t mmu_page_limit(const struct mmu *m);
 
 /*
- * KVM_RESET_DIRTY_RINGS: takes back what the client has marked in every vCPU's
- * ring.  Returns the number of entries.  No lock held.
+ * KVM_RESET_DIRTY_RINGS: frees the entries that the client has marked in every vCPU's ring.
+ * Returns the number of entries.  No lock held.
  */
 uint32_t mmu_reset_dirty_rings(struct mmu *m);
 

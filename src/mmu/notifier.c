@@ -21,8 +21,8 @@ static void record_debt(struct mmu *m, struct unmap *u) REQUIRES(m->lock)
 }
 
 /*
- * Lets faults in.  Those in the window still retry; but who finds nothing mapped
- * here any more must find the debt (YIELD_FLUSHES).
+ * Drops the lock to let faults in.  Faults in the window still retry, but anyone who now finds
+ * nothing mapped must be able to see the debt (YIELD_FLUSHES).
  */
 static void yield_lock(struct unmap *u) REQUIRES(u->mmu->lock)
 {
@@ -68,8 +68,8 @@ static bool meets_slot(struct mmu *m, hva_t start, hva_t end)
 }
 
 /*
- * The slots may be replaced meanwhile, but not go: their end waits for this section.
- * What comes into being is of no concern, as it finds the change on record.
+ * The slots may be replaced meanwhile, but not freed: that waits for this section.  A new slot
+ * does not matter, as it finds the change on record.
  */
 static void unmap(struct unmap *u)
 {
@@ -90,7 +90,7 @@ void mmu_withdraw(struct mmu *m, hva_t start, hva_t end)
 	};
 
 	mmu_count(m, mmu_notifier_invalidations);
-	/* Who has it may be waiting for memory, and its provider for this. */
+	/* Its holder may be waiting for memory, whose provider may be waiting for this. */
 	if (!rule(NOTIFIER_NEVER_TAKES_SLOTS_LOCK)) {
 		mutex_lock(&m->slots->lock);
 		mutex_unlock(&m->slots->lock);
@@ -107,8 +107,8 @@ void mmu_withdraw(struct mmu *m, hva_t start, hva_t end)
 	}
 	unmap(&u);
 	/*
-	 * Also if nothing was mapped: somebody else may have dropped a
-	 * translation of these pages and not have flushed yet.
+	 * Even if nothing was mapped: another thread may have dropped a translation of these
+	 * pages and not flushed yet.
 	 */
 	if ((u.any_zapped || rule(NO_SPTE_IMPLIES_NO_TLB)) && rule(FLUSH_BEFORE_FREE) &&
 	    !mutant(FLUSH_BEFORE_CLEAR))
@@ -118,15 +118,15 @@ void mmu_withdraw(struct mmu *m, hva_t start, hva_t end)
 
 void mmu_restore(struct mmu *m, hva_t start, hva_t end)
 {
-	/* A slot that comes later than this look finds the change done. */
+	/* A slot created after this check finds the change done. */
 	if (meets_slot(m, start, end) && rule(SEQ_INC_BEFORE_COUNT_DEC))
 		atomic64_fetch_add(&m->invalidate_seq, 1);
 }
 
 /*
- * OPEN_BEFORE_ZAP: a fault that has resolved the page already finds the change on
- * record, or its translation is dropped here: it installs under the MMU lock.
- * OPEN_WITHOUT_SLOT: a slot made over the range meanwhile must meet it.
+ * OPEN_BEFORE_ZAP: a fault that has already resolved the page either finds the change on record,
+ * or its translation is dropped here: it installs under the MMU lock.  OPEN_WITHOUT_SLOT: a slot
+ * created over the range meanwhile must find it.
  */
 void mmu_invalidate_begin(struct mmu *m, hva_t start, hva_t end, struct invalidation *inv)
 {
@@ -142,7 +142,7 @@ void mmu_invalidate_end(struct invalidation *inv)
 {
 	struct mmu *m = inv->mmu;
 
-	/* A fault that does not see it on record must see the sequence moved. */
+	/* A fault that does not see it on record must see that the sequence has changed. */
 	mmu_restore(m, inv->change.start, inv->change.end);
 	if (rule(BEGIN_END_BALANCED) || meets_slot(m, inv->change.start, inv->change.end))
 		host_change_close(m->changes, &inv->change);
@@ -163,10 +163,9 @@ struct ageing {
 };
 
 /*
- * AGE_LEAVES_DEBT.  TLBs keep what was cleared without a flush, and who clears it next
- * finds no entry young that they use.  A debt of ageing's own: nobody else needs it.
- * Whoever owes after this makes `owed` at least this, and who pays that has flushed
- * after this.
+ * AGE_LEAVES_DEBT.  Without a flush TLBs keep entries whose A was cleared, and whoever clears
+ * next finds no young entry although TLBs use the page.  This debt is for ageing alone.  Later
+ * debt raises `owed` to at least this, and whoever pays that has flushed after this.
  */
 static void leave_age_debt(struct mmu *m) REQUIRES(m->lock)
 {
@@ -178,7 +177,7 @@ static bool has_age_debt(const struct mmu *m) REQUIRES(m->lock)
 	return rule(AGE_LEAVES_DEBT) && atomic64_load_acquire(&m->paid) < m->age_debt;
 }
 
-/* YIELD_FLUSHES: each piece says what it owes. */
+/* YIELD_FLUSHES: each piece records what it owes. */
 static void age_piece(struct ageing *a, struct range *r)
 {
 	struct mmu *m = a->mmu;
@@ -196,7 +195,7 @@ static void age_piece(struct ageing *a, struct range *r)
 	rwlock_wrunlock(&m->lock);
 }
 
-/* In an RCU section: nobody who waits for its end has the MMU lock. */
+/* In an RCU section: no thread waits for its end while holding the MMU lock. */
 static void age_slot(void *ctx, struct memslot *slot)
 {
 	struct ageing *a = ctx;

@@ -2,9 +2,9 @@
 /*
  * mmu/notifier.h - host memory is about to change under the guest.
  *
- * Whoever unmaps, moves, replaces or protects host memory calls begin before and
- * end after.  When begin has returned, no vCPU uses the range, and none will
- * before end.  Slots may come and go in between.
+ * Whoever unmaps, moves, replaces or protects host memory calls begin before and end after.  Once
+ * begin has returned, no vCPU uses the range, and none will before end.  Slots may be created and
+ * deleted in between.
  */
 #ifndef MMU_NOTIFIER_H
 #define MMU_NOTIFIER_H
@@ -23,15 +23,15 @@ void mmu_invalidate_begin(struct mmu *m, hva_t start, hva_t end, struct invalida
 void mmu_invalidate_end(struct invalidation *inv);
 
 /*
- * The same in parts, where several MMUs share the record (m->changes): put it on
- * record, withdraw from each; change; restore to each, take it off the record.  An MMU
- * that comes or goes meanwhile need not be told.
+ * The same in parts, where several MMUs share the record (m->changes): put it on record, withdraw
+ * from each; change; restore to each, take it off the record.  MMUs created or destroyed
+ * meanwhile need no call.
  */
 void mmu_withdraw(struct mmu *m, hva_t start, hva_t end);
 void mmu_restore(struct mmu *m, hva_t start, hva_t end);
 
-/* Has the range changed since @seq was read, or is it about to?  For a fault: in the
- * section of the MMU lock in which it installs. */
+/* True if the range has changed since @seq was read, or is about to.  For a fault, in the section
+ * of the MMU lock in which it installs. */
 bool mmu_invalidate_retry(const struct mmu *m, uint64_t seq, hva_t start, hva_t end);
 
 enum age {
@@ -41,8 +41,8 @@ enum age {
 	AGE_CLEAR_FLUSH,	/* an access from now on is seen, whoever cleared before */
 };
 
-/* Has the guest used any page of the range since that was last cleared?  Any thread,
- * not in guest mode, no lock held. */
+/* True if the guest has used any page of the range since that was last cleared.  Any thread, not
+ * in guest mode, no lock held. */
 bool mmu_age(struct mmu *m, hva_t start, hva_t end, enum age how);
 
 #endif

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mmu/range.h - guest frames that are gone over a piece at a time.
+ * mmu/range.h - iteration over guest frames in pieces.
  *
- * Faults need the MMU lock: who goes over memory gives it up after so many entries.
+ * Faults need the MMU lock: whoever iterates over memory drops it after this many entries.
  *
  *	struct range r = range_make(start, end);
  *
@@ -13,20 +13,19 @@
  *		rwlock_wrunlock(&m->lock);
  *	}
  *
- * Each piece begins at the root again, by frame number: whatever was a table before may
- * have been freed meanwhile.
+ * Each piece starts at the root again, by frame number: tables may have been freed meanwhile.
  */
 #ifndef MMU_RANGE_H
 #define MMU_RANGE_H
 
 #include "base/types.h"
 
-/* At least one on every level, or there is no end. */
+/* At least one on every level, or there is no progress. */
 #ifndef ENTRIES_BEFORE_YIELD
 #define ENTRIES_BEFORE_YIELD 4096u
 #endif
 
-/* Likewise, of who goes over all tables there are, not over a range. */
+/* Likewise, to iterate over all tables, not over a range. */
 #ifndef TABLES_BEFORE_YIELD
 #define TABLES_BEFORE_YIELD (ENTRIES_BEFORE_YIELD / ENTRIES_PER_TABLE)
 #endif
@@ -35,8 +34,8 @@ _Static_assert(TABLES_BEFORE_YIELD >= 1, "each piece comes to a table");
 _Static_assert(ENTRIES_BEFORE_YIELD >= LEVEL_256T, "each piece comes to an entry");
 
 struct range {
-	gfn_t at, end;		/* what is to be done yet */
-	uint64_t left;		/* entries that may be visited before the lock is given up */
+	gfn_t at, end;		/* what remains */
+	uint64_t left;		/* entries that may be visited before the lock is dropped */
 };
 
 static inline struct range range_make(gfn_t start, gfn_t end)
@@ -51,7 +50,7 @@ static inline bool range_more(struct range *r)
 	return r->at < r->end;
 }
 
-/* The piece is @n entries longer than it seemed. */
+/* Accounts for @n more visited entries. */
 static inline void range_charge(struct range *r, uint64_t n)
 {
 	r->left -= MIN(r->left, n);

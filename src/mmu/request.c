@@ -5,8 +5,7 @@
 #include "mmu/shadow/shadow.h"
 #include "mmu/tlb.h"
 
-/* About two microseconds, as long as a few blocks take; a vCPU that needs longer does not
- * run. */
+/* About two microseconds, the time of a few blocks; a vCPU that needs longer is not running. */
 #ifndef SPINS
 #define SPINS 40
 #endif
@@ -22,7 +21,7 @@ void request_service_mmu(struct mmu_vcpu *v)
 		request_take(v, REQUESTS_OF_MMU);
 		return;
 	}
-	/* FLUSH_AFTER_MMU_REQUESTS: after this one nothing old is left to be cached. */
+	/* FLUSH_AFTER_MMU_REQUESTS: after this one nothing stale can be cached. */
 	if (request_take(v, REQUEST_ROOTS))
 		shadow_drop_roots(v, false);
 	flush = request_take(v, REQUEST_TLB_FLUSH);
@@ -43,7 +42,7 @@ static struct mmu_vcpu *vcpu_at(struct mmu *m, uint32_t i) REQUIRES(m->flush_loc
 	for (uint32_t i = 0; i < atomic32_load_acquire(&(m)->n_vcpus); i++)  \
 		if ((v = vcpu_at(m, i)) && v->awaited_seq)
 
-/* Those that are in guest mode now. */
+/* Selects those that are in guest mode now. */
 static uint32_t find_awaited(struct mmu *m) REQUIRES(m->flush_lock)
 {
 	uint32_t n = 0;
@@ -85,7 +84,7 @@ static void sleep_on(struct mmu_vcpu *v, struct atomic32 *word, uint32_t seen, b
 	atomic32_fetch_add(&v->waiters, (uint32_t)-1);
 }
 
-/* Its thread is preempted in a walk: a matter of its next slice of time. */
+/* Its thread is preempted in a walk: wait for its next time slice. */
 static void wait_until_unpinned(struct mmu_vcpu *v)
 {
 	uint32_t pin = atomic32_load_acquire(&v->pin);
@@ -101,7 +100,7 @@ static void wait_until_unpinned(struct mmu_vcpu *v)
 	sleep_on(v, &v->pin, pin, true);
 }
 
-/* Those whose threads can be interrupted need not be awaited any longer. */
+/* No longer waits for those whose threads can be interrupted. */
 static void interrupt_awaited(struct mmu *m) REQUIRES(m->flush_lock)
 {
 	struct mmu_vcpu *v;
@@ -122,7 +121,7 @@ static void interrupt_awaited(struct mmu *m) REQUIRES(m->flush_lock)
 	}
 }
 
-/* The one place that waits for vCPUs. */
+/* The only place that waits for vCPUs. */
 void request_wait_all(struct mmu *m)
 {
 	uint32_t n = find_awaited(m);

@@ -1,36 +1,34 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mmu/request.h - how others get a vCPU's attention, and guest mode.
+ * mmu/request.h - requests to a vCPU, and guest mode.
  *
- * A vCPU uses its TLB only in guest mode.  guest_seq goes up on every entry and
- * every exit, so that it is odd inside, and who sees it change knows that the
- * vCPU has been outside.
+ * A vCPU uses its TLB only in guest mode.  guest_seq goes up on every entry and every exit, so it
+ * is odd inside, and a thread that sees it change knows that the vCPU has been outside.
  *
  *	vCPU                            sender
  *	guest_seq++                     requests |= X
  *	(full barrier)                  (full barrier)
  *	read requests                   read guest_seq: odd?  wait until it changes
  *
- * One of the two sees the other (DEKKER_ENTRY).  In guest mode the vCPU looks at
- * its requests again at the end of every block.  It holds no lock there.
+ * One of the two sees the other (DEKKER_ENTRY).  In guest mode the vCPU checks its requests at
+ * the end of every block.  It holds no lock there.
  *
- * The host may have taken the processor from the vCPU's thread, or it may sleep in a
- * page fault of the host's, whose page the sender is about to provide.  So the sender
- * waits for a moment, as long as a few blocks take, and then for nobody who does not run:
- * it interrupts the thread (sync/window.h).  From there on the thread uses nothing in a
- * window that it has translated before.  What it does in guest mode without a window, to
- * walk our tables and to fill its TLB, is *pinned*, and waited for:
+ * The vCPU's thread may be preempted, or asleep in a host page fault on a page that the sender is
+ * about to provide.  So the sender waits for a moment, the time of a few blocks, and no longer
+ * for a thread that does not run: it interrupts the thread (sync/window.h).  From then on no
+ * window of the thread uses an earlier translation.  What it does in guest mode outside of
+ * windows, to walk our tables and to fill its TLB, is *pinned*, and the sender waits for it:
  *
  *	vCPU                            sender
  *	pin++ (odd)                     change a table
  *	walk, fill the TLB              interrupt, barrier
  *	pin++                           read pin: odd?  wait until it changes
  *
- * The barrier is the sender's alone.  What the vCPU has stored before it the sender sees;
- * what the vCPU does after it comes after its handler, and sees the change.  If pin is
- * even, it walks no tables that it may have found before the change; if it is odd, what it
- * finds is stale by the time it is used, but the tables must stay until it is done.
- * Pinned code is short, blocks nowhere and touches no memory of the guest's.
+ * Only the sender has a barrier.  It sees what the vCPU stored before that; what the vCPU does
+ * after that comes after its handler, and sees the change.  If pin is even, the vCPU does not
+ * walk tables found before the change; if it is odd, what it finds is stale before it is used,
+ * but the tables must stay until the walk ends.  Pinned code is short, never blocks and touches
+ * no guest memory.
  *
  * Where threads cannot be interrupted (seccomp, ThreadSanitizer, a vCPU that is not bound
  * to a thread) the sender waits until the vCPU leaves guest mode.
@@ -54,14 +52,14 @@ static ALWAYS_INLINE bool request_pending(const struct mmu_vcpu *v)
 	return unlikely(atomic32_load_relaxed(&v->requests));
 }
 
-/* The owner, outside guest mode: was it posted?  CLEAR_BEFORE_SERVICE. */
+/* The owner, outside guest mode: tests and clears a request.  CLEAR_BEFORE_SERVICE. */
 static inline bool request_take(struct mmu_vcpu *v, uint32_t request)
 {
 	return (atomic32_load_relaxed(&v->requests) & request) &&
 	       (atomic32_fetch_and(&v->requests, ~request) & request);
 }
 
-/* Does what the MMU's requests ask for.  The owner, outside guest mode. */
+/* Services the MMU's requests.  The owner, outside guest mode. */
 void request_service_mmu(struct mmu_vcpu *v);
 
 static inline bool guest_mode(const struct mmu_vcpu *v)
@@ -98,7 +96,7 @@ static inline void guest_enter(struct mmu_vcpu *v)
 	}
 }
 
-/* The owner, in guest mode: begins and ends what is waited for.  Not nested. */
+/* The owner, in guest mode: begins and ends a section that senders wait for.  Not nested. */
 static inline void guest_pin(struct mmu_vcpu *v)
 {
 	if (!rule(WALKS_ARE_PINNED))
@@ -107,8 +105,8 @@ static inline void guest_pin(struct mmu_vcpu *v)
 	owner_barrier();
 }
 
-/* The sender who counts itself among the waiters makes a barrier before it looks at pin
- * again: this side needs none. */
+/* A sender that registers as a waiter has a barrier before it reads pin again: this side needs
+ * none. */
 static inline void guest_unpin(struct mmu_vcpu *v)
 {
 	if (!rule(WALKS_ARE_PINNED))
@@ -125,8 +123,8 @@ static inline bool guest_is_pinned(const struct mmu_vcpu *v)
 }
 
 /*
- * Waits until no vCPU uses what was translated before the call: each has been outside of
- * guest mode, or was interrupted.  Any thread, not in guest mode.
+ * Waits until no vCPU uses translations from before the call: each has left guest mode, or was
+ * interrupted.  Any thread, not in guest mode.
  */
 void request_wait_all(struct mmu *m) REQUIRES(m->flush_lock);
 

@@ -6,8 +6,8 @@
  *
  *   none     all zero
  *   present  a leaf that maps host memory, or a link to a table one level down
- *   mmio     "no memory slot here", believed while its generation is current
- *   frozen   being taken away: nobody but who froze it may replace it
+ *   mmio     "no memory slot here", valid while its generation is current
+ *   frozen   being zapped: only the thread that froze it may replace it
  *
  * Of a present leaf:
  *
@@ -32,18 +32,18 @@
  *   GD       the guest's entry is dirty.  W implies GD: a write to a clean page
  *            must first meet the walk that sets the guest's bit.
  *
- * So the state "1 0 0" with GD is that of a page that is written to only under
- * the eyes of the MMU (mmu/shadow/track.c).
+ * So the state "1 0 0" with GD is that of a page whose writes the MMU intercepts
+ * (mmu/shadow/track.c).
  *
  * Who may change what, while the entry is present:
  *
- *   W 1->0, A, D   anybody in an RCU section, by compare-and-swap
- *   W 0->1         anybody in an RCU section, by compare-and-swap, if MMUW,
+ *   W 1->0, A, D   any thread in an RCU section, by compare-and-swap
+ *   W 0->1         any thread in an RCU section, by compare-and-swap, if MMUW,
  *                  in a direct table; the page is marked dirty afterwards
  *   MMUW 1->0      under the MMU lock for write, flushing before it is dropped
  *   MMUW 0->1, GW, GD, U, NX, KEY   under the MMU lock for write, in a shadow table
  *   HOSTW 0->1     a fault under the MMU lock that has brought the page in for
- *                  writing; HOSTW is never cleared but with the whole entry
+ *                  writing; HOSTW is only cleared with the whole entry
  *   pfn, level     never: through none, with a flush between
  */
 #ifndef MMU_SPTE_H
@@ -190,7 +190,7 @@ static inline spte_t sptep_read(const struct spte_slot *slot)
 	return (spte_t){ atomic64_load_acquire(&slot->raw) };
 }
 
-/* What holds of every change in place of one value by another. */
+/* What must hold for every replacement of one value by another. */
 static inline void sptep_check(spte_t old, spte_t new)
 {
 	debug_on(rule(FOUR_STATES) && !spte_is_legal(new));
@@ -219,7 +219,7 @@ static inline spte_t sptep_xchg(struct spte_slot *slot, spte_t new)
 	return (spte_t){ atomic64_xchg(&slot->raw, new.raw) };
 }
 
-/* Of a slot that nobody else can reach yet, or that the caller has frozen. */
+/* Of an entry that no other thread can reach yet, or that the caller has frozen. */
 static inline void sptep_set(struct spte_slot *slot, spte_t new)
 {
 	atomic64_store_release(&slot->raw, new.raw);

@@ -35,8 +35,8 @@ static uint64_t with_number(uint64_t context, uint64_t number)
 	return (context & TLB_PRIVILEGE_MASK) | number << TLB_FLUSH_SHIFT;
 }
 
-/* Entries are stale from here on.  The memory is left alone, the owner may be using it:
- * when the numbers have run out nothing hits until the owner has wiped it. */
+/* Makes all entries stale.  The memory is not touched, since the owner may be using it: when the
+ * numbers have run out nothing hits until the owner has wiped it. */
 static void take_next_number(struct mmu_vcpu *v)
 {
 	uint64_t context = v->tlb_context, number;
@@ -97,7 +97,7 @@ struct tlb_stamp tlb_stamp(struct mmu_vcpu *v)
 	return stamp;
 }
 
-/* The page and flush number of a tag: what all tags of an entry agree on. */
+/* The page and flush number of a tag, which all tags of an entry share. */
 static uint64_t tag_page(uint64_t tag)
 {
 	return tag & ~(uint64_t)TLB_PRIVILEGE_MASK;
@@ -115,9 +115,9 @@ static void hide_watched(const struct mmu_vcpu *v, gva_t gva, struct tlb_entry *
 }
 
 /*
- * An entry may hold a page for several privileges, one for each kind of access.
- * What was code for one of them is code; it stays so until a write, which is
- * told of it: a read does not open the page for writing on the quiet.
+ * An entry may hold a page for several privileges, one for each kind of access.  Once executable
+ * for any privilege, a page stays non-writable until an actual write, which is reported to the
+ * caller; a read never makes it writable silently.
  */
 bool tlb_fill(struct mmu_vcpu *v, gva_t gva, enum access access, const void *host, bool writable,
 	      bool large, struct tlb_stamp stamp)
@@ -178,7 +178,7 @@ void tlb_watch(struct mmu_vcpu *v, const struct tlb_watch *watches, unsigned int
 	v->n_watches = n;
 	for (unsigned int i = 0; i < n; i++)
 		v->watches[i] = watches[i];
-	/* What was not watched may be there. */
+	/* Entries from before the watch may exist. */
 	tlb_flush_all(v);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mmu/tlb.h - the software TLB: the hit path, and how it is emptied.
+ * mmu/tlb.h - the software TLB: hit path and flushes.
  *
  * TLB_OWNER_ONLY: everything here is called by the vCPU's own thread; others
  * post a request (mmu/request.h).
@@ -21,25 +21,24 @@ static ALWAYS_INLINE struct tlb_entry *tlb_entry_of(const struct mmu_vcpu *v, gv
 }
 
 /*
- * The tag that an access of @bytes at @gva must find.  It is that of the last
- * byte's page in the entry of the first byte's: an access that leaves its page
- * never hits.
+ * The tag that an access of @bytes at @gva must find.  It is that of the last byte's page, in the
+ * entry of the first byte's: an access that crosses a page boundary never hits.
  */
 static ALWAYS_INLINE uint64_t tlb_tag(const struct mmu_vcpu *v, gva_t gva, unsigned int bytes)
 {
 	return ((gva + bytes - 1) & PAGE_MASK) | v->tlb_context;
 }
 
-/* Which flush the entries that hit were made after. */
+/* The flush number of the entries that can hit. */
 static ALWAYS_INLINE uint64_t tlb_flush_number(const struct mmu_vcpu *v)
 {
 	return (v->tlb_context & PAGE_OFFSET_MASK) >> TLB_FLUSH_SHIFT;
 }
 
 /*
- * The hit path: one window (sync/window.h).  False: no entry, or the access faulted.
- * In guest mode.  load_at also says where, for what follows in the same instruction:
- * good for the epoch that was read before.
+ * The hit path: one window (sync/window.h).  False: no entry, or the access faulted.  In guest
+ * mode.  load_at also returns the address, for later accesses of the same instruction: valid for
+ * the epoch read before.
  */
 #define TLB_DEFINE_HITS(bits)                                                                \
 	static ALWAYS_INLINE bool tlb_load_at##bits(const struct mmu_vcpu *v, gva_t gva,     \
@@ -75,8 +74,8 @@ TLB_DEFINE_HITS(32)
 TLB_DEFINE_HITS(64)
 
 /*
- * For other accesses: the host address, or NULL.  In guest mode; to be used in a window
- * with the number of the epoch that was read before this call.
+ * For other accesses: the host address, or NULL.  In guest mode; use it in a window with the
+ * epoch read before this call.
  */
 static ALWAYS_INLINE void *tlb_read(const struct mmu_vcpu *v, gva_t gva, unsigned int bytes)
 {
@@ -106,8 +105,8 @@ static ALWAYS_INLINE void *tlb_exec(const struct mmu_vcpu *v, gva_t gva)
 }
 
 /*
- * Taken before a walk: what the walk finds is good while the epoch is this, and becomes
- * entries of this context.  A flush that comes on the way makes all of it stale.
+ * Sampled before a walk: its results are valid while the epoch is unchanged, and become entries
+ * of this context.  A flush during the walk makes all of them stale.
  */
 struct tlb_stamp {
 	uint64_t epoch, context;
@@ -117,20 +116,20 @@ struct tlb_stamp {
 struct tlb_stamp tlb_stamp(struct mmu_vcpu *v);
 
 /*
- * Makes an entry for the page at @gva: @host is where @gva itself lies.  @writable:
- * a write may hit it too.  @large: it was made from a page over 4 KiB.  @stamp: from
- * before @host was looked for.  True: a write to what this TLB held for execution.
+ * Makes an entry for the page at @gva:  @host is the address of @gva itself.  @writable: writes
+ * may hit it too.  @large: it comes from a page over 4 KiB. @stamp: sampled before @host was
+ * looked up.  True: a write to a page that this TLB held for execution.
  */
 bool tlb_fill(struct mmu_vcpu *v, gva_t gva, enum access access, const void *host, bool writable,
 	      bool large, struct tlb_stamp stamp);
 
-/* Forgets everything, or the page at @gva (INVLPG), or one kind of access. */
+/* Flushes everything, or the page at @gva (INVLPG), or one kind of access. */
 void tlb_flush_all(struct mmu_vcpu *v);
 void tlb_flush_page(struct mmu_vcpu *v, gva_t gva);
 
 /*
- * From now on accesses to these pages, and to no others, never hit: each is translated.
- * At most TLB_WATCHES.  Also outside guest mode.
+ * From now on accesses to these pages, and to no others, never hit: each is translated anew.  At
+ * most TLB_WATCHES.  Also outside guest mode.
  */
 void tlb_watch(struct mmu_vcpu *v, const struct tlb_watch *watches, unsigned int n);
 

@@ -28,7 +28,7 @@ void mmu_access_faulted(struct mmu_vcpu *v, const void *host)
 	guest_enter(v);
 }
 
-/* A table of the guest's, or a bit in it, could not be reached. */
+/* A guest table, or a bit in it, could not be accessed. */
 static enum mmu_verdict walk_missed(struct mmu_vcpu *v, struct walk *w)
 {
 	enum mmu_verdict verdict;
@@ -38,7 +38,7 @@ static enum mmu_verdict walk_missed(struct mmu_vcpu *v, struct walk *w)
 	verdict = fault_in(v, w->missing, w->missing_write);
 	if (verdict != MMU_MMIO)
 		return verdict;
-	/* In a read-only slot A and D are not kept; otherwise there is no table. */
+	/* In a read-only slot A and D are not set; otherwise there is no table. */
 	if (!w->missing_write)
 		return MMU_BAD_TABLES;
 	w->read_only[w->missing_step] = walk_read_only_mark(w->missing);
@@ -113,8 +113,8 @@ static enum mmu_verdict tdp_translate(struct mmu_vcpu *v, gva_t gva, enum access
 			break;
 		}
 
-		/* A page that is being read is made writable in the TLB only if
-		 * our entry is so already: reading must not dirty it. */
+		/* On a read the TLB entry is writable only if our entry already is: reading must
+		 * not dirty the page. */
 		generation = mmio_generation(v->mmu);
 		if (find_host(v, gva, access, &w, access != ACCESS_EXEC && w.writable, result) ||
 		    (access != ACCESS_WRITE && find_host(v, gva, access, &w, false, result)))

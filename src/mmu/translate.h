@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mmu/translate.h - the miss path: what to do when the TLB does not know.
+ * mmu/translate.h - the path of a TLB miss.
  */
 #ifndef MMU_TRANSLATE_H
 #define MMU_TRANSLATE_H
@@ -10,7 +10,7 @@
 
 struct mmu_result {
 	void *host;		/* MMU_OK */
-	uint64_t epoch;		/* .host is to be used in a window with this (sync/window.h) */
+	uint64_t epoch;		/* use .host in a window with this (sync/window.h) */
 	gpa_t gpa;		/* MMU_OK, MMU_MMIO */
 	uint32_t error_code;	/* MMU_GUEST_FAULT */
 	bool was_code;		/* a write to a page that this TLB held for execution */
@@ -19,31 +19,29 @@ struct mmu_result {
 				 * last of its block */
 };
 
-/* Faults in a row for one access before requests and signals get their turn. */
+/* Consecutive faults for one access before requests and signals are checked. */
 #define MAX_FAULTS 32
 
 /*
- * Translates one page for one access and fills the TLB with it.  @gva is as the
- * guest computes it after segmentation, canonical; no access crosses its page.
+ * Translates one page for one access and fills the TLB with it.  @gva is the guest's linear
+ * address, canonical; no access crosses a page boundary.
  *
- * Called in guest mode and returns in it, but may leave it on the way: the epoch is
- * another then, and every host address from before is void.
+ * Called in guest mode and returns in it, but may leave it in between: the epoch then changes,
+ * and all earlier host addresses are stale.
  *
- * A page is never both executable and writable in a TLB, so that a write to
- * code is noticed; it may be by another address, hence blocks of code verify
- * themselves as well.
+ * A page is never both executable and writable in a TLB, so that a write to code is noticed; it
+ * may be made through another address, so blocks of code verify themselves as well.
  */
 enum mmu_verdict mmu_translate(struct mmu_vcpu *v, gva_t gva, enum access access,
 			       struct mmu_result *result);
 
-/* Reads within one page of guest physical memory, past all translations.  In and out
- * in guest mode; MMU_OK, MMU_BAD_TABLES if there is no memory, MMU_HOST_FAULT,
- * MMU_RETRY. */
+/* Reads within one page of guest physical memory, without translation.  In and out in guest mode;
+ * MMU_OK, MMU_BAD_TABLES if there is no memory, MMU_HOST_FAULT, MMU_RETRY. */
 enum mmu_verdict mmu_read_gpa(struct mmu_vcpu *v, gpa_t gpa, void *to, unsigned int bytes);
 
 /*
- * The write of @bytes at @gpa for which a translation said `tracked` is about to be
- * made.  False: too many are open, give the instruction up and do mmu_tracked_writes().
+ * A write of @bytes at @gpa whose translation said `tracked` is about to be made.  False: too
+ * many are pending, abandon the instruction and call mmu_tracked_writes().
  */
 static inline bool mmu_track_write(struct mmu_vcpu *v, gpa_t gpa, unsigned int bytes)
 {
@@ -54,14 +52,14 @@ static inline bool mmu_track_write(struct mmu_vcpu *v, gpa_t gpa, unsigned int b
 }
 
 /*
- * Tells the MMU of them.  When the instruction that made them is complete, and
- * before the next.  In and out in guest mode.
+ * Reports them to the MMU. Call it when the instruction that made them is complete, before the
+ * next.  In and out in guest mode.
  */
 void mmu_tracked_writes(struct mmu_vcpu *v);
 
 /*
- * An access to @host, which a translation had given, has faulted.  Forgets the
- * translation; the instruction is to be started again.  In and out in guest mode.
+ * An access to @host, from a translation, has faulted.  Drops the translation; restart the
+ * instruction.  In and out in guest mode.
  */
 void mmu_access_faulted(struct mmu_vcpu *v, const void *host);
 

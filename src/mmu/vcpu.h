@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mmu/vcpu.h - what the MMU keeps for each vCPU: TLB, paging state, requests.
+ * mmu/vcpu.h - the MMU's state of each vCPU: TLB, paging state, requests.
  *
- * Embedded in the processor's own state.  All of it belongs to the vCPU's
- * thread, but for the words marked (a), which others read or write.
+ * Embedded in the CPU's own state.  It belongs to the vCPU's thread, except the words marked (a),
+ * which others read or write.
  */
 #ifndef MMU_VCPU_H
 #define MMU_VCPU_H
@@ -48,8 +48,8 @@ enum access {
  * own tag, made in the same way, equals the one here.  The host address is then
  * gva + addend.
  *
- * A write tag is there only if the guest allows the write, the guest's entry has
- * its dirty bit and ours is writable and dirty: a write hit owes nothing.
+ * A write tag is set only if the guest allows the write, the gpte is dirty, and our entry is
+ * writable and dirty: a write hit has nothing left to do.
  */
 struct tlb_entry {
 	uint64_t read, write, exec;
@@ -66,10 +66,9 @@ struct tlb_entry {
 #endif
 
 /*
- * The context: which privilege an entry was made for, and since which flush.
- * To empty the TLB is to take the next flush number; the memory is wiped only
- * when the numbers have run out.  Number 0 is never used: a zeroed entry never
- * hits.
+ * The context: which privilege an entry was made for, and since which flush.  Taking the next
+ * flush number empties the TLB; the memory is wiped only when the numbers have run out.  Number 0
+ * is never used: a zeroed entry never hits.
  */
 enum tlb_privilege {
 	TLB_SUPERVISOR,		/* CPL 0-2; with SMAP: user pages refused */
@@ -83,7 +82,7 @@ enum tlb_privilege {
 /* After the last, until the memory is wiped: no entry is made, nothing hits. */
 #define TLB_FLUSH_DEAD (TLB_FLUSH_MAX + 1)
 
-/* The paging registers as the processor has them. */
+/* The paging registers of the CPU. */
 struct paging {
 	uint64_t cr0, cr3, cr4, efer;
 	uint64_t pdptr[4];	/* PAE: the page-directory-pointer registers */
@@ -98,7 +97,7 @@ struct paging {
 enum {
 	REQUEST_TLB_FLUSH = 1u << 0,
 	REQUEST_ROOTS = 1u << 1,	/* some of the shadow roots are obsolete */
-	/* Not the MMU's: leave the guest and look at what has changed. */
+	/* Not the MMU's: leave the guest and check what has changed. */
 	REQUEST_KICK = 1u << 8,
 };
 #define REQUESTS_OF_MMU (REQUEST_TLB_FLUSH | REQUEST_ROOTS)
@@ -114,12 +113,12 @@ struct mmio_cache_entry {
 /* Shadow roots for one setting of the paging registers. */
 struct shadow_roots {
 	struct shadow_page *page[4];	/* by gva bits 30-31; in long mode one alone */
-	gpa_t key[4];			/* the guest's tables that they are made from */
+	gpa_t key[4];			/* the guest's tables that they are derived from */
 	uint32_t role;			/* of the first; 0: empty */
 };
 #define SHADOW_CACHED_ROOTS 4u
 
-/* A write to a page that the MMU tracks: made, but not looked at yet. */
+/* A write to a tracked page: made, but not processed yet. */
 struct tracked_write {
 	gpa_t gpa;
 	unsigned int bytes;
@@ -134,14 +133,14 @@ struct tlb_watch {
 };
 #define TLB_WATCHES 4u
 
-/* A page that a fault has left tracked, a moment ago. */
+/* A page that a recent fault has left tracked. */
 struct tracked_page {
 	gva_t gva;
 	uint32_t guest_entries;
 };
 
 struct mmu_vcpu {
-	/* The hit path: on lines that only the owner touches.  Context and epoch also
+	/* The hit path: on cache lines that only the owner touches.  Context and epoch also
 	 * change in a handler of the owner's thread, between any two instructions:
 	 * owner_swap(). */
 	uint64_t tlb_context;		/* flush number and privilege */
@@ -150,11 +149,11 @@ struct mmu_vcpu {
 	struct epoch epoch;		/* of host addresses found outside the TLB */
 
 	struct atomic32 guest_seq CACHE_ALIGNED; /* (a) odd: in guest mode */
-	struct atomic32 waiters;	/* (a) somebody sleeps on guest_seq or pin */
+	struct atomic32 waiters;	/* (a) a thread sleeps on guest_seq or pin */
 	struct atomic32 pin;		/* (a) odd: pinned; written by the owner */
 	struct window_line line;
 	uint32_t awaited_seq;		/* [flush_lock] guest_seq, if not 0: waited for */
-	bool interrupted;		/* [flush_lock] its handler runs before it goes on */
+	bool interrupted;		/* [flush_lock] its handler will run before it continues */
 
 	struct mmu *mmu CACHE_ALIGNED;	/* (c) */
 	unsigned int index;		/* (c) in mmu->vcpus */

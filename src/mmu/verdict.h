@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mmu/verdict.h - what becomes of an access to guest memory, and of a fault.
+ * mmu/verdict.h - the results of an access to guest memory, and of a fault.
  *
- * Not errors: these never meet an errno.
+ * Not errnos, and never mixed with them.
  */
 #ifndef MMU_VERDICT_H
 #define MMU_VERDICT_H
@@ -13,7 +13,7 @@ enum mmu_verdict {
 	MMU_MMIO,		/* no memory there, or for a write a read-only slot */
 	MMU_RETRY,		/* raced: start the instruction again, but look at
 				 * requests and signals before */
-	MMU_RING_FULL,		/* start it again when the dirty ring was reset */
+	MMU_RING_FULL,		/* restart it once the dirty ring has been reset */
 	MMU_HOST_FAULT,		/* the client has no memory there: EFAULT */
 	MMU_NO_MEMORY,		/* ENOMEM */
 	MMU_BAD_TABLES,		/* the guest's page tables lie where no memory is */
@@ -21,8 +21,8 @@ enum mmu_verdict {
 
 enum fault_verdict {
 	FAULT_FIXED,		/* a translation was made or changed */
-	FAULT_SPURIOUS,		/* it was there already */
-	FAULT_RETRY,		/* raced with somebody: run again */
+	FAULT_SPURIOUS,		/* it was already there */
+	FAULT_RETRY,		/* raced with another thread: run again */
 	FAULT_MMIO,		/* no memory: the access goes to the client */
 	FAULT_RING_FULL,	/* no page may be dirtied before the ring is reset */
 	FAULT_HOST,		/* the host has no such page */

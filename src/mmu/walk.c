@@ -13,17 +13,17 @@
 #include "mmu/request.h"
 #include "mmu/tdp/tdp.h"
 
-/* Walks in a row that may find their entries changed by others. */
+/* Consecutive walks that may find their entries changed by others. */
 #define MAX_RACES 64
 
-/* Whose eyes a walk reads with. */
+/* How a walk reads the guest's tables. */
 enum memory { BY_TABLES, BY_SLOTS };
 
 static bool tdp_pointer(struct mmu_vcpu *v, gpa_t gpa, bool write, uint64_t *hva)
 {
 	uint64_t need = SPTE_A | (write ? SPTE_D : 0);
 
-	/* The tables know no address bits above: it would be taken for another. */
+	/* Our tables have no higher address bits: it would alias another address. */
 	if (gpa >> TDP_ADDRESS_BITS)
 		return false;
 	for (;;) {
@@ -43,7 +43,7 @@ static bool tdp_pointer(struct mmu_vcpu *v, gpa_t gpa, bool write, uint64_t *hva
 void *walk_gpa(struct mmu_vcpu *v, struct tlb_stamp stamp, gpa_t gpa, bool write)
 {
 	struct tlb_entry *e = &v->gpa_tlb[(gpa >> PAGE_SHIFT) & (GPA_TLB_ENTRIES - 1)];
-	/* NO_TLB_POINTER_ACROSS_BLOCKING: a flush on the way makes it another. */
+	/* NO_TLB_POINTER_ACROSS_BLOCKING: a flush in between changes it. */
 	uint64_t number = rule(NO_TLB_POINTER_ACROSS_BLOCKING) ?
 				  stamp.context & ~(uint64_t)TLB_PRIVILEGE_MASK :
 				  1u << TLB_FLUSH_SHIFT;
@@ -90,7 +90,7 @@ static enum walk_verdict read_by_slots(struct mmu_vcpu *v, struct walk *w, struc
 	return verdict == MMU_OK ? WALK_OK : blocked(w, verdict);
 }
 
-/* Was it that, and not a fault, that ended a window? */
+/* True if that, and not a fault, ended a window. */
 static bool is_stale(const struct mmu_vcpu *v, const struct walk *w)
 {
 	return epoch_read(&v->epoch) != w->stamp.epoch;
@@ -266,7 +266,7 @@ static ALWAYS_INLINE enum walk_verdict walk_once(struct mmu_vcpu *v, struct walk
 	*raced = false;
 	if (verdict != WALK_OK)
 		return verdict;
-	/* The flag says what the key said, whether or not others refuse as well. */
+	/* The flag reflects the key, whether or not other checks fail as well. */
 	if (!key_allows(p, &w->rights, w->access))
 		return guest_fault(v, w, PFERR_PRESENT | PFERR_PK);
 	if (!rights_allow(p, &w->rights, w->access))

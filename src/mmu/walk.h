@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mmu/walk.h - the guest's page tables, as the processor walks them.
+ * mmu/walk.h - walks of the guest's page tables, as the CPU makes them.
  *
  * All formats: 32-bit (4-byte entries, 4 MiB pages, PSE-36), PAE, 4 and 5 levels;
  * with NX, CR0.WP, SMEP, SMAP and protection keys.  SDM 3A chapter 4.
@@ -17,13 +17,13 @@ enum walk_verdict {
 	WALK_OK,
 	WALK_FAULT,	/* the guest's fault: walk.error_code */
 	WALK_MISS,	/* our tables lack walk.missing: fault it in, walk again */
-	WALK_BLOCKED,	/* walk.blocked says why an entry cannot be had */
-	WALK_RACED,	/* others keep changing the entries, or a flush came on the way */
+	WALK_BLOCKED,	/* walk.blocked says why an entry cannot be read */
+	WALK_RACED,	/* others keep changing the entries, or a flush intervened */
 };
 
 #define WALK_MAX_STEPS 5
 
-/* Where an entry is and what was read. */
+/* The address of an entry and its contents. */
 struct walk_step {
 	gpa_t gpa;
 	uint64_t entry;
@@ -33,10 +33,10 @@ struct walk {
 	/* what is asked */
 	gva_t gva;
 	enum access access;
-	/* Marks of entries, by step from the root, that are in read-only memory:
-	 * there A and D are not set. */
+	/* Bits, by step from the root, of entries in read-only memory: there A and D are not
+	 * set. */
 	gpa_t read_only[WALK_MAX_STEPS];
-	/* what comes out of it */
+	/* the result */
 	struct tlb_stamp stamp;	/* by our tables: from before the walk */
 	gpa_t gpa;
 	uint32_t error_code;
@@ -66,13 +66,13 @@ static inline gpa_t walk_read_only_mark(gpa_t entry)
  * and below. */
 enum walk_verdict walk_guest(struct mmu_vcpu *v, struct walk *w);
 
-/* By the memory slots, outside guest mode.  MMU_OK, MMU_GUEST_FAULT, MMU_RETRY, or why an
- * entry cannot be had. */
+/* By the memory slots, outside guest mode.  MMU_OK, MMU_GUEST_FAULT, MMU_RETRY, or the reason why
+ * an entry cannot be read. */
 enum mmu_verdict walk_guest_slots(struct mmu_vcpu *v, struct walk *w);
 
-/* Where the guest's physical page is, if our direct tables translate it for this
- * access: NULL if they do not.  In guest mode; good for @stamp.  Sets A, and D for a
- * write.  Pinned while it lasts. */
+/* The host address of the guest's physical page, if our direct tables translate it for this
+ * access:  NULL if not.  In guest mode; valid for @stamp.  Sets A, and D for a write.  Pinned
+ * while it lasts. */
 void *walk_gpa(struct mmu_vcpu *v, struct tlb_stamp stamp, gpa_t gpa, bool write);
 
 #endif

@@ -9,9 +9,9 @@
  *   rm  register, memory		mr  memory, register
  *   mi  memory, immediate
  *
- * in four sizes.  Each form that meets memory has two halves: the quick one for a
- * hit in the TLB, and a slow one that does the whole instruction again by the
- * calls that never give up.  The quick half calls nothing, so it needs no frame.
+ * in four sizes.  Each form that meets memory has two halves: the quick one for a hit in the TLB,
+ * and a slow one that does the whole instruction again by the general accessors, which handle
+ * every case.  The fast half calls nothing, so it needs no stack frame.
  */
 #include "cpu/access.h"
 #include "cpu/insn/alu.h"

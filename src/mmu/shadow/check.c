@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mmu/shadow/check.c - what must hold of the shadow tables whenever nobody has the
- * MMU lock for write.  For tests: it looks at everything, and takes its time.
+ * mmu/shadow/check.c - invariants of the shadow tables whenever the MMU lock is not held for
+ * write.  For tests: it checks everything, and is slow.
  *
- * Each check gives the sentence that does not hold, or NULL.  They go from the outside
- * in, so that a page is not followed before it is known to be one.
+ * Each check returns the sentence that does not hold, or NULL. They go from the outside in, so
+ * that a page is not followed before it is known to be one.
  */
 #include "base/bug.h"
 #include "mmu/shadow/shadow.h"
@@ -190,7 +190,7 @@ static const char *check_parents(const struct mmu *m, const struct shadow_page *
 	return NULL;
 }
 
-/* What the entries are, counted on the way. */
+/* The kinds of entries, counted on the way. */
 struct census {
 	uint64_t n_leafs[LEVEL_1G + 1];
 	uint64_t n_rmaps[LEVEL_1G + 1];

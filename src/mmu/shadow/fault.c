@@ -2,9 +2,9 @@
 /*
  * mmu/shadow/fault.c - from the guest's tables to a shadow translation.
  *
- * A TLB miss looks into the shadow tables, in guest mode and without a lock.  What
- * it does not find there is a fault: the guest's tables are walked, the host page
- * is found, and under the MMU lock the shadow tables are made to say so.
+ * A TLB miss looks in the shadow tables, in guest mode and without a lock.  If they have no
+ * translation, that is a fault: walk the guest's tables, find the host page, and install both in
+ * the shadow tables under the MMU lock.
  */
 #include "base/trace.h"
 #include "mmu/dirty.h"
@@ -53,7 +53,7 @@ static struct spte_slot *find_entry(struct mmu_vcpu *v, gva_t gva, struct shadow
 	return slot;
 }
 
-/* "Host-writable, but no more" in a page that the guest's entries call dirty. */
+/* HOSTW without MMUW, in a page whose gpte is dirty. */
 static bool is_tracked(spte_t s)
 {
 	return (s.raw & (SPTE_HOSTW | SPTE_MMUW | SPTE_GD)) == (SPTE_HOSTW | SPTE_GD);
@@ -65,7 +65,7 @@ static bool hit_mmio(const struct mmu_vcpu *v, spte_t spte, gva_t gva, enum acce
 	uint32_t bits = (spte.raw >> MMIO_ACCESS_SHIFT) & MMIO_ACCESS_MASK;
 	struct rights r = shadow_rights(bits, 0);
 
-	/* What only CR0.WP allows, a walk allows. */
+	/* What only CR0.WP allows is left to a walk. */
 	if (!mmio_spte_is_current(v->mmu, spte) || !allows(&v->paging, &r, access) ||
 	    (access == ACCESS_WRITE && !r.write))
 		return false;
@@ -74,10 +74,10 @@ static bool hit_mmio(const struct mmu_vcpu *v, spte_t spte, gva_t gva, enum acce
 }
 
 /*
- * A write to a tracked page is accepted only after a fault, which may give the page up to
- * the guest instead, and looks whether the dirty ring has room.  After: not by the
- * same call, since a write to two such pages needs both at once, without guest mode
- * being left between; but soon, so that the log's slack is not used up.
+ * A write to a tracked page is accepted only after a fault, which may make the page unsync
+ * instead, and checks for room in the dirty ring.  The fault may have been taken by an earlier
+ * call, since a write across two tracked pages needs both, but it must be recent, or the ring's
+ * reserve could be exhausted.
  */
 static bool was_just_faulted(struct mmu_vcpu *v, gva_t gva, bool faulted)
 {
@@ -88,7 +88,7 @@ static bool was_just_faulted(struct mmu_vcpu *v, gva_t gva, bool faulted)
 	return p->gva == (gva & PAGE_MASK) && v->guest_entries - p->guest_entries <= 2;
 }
 
-/* In guest mode.  False: fault.  @faulted: it has been tried. */
+/* In guest mode.  False: fault.  @faulted: it has been taken before. */
 static bool hit_leaf(struct mmu_vcpu *v, struct spte_slot *slot, const struct shadow_page *sp,
 		     gva_t gva, enum access access, bool faulted, struct tlb_stamp stamp,
 		     struct mmu_result *result)
@@ -108,7 +108,7 @@ static bool hit_leaf(struct mmu_vcpu *v, struct spte_slot *slot, const struct sh
 	if (result->tracked && !(is_tracked(spte) && was_just_faulted(v, gva, faulted)))
 		return false;
 	new.raw |= SPTE_A | (writable && access != ACCESS_EXEC ? SPTE_D : 0);
-	/* Also when nothing changes: frame and entry belong together. */
+	/* Even if nothing changes: frame and entry belong together. */
 	if (new.raw == spte.raw ? sptep_read(slot).raw != spte.raw :
 				  !sptep_cmpxchg(slot, &spte, new))
 		return false;
@@ -124,7 +124,7 @@ static bool hit_leaf(struct mmu_vcpu *v, struct spte_slot *slot, const struct sh
 	return true;
 }
 
-/* *level: of the entry where the way ends. */
+/* *level: of the last entry on the path. */
 static bool hit_pinned(struct mmu_vcpu *v, gva_t gva, enum access access, bool faulted,
 		       struct tlb_stamp stamp, struct mmu_result *result,
 		       enum mmu_verdict *verdict, int *level)
@@ -160,13 +160,13 @@ struct shadow_fault {
 	struct walk walk;
 	struct fault fault;
 	uint64_t gpt_seq;		/* when the guest's tables were read */
-	struct shadow_batch unsync;	/* to be brought up to date first */
+	struct shadow_batch unsync;	/* to be synced first */
 	bool flush;			/* before the lock is dropped */
 	bool debt;			/* later */
 	bool made;			/* a shadow page: its table must be read again */
 };
 
-/* Something else is in the place: it goes first (ZAP_BEFORE_REPLACE). */
+/* Something else is in the entry: zap it first (ZAP_BEFORE_REPLACE). */
 static void clear_entry(struct mmu *m, struct shadow_fault *sf, struct spte_ref at)
 	REQUIRES(m->lock)
 {
@@ -186,7 +186,7 @@ static bool leads_to(spte_t spte, gfn_t gfn, union shadow_role role)
 	return child->gfn == gfn && shadow_has_role(child, role);
 }
 
-/* The page one level down, made and linked if need be. */
+/* The page one level down, created and linked if necessary. */
 static enum fault_verdict step_down(struct mmu *m, struct shadow_fault *sf, struct spte_ref at,
 				    gfn_t gfn, union shadow_role role, struct shadow_page **down)
 	REQUIRES(m->lock)
@@ -206,9 +206,8 @@ static enum fault_verdict step_down(struct mmu *m, struct shadow_fault *sf, stru
 	if (!child)
 		return FAULT_NO_MEMORY;
 	/*
-	 * SYNC_BEFORE_LINK.  The guest has made an entry where there was none,
-	 * which it may do without asking any processor to forget anything: what
-	 * is reached through it must be as the guest's tables are now.
+	 * SYNC_BEFORE_LINK.  The guest may make an entry present without any flush: what is
+	 * reached through it must be as the guest's tables are now.
 	 */
 	if (shadow_has_unsync(child) && rule(SYNC_BEFORE_LINK)) {
 		shadow_collect_unsync(m, child, &sf->unsync);
@@ -237,7 +236,7 @@ static enum fault_verdict follow_guest(struct mmu *m, struct shadow_fault *sf,
 	struct shadow_page *sp = *page;
 
 	for (int i = 0, at = sp->table.level; verdict == FAULT_FIXED; i++, at--) {
-		/* Was its table still the same when we read it? */
+		/* True if its table was unchanged when we read it. */
 		if (sp->changed > sf->gpt_seq && rule(RECHECK_GPTE_UNDER_PROTECTION))
 			return FAULT_RETRY;
 		sp->n_writes = 0;
@@ -255,7 +254,7 @@ static enum fault_verdict follow_guest(struct mmu *m, struct shadow_fault *sf,
 	return verdict;
 }
 
-/* Below the guest's leaf: its large page is mapped by smaller ones. */
+/* Below the guest's leaf: smaller pages map its large page. */
 static enum fault_verdict follow_direct(struct mmu *m, struct shadow_fault *sf, int level,
 					struct shadow_page **page) REQUIRES(m->lock)
 {
@@ -277,7 +276,7 @@ static enum fault_verdict follow_direct(struct mmu *m, struct shadow_fault *sf, 
 	return verdict;
 }
 
-/* The entry of @level for the address, with all above it made to lead there. */
+/* The entry of @level for the address, with all entries above linked. */
 static enum fault_verdict find_place(struct mmu_vcpu *v, struct shadow_fault *sf, int level,
 				     struct spte_ref *at) REQUIRES(v->mmu->lock)
 {
@@ -297,8 +296,8 @@ static enum fault_verdict find_place(struct mmu_vcpu *v, struct shadow_fault *sf
 }
 
 /*
- * May the guest write to a frame with guest tables in it?  To those of the lowest
- * level, if from now on nobody takes their shadow for up to date.
+ * Whether the guest may write to a frame with guest tables in it: only to those of the lowest
+ * level, once their shadow pages are marked as out of date.
  */
 static bool let_write_tables(struct mmu *m, gfn_t gfn) REQUIRES(m->lock)
 {
@@ -308,13 +307,13 @@ static bool let_write_tables(struct mmu *m, gfn_t gfn) REQUIRES(m->lock)
 	for (sp = shadow_next_of(m, gfn, NULL); sp; sp = shadow_next_of(m, gfn, sp)) {
 		if (sp->role.level > LEVEL_4K && rule(UNSYNC_ONLY_LEAF))
 			return false;
-		/* All of them would have to be told, and at the sync again.  They do not
-		 * become more meanwhile: SYNC_BEFORE_LINK. */
+		/* All of them would have to be marked, and again at the sync.  Their number does
+		 * not grow meanwhile:  SYNC_BEFORE_LINK. */
 		links = shadow_links_above(m, sp, links);
 		if (links >= SHADOW_LINKS_TOLD)
 			return false;
 	}
-	/* UNSYNC_BEFORE_W: who meets the consequences of a write must find the mark. */
+	/* UNSYNC_BEFORE_W: whoever sees the consequences of a write must find the mark. */
 	for (sp = shadow_next_of(m, gfn, NULL); sp; sp = shadow_next_of(m, gfn, sp)) {
 		shadow_changed(m, sp);
 		if (rule(UNSYNC_BEFORE_W) && sp->role.level == LEVEL_4K)
@@ -397,7 +396,7 @@ static enum fault_verdict set_leaf(struct mmu *m, struct shadow_fault *sf, struc
 	return new_leaf(m, sf, at, gfn, pfn, bits);
 }
 
-/* As high as the host's page, and without a guest table inside. */
+/* As high as the host's page allows, without a guest table inside. */
 static int leaf_level(struct mmu *m, gfn_t gfn, int level) REQUIRES(m->lock)
 {
 	for (; level > LEVEL_4K; level--) {
@@ -433,7 +432,7 @@ static enum fault_verdict install_locked(struct mmu_vcpu *v, struct shadow_fault
 	return verdict;
 }
 
-/* Under the lock: what is owed is paid or written down before it is dropped. */
+/* Under the lock: what is owed is paid or recorded before it is dropped. */
 static void settle(struct mmu *m, const struct shadow_fault *sf) REQUIRES(m->lock)
 {
 	if (sf->flush || sf->debt)
@@ -499,8 +498,8 @@ static enum mmu_verdict fault_found(struct mmu_vcpu *v, struct shadow_fault *sf)
 }
 
 /*
- * Outside guest mode.  MMU_OK: look again.  @max_level: of the tables that are there
- * already; the host is not asked for a larger page.
+ * Outside guest mode.  MMU_OK: look again.  @max_level: of the existing tables; the host is not
+ * asked for a larger page.
  */
 static enum mmu_verdict fault(struct mmu_vcpu *v, gva_t gva, enum access access, int max_level,
 			      struct mmu_result *result)

@@ -5,7 +5,7 @@
 
 #define ROOT_LEVEL LEVEL_256T
 
-/* What stands for 512 frames of a level; above the lowest also what is below. */
+/* A node for 512 frames of a level, with links to the nodes below it above the lowest. */
 struct frame_node {
 	struct frame frame[ENTRIES_PER_TABLE];
 	struct frame_node *child[];

@@ -3,9 +3,8 @@
  * mmu/shadow/frames.h - guest frames: which shadow entries map them (the rmap), and how
  * many guest tables with a shadow page lie in them.
  *
- * A tree over all guest frames, with an entry for every large frame too: a leaf
- * that maps 2 MiB is in the rmap of the 2 MiB frame.  All under the MMU lock for
- * write.
+ * A tree over all guest frames, with an entry for every large frame too: a leaf that maps 2 MiB
+ * is in the rmap of the 2 MiB frame.  Everything under the MMU lock for write.
  */
 #ifndef MMU_SHADOW_FRAMES_H
 #define MMU_SHADOW_FRAMES_H
@@ -28,18 +27,18 @@ struct frames {
 int frames_init(struct frames *f, struct alloc *a) MUST_CHECK;
 void frames_destroy(struct frames *f);
 
-/* NULL: nothing is known of it, so nothing maps it. */
+/* NULL: not recorded, so nothing maps it. */
 struct frame *frames_find(const struct frames *f, gfn_t gfn, int level);
 /* NULL: no memory. */
 struct frame *frames_make(struct frames *f, gfn_t gfn, int level) MUST_CHECK;
 
-/* Every frame of any level with a mapping, and of the lowest with a table, that meets a
- * piece of @r.  @visit may change the rmap of the frame it is given; if it says not to go
- * on, the piece ends before the frame. */
+/* Visits every frame of any level with a mapping, and of the lowest with a table, that overlaps a
+ * piece of @r.  @visit may change the rmap of its frame; if it returns false, the piece ends
+ * before the frame. */
 typedef bool (*frame_visit_fn)(void *ctx, gfn_t gfn, int level, struct frame *frame);
 void frames_visit(struct frames *f, struct range *r, frame_visit_fn visit, void *ctx);
 
-/* Gives back what of the tree is empty in [start, end). */
+/* Frees empty nodes of the tree in [start, end). */
 void frames_prune(struct frames *f, gfn_t start, gfn_t end);
 
 /* The sum of n_tables over all frames of @level: for tests. */

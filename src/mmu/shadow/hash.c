@@ -8,12 +8,12 @@
 #define SHADOW_HASH_MIN_BITS 8
 #endif
 
-/* Two in each page that is added: done before half of the new table is used. */
+/* Two for each page that is added: done before half of the new table is used. */
 #define MOVES_PER_ADD 2
 
 /*
- * By two odd multipliers that nobody knows: for frames chosen without them, two meet as
- * seldom as by chance.
+ * By two secret odd multipliers: frames chosen without knowing them collide no more than random
+ * ones.
  */
 static uint64_t mix(const struct shadow_hash *h, gfn_t gfn)
 {
@@ -69,7 +69,7 @@ struct shadow_page *shadow_hash_first(const struct shadow_hash *h, gfn_t gfn)
 	return *bucket_of(h, gfn);
 }
 
-/* Without memory for it the buckets become longer. */
+/* If there is no memory for it, the buckets grow longer. */
 static void begin_move(struct shadow_hash *h)
 {
 	struct shadow_page **larger = alloc_zeroed(h->alloc, bytes_of(h->bits + 1));
@@ -94,7 +94,7 @@ static void move_bucket(struct shadow_hash *h)
 {
 	struct shadow_page *sp = h->old[h->n_moved], *next;
 
-	/* From here on its pages are looked for in the larger table. */
+	/* From here on its pages are looked up in the larger table. */
 	h->old[h->n_moved++] = NULL;
 	for (; sp; sp = next) {
 		next = sp->next;

@@ -2,9 +2,9 @@
 /*
  * mmu/shadow/hash.h - shadow pages by the guest frame of their table.
  *
- * The key is the VM's own, so that a guest cannot choose frames that meet in one bucket.
- * The table grows with the pages in it, a few buckets with each page that is added: there
- * is no long stop under the lock.  All under the MMU lock for write.
+ * Each VM has its own key, so that a guest cannot choose frames that collide in one bucket.  The
+ * table grows with its pages, a few buckets for each page added, so there is no long pause under
+ * the lock.  All under the MMU lock for write.
  */
 #ifndef MMU_SHADOW_HASH_H
 #define MMU_SHADOW_HASH_H
@@ -18,9 +18,9 @@ struct shadow_hash {
 	struct alloc *alloc;
 	uint64_t key[2];
 	struct shadow_page **bucket;	/* 1 << bits */
-	struct shadow_page **old;	/* half as many, on their way into bucket; or NULL */
+	struct shadow_page **old;	/* half as many, being moved into bucket; or NULL */
 	unsigned int bits;
-	size_t n_moved;			/* buckets of old that are empty for good */
+	size_t n_moved;			/* buckets of old that are already moved */
 	uint64_t n;			/* pages */
 };
 
@@ -30,7 +30,7 @@ void shadow_hash_destroy(struct shadow_hash *h);
 
 /* The first in the bucket of @gfn, or NULL; the others follow by shadow_page.next. */
 struct shadow_page *shadow_hash_first(const struct shadow_hash *h, gfn_t gfn);
-/* Buckets move: what shadow_hash_first() gave is void. */
+/* Buckets move: pointers from shadow_hash_first() become stale. */
 void shadow_hash_add(struct shadow_hash *h, struct shadow_page *sp);
 void shadow_hash_remove(struct shadow_hash *h, struct shadow_page *sp);
 

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* mmu/shadow/page.c - shadow pages: made, linked, found, taken away. */
+/* mmu/shadow/page.c - shadow pages: creating, linking, finding and zapping them. */
 #include "base/bug.h"
 #include "base/trace.h"
 #include "mmu/flush.h"
 #include "mmu/shadow/shadow.h"
 
-/* Beyond this many unlinked pages a flush is made for them. */
+/* More unlinked pages than this are flushed for. */
 #define MAX_DEAD 256u
-/* So many are freed at once. */
+/* This many are freed at once. */
 #define MAX_REAPED (2 * MAX_DEAD)
-/* At the limit so many are zapped at once: one flush for all. */
+/* At the limit this many are zapped at once, with one flush for all. */
 #define RECYCLE_BATCH 16u
 
 void shadow_changed(struct mmu *m, struct shadow_page *sp)
@@ -72,7 +72,7 @@ bool shadow_frame_is_tracked(const struct mmu *m, gfn_t gfn)
 
 /* --- protection for tracking -------------------------------------------------- */
 
-/* True if a TLB may still hold what the entry no longer allows. */
+/* True if a TLB may still hold a permission that the entry no longer gives. */
 static bool protect_entry(const struct mmu *m, struct spte_ref ref)
 {
 	struct spte_slot *slot = &ref.sp->table.spte[ref.i];
@@ -87,8 +87,8 @@ static bool protect_entry(const struct mmu *m, struct spte_ref ref)
 }
 
 /*
- * NO_SPTE_IMPLIES_NO_TLB.  A writable entry that was dropped for its guest's sake, and
- * has left a debt, may still be in a TLB; of which frame it was nobody knows any more.
+ * NO_SPTE_IMPLIES_NO_TLB.  A writable entry that was dropped because of the guest's own change,
+ * and left a debt, may still be in a TLB; the frame it mapped is no longer recorded.
  */
 static bool may_be_writable_unmapped(const struct mmu *m)
 {
@@ -119,8 +119,8 @@ bool shadow_protect_frame(struct mmu *m, gfn_t gfn)
 
 static void tell_parents(struct mmu *m, struct shadow_page *sp, bool unsync) REQUIRES(m->lock);
 
-/* UNSYNC_CHILD_COUNTS: bit i is set exactly if what link i leads to is unsync, or
- * has such below it. */
+/* UNSYNC_CHILD_COUNTS: bit i is set exactly if link i leads to a page that is unsync, or has one
+ * below it. */
 static void set_link_unsync(struct mmu *m, struct shadow_page *sp, unsigned int i, bool unsync)
 	REQUIRES(m->lock)
 {
@@ -161,7 +161,7 @@ unsigned int shadow_links_above(struct mmu *m, const struct shadow_page *sp, uns
 
 void shadow_set_unsync(struct mmu *m, struct shadow_page *sp, bool unsync)
 {
-	/* What a page above the lowest level leads to could not be told. */
+	/* The pages below a higher-level page could not be marked. */
 	bug_on(rule(UNSYNC_ONLY_LEAF) && sp->role.level != LEVEL_4K);
 	if (atomic32_load_relaxed(&sp->unsync) == unsync)
 		return;
@@ -190,7 +190,7 @@ bool shadow_drop(struct mmu *m, struct shadow_page *sp, unsigned int i)
 {
 	struct shadow *s = m->shadow;
 	struct spte_ref ref = { sp, i };
-	/* VOLATILE_RMW: a vCPU may be setting A and D. */
+	/* VOLATILE_RMW: a vCPU may be setting A and D meanwhile. */
 	spte_t old = sptep_xchg(&sp->table.spte[i], NO_SPTE);
 	int level = sp->table.level;
 
@@ -246,7 +246,7 @@ static void free_page(struct mmu *m, struct shadow_page *sp)
 	mmu_count_n(m, VM_STAT_mmu_tables, (uint64_t)-1);
 }
 
-/* With all the memory that it needs, and no place yet. */
+/* With all the memory that it needs, not linked yet. */
 static struct shadow_page *alloc_page(struct mmu *m, gfn_t gfn, union shadow_role role)
 {
 	struct shadow *s = m->shadow;
@@ -282,7 +282,8 @@ struct shadow_page *shadow_make(struct mmu *m, gfn_t gfn, union shadow_role role
 	if (!role.direct) {
 		count_tables_in(m, gfn, 1);
 		shadow_changed(m, sp);
-		/* SYNCED_IMPLIES_WPROT: from the flush on every write is told of. */
+		/* SYNCED_IMPLIES_WPROT: after the flush, every write to the table is
+		 * intercepted. */
 		if (rule(SYNCED_IMPLIES_WPROT))
 			*flush |= shadow_protect_frame(m, gfn);
 	}
@@ -312,7 +313,7 @@ void shadow_zap(struct mmu *m, struct shadow_page *sp)
 		if (atomic32_load_relaxed(&sp->unsync))
 			shadow_set_unsync(m, sp, false);
 		count_tables_in(m, sp->gfn, -1);
-		/* The guest may call any frame a table, also where no memory is. */
+		/* The guest may use any frame as a table, even outside all slots. */
 		frames_prune(&s->frames, sp->gfn, sp->gfn + 1);
 	}
 	shadow_hash_remove(&s->hash, sp);
@@ -320,7 +321,7 @@ void shadow_zap(struct mmu *m, struct shadow_page *sp)
 	s->n_used--;
 	atomic32_store_release(&sp->zapped, true);
 	mmu_count(m, mmu_shadow_zapped);
-	/* UNLINK_FLUSH_FREE: a vCPU may be on its way through it. */
+	/* UNLINK_FLUSH_FREE: a vCPU may be walking through it. */
 	flush_owe(m);
 	sp->debt = atomic64_load_relaxed(&m->owed);
 	if (sp->n_roots)
@@ -367,7 +368,7 @@ void shadow_unpin(struct mmu *m, struct shadow_page *sp)
 		m->shadow->n_pinned--;
 }
 
-/* The @n oldest that are nobody's root. */
+/* The @n oldest that are not roots. */
 static void recycle(struct mmu *m, uint64_t n) REQUIRES(m->lock)
 {
 	struct shadow_page *sp, *next;
@@ -385,12 +386,11 @@ static void recycle(struct mmu *m, uint64_t n) REQUIRES(m->lock)
 }
 
 /*
- * Roots come on top: there may be more of them than the limit allows, and what was made
- * for one step of a fault must be there at the next.
+ * Roots are not counted against the limit: there can be more roots than it allows, and a page
+ * created for one step of a fault must survive until the next.
  *
- * What is zapped is freed after a flush.  So that not every page at the limit costs one,
- * there are a few more zapped than need be.  And a limit that has become much lower is
- * not one fault's to enforce.
+ * Zapped pages are freed after a flush.  To avoid a flush for every page at the limit, a few more
+ * are zapped than necessary.  And one fault does not enforce a much lower limit alone.
  */
 bool shadow_make_room(struct mmu *m, unsigned int n)
 {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mmu/shadow/root.c - where a vCPU's walk of the shadow tables begins.
+ * mmu/shadow/root.c - the start of a vCPU's walk of the shadow tables.
  *
- * A vCPU keeps the roots of the last few settings of its paging registers pinned.
- * To go back to one of them needs no lock, unless something below it is out of
- * date or the roots themselves have gone.
+ * A vCPU keeps the roots of the last few settings of its paging registers pinned.  Returning to
+ * one of them needs no lock, unless something below it is out of date or the roots themselves are
+ * gone.
  */
 #include "mmu/flush.h"
 #include "mmu/shadow/shadow.h"
@@ -19,7 +19,7 @@ struct wanted {
 
 static struct wanted wanted_without_paging(void)
 {
-	/* Four times 1 GiB: all that there is. */
+	/* Four times 1 GiB: the whole address space. */
 	return (struct wanted){
 		.role = { .level = LEVEL_2M, .format = GPT_LONG, .direct = 1,
 			  .access = SHADOW_ALL, .dirty = 1 },
@@ -48,8 +48,7 @@ static struct wanted wanted_roots(const struct paging *p)
 }
 
 /*
- * The guest may point anywhere.  Where no memory is there is no table, and a walk will
- * say so; no shadow page is made for it.
+ * CR3 may point anywhere.  A root outside all slots gets no shadow page; the walk reports it.
  */
 static void drop_invisible(const struct mmu *m, struct wanted *w)
 {
@@ -115,7 +114,7 @@ void shadow_drop_roots(struct mmu_vcpu *v, bool all)
 	rwlock_wrunlock(&m->lock);
 }
 
-/* Returns the number of the cached roots that are these, or SHADOW_CACHED_ROOTS. */
+/* Returns the index of these roots in the cache, or SHADOW_CACHED_ROOTS. */
 static unsigned int find_cached(const struct mmu_vcpu *v, const struct wanted *w)
 {
 	unsigned int i = 0;
@@ -159,7 +158,7 @@ static bool fill_roots(struct mmu *m, struct shadow_roots *r, const struct wante
 	return ok;
 }
 
-/* In the place of the one that was current longest ago, or nearly. */
+/* Replaces the least recently used one, or nearly. */
 static bool load_new(struct mmu_vcpu *v, struct wanted *w)
 {
 	struct mmu *m = v->mmu;
@@ -205,8 +204,8 @@ enum mmu_verdict shadow_load_roots(struct mmu_vcpu *v)
 		return MMU_NO_MEMORY;
 	}
 	/*
-	 * What the guest wrote into its tables before this load is in them from
-	 * here on.  What it writes later may be missed until the next.
+	 * From here on the roots reflect what the guest wrote into its tables before this load.
+	 * Later writes may be missed until the next.
 	 */
 	if (!is_up_to_date(&v->roots[v->root]))
 		sync_roots(v);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* mmu/shadow/shadow.c - the shadow tables as a whole: what slots, log and host ask of them. */
+/* mmu/shadow/shadow.c - the shadow tables as a whole: operations for slots, log and host. */
 #include "mmu/shadow/shadow.h"
 
 #include "base/trace.h"
@@ -60,7 +60,7 @@ static bool zap_frame(void *ctx, gfn_t gfn UNUSED, int level UNUSED, struct fram
 	return true;
 }
 
-/* From @i on first: what goes in order has its successor still there. */
+/* From @i on first: entries dropped in order leave the successor in place. */
 static bool is_empty(struct mmu *m, const struct shadow_page *sp, unsigned int i)
 	REQUIRES(m->lock)
 {
@@ -73,8 +73,8 @@ static bool is_empty(struct mmu *m, const struct shadow_page *sp, unsigned int i
 	return n > ENTRIES_PER_TABLE;
 }
 
-/* Entry @i has gone.  A page of ours that stands for a large one of the guest's, and maps
- * nothing any more, is in the way of mapping that as a whole. */
+/* Entry @i was dropped.  A direct page for a large page of the guest that maps nothing any more
+ * prevents mapping that as a whole. */
 static void zap_if_empty(struct mmu *m, struct shadow_page *sp, unsigned int i)
 	REQUIRES(m->lock)
 {
@@ -131,7 +131,7 @@ static bool shadow_is_split(struct mmu *m, gfn_t gfn, int level)
 	return is_split;
 }
 
-/* Only where the guest's own page is as large: what stands below it is ours. */
+/* Only where the guest's own page is that large: the tables below it are ours. */
 static void shadow_collapse(struct mmu *m, gfn_t gfn, int level)
 {
 	struct shadow_page *sp;
@@ -159,7 +159,7 @@ static void forget_mmio(struct mmu *m, struct shadow_page *sp) REQUIRES(m->lock)
 			sptep_xchg(&sp->table.spte[i], NO_SPTE);
 }
 
-/* The pages at the front of the list, which then go to its end; returns how many. */
+/* Moves the pages at the front of the list to its end; returns their number. */
 static uint64_t forget_mmio_piece(struct mmu *m, uint64_t n) REQUIRES(m->lock)
 {
 	struct shadow *s = m->shadow;
@@ -177,10 +177,10 @@ static uint64_t forget_mmio_piece(struct mmu *m, uint64_t n) REQUIRES(m->lock)
 }
 
 /*
- * As many as there are at the beginning.  What is not done is at the front of the list,
- * whatever goes meanwhile; what comes, comes behind, and has no MMIO, as the generation is
- * marked.  A fault that looked before that has done with the tables at the first piece.
- * When all have had their turn their order, by age, is as it was.
+ * As many pages as exist at the start.  Those not done are at the front of the list, whatever is
+ * removed meanwhile; new ones are added at the end, and have no MMIO, as the generation is
+ * marked.  A fault that read it before is done with the tables at the first piece.  When all have
+ * been visited, they are in their old order, by age.
  */
 static void shadow_zap_mmio(struct mmu *m)
 {
@@ -211,7 +211,7 @@ struct slot_zap {
 	struct zap zap;
 	bool tables;		/* the piece ended at a frame with guest tables: */
 	gfn_t gfn;
-	bool roots;		/* of these somebody has one as a root */
+	bool roots;		/* one of these is a root */
 };
 
 static bool zap_slot_frame(void *ctx, gfn_t gfn, int level, struct frame *frame)
@@ -221,11 +221,11 @@ static bool zap_slot_frame(void *ctx, gfn_t gfn, int level, struct frame *frame)
 	zap_frame(&z->zap, gfn, level, frame);
 	z->tables = level == LEVEL_4K && frame->n_tables && !mutant(TABLES_OUTLIVE_SLOT);
 	z->gfn = gfn;
-	/* The tree changes when their shadow goes. */
+	/* The tree changes when their shadow pages are zapped. */
 	return !z->tables;
 }
 
-/* What is made of the guest's tables in the frame. */
+/* Zaps the shadow pages of the guest tables in the frame. */
 static void zap_tables(struct mmu *m, struct slot_zap *z, struct range *r) REQUIRES(m->lock)
 {
 	struct shadow_page *sp;
@@ -251,28 +251,29 @@ static void zap_slot_piece(struct mmu *m, struct slot_zap *z, struct range *r) R
 }
 
 /*
- * Only what is of the slot: the translations of its frames, and the shadow of guest tables
- * in it.  A fault on its way that has read such a table finds no page of it, or one that
- * was made later than it has read (RECHECK_GPTE_UNDER_PROTECTION).  The slot is invalid, so
- * nothing more is read from it; what is made behind the piece stays empty.
+ * Only what depends on the slot: the translations of its frames, and the shadow pages of guest
+ * tables in it.  A fault in progress that has read such a table finds no page of it, or one
+ * created after its read (RECHECK_GPTE_UNDER_PROTECTION).  The slot is invalid, so nothing more
+ * is read from it; pages created behind the piece stay empty.
  */
 static void zap_slot_in_pieces(struct mmu *m, gfn_t start, gfn_t end)
 {
 	struct slot_zap z = { .zap = { .mmu = m } };
 	struct range r = range_make(start, end);
 
-	/* Nobody makes a vCPU or takes one away meanwhile: slots_lock is held. */
+	/* vCPUs are neither created nor destroyed meanwhile: slots_lock is held. */
 	while (range_more(&r)) {
 		rwlock_wrlock(&m->lock);
 		z.roots = false;
 		zap_slot_piece(m, &z, &r);
-		/* The host takes a page of this piece: it finds nothing, and the debt. */
+		/* If the host revokes a page of this piece, it finds no translation, but the
+		 * debt. */
 		if (z.zap.n && (rule(YIELD_FLUSHES) || r.at >= r.end)) {
 			flush_owe(m);
 			z.zap.n = 0;
 		}
-		/* INVALID_THEN_REQUEST: who comes to the lock after this finds its root
-		 * obsolete, with or without having seen the request. */
+		/* INVALID_THEN_REQUEST: whoever takes the lock after this finds its root
+		 * obsolete, whether or not it has seen the request. */
 		if (z.roots && rule(INVALID_THEN_REQUEST))
 			request_roots(m);
 		rwlock_wrunlock(&m->lock);

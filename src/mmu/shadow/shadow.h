@@ -2,25 +2,22 @@
 /*
  * mmu/shadow/shadow.h - shadow paging: tables from guest virtual address to host page.
  *
- * A shadow page is made from one table of the guest's (or half or a quarter of a
- * 32-bit one, whose tables are larger than ours), or stands for a stretch of
- * guest frames (direct): below a large page of the guest that we map by smaller
- * ones, and for a guest without paging.  It is found by its guest frame and its
- * role, which is everything else that decides what is in it.
+ * A shadow page is derived from one guest table (or half or a quarter of a 32-bit one, whose
+ * tables are larger than ours), or maps a range of guest frames (direct): below a large page of
+ * the guest that we map by smaller ones, and for a guest without paging.  It is found by its
+ * guest frame and its role, which is everything else that decides its contents.
  *
- * A guest table that has a shadow page is write-tracked: no translation of its
- * frame is MMU-writable, and a write to it is followed by shadow_track_written().
- * But a lowest-level table may be given up to the guest (unsync): then it is
- * writable, its shadow page may be out of date, and is brought up to date when
- * the processor would have to forget what it had cached: a load of CR3, INVLPG.
+ * A guest table that has a shadow page is write-tracked: no translation of its frame is
+ * MMU-writable, and a write to it is followed by shadow_track_written().  But a lowest-level
+ * table may become unsync: then it is writable, and its shadow page may be out of date until it
+ * is synced, when a CPU would have to flush what it had cached: at a load of CR3, or INVLPG.
  *
- * The order of things between a guest table and its shadow rests on one number,
- * gpt_seq.  Whatever makes older readings of a guest table void (a tracked
- * write, INVLPG, a sync, the making of a shadow page) raises it and writes it
- * into the shadow page.  A fault takes the number first, reads the guest's tables
- * without any lock, and under the MMU lock starts again if a page on its way
- * carries a later one (RECHECK_GPTE_UNDER_PROTECTION).  So guest memory, which
- * may have to be waited for, is never read under the lock.
+ * The order of things between a guest table and its shadow rests on one number, gpt_seq.
+ * Whatever invalidates earlier reads of a guest table (a tracked write, INVLPG, a sync, the
+ * creation of a shadow page) increments it and stores it in the shadow page.  A fault samples the
+ * number first, reads the guest's tables without a lock, and under the MMU lock starts again if a
+ * page on its path carries a later one (RECHECK_GPTE_UNDER_PROTECTION).  So guest memory, which
+ * can block, is never read under the lock.
  *
  * Followed without the lock by vCPUs in guest mode only; everybody else holds the
  * MMU lock for write (WRITE_LOCK_FOR_SHADOW_LISTS).
@@ -37,15 +34,14 @@
 #include "sync/rule.h"
 
 /*
- * So many entries map one frame, or lead to one page, and no more: for the next all of
- * them go first.  How long these lists get is the guest's choice, and there are those who
- * go over all of one under the lock.
+ * At most this many entries map one frame, or lead to one page: one more zaps all of them first.
+ * The guest decides how long these lists get, and some are walked as a whole under the lock.
  */
 #ifndef SHADOW_LIST_MAX
 #define SHADOW_LIST_MAX 1024u
 #endif
 
-/* What the entries above a shadow page have left of the rights. */
+/* The permissions that the entries above a shadow page leave. */
 #define SHADOW_USER 1u
 #define SHADOW_WRITE 2u
 #define SHADOW_EXEC 4u
@@ -79,13 +75,13 @@ struct shadow_page {
 	struct shadow_page *next;	/* [l] in its hash bucket */
 	struct cds_list_head node;	/* [l] of shadow->active, oldest first */
 	struct spte_list parents;	/* [l] the links to it */
-	uint64_t changed;		/* [l] gpt_seq when readings last became void */
+	uint64_t changed;		/* [l] gpt_seq of the last change */
 	uint32_t n_roots;		/* [l] vCPUs that hold it as a root */
 	uint32_t n_writes;		/* [l] tracked writes since it was last used */
-	struct atomic32 zapped;		/* (a) in no list any more, but still a root */
-	struct atomic32 unsync;		/* (a) the guest may write the table unseen */
+	struct atomic32 zapped;		/* (a) in no list, but still a root */
+	struct atomic32 unsync;		/* (a) writes to the table are not intercepted */
 	struct atomic32 unsync_children; /* (a) how many bits are set in: */
-	uint64_t unsync_links[ENTRIES_PER_TABLE / 64]; /* [l] links to what is unsync or has such */
+	uint64_t unsync_links[ENTRIES_PER_TABLE / 64]; /* [l] unsync, or with unsync below */
 	uint64_t debt;			/* dead: `owed` when it was unlinked */
 };
 
@@ -98,7 +94,7 @@ struct shadow {
 	struct shadow_page *dead_first, **dead_last; /* [l] unlinked, in the order of their debt */
 	unsigned int n_dead;		/* [l] */
 	uint64_t n_used;		/* [l] in active */
-	uint64_t n_pinned;		/* [l] of these, somebody's root */
+	uint64_t n_pinned;		/* [l] of these, roots */
 	uint64_t write_debt;		/* [l] `owed` once a writable leaf was last dropped */
 	struct atomic64 gpt_seq;	/* (a) written under the lock */
 };
@@ -153,43 +149,43 @@ static inline struct rights shadow_rights(uint32_t access, unsigned int key)
 /* NULL if there is none. */
 struct shadow_page *shadow_find(struct mmu *m, gfn_t gfn, union shadow_role role)
 	REQUIRES(m->lock);
-/* Any that stands for a part of a large page and begins at @gfn; nobody's root. */
+/* Any for a part of a large page that begins at @gfn; never a root. */
 struct shadow_page *shadow_find_direct(struct mmu *m, gfn_t gfn, int level) REQUIRES(m->lock);
 /* Any of @gfn's indirect pages after @after (NULL: the first). */
 struct shadow_page *shadow_next_of(struct mmu *m, gfn_t gfn, struct shadow_page *after)
 	REQUIRES(m->lock);
-/* Makes one that was not found.  NULL: no memory.  Its guest table is protected;
- * *flush says whether that must be flushed before the lock is dropped. */
+/* Creates one that was not found.  NULL: no memory.  Its guest table is write-protected; *flush
+ * says whether to flush before the lock is dropped. */
 struct shadow_page *shadow_make(struct mmu *m, gfn_t gfn, union shadow_role role, bool *flush)
 	REQUIRES(m->lock);
-/* Every translation of @gfn becomes read-only for good.  True: owes a flush that
- * must come before the lock is dropped. */
+/* Makes every translation of @gfn read-only, until the frame is untracked.  True: owes a flush
+ * that must come before the lock is dropped. */
 bool shadow_protect_frame(struct mmu *m, gfn_t gfn) REQUIRES(m->lock) MUST_CHECK;
 bool shadow_frame_is_tracked(const struct mmu *m, gfn_t gfn) REQUIRES(m->lock);
 
 /* False: no memory, and nothing has changed. */
 bool shadow_link(struct mmu *m, struct shadow_page *parent, unsigned int i,
 		 struct shadow_page *child) REQUIRES(m->lock);
-/* Whatever entry @i is, it is none afterwards.  True if that leaves a debt. */
+/* Clears entry @i, whatever it was.  True if a flush is now owed. */
 bool shadow_drop(struct mmu *m, struct shadow_page *sp, unsigned int i) REQUIRES(m->lock);
-/* Every entry of the list, which is a frame's rmap or a page's parents; returns how many.
- * Leafs leave a debt. */
+/* Clears every entry of the list, which is a frame's rmap or a page's parents; returns their
+ * number.  Leafs leave a debt. */
 unsigned int shadow_drop_all(struct mmu *m, const struct spte_list *l) REQUIRES(m->lock);
 void shadow_set_unsync(struct mmu *m, struct shadow_page *sp, bool unsync) REQUIRES(m->lock);
 
-/* @n and the links on any way to @sp.  From SHADOW_LINKS_TOLD on it is not counted further:
- * to make the page unsync would take too long. */
+/* @n and the links on any way to @sp.  Counts no further than SHADOW_LINKS_TOLD: making the page
+ * unsync would take too long. */
 #define SHADOW_LINKS_TOLD (4 * SHADOW_LIST_MAX)
 unsigned int shadow_links_above(struct mmu *m, const struct shadow_page *sp, unsigned int n)
 	REQUIRES(m->lock);
 
-/* Readings of the guest's table so far are void. */
+/* Invalidates all earlier reads of the guest table. */
 void shadow_changed(struct mmu *m, struct shadow_page *sp) REQUIRES(m->lock);
 
-/* Takes the page away; it is freed when no TLB and no vCPU can use it any more. */
+/* Zaps the page; it is freed when no TLB and no vCPU can use it any more. */
 void shadow_zap(struct mmu *m, struct shadow_page *sp) REQUIRES(m->lock);
-/* Frees what a flush has passed, so many at a time; if @flush, all has been passed.
- * True: there is more of it. */
+/* Frees pages unlinked before a completed flush, this many at a time; with @flush, flushes first.
+ * True: there are more. */
 bool shadow_reap(struct mmu *m, bool flush) REQUIRES(m->lock);
 void shadow_pin(struct mmu *m, struct shadow_page *sp) REQUIRES(m->lock);
 void shadow_unpin(struct mmu *m, struct shadow_page *sp) REQUIRES(m->lock);
@@ -202,8 +198,8 @@ static inline bool shadow_is_obsolete(const struct shadow_page *sp)
 }
 
 /*
- * ROLE_IS_PART_OF_KEY, and for direct pages DIRECT_ACCESS_MATCH: the rights and the dirty
- * bit of a large page that has changed are another page's.
+ * ROLE_IS_PART_OF_KEY, and for direct pages DIRECT_ACCESS_MATCH: a change of a large page's
+ * permissions or dirty bit makes it another page.
  */
 static inline bool shadow_has_role(const struct shadow_page *sp, union shadow_role role)
 {
@@ -213,7 +209,7 @@ static inline bool shadow_has_role(const struct shadow_page *sp, union shadow_ro
 	       sp->role.level == role.level;
 }
 
-/* Has it, or something below it, to be brought up to date? */
+/* True if it, or something below it, needs a sync. */
 static inline bool shadow_has_unsync(const struct shadow_page *sp)
 {
 	return atomic32_load_acquire(&sp->unsync) || atomic32_load_acquire(&sp->unsync_children);
@@ -228,10 +224,10 @@ static inline gfn_t shadow_gfn(const struct shadow_page *sp, unsigned int i)
 
 /* --- root.c --- */
 
-/* Makes the roots those of the paging registers, and what is below them up to
- * date.  The vCPU's thread, outside guest mode.  MMU_OK, MMU_RETRY, or why not. */
+/* Loads the roots of the paging registers, and syncs what is below them.  The vCPU's thread,
+ * outside guest mode.  MMU_OK, MMU_RETRY, or the reason why not. */
 enum mmu_verdict shadow_load_roots(struct mmu_vcpu *v) MUST_CHECK;
-/* Gives up those that are obsolete, or all. */
+/* Drops the obsolete ones, or all. */
 void shadow_drop_roots(struct mmu_vcpu *v, bool all);
 
 static inline struct shadow_page *shadow_root_for(const struct mmu_vcpu *v, gva_t gva)
@@ -244,7 +240,7 @@ static inline struct shadow_page *shadow_root_for(const struct mmu_vcpu *v, gva_
 
 /* --- sync.c --- */
 
-/* A page, by what it was found by. */
+/* A page, by its key. */
 struct shadow_id {
 	gfn_t gfn;
 	union shadow_role role;
@@ -252,13 +248,13 @@ struct shadow_id {
 
 #define SHADOW_SYNC_BATCH 16
 
-/* Unsync pages to be brought up to date. */
+/* Unsync pages to be synced. */
 struct shadow_batch {
 	struct shadow_id id[SHADOW_SYNC_BATCH];
 	unsigned int n;
 };
 
-/* Adds @sp, or those below it, as far as they fit. */
+/* Adds @sp, or the pages below it, as far as they fit. */
 void shadow_collect_unsync(struct mmu *m, struct shadow_page *sp, struct shadow_batch *batch)
 	REQUIRES(m->lock);
 /* The vCPU's thread, outside guest mode, no lock held. */
@@ -273,15 +269,15 @@ enum mmu_verdict shadow_translate(struct mmu_vcpu *v, gva_t gva, enum access acc
 
 /* --- track.c --- */
 
-/* The guest has written here, in a page that is tracked. */
+/* The guest has written here, in a tracked page. */
 void shadow_track_written(struct mmu_vcpu *v, gpa_t gpa, unsigned int bytes)
 	EXCLUDES(v->mmu->lock);
 
 /* --- check.c --- */
 
-/* For tests: everything is in its place.  Nobody changes anything meanwhile. */
+/* For tests: checks that everything is in its place.  No changes meanwhile. */
 bool shadow_is_valid(const struct mmu *m);
-/* What is not, as a sentence that ought to hold; or NULL. */
+/* The sentence that does not hold; or NULL. */
 const char *shadow_find_fault(const struct mmu *m);
 
 #endif

@@ -17,7 +17,7 @@ struct spte_list_node {
 
 _Static_assert(sizeof(struct spte_list_node) == CACHE_LINE, "a node is a cache line");
 
-/* The addresses of this process need 47 bits, and pages are aligned to 64 bytes. */
+/* Addresses have 47 bits, and pages are aligned to 64 bytes. */
 static uint64_t pack(struct spte_ref ref)
 {
 	return (uint64_t)(uintptr_t)ref.sp | (uint64_t)ref.i << INDEX_SHIFT;

@@ -3,10 +3,10 @@
  * mmu/shadow/spte_list.h - the entries of shadow pages that have something in common:
  * they map the same guest frame (an rmap), or link to the same page (parents).
  *
- * Mostly there is one, which is then kept in the head itself.  An entry is named
- * by its page and its number there.  Its page knows where in the list it is
- * (shadow_page.place), so that it is taken out without a search: how long a list
- * is the guest chooses, and all this is under the MMU lock.
+ * Usually there is one, which is then stored in the head itself.  An entry is named by its page
+ * and its index there.  Its page records its place in the list (shadow_page.place), so that it is
+ * removed without a search: the guest decides how long a list is, and all this happens under the
+ * MMU lock.
  */
 #ifndef MMU_SHADOW_SPTE_LIST_H
 #define MMU_SHADOW_SPTE_LIST_H
@@ -42,7 +42,7 @@ void spte_list_pool_init(struct pool *nodes, struct alloc *a);
 bool spte_list_add(struct pool *nodes, struct spte_list *l, struct spte_ref ref) MUST_CHECK;
 /* @ref must be in it (RMAP_BIJECTION). */
 void spte_list_remove(struct pool *nodes, struct spte_list *l, struct spte_ref ref);
-/* Of one that is not empty. */
+/* Of a list that is not empty. */
 struct spte_ref spte_list_first(const struct spte_list *l);
 unsigned int spte_list_length(const struct spte_list *l);
 /* For tests: each entry is where its page says. */

@@ -2,12 +2,11 @@
 /*
  * mmu/shadow/sync.c - shadow pages that are out of date (unsync).
  *
- * A page is brought up to date in three steps: its guest table is protected, read,
- * and compared with what the page says (SYNC_FIRST_CLEAR_THEN_READ).  It is read
- * without the lock, as it may have to be waited for; until the end the page stays
- * marked as unsync, so that whoever else needs it brings it up to date as well.
- * If anything has happened to it between (shadow_page.changed), what was read is
- * void, and the page is simply emptied.
+ * A page is synced in three steps: its guest table is write-protected, read, and compared with
+ * the page (SYNC_FIRST_CLEAR_THEN_READ).  It is read without the lock, as that can block; until
+ * the end the page stays marked as unsync, so that any other thread that needs it syncs it too.
+ * If it has changed in between (shadow_page.changed), what was read is stale, and the page is
+ * simply emptied.
  */
 #include "mmu/flush.h"
 #include "mmu/guest_memory.h"
@@ -38,7 +37,7 @@ void shadow_collect_unsync(struct mmu *m, struct shadow_page *sp, struct shadow_
 	}
 }
 
-/* The part of a guest table that a lowest-level shadow page is made from. */
+/* The part of a guest table that a lowest-level shadow page is derived from. */
 static enum mmu_verdict read_table(struct mmu_vcpu *v, const struct shadow_id *id,
 				     uint64_t entry[ENTRIES])
 {
@@ -54,7 +53,7 @@ static enum mmu_verdict read_table(struct mmu_vcpu *v, const struct shadow_id *i
 	return verdict;
 }
 
-/* What the guest's entry makes of the bits of a leaf that are the guest's. */
+/* The bits of a leaf that follow from the guest's entry. */
 static uint64_t guest_bits(union shadow_role role, uint64_t entry)
 {
 	struct rights r = shadow_rights(role.access, 0);
@@ -84,8 +83,8 @@ static void renew_leaf(struct mmu *m, struct shadow_page *sp, unsigned int i, sp
 	spte_t new;
 
 	/*
-	 * MMU-writable stays: it bounds what a TLB may hold, and the guest has
-	 * not yet asked any processor to forget that (FLUSH_IFF_MMUW_CLEARED).
+	 * MMU-writable stays: it bounds what a TLB may hold, and the guest has not yet requested
+	 * a flush (FLUSH_IFF_MMUW_CLEARED).
 	 */
 	do {
 		new.raw = (old.raw & ~SPTE_GUEST_MASK) | bits;
@@ -112,7 +111,7 @@ static bool compare(struct mmu *m, struct shadow_page *sp, const uint64_t *entry
 		else
 			debt |= shadow_drop(m, sp, i);
 	}
-	/* The flush for what was dropped, or lost W, comes when somebody needs it. */
+	/* The flush for what was dropped, or lost W, is deferred until needed. */
 	if (debt || flush)
 		flush_owe(m);
 	return flush;
@@ -138,7 +137,7 @@ static void protect_tables(struct mmu *m, const struct shadow_batch *batch, uint
 		struct shadow_page *sp = find_unsync(m, &batch->id[i]);
 
 		changed[i] = 0;
-		/* What is reached by several ways is there several times; once will do. */
+		/* A page reached by several paths is listed several times; sync it once. */
 		if (!sp || sp->changed > seq)
 			continue;
 		shadow_changed(m, sp);
@@ -220,7 +219,7 @@ static bool is_out_of_date(const struct mmu_vcpu *v, gva_t gva)
 
 		if (mutant(INVLPG_CURRENT_ROOT_ONLY) && i != v->root)
 			continue;
-		/* UNSYNC_BEFORE_W: who could write unseen has seen it marked. */
+		/* UNSYNC_BEFORE_W: a write that was not intercepted came after the mark. */
 		if (sp && atomic32_load_acquire(&sp->unsync))
 			return true;
 	}
@@ -252,8 +251,8 @@ void shadow_invlpg(struct mmu_vcpu *v, gva_t gva)
 		if (!sp || !atomic32_load_relaxed(&sp->unsync) ||
 		    (mutant(INVLPG_CURRENT_ROOT_ONLY) && i != v->root))
 			continue;
-		/* Also if it has no entry: a fault may be about to make one of
-		 * what it read before. */
+		/* Even if it has no entry: a fault may be about to install one from an earlier
+		 * read. */
 		shadow_changed(m, sp);
 		debt |= shadow_drop(m, sp, level_index(gva >> PAGE_SHIFT, LEVEL_4K));
 	}

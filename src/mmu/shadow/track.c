@@ -2,22 +2,21 @@
 /*
  * mmu/shadow/track.c - writes to guest tables that have a shadow page.
  *
- * The vCPU has written to guest memory, like to any other; here the entries made
- * from what was there before go (EMULATED_PT_WRITE_ZAPS).  In this order: a fault
- * that has read the old entry installs it before, and then it is dropped here,
- * or finds the shadow page changed.
+ * The vCPU has made the write like any other; here the entries derived from the old contents are
+ * zapped (EMULATED_PT_WRITE_ZAPS).  In this order: a fault that has read the old entry either
+ * installs it before, and it is zapped here, or finds the shadow page changed.
  *
- * No TLB is flushed: the guest has not asked for it yet, and when it does, who
- * finds nothing mapped finds the debt.
+ * No TLB is flushed: the guest has not asked for it yet, and when it does, whoever finds nothing
+ * mapped finds the debt.
  */
 #include "mmu/dirty.h"
 #include "mmu/flush.h"
 #include "mmu/shadow/shadow.h"
 
-/* So many writes to a table that nobody uses, and it is no table any more. */
+/* After this many writes with no use in between, assume the page is no longer a page table. */
 #define MAX_WRITES_UNUSED 3u
 
-/* Entries [*first, *end) of @sp are made from these bytes of its guest table. */
+/* Entries [*first, *end) of @sp are derived from these bytes of its guest table. */
 static void find_entries(const struct shadow_page *sp, unsigned int offset, unsigned int bytes,
 			 unsigned int *first, unsigned int *end)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* mmu/tdp/internal.h - of this folder alone. */
+/* mmu/tdp/internal.h - private to this folder. */
 #ifndef MMU_TDP_INTERNAL_H
 #define MMU_TDP_INTERNAL_H
 
@@ -17,9 +17,9 @@ struct tdp_place {
 };
 
 struct tdp_visitor {
-	/* Of each; a link is followed if it says so. */
+	/* For each entry; returns true to follow a link. */
 	bool (*fn)(void *ctx, const struct tdp_place *p);
-	/* Of a link that was followed, when all below it is done; or NULL. */
+	/* For a link that was followed, when all below it is done; or NULL. */
 	void (*after)(void *ctx, const struct tdp_place *p);
 	void *ctx;
 };

@@ -72,8 +72,8 @@ static bool grow(struct mmu *m, struct spte_slot *slot, spte_t old, int level, b
 }
 
 /*
- * Replaces a large leaf by a table of smaller ones that translate as it did, so
- * that no TLB needs to hear of it.
+ * Replaces a large leaf by a table of smaller ones with the same translations, so no TLB needs a
+ * flush.
  */
 static bool split(struct mmu *m, struct spte_slot *slot, spte_t old, int level)
 {
@@ -136,7 +136,7 @@ enum fault_verdict tdp_map(struct mmu *m, gfn_t gfn, const struct host_page *pag
 	for (;;) {
 		struct tdp_entry e = tdp_lookup(m, gfn);
 
-		/* Its owner is about to flush and empty it. */
+		/* The thread that froze it is about to flush and empty it. */
 		if (rule(FROZEN_SPTE_UNTOUCHED) && spte_kind(e.spte) == SPTE_FROZEN)
 			return FAULT_RETRY;
 		if (e.level <= page->level)

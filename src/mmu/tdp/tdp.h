@@ -2,11 +2,10 @@
 /*
  * mmu/tdp/tdp.h - the direct tables: guest frame to host page.
  *
- * Five levels, one root for the life of the VM.  Faults add to them in parallel,
- * under the MMU lock for read, by compare-and-swap.  Whoever follows them without
- * the lock is in guest mode or in an RCU section (WALKER_ANNOUNCE): a table is
- * freed only after it was unlinked, every TLB flushed, and a grace period has
- * passed (UNLINK_FLUSH_FREE).
+ * Five levels, one root for the life of the VM.  Faults add to them in parallel, under the MMU
+ * lock for read, by compare-and-swap.  Walks without the lock are made in guest mode or in an RCU
+ * section (WALKER_ANNOUNCE): a table is freed only after it was unlinked, every TLB flushed, and
+ * a grace period has passed (UNLINK_FLUSH_FREE).
  */
 #ifndef MMU_TDP_TDP_H
 #define MMU_TDP_TDP_H
@@ -15,7 +14,7 @@
 #include "mmu/verdict.h"
 
 #define TDP_ROOT_LEVEL LEVEL_256T
-/* Of guest physical addresses; a higher one is not to be looked up. */
+/* Width of guest physical addresses; higher ones must not be looked up. */
 #define TDP_ADDRESS_BITS (PAGE_SHIFT + TDP_ROOT_LEVEL * LEVEL_BITS)
 
 /* The lowest entry for @gfn that there is: a leaf, or what stands in its place.
@@ -48,21 +47,21 @@ static inline struct tdp_entry tdp_lookup(const struct mmu *m, gfn_t gfn)
  */
 enum fault_verdict tdp_map(struct mmu *m, gfn_t gfn, const struct host_page *page, bool write,
 			   bool allow_write) REQUIRES_SHARED(m->lock);
-/* Tables made only to remember that there is no memory: a guest that probes all
- * of its address space must not make us fill ours. */
+/* Tables made only to cache that there is no memory: a guest that probes its whole address space
+ * must not exhaust ours. */
 #define MAX_TABLES_FOR_MMIO 16384u
 /* Notes that @gfn has no memory, under @generation.  Best effort. */
 void tdp_map_mmio(struct mmu *m, gfn_t gfn, uint64_t generation) REQUIRES_SHARED(m->lock);
 
-/* The highest level at which a fault on @gfn could map.  RCU section. */
+/* The highest level at which a fault on @gfn can map.  RCU section. */
 int tdp_max_level(const struct mmu *m, gfn_t gfn);
 
-/* Drops every leaf that meets a piece of @r; returns how many.  The tables stay.
- * The caller owes the flush. */
+/* Drops every leaf that overlaps a piece of @r; returns their number.  The tables stay.  The
+ * caller owes the flush. */
 uint64_t tdp_zap_leafs(struct mmu *m, struct range *r) REQUIRES(m->lock);
 
-/* Drops every MMIO entry, a piece at a time.  None is made meanwhile: the generation is
- * marked (slots_lock).  No other lock held. */
+/* Drops every MMIO entry, in pieces.  None is installed meanwhile: the generation is marked
+ * (slots_lock).  No other lock held. */
 void tdp_zap_mmio(struct mmu *m) EXCLUDES(m->lock);
 
 /*
@@ -74,7 +73,7 @@ void tdp_zap_slot(struct mmu *m, gfn_t start, gfn_t end) EXCLUDES(m->lock);
 
 extern const struct mmu_ops tdp_ops;
 
-/* Every entry is legal and in its place: for tests.  MMU lock for write. */
+/* Checks that every entry is legal and in its place: for tests.  MMU lock for write. */
 bool tdp_is_valid(const struct mmu *m);
 
 #endif

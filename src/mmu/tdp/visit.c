@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* mmu/tdp/visit.c - going over a range of the direct tables. */
+/* mmu/tdp/visit.c - iteration over a range of the direct tables. */
 #include "mmu/tdp/internal.h"
 
 /* False: the piece ends here, at r->at. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mmu/tdp/zap.c - taking direct translations away.
+ * mmu/tdp/zap.c - zapping direct translations.
  *
  * For the host (tdp_zap_leafs): under the MMU lock for write, leaf by leaf, and the
  * tables that are empty then.
@@ -19,7 +19,7 @@
 
 /* --- tables that are linked no more -------------------------------------------- */
 
-/* So many may wait for a flush and a grace period. */
+/* This many may wait for a flush and a grace period. */
 #ifndef MAX_DEAD_TABLES
 #define MAX_DEAD_TABLES 64u
 #endif
@@ -32,7 +32,7 @@ static bool is_empty(const struct table *t)
 	return true;
 }
 
-/* UNLINK_FLUSH_FREE: from here on a walk may be in it for as long as this is owed. */
+/* UNLINK_FLUSH_FREE: from here on a walk may be in it until this debt is paid. */
 static void bury(struct mmu *m, struct table *t) REQUIRES(m->lock)
 {
 	t->next_dead = m->dead;
@@ -91,7 +91,7 @@ static bool zap_entry(void *ctx, const struct tdp_place *at)
 	return false;
 }
 
-/* Nobody puts anything into it meanwhile: that needs the lock. */
+/* No entry is installed meanwhile: that needs the lock. */
 static void zap_table(void *ctx, const struct tdp_place *at) NO_THREAD_SAFETY
 {
 	struct zap *z = ctx;
@@ -119,8 +119,8 @@ static bool forget_mmio(void *ctx UNUSED, const struct tdp_place *at)
 	return true;
 }
 
-/* For write: a fault that looked at the generation before it was marked has done with the
- * tables when the first piece begins, and one that looks later notes nothing. */
+/* For write: a fault that read the generation before it was marked is done with the tables when
+ * the first piece begins, and one that reads it later installs nothing. */
 void tdp_zap_mmio(struct mmu *m)
 {
 	struct range r = range_make(0, MMIO_MAX_GFN + 1);
@@ -133,7 +133,7 @@ void tdp_zap_mmio(struct mmu *m)
 	}
 }
 
-/* Unlinked tables, and what was in them. */
+/* Unlinked tables, and the number of their leafs. */
 struct frozen {
 	struct mmu *mmu;
 	gfn_t start, end;
@@ -143,7 +143,7 @@ struct frozen {
 	uint64_t n_leafs;
 };
 
-/* All below an unlinked entry; lookups that are under way may still read it. */
+/* Everything below an unlinked entry; lookups in progress may still read it. */
 static void collect_dead(struct mmu *m, struct frozen *f, struct table *t)
 {
 	for (unsigned int i = 0; i < ENTRIES_PER_TABLE; i++) {
@@ -259,7 +259,8 @@ static void freeze_all(struct frozen *f)
 	while (range_more(&f->left)) {
 		rwlock_rdlock(&m->lock);
 		tdp_visit(m, &f->left, &v);
-		/* The host takes a page of this piece: it finds it frozen, and the debt. */
+		/* If the host revokes a page of this piece, it finds the entry frozen, and the
+		 * debt. */
 		if (f->owes && (rule(YIELD_FLUSHES) || f->left.at >= f->end)) {
 			flush_owe(m);
 			f->owes = false;
@@ -286,8 +287,8 @@ void tdp_zap_slot(struct mmu *m, gfn_t start, gfn_t end)
 
 	freeze_all(&f);
 	/*
-	 * A vCPU in guest mode may be using what was frozen, in its TLB or on a
-	 * walk; after this, none is.
+	 * A vCPU in guest mode may be using a frozen entry, in its TLB or on a walk; after this,
+	 * none is.
 	 */
 	if (rule(UNLINK_FLUSH_FREE))
 		flush_settle(m);
