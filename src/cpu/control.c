@@ -350,3 +350,19 @@ bool control_write_efer(struct cpu *cpu, uint64_t value)
 		mmu_paging_changed(&cpu->mmu);
 	return true;
 }
+
+void cpu_cpuid_changed(struct cpu *cpu)
+{
+	cpu->mmu.paging.maxphyaddr = cpuid_maxphyaddr(cpu);
+	cpu->mmu.paging.has_1g_pages = cpuid_has(cpu, FEATURE_1G_PAGES);
+	mmu_paging_changed(&cpu->mmu);
+}
+
+void cpu_state_changed(struct cpu *cpu)
+{
+	/* In protected mode the stack segment tells the privilege. */
+	mode_set_cpl(cpu, cpu->mmu.paging.cr0 & X86_CR0_PE ? cpu->segs[SEG_SS].dpl : 0);
+	mode_update(cpu);
+	debug_changed(cpu);
+	cpu_cpuid_changed(cpu);
+}

@@ -6,14 +6,11 @@
 
 #include "base/guarded.h"
 #include "cpu/block.h"
-#include "cpu/control.h"
 #include "cpu/cpuid.h"
-#include "cpu/debug.h"
-#include "cpu/flags.h"
 #include "cpu/insn/fp.h"
 #include "cpu/mmio.h"
+#include "cpu/mode.h"
 #include "cpu/msr.h"
-#include "mmu/mmu.h"
 #include "mmu/request.h"
 #include "mmu/translate.h"
 #include "sync/clock.h"
@@ -99,36 +96,6 @@ int cpu_init(struct cpu *cpu, uint8_t *io_data)
 void cpu_destroy(struct cpu *cpu)
 {
 	block_cache_destroy(cpu);
-}
-
-uint64_t cpu_get_rflags(struct cpu *cpu)
-{
-	uint64_t flags = (cpu->rflags & ~X86_EFLAGS_STATUS) | cc_status(cpu) | X86_EFLAGS_FIXED;
-
-	return cpu->mmu.paging.ac ? flags | X86_EFLAGS_AC : flags;
-}
-
-void cpu_set_rflags(struct cpu *cpu, uint64_t rflags)
-{
-	cpu->rflags = (uint32_t)rflags & ~X86_EFLAGS_AC;
-	cpu->cc_op = CC_OP(CC_FLAGS, 0);
-	mode_set_ac(cpu, rflags & X86_EFLAGS_AC);
-}
-
-void cpu_cpuid_changed(struct cpu *cpu)
-{
-	cpu->mmu.paging.maxphyaddr = cpuid_maxphyaddr(cpu);
-	cpu->mmu.paging.has_1g_pages = cpuid_has(cpu, FEATURE_1G_PAGES);
-	mmu_paging_changed(&cpu->mmu);
-}
-
-void cpu_state_changed(struct cpu *cpu)
-{
-	/* In protected mode the stack segment tells the privilege. */
-	mode_set_cpl(cpu, cpu->mmu.paging.cr0 & X86_CR0_PE ? cpu->segs[SEG_SS].dpl : 0);
-	mode_update(cpu);
-	debug_changed(cpu);
-	cpu_cpuid_changed(cpu);
 }
 
 unsigned int cpu_peek(struct cpu *cpu, uint64_t linear, uint8_t *to, unsigned int bytes)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "cpu/flags.h"
 
+#include "cpu/mode.h"
+
 static uint32_t status_of_host(uint32_t host)
 {
 	return ((host >> 8) & (X86_EFLAGS_CF | X86_EFLAGS_PF | X86_EFLAGS_AF | X86_EFLAGS_ZF |
@@ -125,4 +127,18 @@ bool cc_test(const struct cpu *cpu, unsigned int condition)
 		break;
 	}
 	return value != (condition & 1);
+}
+
+uint64_t cpu_get_rflags(struct cpu *cpu)
+{
+	uint64_t flags = (cpu->rflags & ~X86_EFLAGS_STATUS) | cc_status(cpu) | X86_EFLAGS_FIXED;
+
+	return cpu->mmu.paging.ac ? flags | X86_EFLAGS_AC : flags;
+}
+
+void cpu_set_rflags(struct cpu *cpu, uint64_t rflags)
+{
+	cpu->rflags = (uint32_t)rflags & ~X86_EFLAGS_AC;
+	cpu->cc_op = CC_OP(CC_FLAGS, 0);
+	mode_set_ac(cpu, rflags & X86_EFLAGS_AC);
 }

@@ -71,7 +71,8 @@ static ALWAYS_INLINE void op_end_at(struct cpu *cpu, const struct op *op, uint64
 	cpu->budget -= op->ordinal + 1;
 }
 
-/* The instruction has not been done: RIP stays at it. */
+/* The instruction has not been done: RIP stays at it.  What it has raised becomes an event
+ * behind the block (cpu/run.c). */
 COLD void op_abandon(struct cpu *cpu, const struct op *op);
 /* It has come some way and goes on when it is started again: REP. */
 void op_suspend(struct cpu *cpu, const struct op *op);

@@ -45,6 +45,7 @@ static void run_blocks(struct cpu *cpu)
 		b->ops->fn(cpu, b->ops);
 	} while (likely(!cpu->stop) && likely(!budget_is_spent(cpu)) &&
 		 !request_pending(&cpu->mmu));
+	event_take_fault(cpu);
 	sample_hits(cpu, b, before - cpu->budget);
 }
 
@@ -75,6 +76,7 @@ static void run_single(struct cpu *cpu)
 	cpu->r[GPR_BLOCK] = cpu->rip;
 	b->ops->fn(cpu, b->ops);
 	if (cpu->abandoned) {
+		event_take_fault(cpu);
 		cpu->interrupt_shadow = shadow;
 		cpu->rflags |= resume;
 		if (cpu->event.pending)
