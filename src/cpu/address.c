@@ -2,7 +2,7 @@
 #include "cpu/address.h"
 
 #include "cpu/access.h"
-#include "cpu/decode.h"
+#include "cpu/insn/insn.h"
 #include "cpu/raise.h"
 
 static bool refuse(struct cpu *cpu, enum cpu_seg seg)

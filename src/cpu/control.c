@@ -9,7 +9,7 @@
 #include "cpu/charge.h"
 #include "cpu/cpuid.h"
 #include "cpu/debug.h"
-#include "cpu/decode.h"
+#include "cpu/insn/insn.h"
 #include "cpu/insn/operand.h"
 #include "cpu/raise.h"
 #include "mmu/mmu.h"

@@ -3,72 +3,12 @@
 
 #include <string.h>
 
-#include "cpu/address.h"
 #include "cpu/cpuid.h"
+#include "cpu/insn/insn.h"
+#include "cpu/insn/table.h"
 #include "cpu/mode.h"
 
-/* What insn.def says of a mnemonic. */
-#define ENDS (1u << 0)		/* the block ends behind it */
-#define SSE (1u << 1)		/* needs SSE to be enabled */
-#define OWN_EA (1u << 2)	/* its handler works out addresses itself */
-#define NO_EA (1u << 3)		/* does not access its memory operand */
-#define WIDTH (1u << 4)		/* op->size is the operand width, not the operand's size */
-#define COSTS_SHIFT 8
-#define COSTS(units) ((units) << COSTS_SHIFT) /* beyond the one of every instruction */
 #define LOCK_COSTS 4
-#define SSE_ASSIST 8		/* floating point: of denormal numbers */
-
-/* Places in the tables of cpu/insn/sse.c, which has them in the order of sse.def. */
-#define SSE_NONE(...)
-#define SSE_INT(mnemonic, name) PLACE_##name,
-#define SSE_SHIFT SSE_NONE
-#define SSE_FP SSE_NONE
-#define SSE_COMPARE SSE_NONE
-#define SSE_FLAGS SSE_NONE
-#define SSE_FROM_GPR SSE_NONE
-#define SSE_TO_GPR SSE_NONE
-enum {
-#include "cpu/insn/sse.def"
-};
-#undef SSE_INT
-#undef SSE_SHIFT
-#define SSE_INT SSE_NONE
-#define SSE_SHIFT(mnemonic, name) PLACE_##name,
-enum {
-#include "cpu/insn/sse.def"
-};
-#undef SSE_SHIFT
-#undef SSE_FP
-#define SSE_SHIFT SSE_NONE
-#define SSE_FP(mnemonic, name, bytes) PLACE_##name,
-enum {
-#include "cpu/insn/sse.def"
-};
-#undef SSE_INT
-#undef SSE_SHIFT
-#undef SSE_FP
-#undef SSE_COMPARE
-#undef SSE_FLAGS
-#undef SSE_FROM_GPR
-#undef SSE_TO_GPR
-enum { FROM_cvtsi2ss, FROM_cvtsi2sd };
-
-struct rule {
-	op_fn fn;
-	pick_fn pick;
-	uint16_t arg;
-	uint16_t flags;
-};
-
-static const struct rule rules[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
-#define INSN(mnemonic, handler, how) \
-	[ZYDIS_MNEMONIC_##mnemonic] = { .fn = op_##handler, .flags = how },
-#define PICK(mnemonic, picker, which, how) \
-	[ZYDIS_MNEMONIC_##mnemonic] = { .pick = pick_##picker, .arg = which, .flags = how },
-#include "cpu/insn/insn.def"
-#undef INSN
-#undef PICK
-};
 
 void decode_init(struct decoders *d)
 {
@@ -112,7 +52,8 @@ static ZydisMachineMode machine_mode(uint32_t mode)
 	}
 }
 
-uint8_t decode_reg(ZydisRegister reg)
+/* Of a general register: its byte offset in cpu->r; of another: its number. */
+static uint8_t register_at(ZydisRegister reg)
 {
 	ZyanI8 id = ZydisRegisterGetId(reg);
 
@@ -129,11 +70,6 @@ uint8_t decode_reg(ZydisRegister reg)
 	default:
 		return id < 0 ? 0 : (uint8_t)id;
 	}
-}
-
-enum cpu_seg decode_segment(ZydisRegister reg)
-{
-	return reg == ZYDIS_REGISTER_NONE ? SEG_DS : (enum cpu_seg)ZydisRegisterGetId(reg);
 }
 
 static uint8_t address_reg(ZydisRegister reg)
@@ -197,7 +133,7 @@ static void emit_address(struct decoded_block *b, struct op *op, const ZydisDeco
 
 /* False: the handler would have to address what it cannot. */
 static bool fill_memory(struct decoded_block *b, const struct insn *insn, struct op *op,
-			const ZydisDecodedOperand *o, const struct rule *rule)
+			const ZydisDecodedOperand *o, const struct insn_entry *entry)
 {
 	const ZydisDecodedOperandMem *m = &o->mem;
 	int64_t disp;
@@ -209,11 +145,11 @@ static bool fill_memory(struct decoded_block *b, const struct insn *insn, struct
 	disp = displacement(op, m);
 	op->disp = (int32_t)disp;
 
-	if (rule->flags & NO_EA) {
+	if (entry->how & NO_EA) {
 		op->imm = disp;
 		return true;
 	}
-	if (rule->flags & OWN_EA)
+	if (entry->how & OWN_EA)
 		return disp == (int32_t)disp;
 	if (is_quick(insn, op, disp))
 		return true;
@@ -232,7 +168,7 @@ static uint64_t immediate(const struct op *op, const ZydisDecodedOperand *o)
 }
 
 static bool fill_operands(struct decoded_block *b, const struct insn *insn, struct op *op,
-			  const struct rule *rule)
+			  const struct insn_entry *entry)
 {
 	for (unsigned int i = 0; i < insn->info.operand_count_visible; i++) {
 		const ZydisDecodedOperand *o = &insn->operands[i];
@@ -240,9 +176,9 @@ static bool fill_operands(struct decoded_block *b, const struct insn *insn, stru
 		switch (o->type) {
 		case ZYDIS_OPERAND_TYPE_REGISTER:
 			if (i == 0)
-				op->dst = decode_reg(o->reg.value);
+				op->dst = register_at(o->reg.value);
 			else if (i == 1)
-				op->src = decode_reg(o->reg.value);
+				op->src = register_at(o->reg.value);
 			break;
 		case ZYDIS_OPERAND_TYPE_IMMEDIATE:
 			op->imm = (int64_t)immediate(op, o);
@@ -254,7 +190,7 @@ static bool fill_operands(struct decoded_block *b, const struct insn *insn, stru
 			break;
 		case ZYDIS_OPERAND_TYPE_MEMORY:
 			op->flags |= i == 0 ? OP_MEM_DST : OP_MEM_SRC;
-			if (!fill_memory(b, insn, op, o, rule))
+			if (!fill_memory(b, insn, op, o, entry))
 				return false;
 			break;
 		default:
@@ -278,11 +214,11 @@ static void fill_prefixes(const struct insn *insn, struct op *op)
 		op->flags |= OP_LONG;
 }
 
-static uint8_t operand_bytes(const struct insn *insn, const struct rule *rule)
+static uint8_t operand_bytes(const struct insn *insn, const struct insn_entry *entry)
 {
 	bool has_size = decode_is_reg(insn, 0) || decode_is_mem(insn, 0);
 
-	if ((rule->flags & WIDTH) || !insn->info.operand_count_visible || !has_size)
+	if ((entry->how & WIDTH) || !insn->info.operand_count_visible || !has_size)
 		return (uint8_t)(insn->info.operand_width / 8);
 	return (uint8_t)(insn->operands[0].size / 8);
 }
@@ -402,18 +338,25 @@ static bool is_locked_cr_move(const struct insn *insn, const struct op *op)
 	       !decode_is_mem(insn, 0);
 }
 
+static bool is_known(const struct insn_entry *entry)
+{
+	return entry->fn || entry->pick || entry->pick_of;
+}
+
 static op_fn choose(struct decoded_block *b, const struct insn *insn, struct op *op,
-		    const struct rule *rule)
+		    const struct insn_entry *entry)
 {
 	op_fn fn;
 
 	if (is_locked_cr_move(insn, op))
 		return op_undefined;
-	if ((rule->flags & SSE) && (insn->mode & (MODE_SSE_UD | MODE_SSE_NM)))
+	if ((entry->how & SSE) && (insn->mode & (MODE_SSE_UD | MODE_SSE_NM)))
 		return insn->mode & MODE_SSE_UD ? op_undefined : op_device_not_available;
-	if ((!rule->fn && !rule->pick) || !fill_operands(b, insn, op, rule))
+	if (!is_known(entry) || !fill_operands(b, insn, op, entry))
 		return lacking(insn, op);
-	fn = rule->fn ? rule->fn : rule->pick(insn, op, rule->arg);
+	if (entry->fn)
+		return entry->fn;
+	fn = entry->pick ? entry->pick(insn, op) : entry->pick_of(insn, op, entry->which);
 	return fn ? fn : lacking(insn, op);
 }
 
@@ -427,7 +370,7 @@ static bool never_completes(op_fn fn)
 /* Returns whether the block ends behind this instruction. */
 static bool emit(struct decoded_block *b, const struct insn *insn)
 {
-	const struct rule *rule = &rules[insn->info.mnemonic];
+	const struct insn_entry *entry = &insn_table[insn->info.mnemonic];
 	struct op op = {
 		.base = GPR_ZERO,
 		.index = GPR_ZERO,
@@ -438,17 +381,17 @@ static bool emit(struct decoded_block *b, const struct insn *insn)
 		.ordinal = (uint8_t)b->n_instructions,
 	};
 
-	op.size = operand_bytes(insn, rule);
+	op.size = operand_bytes(insn, entry);
 	fill_prefixes(insn, &op);
 	fill_hidden_segment(insn, &op);
-	op.fn = choose(b, insn, &op, rule);
+	op.fn = choose(b, insn, &op, entry);
 
 	b->ops[b->n_ops++] = op;
 	b->n_instructions++;
 	b->n_accesses += count_accesses(insn);
-	b->costs += (rule->flags >> COSTS_SHIFT) + (op.flags & OP_LOCK ? LOCK_COSTS : 0);
+	b->costs += (entry->how >> COSTS_SHIFT) + (op.flags & OP_LOCK ? LOCK_COSTS : 0);
 	b->bytes += insn->info.length;
-	return (rule->flags & ENDS) || never_completes(op.fn);
+	return (entry->how & ENDS) || never_completes(op.fn);
 }
 
 /* What Zydis refuses: the bytes that it has looked at, at most. */

@@ -4,8 +4,8 @@
 #include "cpu/access.h"
 #include "cpu/address.h"
 #include "cpu/charge.h"
-#include "cpu/decode.h"
 #include "cpu/flags.h"
+#include "cpu/insn/insn.h"
 #include "cpu/insn/operand.h"
 #include "cpu/raise.h"
 

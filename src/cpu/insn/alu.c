@@ -3,7 +3,7 @@
  * cpu/insn/alu.c - handlers of the two- and one-operand integer instructions, one for
  * each form and size.
  *
- * The tables BINARY_OPS and UNARY_OPS are all there is: every line becomes
+ * The lines of alu.def are all there is: every one becomes
  *
  *   rr  register, register		ri  register, immediate
  *   rm  register, memory		mr  memory, register
@@ -15,31 +15,10 @@
  */
 #include "cpu/access.h"
 #include "cpu/insn/alu.h"
-#include "cpu/decode.h"
+#include "cpu/insn/insn.h"
 #include "cpu/raise.h"
 
 enum form { FORM_RR, FORM_RI, FORM_RM, FORM_MR, FORM_MI, N_FORMS };
-
-/* name, and whether the first operand is written. */
-#define BINARY_OPS(X) \
-	X(add, 1)     \
-	X(or, 1)      \
-	X(adc, 1)     \
-	X(sbb, 1)     \
-	X(and, 1)     \
-	X(sub, 1)     \
-	X(xor, 1)     \
-	X(cmp, 0)     \
-	X(test, 0)    \
-	X(shl, 1)     \
-	X(shr, 1)     \
-	X(sar, 1)     \
-	X(rol, 1)     \
-	X(ror, 1)     \
-	X(rcl, 1)     \
-	X(rcr, 1)
-
-#define UNARY_OPS(X) X(inc) X(dec) X(neg) X(not)
 
 /* The second operand of a form. */
 #define SECOND_rr(bits) get_reg##bits(cpu, op->src)
@@ -127,20 +106,26 @@ enum form { FORM_RR, FORM_RI, FORM_RM, FORM_MR, FORM_MI, N_FORMS };
 	DEFINE_STORING_FORM(name, writes, bits, mr)       \
 	DEFINE_STORING_FORM(name, writes, bits, mi)
 
-#define DEFINE_BINARY(name, writes)          \
+#define BINARY(mnemonic, name, writes)       \
 	DEFINE_BINARY_SIZE(name, writes, 8)  \
 	DEFINE_BINARY_SIZE(name, writes, 16) \
 	DEFINE_BINARY_SIZE(name, writes, 32) \
 	DEFINE_BINARY_SIZE(name, writes, 64)
-
-BINARY_OPS(DEFINE_BINARY)
+#include "cpu/insn/alu.def"
 
 #define FORM_ROW(name, form) { name##8_##form, name##16_##form, name##32_##form, name##64_##form }
-#define BINARY_ROW(name, writes)                                                 \
-	{ FORM_ROW(name, rr), FORM_ROW(name, ri), FORM_ROW(name, rm),            \
-	  FORM_ROW(name, mr), FORM_ROW(name, mi) },
 
-static const op_fn binary_fns[][N_FORMS][4] = { BINARY_OPS(BINARY_ROW) };
+static const op_fn binary_fns[][N_FORMS][4] = {
+#define BINARY(mnemonic, name, writes)            \
+	[PICK_binary_##name] = {                  \
+		[FORM_RR] = FORM_ROW(name, rr),   \
+		[FORM_RI] = FORM_ROW(name, ri),   \
+		[FORM_RM] = FORM_ROW(name, rm),   \
+		[FORM_MR] = FORM_ROW(name, mr),   \
+		[FORM_MI] = FORM_ROW(name, mi),   \
+	},
+#include "cpu/insn/alu.def"
+};
 
 #define DEFINE_UNARY_SIZE(name, bits)                                                         \
 	static void name##bits##_r(struct cpu *cpu, const struct op *op)                      \
@@ -179,14 +164,16 @@ static const op_fn binary_fns[][N_FORMS][4] = { BINARY_OPS(BINARY_ROW) };
 		NEXT_OP(cpu, op);                                                             \
 	}
 
-#define DEFINE_UNARY(name) \
+#define UNARY(mnemonic, name)                                  \
 	DEFINE_UNARY_SIZE(name, 8) DEFINE_UNARY_SIZE(name, 16) \
 	DEFINE_UNARY_SIZE(name, 32) DEFINE_UNARY_SIZE(name, 64)
+#include "cpu/insn/alu.def"
 
-UNARY_OPS(DEFINE_UNARY)
-
-#define UNARY_ROW(name) { FORM_ROW(name, r), FORM_ROW(name, m) },
-static const op_fn unary_fns[][2][4] = { UNARY_OPS(UNARY_ROW) };
+/* Of a register, of memory. */
+static const op_fn unary_fns[][2][4] = {
+#define UNARY(mnemonic, name) [PICK_unary_##name] = { FORM_ROW(name, r), FORM_ROW(name, m) },
+#include "cpu/insn/alu.def"
+};
 
 /*
  * Locked forms: compare and exchange until nobody has come between.  The plain
@@ -266,48 +253,45 @@ static const op_fn unary_fns[][2][4] = { UNARY_OPS(UNARY_ROW) };
 #define DEFINE_ALL_LOCKED(define, name) \
 	define(name, 8) define(name, 16) define(name, 32) define(name, 64)
 
-DEFINE_ALL_LOCKED(DEFINE_BINARY_LOCKED, add)
-DEFINE_ALL_LOCKED(DEFINE_BINARY_LOCKED, or)
-DEFINE_ALL_LOCKED(DEFINE_BINARY_LOCKED, adc)
-DEFINE_ALL_LOCKED(DEFINE_BINARY_LOCKED, sbb)
-DEFINE_ALL_LOCKED(DEFINE_BINARY_LOCKED, and)
-DEFINE_ALL_LOCKED(DEFINE_BINARY_LOCKED, sub)
-DEFINE_ALL_LOCKED(DEFINE_BINARY_LOCKED, xor)
-DEFINE_ALL_LOCKED(DEFINE_UNARY_LOCKED, inc)
-DEFINE_ALL_LOCKED(DEFINE_UNARY_LOCKED, dec)
-DEFINE_ALL_LOCKED(DEFINE_UNARY_LOCKED, neg)
-DEFINE_ALL_LOCKED(DEFINE_UNARY_LOCKED, not)
+#define LOCKABLE_BINARY(X) X(add) X(or) X(adc) X(sbb) X(and) X(sub) X(xor)
 
-/* In the order of BINARY_OPS, which begins with those that can be locked. */
-static const op_fn binary_locked_fns[][4] = {
-	FORM_ROW(add, locked), FORM_ROW(or, locked),  FORM_ROW(adc, locked), FORM_ROW(sbb, locked),
-	FORM_ROW(and, locked), FORM_ROW(sub, locked), FORM_ROW(xor, locked),
+#define DEFINE_ALL_BINARY_LOCKED(name) DEFINE_ALL_LOCKED(DEFINE_BINARY_LOCKED, name)
+LOCKABLE_BINARY(DEFINE_ALL_BINARY_LOCKED)
+
+#define UNARY(mnemonic, name) DEFINE_ALL_LOCKED(DEFINE_UNARY_LOCKED, name)
+#include "cpu/insn/alu.def"
+
+/* NULL: cannot be locked. */
+static const op_fn binary_locked_fns[ARRAY_SIZE(binary_fns)][4] = {
+#define BINARY_LOCKED_ROW(name) [PICK_binary_##name] = FORM_ROW(name, locked),
+	LOCKABLE_BINARY(BINARY_LOCKED_ROW)
 };
 static const op_fn unary_locked_fns[][4] = {
-	FORM_ROW(inc, locked), FORM_ROW(dec, locked), FORM_ROW(neg, locked), FORM_ROW(not, locked),
+#define UNARY(mnemonic, name) [PICK_unary_##name] = FORM_ROW(name, locked),
+#include "cpu/insn/alu.def"
 };
 
-op_fn pick_binary(const struct insn *insn UNUSED, struct op *op, unsigned int arg)
+op_fn pick_binary(const struct insn *insn UNUSED, struct op *op, unsigned int which)
 {
 	unsigned int size = decode_size_index(op);
 	enum form form;
 
 	if (op->flags & OP_LOCK)
-		return arg < ARRAY_SIZE(binary_locked_fns) ? binary_locked_fns[arg][size] : NULL;
+		return binary_locked_fns[which][size];
 	if (op->flags & OP_MEM_SRC)
 		form = FORM_RM;
 	else if (op->flags & OP_MEM_DST)
 		form = op->flags & OP_IMM_SRC ? FORM_MI : FORM_MR;
 	else
 		form = op->flags & OP_IMM_SRC ? FORM_RI : FORM_RR;
-	return binary_fns[arg][form][size];
+	return binary_fns[which][form][size];
 }
 
-op_fn pick_unary(const struct insn *insn UNUSED, struct op *op, unsigned int arg)
+op_fn pick_unary(const struct insn *insn UNUSED, struct op *op, unsigned int which)
 {
 	unsigned int size = decode_size_index(op);
 
 	if (op->flags & OP_LOCK)
-		return unary_locked_fns[arg][size];
-	return unary_fns[arg][!!(op->flags & OP_MEM_DST)][size];
+		return unary_locked_fns[which][size];
+	return unary_fns[which][!!(op->flags & OP_MEM_DST)][size];
 }

@@ -5,14 +5,14 @@
  */
 #include "cpu/access.h"
 #include "cpu/address.h"
-#include "cpu/insn/alu.h"
-#include "cpu/decode.h"
 #include "cpu/guarded_wide.h"
+#include "cpu/insn/alu.h"
+#include "cpu/insn/insn.h"
 #include "cpu/insn/locked.h"
 #include "cpu/insn/operand.h"
 #include "cpu/raise.h"
 
-/* BT, BTS, BTR, BTC: which one is in the low bits of arg. */
+/* BT, BTS, BTR, BTC. */
 enum bit_action { BIT_TEST, BIT_SET, BIT_RESET, BIT_COMPLEMENT };
 
 static uint64_t bit_apply(enum bit_action action, uint64_t v, uint64_t bit)
@@ -234,13 +234,13 @@ OP(popcnt)
 DEFINE_DOUBLE_SHIFT(shld)
 DEFINE_DOUBLE_SHIFT(shrd)
 
-op_fn pick_double_shift(const struct insn *insn, struct op *op, unsigned int right)
+op_fn pick_double_shift(const struct insn *insn, struct op *op, unsigned int which)
 {
 	if (decode_is_reg(insn, 2))
 		op->imm = -1;
 	else
 		op->imm &= 0xff;
-	return right ? op_shrd : op_shld;
+	return which == PICK_double_shift_right ? op_shrd : op_shld;
 }
 
 /* ADCX and ADOX: an addition with its own carry flag, which is all it changes. */

@@ -7,8 +7,8 @@
  */
 #include "cpu/access.h"
 #include "cpu/address.h"
-#include "cpu/decode.h"
 #include "cpu/flags.h"
+#include "cpu/insn/insn.h"
 #include "cpu/insn/operand.h"
 #include "cpu/raise.h"
 
@@ -129,7 +129,7 @@ static bool is_relative(const struct insn *insn)
 	return insn->operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE;
 }
 
-op_fn pick_jmp(const struct insn *insn, struct op *op, unsigned int arg UNUSED)
+op_fn pick_jmp(const struct insn *insn, struct op *op)
 {
 	if (insn->info.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR) {
 		op->size = (uint8_t)(insn->info.operand_width / 8);
@@ -141,7 +141,7 @@ op_fn pick_jmp(const struct insn *insn, struct op *op, unsigned int arg UNUSED)
 	return flat_bits(insn, op) ? jmp_flat : op_jmp_relative;
 }
 
-op_fn pick_call(const struct insn *insn, struct op *op, unsigned int arg UNUSED)
+op_fn pick_call(const struct insn *insn, struct op *op)
 {
 	if (insn->info.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR) {
 		op->size = (uint8_t)(insn->info.operand_width / 8);
@@ -160,7 +160,7 @@ op_fn pick_call(const struct insn *insn, struct op *op, unsigned int arg UNUSED)
 	}
 }
 
-op_fn pick_ret(const struct insn *insn, struct op *op, unsigned int arg UNUSED)
+op_fn pick_ret(const struct insn *insn, struct op *op)
 {
 	op->size = (uint8_t)(insn->info.operand_width / 8);
 	if (!is_relative(insn))
@@ -180,40 +180,36 @@ op_fn pick_ret(const struct insn *insn, struct op *op, unsigned int arg UNUSED)
 	}
 }
 
-/*
- * LOOP, LOOPE, LOOPNE, JCXZ: the counter is as wide as an address; src says
- * which one it is.
- */
-enum { LOOP_ALWAYS, LOOP_EQUAL, LOOP_NOT_EQUAL, LOOP_IF_ZERO };
-
+/* LOOP, LOOPE, LOOPNE, JCXZ: the counter is as wide as an address; src is one of
+ * PICK_loop_*. */
 OP_END(loop)
 {
 	uint64_t target = relative_target(cpu, op);
 	uint64_t count = cpu->r[GPR_RCX] & width_mask(op->address_bytes);
 	bool taken;
 
-	if (op->src == LOOP_IF_ZERO) {
+	if (op->src == PICK_loop_if_zero) {
 		taken = count == 0;
 	} else {
 		count = (count - 1) & width_mask(op->address_bytes);
 		taken = count != 0;
-		if (op->src == LOOP_EQUAL)
+		if (op->src == PICK_loop_equal)
 			taken = taken && cc_test(cpu, COND_E << 1);
-		else if (op->src == LOOP_NOT_EQUAL)
+		else if (op->src == PICK_loop_not_equal)
 			taken = taken && !cc_test(cpu, COND_E << 1);
 	}
 	if (taken && !check_target(cpu, target))
 		return false;
-	if (op->src != LOOP_IF_ZERO)
+	if (op->src != PICK_loop_if_zero)
 		set_reg(cpu, GPR_AT(GPR_RCX), op->address_bytes, count);
 	if (taken)
 		cpu->rip = target;
 	return true;
 }
 
-op_fn pick_loop(const struct insn *insn, struct op *op, unsigned int kind)
+op_fn pick_loop(const struct insn *insn, struct op *op, unsigned int which)
 {
-	op->src = (uint8_t)kind;
+	op->src = (uint8_t)which;
 	op->size = (uint8_t)(insn->info.operand_width / 8);
 	return op_loop;
 }

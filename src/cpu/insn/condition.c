@@ -5,21 +5,10 @@
  * Each tests by the quick half of cpu/flags.h, and hands over to a general
  * handler, which has the condition in imm or src, when that does not know.
  */
-#include "cpu/decode.h"
 #include "cpu/flags.h"
-#include "cpu/mode.h"
+#include "cpu/insn/insn.h"
 #include "cpu/insn/operand.h"
-
-/* As instructions number them; each is followed by its negation. */
-#define CONDITIONS(X)                             \
-	X(o, COND_O, 0) X(no, COND_O, 1)          \
-	X(b, COND_B, 0) X(nb, COND_B, 1)          \
-	X(e, COND_E, 0) X(ne, COND_E, 1)          \
-	X(be, COND_BE, 0) X(nbe, COND_BE, 1)      \
-	X(s, COND_S, 0) X(ns, COND_S, 1)          \
-	X(p, COND_P, 0) X(np, COND_P, 1)          \
-	X(l, COND_L, 0) X(nl, COND_L, 1)          \
-	X(le, COND_LE, 0) X(nle, COND_LE, 1)
+#include "cpu/mode.h"
 
 static ALWAYS_INLINE void jump_taken(struct cpu *cpu, const struct op *op)
 {
@@ -63,70 +52,73 @@ OP(cmovcc)
 	return true;
 }
 
-#define DEFINE_CONDITION(cc, condition, negate)                                \
-	static void jump_##cc(struct cpu *cpu, const struct op *op)                \
-	{                                                                      \
-		bool value;                                                    \
-									       \
-		if (unlikely(!cc_test_quick(cpu, condition, &value)))          \
-			TAIL_CALL(jcc_general(cpu, op));                       \
-		if (value != negate) {                                         \
-			jump_taken(cpu, op);                                   \
-			return;                                                \
-		}                                                              \
-		NEXT_OP(cpu, op);                                              \
-	}                                                                      \
+#define CONDITION(mnemonic, cc, condition, negated)                             \
+	static void jump_##cc(struct cpu *cpu, const struct op *op)             \
+	{                                                                       \
+		bool value;                                                     \
+										\
+		if (unlikely(!cc_test_quick(cpu, condition, &value)))           \
+			TAIL_CALL(jcc_general(cpu, op));                        \
+		if (value != negated) {                                         \
+			jump_taken(cpu, op);                                    \
+			return;                                                 \
+		}                                                               \
+		NEXT_OP(cpu, op);                                               \
+	}                                                                       \
 	static void set_##cc(struct cpu *cpu, const struct op *op)              \
-	{                                                                      \
-		bool value;                                                    \
-									       \
-		if (unlikely(!cc_test_quick(cpu, condition, &value)))          \
-			TAIL_CALL(setcc_general(cpu, op));                     \
-		set_reg8(cpu, op->dst, value != negate);                       \
-		NEXT_OP(cpu, op);                                              \
-	}                                                                      \
+	{                                                                       \
+		bool value;                                                     \
+										\
+		if (unlikely(!cc_test_quick(cpu, condition, &value)))           \
+			TAIL_CALL(setcc_general(cpu, op));                      \
+		set_reg8(cpu, op->dst, value != negated);                       \
+		NEXT_OP(cpu, op);                                               \
+	}                                                                       \
 	static void move_##cc##32_rr(struct cpu *cpu, const struct op *op)      \
-	{                                                                      \
-		uint32_t v = get_reg32(cpu, op->dst);                          \
-		bool value;                                                    \
-									       \
-		if (unlikely(!cc_test_quick(cpu, condition, &value)))          \
-			TAIL_CALL(op_cmovcc(cpu, op));                         \
-		if (value != negate)                                           \
-			v = get_reg32(cpu, op->src);                           \
-		set_reg32(cpu, op->dst, v);                                    \
-		NEXT_OP(cpu, op);                                              \
-	}                                                                      \
+	{                                                                       \
+		uint32_t v = get_reg32(cpu, op->dst);                           \
+		bool value;                                                     \
+										\
+		if (unlikely(!cc_test_quick(cpu, condition, &value)))           \
+			TAIL_CALL(op_cmovcc(cpu, op));                          \
+		if (value != negated)                                           \
+			v = get_reg32(cpu, op->src);                            \
+		set_reg32(cpu, op->dst, v);                                     \
+		NEXT_OP(cpu, op);                                               \
+	}                                                                       \
 	static void move_##cc##64_rr(struct cpu *cpu, const struct op *op)      \
-	{                                                                      \
-		uint64_t v = get_reg64(cpu, op->dst);                          \
-		bool value;                                                    \
-									       \
-		if (unlikely(!cc_test_quick(cpu, condition, &value)))          \
-			TAIL_CALL(op_cmovcc(cpu, op));                         \
-		if (value != negate)                                           \
-			v = get_reg64(cpu, op->src);                           \
-		set_reg64(cpu, op->dst, v);                                    \
-		NEXT_OP(cpu, op);                                              \
+	{                                                                       \
+		uint64_t v = get_reg64(cpu, op->dst);                           \
+		bool value;                                                     \
+										\
+		if (unlikely(!cc_test_quick(cpu, condition, &value)))           \
+			TAIL_CALL(op_cmovcc(cpu, op));                          \
+		if (value != negated)                                           \
+			v = get_reg64(cpu, op->src);                            \
+		set_reg64(cpu, op->dst, v);                                     \
+		NEXT_OP(cpu, op);                                               \
 	}
+#include "cpu/insn/condition.def"
 
-CONDITIONS(DEFINE_CONDITION)
-
-#define CONDITION_ROW(cc, condition, negate) \
-	{ jump_##cc, set_##cc, move_##cc##32_rr, move_##cc##64_rr },
-static const op_fn condition_fns[16][4] = { CONDITIONS(CONDITION_ROW) };
+static const struct {
+	op_fn jump, set, move32_rr, move64_rr;
+} condition_fns[] = {
+#define CONDITION(mnemonic, cc, condition, negated) \
+	[PICK_jcc_##cc] = { jump_##cc, set_##cc, move_##cc##32_rr, move_##cc##64_rr },
+#include "cpu/insn/condition.def"
+};
 
 op_fn pick_jcc(const struct insn *insn, struct op *op, unsigned int condition)
 {
 	op->src = (uint8_t)condition;
 	op->size = (uint8_t)(insn->info.operand_width / 8);
-	return op->size == 2 ? jcc_general : condition_fns[condition][0];
+	return op->size == 2 ? jcc_general : condition_fns[condition].jump;
 }
 
 op_fn pick_setcc(const struct insn *insn UNUSED, struct op *op, unsigned int condition)
 {
 	op->src = (uint8_t)condition;
-	return op->flags & OP_MEM_DST ? op_setcc : condition_fns[condition][1];
+	return op->flags & OP_MEM_DST ? op_setcc : condition_fns[condition].set;
 }
 
 op_fn pick_cmovcc(const struct insn *insn UNUSED, struct op *op, unsigned int condition)
@@ -134,5 +126,6 @@ op_fn pick_cmovcc(const struct insn *insn UNUSED, struct op *op, unsigned int co
 	op->imm = condition;
 	if (op->size == 2 || (op->flags & OP_MEM_SRC))
 		return op_cmovcc;
-	return condition_fns[condition][op->size == 4 ? 2 : 3];
+	return op->size == 4 ? condition_fns[condition].move32_rr :
+			       condition_fns[condition].move64_rr;
 }

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "cpu/access.h"
-#include "cpu/decode.h"
+#include "cpu/insn/insn.h"
 #include "cpu/insn/operand.h"
 #include "cpu/raise.h"
 

@@ -14,12 +14,12 @@
 #include "cpu/charge.h"
 #include "cpu/control.h"
 #include "cpu/debug.h"
-#include "cpu/decode.h"
-#include "cpu/mmio.h"
+#include "cpu/insn/insn.h"
 #include "cpu/insn/operand.h"
+#include "cpu/insn/string.h"
+#include "cpu/mmio.h"
 #include "cpu/raise.h"
 #include "cpu/segment.h"
-#include "cpu/insn/string.h"
 #include "mmu/request.h"
 
 static uint64_t linear_rip(const struct cpu *cpu)
@@ -44,6 +44,7 @@ static uint16_t port_of(const struct cpu *cpu, const struct op *op)
 	return op->flags & OP_IMM_SRC ? (uint16_t)(op->imm & 0xff) : (uint16_t)cpu->r[GPR_RDX];
 }
 
+/* The operands are AL, AX or EAX, and a port. */
 OP_END(in)
 {
 	struct cpu_io io = { .in = true, .size = op->size, .count = 1, .port = port_of(cpu, op) };
@@ -62,13 +63,7 @@ OP_END(out)
 	return ask_client(cpu, op, io);
 }
 
-op_fn pick_in(const struct insn *insn UNUSED, struct op *op UNUSED, unsigned int arg UNUSED)
-{
-	/* The operands are AL, AX or EAX, and a port. */
-	return op_in;
-}
-
-op_fn pick_out(const struct insn *insn, struct op *op, unsigned int arg UNUSED)
+op_fn pick_out(const struct insn *insn, struct op *op)
 {
 	op->size = (uint8_t)(insn->operands[1].size / 8);
 	if (insn->operands[0].type == ZYDIS_OPERAND_TYPE_IMMEDIATE)
@@ -211,10 +206,10 @@ OP_END(outs)
 	return ask_client(cpu, op, io);
 }
 
-op_fn pick_string_io(const struct insn *insn, struct op *op, unsigned int out)
+op_fn pick_string_io(const struct insn *insn, struct op *op, unsigned int which)
 {
 	string_prepare(insn, op);
-	return out ? op_outs : op_ins;
+	return which == PICK_string_io_outs ? op_outs : op_ins;
 }
 
 static void trap(struct cpu *cpu)

@@ -6,7 +6,7 @@
  */
 #include "cpu/access.h"
 #include "cpu/address.h"
-#include "cpu/decode.h"
+#include "cpu/insn/insn.h"
 #include "cpu/insn/locked.h"
 #include "cpu/insn/operand.h"
 #include "cpu/raise.h"
@@ -96,7 +96,7 @@ static ZydisRegisterClass class_of(const struct insn *insn, unsigned int operand
 	return ZydisRegisterGetClass(insn->operands[operand].reg.value);
 }
 
-op_fn pick_mov(const struct insn *insn, struct op *op, unsigned int arg UNUSED)
+op_fn pick_mov(const struct insn *insn, struct op *op)
 {
 	switch (class_of(insn, 0)) {
 	case ZYDIS_REGCLASS_SEGMENT:
@@ -169,11 +169,13 @@ DEFINE_EXTEND_ALL(32, 64)
 #define EXTEND_ROW_32(name) \
 	{ { NULL, NULL }, EXTEND_PAIR(name, 32, 32), EXTEND_PAIR(name, 32, 64) }
 
-op_fn pick_extend(const struct insn *insn, struct op *op, unsigned int is_signed)
+op_fn pick_extend(const struct insn *insn, struct op *op, unsigned int which)
 {
-	static const op_fn fns[2][3][3][2] = {
-		{ EXTEND_ROW(movzx, 8), EXTEND_ROW(movzx, 16), EXTEND_ROW_32(movzx) },
-		{ EXTEND_ROW(movsx, 8), EXTEND_ROW(movsx, 16), EXTEND_ROW_32(movsx) },
+	static const op_fn fns[][3][3][2] = {
+		[PICK_extend_zero] = { EXTEND_ROW(movzx, 8), EXTEND_ROW(movzx, 16),
+				       EXTEND_ROW_32(movzx) },
+		[PICK_extend_sign] = { EXTEND_ROW(movsx, 8), EXTEND_ROW(movsx, 16),
+				       EXTEND_ROW_32(movsx) },
 	};
 	unsigned int from = (unsigned int)__builtin_ctz(insn->operands[1].size / 8u);
 	unsigned int to = decode_size_index(op);
@@ -181,7 +183,7 @@ op_fn pick_extend(const struct insn *insn, struct op *op, unsigned int is_signed
 	/* MOVSXD with a 16-bit register reads no more than that. */
 	if (from > to)
 		from = to;
-	return fns[is_signed][from][to - 1][!!(op->flags & OP_MEM_SRC)];
+	return fns[which][from][to - 1][!!(op->flags & OP_MEM_SRC)];
 }
 
 /* LEA */
@@ -207,7 +209,7 @@ static void lea_general(struct cpu *cpu, const struct op *op)
 	NEXT_OP(cpu, op);
 }
 
-op_fn pick_lea(const struct insn *insn UNUSED, struct op *op, unsigned int arg UNUSED)
+op_fn pick_lea(const struct insn *insn UNUSED, struct op *op)
 {
 	static const op_fn fns[] = { NULL, lea16, lea32, lea64 };
 
@@ -303,7 +305,7 @@ OP(pop)
 	return false;
 }
 
-op_fn pick_push(const struct insn *insn, struct op *op, unsigned int arg UNUSED)
+op_fn pick_push(const struct insn *insn, struct op *op)
 {
 	if (class_of(insn, 0) == ZYDIS_REGCLASS_SEGMENT) {
 		op->size = (uint8_t)(insn->info.operand_width / 8);
@@ -326,7 +328,7 @@ op_fn pick_push(const struct insn *insn, struct op *op, unsigned int arg UNUSED)
 	}
 }
 
-op_fn pick_pop(const struct insn *insn, struct op *op, unsigned int arg UNUSED)
+op_fn pick_pop(const struct insn *insn, struct op *op)
 {
 	if (class_of(insn, 0) == ZYDIS_REGCLASS_SEGMENT) {
 		op->size = (uint8_t)(insn->info.operand_width / 8);

@@ -6,7 +6,7 @@
  * for the flags that it leaves; a division is first checked not to trap.
  */
 #include "cpu/insn/alu.h"
-#include "cpu/decode.h"
+#include "cpu/insn/insn.h"
 #include "cpu/insn/operand.h"
 #include "cpu/raise.h"
 
@@ -149,7 +149,7 @@ OP(imul_wide)
 	return true;
 }
 
-op_fn pick_imul(const struct insn *insn, struct op *op, unsigned int arg UNUSED)
+op_fn pick_imul(const struct insn *insn, struct op *op)
 {
 	static const op_fn fns[3][4] = {
 		{ imul16_rr, imul16_rm, imul16_rri, imul16_rmi },

@@ -6,8 +6,8 @@
 #include "cpu/address.h"
 #include "cpu/charge.h"
 #include "cpu/cpuid.h"
-#include "cpu/decode.h"
 #include "cpu/flags.h"
+#include "cpu/insn/insn.h"
 #include "cpu/raise.h"
 #include "cpu/transfer.h"
 
@@ -326,7 +326,7 @@ OP(enter)
 	return true;
 }
 
-op_fn pick_enter(const struct insn *insn, struct op *op, unsigned int arg UNUSED)
+op_fn pick_enter(const struct insn *insn, struct op *op)
 {
 	op->size = (uint8_t)(insn->info.operand_width / 8);
 	op->imm = (int64_t)((insn->operands[0].imm.value.u & 0xffff) |

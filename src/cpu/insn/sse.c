@@ -5,20 +5,11 @@
  */
 #include "cpu/access.h"
 #include "cpu/insn/alu.h"
-#include "cpu/decode.h"
 #include "cpu/insn/fp.h"
-#include "cpu/mode.h"
+#include "cpu/insn/insn.h"
 #include "cpu/insn/operand.h"
+#include "cpu/mode.h"
 #include "cpu/raise.h"
-
-#define IGNORE(...)
-#define SSE_INT IGNORE
-#define SSE_SHIFT IGNORE
-#define SSE_FP IGNORE
-#define SSE_COMPARE IGNORE
-#define SSE_FLAGS IGNORE
-#define SSE_FROM_GPR IGNORE
-#define SSE_TO_GPR IGNORE
 
 static bool is_xmm(const struct insn *insn, unsigned int operand)
 {
@@ -70,21 +61,15 @@ static bool has_xmm(const struct insn *insn)
 		NEXT_OP(cpu, op);                                                       \
 	}
 
-#undef SSE_INT
 #define SSE_INT(mnemonic, name) DEFINE_INT(name)
 #include "cpu/insn/sse.def"
-#undef SSE_INT
-#define SSE_INT IGNORE
 
 op_fn pick_sse_int(const struct insn *insn, struct op *op, unsigned int which)
 {
-#undef SSE_INT
-#define SSE_INT(mnemonic, name) { name##_rr, name##_rm },
 	static const op_fn fns[][2] = {
+#define SSE_INT(mnemonic, name) [PICK_sse_int_##name] = { name##_rr, name##_rm },
 #include "cpu/insn/sse.def"
 	};
-#undef SSE_INT
-#define SSE_INT IGNORE
 
 	return has_xmm(insn) ? fns[which][!!(op->flags & OP_MEM_SRC)] : NULL;
 }
@@ -100,21 +85,15 @@ op_fn pick_sse_int(const struct insn *insn, struct op *op, unsigned int which)
 		NEXT_OP(cpu, op);                                                        \
 	}
 
-#undef SSE_SHIFT
 #define SSE_SHIFT(mnemonic, name) DEFINE_SHIFT(name)
 #include "cpu/insn/sse.def"
-#undef SSE_SHIFT
-#define SSE_SHIFT IGNORE
 
 op_fn pick_sse_shift(const struct insn *insn, struct op *op, unsigned int which)
 {
-#undef SSE_SHIFT
-#define SSE_SHIFT(mnemonic, name) { name##_rr, name##_rm, name##_ri },
 	static const op_fn fns[][3] = {
+#define SSE_SHIFT(mnemonic, name) [PICK_sse_shift_##name] = { name##_rr, name##_rm, name##_ri },
 #include "cpu/insn/sse.def"
 	};
-#undef SSE_SHIFT
-#define SSE_SHIFT IGNORE
 
 	if (!has_xmm(insn))
 		return NULL;
@@ -175,21 +154,15 @@ static bool fp_begin(struct cpu *cpu)
 		NEXT_OP(cpu, op);                                                       \
 	}
 
-#undef SSE_FP
 #define SSE_FP(mnemonic, name, bytes) DEFINE_FP(name, bytes)
 #include "cpu/insn/sse.def"
-#undef SSE_FP
-#define SSE_FP IGNORE
 
 op_fn pick_sse_fp(const struct insn *insn, struct op *op, unsigned int which)
 {
-#undef SSE_FP
-#define SSE_FP(mnemonic, name, bytes) { name##_rr, name##_slow },
 	static const op_fn fns[][2] = {
+#define SSE_FP(mnemonic, name, bytes) [PICK_sse_fp_##name] = { name##_rr, name##_slow },
 #include "cpu/insn/sse.def"
 	};
-#undef SSE_FP
-#define SSE_FP IGNORE
 
 	return has_xmm(insn) ? fns[which][!!(op->flags & OP_MEM_SRC)] : NULL;
 }
@@ -231,20 +204,17 @@ op_fn pick_sse_fp(const struct insn *insn, struct op *op, unsigned int which)
 		return true;                                                            \
 	}
 
-#undef SSE_COMPARE
 #define SSE_COMPARE(mnemonic, name, bytes) DEFINE_COMPARE(name, bytes)
 #include "cpu/insn/sse.def"
 DEFINE_COMPARE(cmpsd, 8)
-#undef SSE_COMPARE
-#define SSE_COMPARE IGNORE
 
 /* CMPSD and MOVSD are also names of string instructions. */
-op_fn pick_cmpsd(const struct insn *insn, struct op *op, unsigned int arg)
+op_fn pick_cmpsd(const struct insn *insn, struct op *op)
 {
 	if (is_xmm(insn, 0))
 		return insn->mode & MODE_SSE_UD ? op_undefined :
 		       insn->mode & MODE_SSE_NM ? op_device_not_available : op_cmpsd;
-	return pick_string(insn, op, arg);
+	return pick_string(insn, op, PICK_string_cmps);
 }
 
 /* EFLAGS from a comparison. */
@@ -269,11 +239,8 @@ op_fn pick_cmpsd(const struct insn *insn, struct op *op, unsigned int arg)
 		return true;                                                            \
 	}
 
-#undef SSE_FLAGS
 #define SSE_FLAGS(mnemonic, name, bytes) DEFINE_FLAGS(name, bytes)
 #include "cpu/insn/sse.def"
-#undef SSE_FLAGS
-#define SSE_FLAGS IGNORE
 
 /* To and from general registers; memory operands have the size of the register. */
 
@@ -298,16 +265,18 @@ op_fn pick_cmpsd(const struct insn *insn, struct op *op, unsigned int arg)
 		return true;                                                            \
 	}
 
-#undef SSE_FROM_GPR
 #define SSE_FROM_GPR(mnemonic, name) DEFINE_FROM_GPR(name)
 #include "cpu/insn/sse.def"
-#undef SSE_FROM_GPR
-#define SSE_FROM_GPR IGNORE
 
-op_fn pick_sse_from_gpr(const struct insn *insn, struct op *op, unsigned int to_double)
+op_fn pick_sse_from_gpr(const struct insn *insn, struct op *op, unsigned int which)
 {
+	static const op_fn fns[] = {
+#define SSE_FROM_GPR(mnemonic, name) [PICK_sse_from_gpr_##name] = op_##name,
+#include "cpu/insn/sse.def"
+	};
+
 	op->imm = insn->operands[1].size / 8;
-	return to_double ? op_cvtsi2sd : op_cvtsi2ss;
+	return fns[which];
 }
 
 #define DEFINE_TO_GPR(name, bytes)                                                      \
@@ -330,8 +299,5 @@ op_fn pick_sse_from_gpr(const struct insn *insn, struct op *op, unsigned int to_
 		return true;                                                            \
 	}
 
-#undef SSE_TO_GPR
 #define SSE_TO_GPR(mnemonic, name, bytes) DEFINE_TO_GPR(name, bytes)
 #include "cpu/insn/sse.def"
-#undef SSE_TO_GPR
-#define SSE_TO_GPR IGNORE

@@ -6,8 +6,8 @@
 
 #include "cpu/access.h"
 #include "cpu/address.h"
-#include "cpu/decode.h"
 #include "cpu/insn/fp.h"
+#include "cpu/insn/insn.h"
 #include "cpu/insn/operand.h"
 #include "cpu/raise.h"
 
@@ -70,8 +70,10 @@ static void mov128_rr(struct cpu *cpu, const struct op *op)
 DEFINE_MOV128(mov_aligned, true)
 DEFINE_MOV128(mov_unaligned, false)
 
-op_fn pick_mov128(const struct insn *insn UNUSED, struct op *op, unsigned int aligned)
+op_fn pick_mov128(const struct insn *insn UNUSED, struct op *op, unsigned int which)
 {
+	bool aligned = which == PICK_mov128_aligned;
+
 	if (op->flags & OP_MEM_SRC)
 		return aligned ? mov_aligned_rm : mov_unaligned_rm;
 	if (op->flags & OP_MEM_DST)
@@ -142,13 +144,13 @@ op_fn pick_mov_scalar(const struct insn *insn UNUSED, struct op *op, unsigned in
 }
 
 /* MOVSD, unless it is the string instruction. */
-op_fn pick_movsd(const struct insn *insn, struct op *op, unsigned int arg)
+op_fn pick_movsd(const struct insn *insn, struct op *op)
 {
 	if (!is_class(insn, 0, ZYDIS_REGCLASS_XMM) && !is_class(insn, 1, ZYDIS_REGCLASS_XMM))
-		return pick_string(insn, op, arg);
+		return pick_string(insn, op, PICK_string_movs);
 	if (insn->mode & (MODE_SSE_UD | MODE_SSE_NM))
 		return insn->mode & MODE_SSE_UD ? op_undefined : op_device_not_available;
-	return pick_mov_scalar(insn, op, 8);
+	return pick_mov_scalar(insn, op, PICK_mov_scalar_double);
 }
 
 /* MOVD, MOVQ */
@@ -230,12 +232,12 @@ OP(pmovmskb)
 
 /* These have MMX forms, which are not there; and PEXTRW has one whose destination may
  * be in memory, which is SSE4.1's. */
-op_fn pick_from_xmm(const struct insn *insn, struct op *op UNUSED, unsigned int pextrw)
+op_fn pick_from_xmm(const struct insn *insn, struct op *op UNUSED, unsigned int which)
 {
 	if (!is_class(insn, 1, ZYDIS_REGCLASS_XMM) ||
 	    insn->info.meta.isa_set == ZYDIS_ISA_SET_SSE4)
 		return NULL;
-	return pextrw ? op_pextrw : op_pmovmskb;
+	return which == PICK_from_xmm_pextrw ? op_pextrw : op_pmovmskb;
 }
 
 OP(pextrw)
@@ -258,7 +260,7 @@ OP(pinsrw)
 	return true;
 }
 
-op_fn pick_pinsrw(const struct insn *insn, struct op *op UNUSED, unsigned int arg UNUSED)
+op_fn pick_pinsrw(const struct insn *insn, struct op *op UNUSED)
 {
 	return is_class(insn, 0, ZYDIS_REGCLASS_XMM) ? op_pinsrw : NULL;
 }

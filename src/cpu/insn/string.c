@@ -8,13 +8,13 @@
  */
 #include "cpu/access.h"
 #include "cpu/address.h"
-#include "cpu/insn/alu.h"
 #include "cpu/charge.h"
-#include "cpu/decode.h"
 #include "cpu/guarded_wide.h"
+#include "cpu/insn/alu.h"
+#include "cpu/insn/insn.h"
+#include "cpu/insn/string.h"
 #include "cpu/mmio.h"
 #include "cpu/raise.h"
-#include "cpu/insn/string.h"
 #include "mmu/request.h"
 
 /* Does as many elements as it likes, at least one and at most @max; 0: the
@@ -231,20 +231,17 @@ static ALWAYS_INLINE enum progress repeat(struct cpu *cpu, const struct op *op, 
 		NEXT_OP_UNLESS_STOPPED(cpu, op);                                       \
 	}
 
-DEFINE_STRING(movs, false)
-DEFINE_STRING(cmps, true)
-DEFINE_STRING(stos, false)
-DEFINE_STRING(lods, false)
-DEFINE_STRING(scas, true)
+STRINGS(DEFINE_STRING)
 
-/* @kind: which of them. */
-op_fn pick_string(const struct insn *insn, struct op *op, unsigned int kind)
+op_fn pick_string(const struct insn *insn, struct op *op, unsigned int which)
 {
-	static const op_fn fns[] = { string_movs, string_cmps, string_stos, string_lods,
-				     string_scas };
+	static const op_fn fns[] = {
+#define STRING_ENTRY(name, compares) [PICK_string_##name] = string_##name,
+		STRINGS(STRING_ENTRY)
+	};
 
 	string_prepare(insn, op);
-	return fns[kind];
+	return fns[which];
 }
 
 /* The operands are not written in the instruction: size and segment follow from

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cpu/insn/names.h - the names by which insn.def tells a picker which of its instructions
+ * is meant: PICK_picker_name.
+ *
+ * Tables of handlers are indexed by them, so that nothing hangs on the order of a list.
+ */
+#ifndef CPU_INSN_NAMES_H
+#define CPU_INSN_NAMES_H
+
+#include "cpu/flags.h"
+
+enum {
+#define BINARY(mnemonic, name, writes) PICK_binary_##name,
+#include "cpu/insn/alu.def"
+};
+
+enum {
+#define UNARY(mnemonic, name) PICK_unary_##name,
+#include "cpu/insn/alu.def"
+};
+
+/* As cc_test() takes them. */
+enum {
+#define CONDITION(cc, name, condition, negated)                      \
+	PICK_jcc_##name = (condition) << 1 | (negated),              \
+	PICK_setcc_##name = PICK_jcc_##name,                         \
+	PICK_cmovcc_##name = PICK_jcc_##name,
+#include "cpu/insn/condition.def"
+};
+
+enum {
+#define SSE_INT(mnemonic, name) PICK_sse_int_##name,
+#include "cpu/insn/sse.def"
+};
+
+enum {
+#define SSE_SHIFT(mnemonic, name) PICK_sse_shift_##name,
+#include "cpu/insn/sse.def"
+};
+
+enum {
+#define SSE_FP(mnemonic, name, bytes) PICK_sse_fp_##name,
+#include "cpu/insn/sse.def"
+};
+
+enum {
+#define SSE_FROM_GPR(mnemonic, name) PICK_sse_from_gpr_##name,
+#include "cpu/insn/sse.def"
+};
+
+/* name, and whether REPE and REPNE look at what it has compared. */
+#define STRINGS(X) X(movs, false) X(cmps, true) X(stos, false) X(lods, false) X(scas, true)
+
+enum {
+#define PICK_STRING(name, compares) PICK_string_##name,
+	STRINGS(PICK_STRING)
+#undef PICK_STRING
+};
+
+enum { PICK_string_io_ins, PICK_string_io_outs };
+enum { PICK_extend_zero, PICK_extend_sign };
+enum { PICK_loop_always, PICK_loop_equal, PICK_loop_not_equal, PICK_loop_if_zero };
+enum { PICK_double_shift_left, PICK_double_shift_right };
+enum { PICK_mov128_aligned, PICK_mov128_unaligned };
+enum { PICK_from_xmm_pmovmskb, PICK_from_xmm_pextrw };
+
+/* Some are what the picker needs: a segment register, a number of bytes, a half. */
+enum {
+	PICK_load_far_pointer_es = SEG_ES,
+	PICK_load_far_pointer_ss = SEG_SS,
+	PICK_load_far_pointer_ds = SEG_DS,
+	PICK_load_far_pointer_fs = SEG_FS,
+	PICK_load_far_pointer_gs = SEG_GS,
+};
+enum { PICK_mov_scalar_single = 4, PICK_mov_scalar_double = 8 };
+enum { PICK_mov_low_dword = 4, PICK_mov_low_qword = 8 };
+enum { PICK_mov_half_low = 0, PICK_mov_half_high = 1 };
+
+#endif
