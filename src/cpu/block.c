@@ -14,6 +14,7 @@
 #include "cpu/charge.h"
 #include "cpu/decode.h"
 #include "cpu/raise.h"
+#include "mem/alloc.h"
 #include "mmu/request.h"
 #include "mmu/translate.h"
 
