@@ -5,11 +5,11 @@
 #include "cpu/event.h"
 
 #include "cpu/access.h"
-#include "cpu/address.h"
 #include "cpu/charge.h"
 #include "cpu/debug.h"
 #include "cpu/mmio.h"
 #include "cpu/raise.h"
+#include "cpu/stack.h"
 #include "cpu/transfer.h"
 
 /* One bit for each vector. */

@@ -6,11 +6,11 @@
  * have op->size bytes of it, and a limit.
  */
 #include "cpu/access.h"
-#include "cpu/address.h"
 #include "cpu/flags.h"
 #include "cpu/insn/insn.h"
 #include "cpu/insn/operand.h"
 #include "cpu/raise.h"
+#include "cpu/stack.h"
 
 /* May execution go on at @target?  Limits of flat code are not reached. */
 static bool check_target(struct cpu *cpu, uint64_t target)

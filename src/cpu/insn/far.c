@@ -4,11 +4,11 @@
  * RET.  Task switches are not implemented.
  */
 #include "cpu/access.h"
-#include "cpu/address.h"
 #include "cpu/charge.h"
 #include "cpu/insn/insn.h"
 #include "cpu/insn/operand.h"
 #include "cpu/raise.h"
+#include "cpu/stack.h"
 #include "cpu/transfer.h"
 
 struct far_pointer {

@@ -10,6 +10,7 @@
 #include "cpu/insn/locked.h"
 #include "cpu/insn/operand.h"
 #include "cpu/raise.h"
+#include "cpu/stack.h"
 
 #define SIZE_ROW(name, form) { name##8_##form, name##16_##form, name##32_##form, name##64_##form }
 

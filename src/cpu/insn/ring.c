@@ -3,12 +3,12 @@
  * cpu/insn/ring.c - into the system and back: INT, IRET, SYSCALL, SYSENTER; and the
  * flags, as far as privilege has a say in them.
  */
-#include "cpu/address.h"
 #include "cpu/charge.h"
 #include "cpu/cpuid.h"
 #include "cpu/flags.h"
 #include "cpu/insn/insn.h"
 #include "cpu/raise.h"
+#include "cpu/stack.h"
 #include "cpu/transfer.h"
 
 /* What POPF and IRET may change, by privilege and width. */
