@@ -124,21 +124,28 @@ static bool fp_begin(struct cpu *cpu)
 	return true;
 }
 
+/* The whole instruction, whatever its operand and MXCSR. */
+static ALWAYS_INLINE bool fp_execute(struct cpu *cpu, const struct op *op, unsigned int bytes,
+				     __m128i (*host)(__m128i a, __m128i b))
+{
+	__m128i b, r;
+	bool careful;
+
+	if (!fp_source(cpu, op, bytes, &b))
+		return false;
+	careful = fp_begin(cpu);
+	r = host(xmm_get(cpu, op->dst), b);
+	if (careful && !fp_end_careful(cpu))
+		return false;
+	xmm_set(cpu, op->dst, r);
+	return true;
+}
+
 #define DEFINE_FP(name, bytes)                                                          \
 	DEFINE_VECTOR(name)                                                             \
 	static NOINLINE bool exec_##name(struct cpu *cpu, const struct op *op)          \
 	{                                                                               \
-		__m128i b, r;                                                           \
-		bool careful;                                                           \
-											\
-		if (!fp_source(cpu, op, bytes, &b))                                     \
-			return false;                                                   \
-		careful = fp_begin(cpu);                                                \
-		r = host_##name(xmm_get(cpu, op->dst), b);                              \
-		if (careful && !fp_end_careful(cpu))                                    \
-			return false;                                                   \
-		xmm_set(cpu, op->dst, r);                                               \
-		return true;                                                            \
+		return fp_execute(cpu, op, bytes, host_##name);                         \
 	}                                                                               \
 	static void name##_slow(struct cpu *cpu, const struct op *op)                   \
 	{                                                                               \

@@ -19,19 +19,33 @@ static void mov128_rr(struct cpu *cpu, const struct op *op)
 	NEXT_OP(cpu, op);
 }
 
+static bool load_whole(struct cpu *cpu, const struct op *op, bool aligned)
+{
+	uint64_t ea = op_ea(cpu, op);
+	union xmm x;
+
+	if (aligned && (ea & 15))
+		return raise_gp(cpu, 0);
+	if (!mem_load(cpu, op->seg, ea, &x, 16))
+		return false;
+	cpu->xmm[op->dst] = x;
+	return true;
+}
+
+static bool store_whole(struct cpu *cpu, const struct op *op, bool aligned)
+{
+	uint64_t ea = op_ea(cpu, op);
+
+	if (aligned && (ea & 15))
+		return raise_gp(cpu, 0);
+	return mem_store(cpu, op->seg, ea, &cpu->xmm[op->src], 16);
+}
+
 #define DEFINE_MOV128(name, aligned)                                                    \
 	static COLD void name##_rm_slow(struct cpu *cpu, const struct op *op)           \
 	{                                                                               \
-		uint64_t ea = op_ea(cpu, op);                                           \
-		union xmm x;                                                            \
-											\
-		if (aligned && (ea & 15)) {                                             \
-			raise_gp(cpu, 0);                                               \
+		if (!load_whole(cpu, op, aligned))                                      \
 			TAIL_CALL(op_abandon(cpu, op));                                 \
-		}                                                                       \
-		if (!mem_load(cpu, op->seg, ea, &x, 16))                                \
-			TAIL_CALL(op_abandon(cpu, op));                                 \
-		cpu->xmm[op->dst] = x;                                                  \
 		NEXT_OP_UNLESS_STOPPED(cpu, op);                                        \
 	}                                                                               \
 	static void name##_rm(struct cpu *cpu, const struct op *op)                     \
@@ -47,13 +61,7 @@ static void mov128_rr(struct cpu *cpu, const struct op *op)
 	}                                                                               \
 	static COLD void name##_mr_slow(struct cpu *cpu, const struct op *op)           \
 	{                                                                               \
-		uint64_t ea = op_ea(cpu, op);                                           \
-											\
-		if (aligned && (ea & 15)) {                                             \
-			raise_gp(cpu, 0);                                               \
-			TAIL_CALL(op_abandon(cpu, op));                                 \
-		}                                                                       \
-		if (!mem_store(cpu, op->seg, ea, &cpu->xmm[op->src], 16))               \
+		if (!store_whole(cpu, op, aligned))                                     \
 			TAIL_CALL(op_abandon(cpu, op));                                 \
 		NEXT_OP_UNLESS_STOPPED(cpu, op);                                        \
 	}                                                                               \
