@@ -34,7 +34,7 @@ static struct alloc *allocator(struct cpu *cpu)
 	return cpu->mmu.mmu->alloc;
 }
 
-static void fill(struct block_cache *c, struct chunk *chunk)
+static void fill_chunk(struct block_cache *c, struct chunk *chunk)
 {
 	chunk->used = 0;
 	c->filling = chunk;
@@ -43,7 +43,7 @@ static void fill(struct block_cache *c, struct chunk *chunk)
 static void drop_blocks(struct block_cache *c)
 {
 	memset(c->bucket, 0, sizeof(c->bucket));
-	fill(c, c->chunks);
+	fill_chunk(c, c->chunks);
 }
 
 void block_cache_destroy(struct cpu *cpu)
@@ -96,7 +96,7 @@ static bool add_chunk(struct cpu *cpu)
 	else
 		c->chunks = chunk;
 	c->bytes += bytes;
-	fill(c, chunk);
+	fill_chunk(c, chunk);
 	return true;
 }
 
@@ -105,7 +105,7 @@ static bool next_chunk(struct cpu *cpu)
 	struct block_cache *c = cpu->blocks;
 
 	if (c->filling && c->filling->next)
-		fill(c, c->filling->next);
+		fill_chunk(c, c->filling->next);
 	else if (c->bytes + CHUNK_MAX_BYTES > CACHE_MAX_BYTES)
 		drop_blocks(c);
 	else
@@ -137,7 +137,7 @@ static bool make_room(struct cpu *cpu)
 	return ok || raise_exit(cpu, CPU_EXIT_ENOMEM);
 }
 
-static void *take(struct cpu *cpu, size_t bytes)
+static void *take_bytes(struct cpu *cpu, size_t bytes)
 {
 	struct chunk *chunk = cpu->blocks->filling;
 	uint8_t *p = (uint8_t *)ALIGN_UP((uintptr_t)chunk->data + chunk->used, CACHE_LINE);
@@ -196,7 +196,7 @@ static struct block *make_block(struct cpu *cpu, const uint8_t *host, uint32_t m
 				const uint8_t *code, const struct decoded_block *d)
 {
 	size_t code_bytes = ALIGN_UP(d->bytes, 8u), ops_bytes = d->n_ops * sizeof(struct op);
-	struct block *b = take(cpu, sizeof(*b) + code_bytes + ops_bytes);
+	struct block *b = take_bytes(cpu, sizeof(*b) + code_bytes + ops_bytes);
 	struct op *ops;
 
 	memset(b, 0, sizeof(*b));
@@ -228,7 +228,7 @@ static void unlink_block(struct cpu *cpu, const struct block *b)
 }
 
 /* Found blocks go to the front, where the quick search looks. */
-static struct block *search(struct cpu *cpu, const uint8_t *host, uint32_t mode)
+static struct block *search_bucket(struct cpu *cpu, const uint8_t *host, uint32_t mode)
 {
 	struct block **bucket, *b;
 
@@ -307,7 +307,7 @@ static const struct block *find_crossing(struct cpu *cpu, gva_t gva, uint32_t mo
 	    !copy_code(cpu, code + first, at2, MAX_INSTRUCTION_BYTES))
 		return NULL;
 	mode |= BLOCK_CROSSES;
-	b = search(cpu, at.host, mode);
+	b = search_bucket(cpu, at.host, mode);
 	if (b && !memcmp(b->code, code, b->bytes))
 		return b;
 	if (b)
@@ -366,11 +366,11 @@ const struct block *block_find(struct cpu *cpu, uint32_t single)
 	if (!at.host)
 		return NULL;
 	if ((gva & PAGE_OFFSET_MASK) > PAGE_SIZE - MAX_INSTRUCTION_BYTES &&
-	    search(cpu, at.host, mode | BLOCK_CROSSES)) {
+	    search_bucket(cpu, at.host, mode | BLOCK_CROSSES)) {
 		b = find_crossing(cpu, gva, mode);
 		return b ? check_limit(cpu, b) : NULL;
 	}
-	b = search(cpu, at.host, mode);
+	b = search_bucket(cpu, at.host, mode);
 	if (b && !block_is_current(cpu, b, at)) {
 		unlink_block(cpu, b);
 		b = NULL;

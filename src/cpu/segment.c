@@ -5,7 +5,7 @@
 #include "cpu/charge.h"
 #include "cpu/raise.h"
 
-static struct segment unpack(uint16_t selector, uint64_t raw)
+static struct segment unpack_descriptor(uint16_t selector, uint64_t raw)
 {
 	struct segment s = {
 		.base = ((raw >> 16) & 0xffffff) | ((raw >> 56) & 0xff) << 24,
@@ -27,7 +27,7 @@ static struct segment unpack(uint16_t selector, uint64_t raw)
 }
 
 /* Where the descriptor is; false if the table is too short, without a fault. */
-static bool find(const struct cpu *cpu, uint16_t selector, unsigned int bytes, gva_t *at)
+static bool find_descriptor(const struct cpu *cpu, uint16_t selector, unsigned int bytes, gva_t *at)
 {
 	const struct segment *ldt = &cpu->segs[SEG_LDTR];
 	uint64_t base = cpu->gdt.base;
@@ -46,13 +46,13 @@ static bool find(const struct cpu *cpu, uint16_t selector, unsigned int bytes, g
 bool descriptor_look(struct cpu *cpu, uint16_t selector, struct descriptor *d, bool *found)
 {
 	charge(cpu, CHARGE_DESCRIPTOR);
-	*found = find(cpu, selector, 8, &d->at);
+	*found = find_descriptor(cpu, selector, 8, &d->at);
 	if (!*found)
 		return true;
 	if (!sys_load(cpu, d->at, &d->raw, 8))
 		return false;
 	d->upper = 0;
-	d->s = unpack(selector, d->raw);
+	d->s = unpack_descriptor(selector, d->raw);
 	return true;
 }
 
@@ -69,7 +69,7 @@ bool descriptor_read_upper(struct cpu *cpu, struct descriptor *d, uint16_t selec
 {
 	gva_t at;
 
-	if (!find(cpu, selector, 16, &at))
+	if (!find_descriptor(cpu, selector, 16, &at))
 		return raise_gp(cpu, selector_code(selector));
 	if (!sys_load(cpu, d->at + 8, &d->upper, 8))
 		return false;

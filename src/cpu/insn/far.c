@@ -103,15 +103,15 @@ static bool far_to_code(struct cpu *cpu, const struct far_pointer *p, struct des
 }
 
 /* A call gate, taken apart. */
-struct gate {
+struct call_gate {
 	uint16_t selector;
 	uint64_t offset;
 	unsigned int bytes;
 	unsigned int parameters;
 };
 
-static bool read_gate(struct cpu *cpu, const struct far_pointer *p, struct descriptor *d,
-		      struct gate *g)
+static bool read_call_gate(struct cpu *cpu, const struct far_pointer *p, struct descriptor *d,
+			   struct call_gate *g)
 {
 	if (d->s.dpl < MAX(cpl(cpu), (unsigned int)(p->selector & SELECTOR_RPL)))
 		return raise_gp(cpu, selector_code(p->selector));
@@ -137,7 +137,7 @@ static bool read_gate(struct cpu *cpu, const struct far_pointer *p, struct descr
 }
 
 /* A call to an inner level, on the stack that the TSS has for it. */
-static bool enter_inner(struct cpu *cpu, const struct gate *g, const struct segment *cs)
+static bool enter_inner(struct cpu *cpu, const struct call_gate *g, const struct segment *cs)
 {
 	struct context old = context_save(cpu);
 	uint64_t sp, old_sp = stack_pointer(cpu), parameter[31];
@@ -170,9 +170,9 @@ static bool far_through_gate(struct cpu *cpu, const struct far_pointer *p, struc
 {
 	struct far_pointer through = *p;
 	struct descriptor code;
-	struct gate g;
+	struct call_gate g;
 
-	if (!read_gate(cpu, p, d, &g))
+	if (!read_call_gate(cpu, p, d, &g))
 		return false;
 	if (selector_is_null(g.selector))
 		return raise_gp(cpu, 0);
