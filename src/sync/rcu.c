@@ -8,7 +8,7 @@
 
 #include "sync/thread.h"
 
-__thread bool rcu_thread_known __attribute__((tls_model("initial-exec")));
+__thread uint32_t rcu_thread_era __attribute__((tls_model("initial-exec")));
 
 /*
  * liburcu 0.13 does not tell ThreadSanitizer what a grace period orders: everything in a read
@@ -25,14 +25,25 @@ static char grace_period;
 #define reader_done() ((void)0)
 #endif
 
+/* liburcu's own, by which a thread is registered; no header says so to all licences. */
+struct urcu_bp_reader;
+extern __thread struct urcu_bp_reader *urcu_bp_reader;
+
+/*
+ * A thread that was registered in the process of which this is a copy is so no longer:
+ * its entry was dropped with those of the threads that are not here, unless it did that
+ * itself, and may be another thread's by now.
+ */
 void rcu_register_self(void)
 {
 	/* liburcu may map memory here: those calls are not the program's. */
 	bool was = thread_enter_library();
 
+	if (rcu_thread_era)
+		urcu_bp_reader = NULL;
 	urcu_bp_register_thread();
+	rcu_thread_era = atomic32_load_relaxed(&thread_era);
 	thread_leave_library(was);
-	rcu_thread_known = true;
 }
 
 void rcu_native_read_lock(void)
@@ -67,15 +78,11 @@ void rcu_after_fork_child(void)
 	urcu_bp_after_fork_child();
 }
 
-/* liburcu's own, by which a thread is registered; no header says so to all licences. */
-struct urcu_bp_reader;
-extern __thread struct urcu_bp_reader *urcu_bp_reader;
-
 /*
  * The locks are not acquired, since their holders may be gone, but released, whoever holds them:
  * a plain mutex of the C library does not check its owner, nor whether it is locked.
- * (ThreadSanitizer does.) A grace period in progress may have moved readers, perhaps this one
- * too, to a list of its own thread: so this thread is registered again.
+ * (ThreadSanitizer does.)  A grace period in progress may have moved readers to a list of its
+ * own thread: so every thread is registered again (thread_era).
  */
 void rcu_after_raw_fork(void)
 {
@@ -88,6 +95,4 @@ void rcu_after_raw_fork(void)
 	syscall(SYS_rt_sigprocmask, SIG_BLOCK, NULL, &mask, sizeof(mask));
 	urcu_bp_after_fork_child();
 	syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, sizeof(mask));
-	urcu_bp_reader = NULL;
-	rcu_thread_known = false;
 }

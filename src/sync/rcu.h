@@ -13,9 +13,11 @@
 
 #include "base/compiler.h"
 #include "sync/atomic.h"
+#include "sync/thread.h"
 
 #ifndef UMBRA_CHECKED
-extern __thread bool rcu_thread_known __attribute__((tls_model("initial-exec")));
+/* thread_era when this thread was registered; 0: never. */
+extern __thread uint32_t rcu_thread_era __attribute__((tls_model("initial-exec")));
 
 void rcu_register_self(void);
 void rcu_native_read_lock(void);
@@ -46,7 +48,7 @@ static inline void rcu_read_end(void)
 #else
 static inline void rcu_read_begin(void)
 {
-	if (unlikely(!rcu_thread_known))
+	if (unlikely(rcu_thread_era != atomic32_load_relaxed(&thread_era)))
 		rcu_register_self();
 	rcu_native_read_lock();
 }

@@ -264,12 +264,14 @@ int thread_around_fork(void (*before)(void), void (*in_parent)(void), void (*in_
 	return -pthread_atfork(before, in_parent, in_child);
 }
 
+struct atomic32 thread_era = { 1 };
+
 void thread_after_raw_fork(void)
 {
+	atomic32_fetch_add(&thread_era, 1);
 	if (deferral)
 		deferral->after_fork();
 	rcu_after_raw_fork();
-	window_after_fork();
 }
 
 _Static_assert(sizeof(pthread_once_t) == sizeof(int) && PTHREAD_ONCE_INIT == 0,

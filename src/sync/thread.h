@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "base/compiler.h"
+#include "sync/atomic.h"
 
 extern __thread bool thread_is_in_library __attribute__((tls_model("initial-exec")));
 
@@ -106,8 +107,15 @@ int thread_at_fork(void (*in_child)(void)) MUST_CHECK;
 int thread_around_fork(void (*before)(void), void (*in_parent)(void),
 		       void (*in_child)(void)) MUST_CHECK;
 
-/* In a child that fork(2) or clone(2) made past the C library, and RCU with it. */
+/* In a child that fork(2) or clone(2) made past the C library, and RCU with it.  Any of
+ * its threads, while the others are not in the library. */
 void thread_after_raw_fork(void);
+/*
+ * Raised by that.  What a thread keeps of itself (that RCU knows it, its number) was
+ * true in the parent if it was kept in an earlier era; it may be another thread of the
+ * child that finds out that there is a new one.  Never 0.
+ */
+extern struct atomic32 thread_era;
 
 /* Runs @init in the first call with this @once; the others wait for it. */
 struct thread_once {

@@ -42,22 +42,27 @@
 
 /* Of this thread, if one is bound. */
 static __thread struct window_line *bound __attribute__((tls_model("initial-exec")));
-/* Cached, as it is used often; 0: not known. */
+/* The thread's number, cached as it is used often, and the era in which it was asked for. */
 static __thread int own_id __attribute__((tls_model("initial-exec")));
+static __thread uint32_t own_id_era __attribute__((tls_model("initial-exec")));
 
 static struct thread_once once;
 static struct atomic32 is_taken;	/* the signal is ours */
 static struct atomic32 may_interrupt;	/* and it and the barrier may be used */
 
-void window_after_fork(void)
+static void forget_own_id(void)
 {
-	own_id = 0;
+	own_id_era = 0;
 }
 
 static int thread_id(void)
 {
-	if (!own_id)
+	uint32_t era = atomic32_load_relaxed(&thread_era);
+
+	if (own_id_era != era) {
 		own_id = (int)syscall(SYS_gettid);
+		own_id_era = era;
+	}
 	return own_id;
 }
 
@@ -98,7 +103,7 @@ static void set_up(void)
 	/* The signal may be the program's already. */
 	if (HANDLERS_ARE_SEEN && !sigaction(WINDOW_SIGNAL, NULL, &old) &&
 	    !(old.sa_flags & SA_SIGINFO) && old.sa_handler == SIG_DFL &&
-	    !thread_at_fork(window_after_fork) &&
+	    !thread_at_fork(forget_own_id) &&
 	    !membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED) &&
 	    !sigaction(WINDOW_SIGNAL, &action, NULL)) {
 		atomic32_store_release(&is_taken, 1);

@@ -95,8 +95,6 @@ bool window_interrupt(struct window_line *line) MUST_CHECK;
  */
 bool window_barrier(void) MUST_CHECK;
 
-/* In a child, where the thread has a new number. */
-void window_after_fork(void);
 /* Permanent: the two functions above make no more system calls.  Any thread. */
 void window_forbid(void);
 /* True if this is the signal that was taken from the program. */

@@ -64,11 +64,23 @@ static void set_other_handler(void)
 	set_handler(SIGUSR2);
 }
 
+/* Threads that have called once: a sanitizer's allocator, whose locks no raw fork heeds,
+ * is in use while a thread begins. */
+static atomic_int n_calling;
+
 static void *call_for_ever(void *what)
 {
+	((void (*)(void))what)();
+	n_calling++;
 	while (!done)
 		((void (*)(void))what)();
 	return NULL;
+}
+
+static void wait_until_calling(int n)
+{
+	while (n_calling < n)
+		usleep(1000);
 }
 
 /* By itself, that is; one that hangs may block all signals but this. */
@@ -197,8 +209,10 @@ static void fork_raw_beside(const struct client *parents, int (*child)(const str
 	pthread_t t[N_BESIDE];
 
 	done = false;
+	n_calling = 0;
 	for (int i = 0; i < N_BESIDE; i++)
 		assert_int_equal(pthread_create(&t[i], NULL, call_for_ever, (void *)what[i]), 0);
+	wait_until_calling(N_BESIDE);
 	for (int i = 0; i < RAW_FORKS; i++) {
 		pid_t pid = (pid_t)(i % 2 ? syscall(SYS_fork) :
 					    syscall(SYS_clone, SIGCHLD, NULL, NULL, NULL, NULL));
@@ -245,6 +259,34 @@ static int make_own_in_threads(const struct client *parents)
 	return 0;
 }
 
+#define VMS_BESIDE 8
+
+static atomic_bool other_began;
+
+static void *make_vms(void *unused)
+{
+	for (int i = 0; i < VMS_BESIDE; i++) {
+		make_vm_and_run_it(unused);
+		other_began = true;
+	}
+	return NULL;
+}
+
+/* Another thread than the one that forked is the first to call; then both do. */
+static int follow_a_thread(const struct client *parents)
+{
+	pthread_t t;
+
+	(void)parents;
+	if (pthread_create(&t, NULL, make_vms, NULL))
+		return 4;
+	while (!other_began)
+		usleep(100);
+	make_vms(NULL);
+	pthread_join(t, NULL);
+	return 0;
+}
+
 /* ThreadSanitizer's own locks do not survive such a fork. */
 #ifdef __SANITIZE_THREAD__
 #define skip_with_tsan() skip()
@@ -283,6 +325,13 @@ static void its_threads_make_vms_at_once(void **state)
 	(void)state;
 	skip_with_tsan();
 	fork_raw(make_own_in_threads);
+}
+
+static void any_of_its_threads_may_be_the_first(void **state)
+{
+	(void)state;
+	skip_with_tsan();
+	fork_raw(follow_a_thread);
 }
 
 #define LOOKS 800
@@ -352,6 +401,7 @@ int main(void)
 		cmocka_unit_test(a_child_made_past_the_c_library_makes_its_own_vm),
 		cmocka_unit_test(it_makes_one_by_its_parents_descriptor),
 		cmocka_unit_test(its_threads_make_vms_at_once),
+		cmocka_unit_test(any_of_its_threads_may_be_the_first),
 		cmocka_unit_test(it_may_look_at_its_parents_descriptors),
 	};
 
