@@ -2,15 +2,12 @@
 #include "mem/host_changes.h"
 
 #include "base/bug.h"
+#include "mem/limits.h"
 #include "sync/rule.h"
 #include "sync/wait.h"
 
 /* The longest time for which a waiting vCPU ignores signals. */
 #define MOMENT_US 1000
-/* About the duration of a small change. */
-#ifndef SPINS
-#define SPINS 128
-#endif
 
 void host_changes_init(struct host_changes *c)
 {
@@ -78,7 +75,7 @@ void host_changes_wait(struct host_changes *c, hva_t start, hva_t end)
 	uint32_t closed = atomic32_load_acquire(&c->n_closed);
 
 	lock_assert_none_from(RANK_SLOTS);
-	for (int i = 0; i < SPINS; i++) {
+	for (int i = 0; i < CHANGE_SPINS; i++) {
 		if (atomic32_load_acquire(&c->n_closed) != closed)
 			return;
 		cpu_relax();

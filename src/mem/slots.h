@@ -13,6 +13,7 @@
 #define MEM_SLOTS_H
 
 #include "mem/alloc.h"
+#include "mem/limits.h"
 #include "mem/memslot.h"
 #include "mem/slot_tree.h"
 #include "sync/atomic.h"
@@ -20,9 +21,6 @@
 #include "sync/rcu.h"
 #include "sync/rule.h"
 
-#ifndef SLOTS_MAX_IDS
-#define SLOTS_MAX_IDS 32764u
-#endif
 #define SLOTS_MAX_PAGES ((1ull << 31) - 1)
 #define GENERATION_IN_PROGRESS (1ull << 63)
 

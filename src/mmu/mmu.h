@@ -12,14 +12,11 @@
 #include "mem/host.h"
 #include "mem/host_changes.h"
 #include "mem/slots.h"
+#include "mmu/limits.h"
 #include "mmu/range.h"
 #include "mmu/spte.h"
 #include "mmu/vcpu.h"
 #include "sync/lock.h"
-
-#ifndef MMU_MAX_VCPUS
-#define MMU_MAX_VCPUS 1024u
-#endif
 
 enum vm_stat {
 #define VM_STAT(name, kind, text) VM_STAT_##name,

@@ -19,16 +19,7 @@
 #define MMU_RANGE_H
 
 #include "base/types.h"
-
-/* At least one on every level, or there is no progress. */
-#ifndef ENTRIES_BEFORE_YIELD
-#define ENTRIES_BEFORE_YIELD 4096u
-#endif
-
-/* Likewise, to iterate over all tables, not over a range. */
-#ifndef TABLES_BEFORE_YIELD
-#define TABLES_BEFORE_YIELD (ENTRIES_BEFORE_YIELD / ENTRIES_PER_TABLE)
-#endif
+#include "mmu/limits.h"
 
 _Static_assert(TABLES_BEFORE_YIELD >= 1, "each piece comes to a table");
 _Static_assert(ENTRIES_BEFORE_YIELD >= LEVEL_256T, "each piece comes to an entry");

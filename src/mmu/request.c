@@ -1,14 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "mmu/request.h"
 
+#include "mmu/limits.h"
 #include "mmu/mmu.h"
 #include "mmu/shadow/shadow.h"
 #include "mmu/tlb.h"
-
-/* About two microseconds, the time of a few blocks; a vCPU that needs longer is not running. */
-#ifndef SPINS
-#define SPINS 40
-#endif
 
 void request_service_mmu(struct mmu_vcpu *v)
 {
@@ -91,7 +87,7 @@ static void wait_until_unpinned(struct mmu_vcpu *v)
 
 	if (!(pin & 1))
 		return;
-	for (int i = 0; i < SPINS; i++) {
+	for (int i = 0; i < REQUEST_SPINS; i++) {
 		if (atomic32_load_acquire(&v->pin) != pin)
 			return;
 		cpu_relax();
@@ -130,7 +126,7 @@ void request_wait_all(struct mmu *m)
 	if (!n)
 		return;
 	mmu_count_n(m, VM_STAT_remote_tlb_flush_waits, n);
-	for (int i = 0; i < SPINS; i++) {
+	for (int i = 0; i < REQUEST_SPINS; i++) {
 		if (!count_still_awaited(m))
 			return;
 		cpu_relax();

@@ -51,6 +51,7 @@
 
 #include "base/bug.h"
 #include "base/types.h"
+#include "mmu/limits.h"
 #include "sync/atomic.h"
 #include "sync/rule.h"
 
@@ -98,9 +99,6 @@ _Static_assert((3ull << SPTE_LEVEL_SHIFT) < PAGE_SIZE, "the level lies below the
 #define MMIO_ACCESS_SHIFT 2
 #define MMIO_ACCESS_MASK 7ull
 #define MMIO_GENERATION_SHIFT 5
-#ifndef MMIO_GENERATION_BITS
-#define MMIO_GENERATION_BITS 19
-#endif
 #define MMIO_GENERATION_MASK ((1ull << MMIO_GENERATION_BITS) - 1)
 #define MMIO_GFN_SHIFT 24
 #define MMIO_MAX_GFN ((1ull << (64 - MMIO_GFN_SHIFT)) - 1)

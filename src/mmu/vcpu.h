@@ -11,6 +11,7 @@
 #include "base/types.h"
 #include "mem/dirty_ring.h"
 #include "mem/slots.h"
+#include "mmu/limits.h"
 #include "sync/atomic.h"
 #include "sync/window.h"
 
@@ -56,14 +57,7 @@ struct tlb_entry {
 	uint64_t addend;
 };
 
-#ifndef TLB_BITS
-#define TLB_BITS 10
-#endif
 #define TLB_ENTRIES (1u << TLB_BITS)
-/* Guest tables by gpa: the same entries, context without privilege. */
-#ifndef GPA_TLB_ENTRIES
-#define GPA_TLB_ENTRIES 64u
-#endif
 
 /*
  * The context: which privilege an entry was made for, and since which flush.  Taking the next

@@ -2,10 +2,19 @@
 /*
  * sync/checked.h - the second back end of sync/: what a scheduler provides.
  *
- * With UMBRA_CHECKED defined, the calls of this folder end in the functions below
- * instead of in the processor, pthread, liburcu and the kernel.  `umbra check` has a
- * scheduler behind them, which decides at each call which thread goes on.  mem/ and
- * mmu/ are compiled for it from the same sources.
+ * With UMBRA_CHECKED defined, the inline calls of this folder end in the functions below
+ * instead of in the processor, pthread and liburcu.  `umbra check` has a scheduler behind
+ * them, which decides at each call which thread goes on.  mem/ and mmu/ are compiled for
+ * it from the same sources.
+ *
+ * What is a function here in any case is not declared again: the checker links without
+ * this folder and defines these itself.
+ *
+ *	lock.h		mutex_init, mutex_destroy, rwlock_init, rwlock_destroy
+ *	rcu.h		rcu_synchronize
+ *	wait.h		wait_on, wait_on_for, wait_wake_all
+ *	thread.h	thread_yield
+ *	window.h	window_bind, window_unbind, window_interrupt, window_barrier
  *
  * Only the folder's own headers include this one.
  */
@@ -45,10 +54,6 @@ void checked_assert_none_from(int rank);
 
 void checked_rcu_begin(void);
 void checked_rcu_end(void);
-void checked_rcu_synchronize(void);
-
-void checked_wait(uint32_t *word, uint32_t value);
-void checked_wake_all(uint32_t *word);
 
 /* Around the comparison and the access of a window: true if it must restart. */
 void checked_window_begin(void);

@@ -28,18 +28,11 @@
 #include "base/list.h"
 #include "mmu/shadow/frames.h"
 #include "mmu/gpte.h"
+#include "mmu/limits.h"
 #include "mmu/mmu.h"
 #include "mmu/shadow/hash.h"
 #include "mmu/translate.h"
 #include "sync/rule.h"
-
-/*
- * At most this many entries map one frame, or lead to one page: one more zaps all of them first.
- * The guest decides how long these lists get, and some are walked as a whole under the lock.
- */
-#ifndef SHADOW_LIST_MAX
-#define SHADOW_LIST_MAX 1024u
-#endif
 
 /* The permissions that the entries above a shadow page leave. */
 #define SHADOW_USER 1u

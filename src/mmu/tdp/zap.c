@@ -14,15 +14,11 @@
  */
 #include "base/trace.h"
 #include "mmu/flush.h"
+#include "mmu/limits.h"
 #include "mmu/tdp/internal.h"
 #include "sync/rcu.h"
 
 /* --- tables that are linked no more -------------------------------------------- */
-
-/* This many may wait for a flush and a grace period. */
-#ifndef MAX_DEAD_TABLES
-#define MAX_DEAD_TABLES 64u
-#endif
 
 static bool is_empty(const struct table *t)
 {
