@@ -6,7 +6,9 @@
 #include <time.h>
 
 #include "base/bug.h"
+#include "check/engine/crash.h"
 #include "check/engine/memory.h"
+#include "check/engine/run.h"
 
 double explore_now(void)
 {
@@ -343,7 +345,7 @@ void explore(const struct program *p, const struct explore_options *o, struct ex
 	double start = explore_now();
 
 	memset(e, 0, sizeof(*e));
-	sched_catch_crashes();
+	crash_catch();
 	memory_forget();
 	if (o->random) {
 		e->bound = o->bound;
@@ -390,7 +392,7 @@ void replay(const struct program *p, const struct token *t, struct run_result *r
 {
 	struct replayer r = { .token = t };
 
-	sched_catch_crashes();
+	crash_catch();
 	memory_prepare();
 	aim(&r);
 	run_program(p, choose_replay, &r, result);

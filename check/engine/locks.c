@@ -126,12 +126,17 @@ const char *locks_describe(enum wait_kind kind, const void *on)
 	}
 }
 
+static void tell(const void *lock, const char *what)
+{
+	if (timeline_on && memory_is_shared(lock))
+		timeline_lock(lock, what);
+}
+
 static void after_lock(void *lock, const char *what)
 {
 	memory_drain(sched_self());
 	memory_check_alive(lock);
-	if (what)
-		timeline_lock(lock, what);
+	tell(lock, what);
 }
 
 void checked_mutex_lock(struct mutex *m)
@@ -152,7 +157,7 @@ void checked_mutex_unlock(struct mutex *m)
 		return;
 	memory_drain(sched_self());
 	rank_pop((int)m->rank);
-	timeline_lock(m, "unlock");
+	tell(m, "unlock");
 	m->owner = 0;
 	memory_note_write(m);
 	sched_progress();
@@ -176,7 +181,7 @@ void checked_rwlock_rdunlock(struct rwlock *l)
 		return;
 	memory_drain(sched_self());
 	rank_pop((int)l->rank);
-	timeline_lock(l, "unlock");
+	tell(l, "unlock");
 	l->readers--;
 	memory_note_read(l);
 	sched_progress();
@@ -200,7 +205,7 @@ void checked_rwlock_wrunlock(struct rwlock *l)
 		return;
 	memory_drain(sched_self());
 	rank_pop((int)l->rank);
-	timeline_lock(l, "unlock");
+	tell(l, "unlock");
 	l->writer = 0;
 	memory_note_write(l);
 	sched_progress();
@@ -286,7 +291,7 @@ void wait_on(struct atomic32 *word, uint32_t value)
 	memory_note_read(word);
 	if (word->v != value)
 		return;
-	timeline_lock(word, "sleep on");
+	tell(word, "sleep on");
 	sleeper = sched_sleeper(sched_self());
 	*sleeper = (struct sleeper){ .on = word };
 	sched_wait(WAIT_WOKEN, word, true);
@@ -306,7 +311,7 @@ void wait_wake_all(struct atomic32 *word)
 	memory_drain(sched_self());
 	sched_point(memory_is_shared(word));
 	memory_note_write(word);
-	timeline_lock(word, "wake");
+	tell(word, "wake");
 	for (unsigned int t = 0; t < sched_n_threads(); t++)
 		if (sched_is_asleep_on((int)t, word))
 			sched_sleeper((int)t)->woken = true;

@@ -247,6 +247,12 @@ void memory_raw_store(void *at, unsigned int bytes, uint64_t value)
 	memcpy(at, &value, bytes);
 }
 
+/* Is there a run to be told, and does this word matter in it? */
+static bool is_told(const void *at)
+{
+	return timeline_on && memory_is_shared(at);
+}
+
 static void change(void *at, unsigned int bytes, uint64_t value)
 {
 	if (memory_raw_load(at, bytes) != value)
@@ -344,7 +350,8 @@ void memory_commit(int t, unsigned int entry)
 	n_buffered--;
 	add_user(w, &w->writers, t);
 	b->hash = write_hash(w, hash_mix(b->hash, e.hash), e.at);
-	timeline_commit(t, e.at, e.bytes, e.value);
+	if (is_told(e.at))
+		timeline_commit(t, e.at, e.bytes, e.value);
 	change(e.at, e.bytes, e.value);
 }
 
@@ -372,7 +379,8 @@ static void put(struct buffer *b, void *at, unsigned int bytes, uint64_t value, 
 		.release = release, .group = b->group,
 	};
 	n_buffered++;
-	timeline_delayed(at, bytes, value);
+	if (is_told(at))
+		timeline_delayed(at, bytes, value);
 }
 
 static bool in_own_buffer(const void *at, uint64_t *value)
@@ -418,7 +426,8 @@ uint64_t checked_load(const void *at, unsigned int bytes, int order)
 		return value;
 	memory_note_read(at);
 	value = memory_raw_load(at, bytes);
-	timeline_load(at, bytes, value);
+	if (is_told(at))
+		timeline_load(at, bytes, value);
 	return value;
 }
 
@@ -439,7 +448,8 @@ void checked_store(void *at, unsigned int bytes, uint64_t value, int order)
 		return;
 	}
 	memory_note_write(at);
-	timeline_store(at, bytes, value);
+	if (is_told(at))
+		timeline_store(at, bytes, value);
 	change(at, bytes, value);
 }
 
@@ -483,7 +493,8 @@ uint64_t checked_rmw(void *at, unsigned int bytes, enum checked_op op, uint64_t 
 	old = begin_rmw(at, bytes);
 	value = narrow(apply(op, old, operand), bytes);
 	memory_note_write(at);
-	timeline_rmw(at, bytes, old, value);
+	if (is_told(at))
+		timeline_rmw(at, bytes, old, value);
 	change(at, bytes, value);
 	return old;
 }
@@ -496,7 +507,8 @@ bool checked_cmpxchg(void *at, unsigned int bytes, uint64_t *old, uint64_t value
 		now = memory_raw_load(at, bytes);
 	} else {
 		now = begin_rmw(at, bytes);
-		timeline_cmpxchg(at, bytes, *old, now, value);
+		if (is_told(at))
+			timeline_cmpxchg(at, bytes, *old, now, value);
 	}
 	if (now != *old) {
 		memory_note_read(at);

@@ -102,12 +102,39 @@ struct run_result {
  * might not be asked at. */
 extern uint64_t sched_forced_tick;
 
-/* Once, before runs are made. */
-void sched_catch_crashes(void);
-void run_program(const struct program *p, choose_fn choose, void *ctx, struct run_result *result);
+/*
+ * What the scheduler asks for, of those that are built on it: it calls none of them itself.
+ */
+struct sched_parts {
+	/* check/engine/memory.h */
+	uint64_t (*buffer_hash)(int t);
+	bool (*any_buffered)(void);
+	unsigned int (*n_committable)(int t);
+	unsigned int (*committable)(int t, unsigned int i);
+	void (*commit)(int t, unsigned int entry);
+	void (*drain)(int t);
+	void (*drain_all)(void);
+	/* check/engine/locks.h */
+	bool (*allow)(int t, enum wait_kind kind, const void *on);
+	const char *(*describe)(enum wait_kind kind, const void *on);
+	void (*at_exit)(int t);
+	/* check/engine/window.h */
+	uint64_t (*signal_state)(int t);
+	void (*deliver)(void);
+};
+
+/* The steps of a run, in this order (check/engine/run.c). */
+void sched_begin(const struct program *p, const struct sched_parts *parts, choose_fn choose,
+		 void *ctx, struct run_result *result);
+void sched_run_setup(void);
+void sched_run_threads(void);
+void sched_run_finish(void);
+void sched_end(void);
 
 /* --- for what is built on it: atomics, locks, the machine, oracles ---------- */
 
+/* From begin to end, and in one of the threads. */
+bool sched_is_in_run(void);
 bool sched_is_running(void);
 int sched_self(void);			/* -1: setup or finish */
 const char *sched_thread_name(int t);

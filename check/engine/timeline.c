@@ -203,29 +203,29 @@ void timeline_add(enum event_kind kind, const char *format, ...)
 	va_end(args);
 }
 
-static bool worth_a_word(const void *at)
+static bool has_name(const void *at)
 {
-	return timeline_on && find(at) && memory_is_shared(at);
+	return timeline_on && find(at);
 }
 
 void timeline_load(const void *at, unsigned int bytes, uint64_t value)
 {
 	(void)bytes;
-	if (worth_a_word(at))
+	if (has_name(at))
 		timeline_add(EVENT_READ, "read %s: %s", timeline_name(at), value_text(at, value));
 }
 
 void timeline_store(const void *at, unsigned int bytes, uint64_t value)
 {
 	(void)bytes;
-	if (worth_a_word(at))
+	if (has_name(at))
 		timeline_add(EVENT_WORD, "%s = %s", timeline_name(at), value_text(at, value));
 }
 
 void timeline_delayed(const void *at, unsigned int bytes, uint64_t value)
 {
 	(void)bytes;
-	if (worth_a_word(at))
+	if (has_name(at))
 		timeline_add(EVENT_WORD, "%s = %s, not yet visible to others", timeline_name(at),
 			     value_text(at, value));
 }
@@ -235,7 +235,7 @@ void timeline_commit(int t, const void *at, unsigned int bytes, uint64_t value)
 	struct event *e;
 
 	(void)bytes;
-	if (!worth_a_word(at))
+	if (!has_name(at))
 		return;
 	e = new_event(EVENT_WORD, t);
 	if (e)
@@ -246,7 +246,7 @@ void timeline_commit(int t, const void *at, unsigned int bytes, uint64_t value)
 void timeline_rmw(const void *at, unsigned int bytes, uint64_t old, uint64_t value)
 {
 	(void)bytes;
-	if (worth_a_word(at))
+	if (has_name(at))
 		timeline_add(EVENT_WORD, "%s: %s -> %s", timeline_name(at), value_text(at, old),
 			     value_text(at, value));
 }
@@ -255,7 +255,7 @@ void timeline_cmpxchg(const void *at, unsigned int bytes, uint64_t expected, uin
 		      uint64_t value)
 {
 	(void)bytes;
-	if (!worth_a_word(at))
+	if (!has_name(at))
 		return;
 	if (expected == found)
 		timeline_add(EVENT_WORD, "%s: %s -> %s", timeline_name(at), value_text(at, found),
@@ -267,7 +267,7 @@ void timeline_cmpxchg(const void *at, unsigned int bytes, uint64_t expected, uin
 
 void timeline_lock(const void *lock, const char *what)
 {
-	if (timeline_on && memory_is_shared(lock))
+	if (timeline_on)
 		timeline_add(EVENT_LOCK, "%s %s", what, timeline_name(lock));
 }
 
@@ -278,6 +278,6 @@ void timeline_table(const void *table, size_t bytes)
 
 void timeline_freed(const void *at)
 {
-	if (timeline_on && find(at))
+	if (has_name(at))
 		timeline_add(EVENT_NOTE, "frees %s", timeline_name(at));
 }

@@ -53,6 +53,7 @@ void timeline_add(enum event_kind kind, const char *format, ...) PRINTF_LIKE(2, 
 			timeline_add(EVENT_NOTE, __VA_ARGS__);  \
 	} while (0)
 
+/* Of words and locks that are shared; of others nobody wants to read. */
 void timeline_load(const void *at, unsigned int bytes, uint64_t value);
 void timeline_store(const void *at, unsigned int bytes, uint64_t value);
 void timeline_delayed(const void *at, unsigned int bytes, uint64_t value);
