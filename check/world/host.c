@@ -258,11 +258,6 @@ void host_refill(struct mmu *m, unsigned int first, unsigned int n)
 	change_range(m, first, n, REFILL);
 }
 
-void host_map(unsigned int page)
-{
-	atomic64_xchg(&host.pte[page], pte_of(new_frame(page), true));
-}
-
 /* --- what the guest does --------------------------------------------------------- */
 
 /* The step began when its address was translated. */
@@ -299,7 +294,7 @@ void host_await(unsigned int page)
 
 void host_provide(unsigned int page)
 {
-	host_map(page);
+	atomic64_xchg(&host.pte[page], pte_of(new_frame(page), true));
 	timeline_note("host: page %u is provided", page);
 	atomic32_fetch_add(&host.n_provided, 1);
 	wait_wake_all(&host.n_provided);

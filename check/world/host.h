@@ -2,10 +2,13 @@
 /*
  * check/world/host.h - the simulated host: pages of host virtual memory, frames behind them.
  *
- * A frame that the host has taken back is poisoned and never used again in the run;
- * an access of the guest to it is oracle O1's failure, one that the host has since
- * forbidden O3's.  The code under test sees only `struct host_memory` and calls of
- * mmu/notifier.h.
+ * To the code under test it is `struct host_memory`, calls of mmu/notifier.h, and memory at
+ * host virtual addresses (check/shim/base/guarded.h).  A frame that the host has taken back
+ * is never used again in the run: an access of the guest to it is oracle O1's failure, a
+ * write to one that the host has since made read-only O3's.
+ *
+ * Pages are named by their number from HOST_BASE on.  There are as many as host_make() was
+ * asked for; to name another is a mistake of the scenario's.
  */
 #ifndef CHECK_WORLD_HOST_H
 #define CHECK_WORLD_HOST_H
@@ -13,45 +16,64 @@
 #include "mem/host.h"
 #include "mmu/mmu.h"
 
-/* Host virtual page @n. */
 #define HOST_BASE 0x7e0000000000ull
+
+/* Where page @n begins. */
 static inline hva_t host_hva(unsigned int n)
 {
 	return HOST_BASE + ((hva_t)n << PAGE_SHIFT);
 }
 
-/* @n_pages pages, page n on frame n.  @level: the largest mapping that it offers. */
+/*
+ * A new host for the run: @n_pages pages, all mapped for writing, page n on frame n, and
+ * all zero.  @level is the largest mapping that it offers, until something in those 2 MiB
+ * changes.  Returns what the MMU is to ask.
+ */
 struct host_memory host_make(unsigned int n_pages, int level);
 
-/* What the process does; each is a call of the system between begin and end of an
- * invalidation. */
+/* --- system calls of the process -------------------------------------------------- */
+
+/*
+ * Each is one invalidation: begin, the @n pages from @first one by one, end.  A frame that
+ * goes is free for anybody to use as soon as its page's entry has changed.
+ */
+
+/* munmap: no page is there any more. */
 void host_unmap(struct mmu *m, unsigned int first, unsigned int n);
+/* mmap over it: other frames, which are zero. */
 void host_replace(struct mmu *m, unsigned int first, unsigned int n);
+/* mprotect(PROT_READ): the same frames; whoever still writes to them fails O3. */
 void host_protect(struct mmu *m, unsigned int first, unsigned int n);
-/* The memory changes, what is in it does not: a copy is put in its place; or an empty
- * page is, and then filled. */
+/* As migration does it: other frames with the same contents, copied before the change. */
 void host_move(struct mmu *m, unsigned int first, unsigned int n);
+/* Other frames, zero at first, and filled with the same contents after the change. */
 void host_refill(struct mmu *m, unsigned int first, unsigned int n);
-/* The host maps a page where none is: nothing to invalidate. */
-void host_map(unsigned int page);
-/* Whoever touches one of the first 64 pages without having it waits for another thread to
- * provide it, as with userfaultfd. */
+
+/* --- userfaultfd ------------------------------------------------------------------- */
+
+/* In the setup: whoever touches @page, one of the first 64, sleeps until it is provided. */
 void host_await(unsigned int page);
+/* It is there, as a frame of zeros: wakes those that sleep. */
 void host_provide(unsigned int page);
 
-/* Which host page a frame was made for. */
-unsigned int host_page_of(const void *at);
+/* --- frames, for the machine ------------------------------------------------------- */
+
+/* Is @at in a frame?  If so: in which, and for which page that was made. */
 bool host_is_frame(const void *at);
 unsigned int host_frame_of(const void *at);
+unsigned int host_page_of(const void *at);
 
-/* The word of the guest's that a page holds, wherever it is now: for oracles. */
+/* --- contents, for setups and oracles ----------------------------------------------- */
+
+/* The 8 bytes at @offset of @page, wherever it is now; 0 if it is nowhere.  No access: not
+ * a point of the schedule. */
 uint64_t host_peek(unsigned int page);
-bool host_has(unsigned int page);
-/* To prepare guest memory in a scenario's setup: @offset in bytes. */
-void host_poke(unsigned int page, unsigned int offset, uint64_t value);
 uint64_t host_peek_at(unsigned int page, unsigned int offset);
+bool host_has(unsigned int page);
+/* Prepares the guest's memory, in the setup. */
+void host_poke(unsigned int page, unsigned int offset, uint64_t value);
 
-/* A read of the whole page by the client, as oracle O2's copy. */
+/* The client reads all of @page, in one step; returns the first 8 bytes. */
 uint64_t host_copy(unsigned int page);
 
 #endif
