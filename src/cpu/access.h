@@ -13,14 +13,8 @@
 
 #include "base/guarded.h"
 #include "cpu/cpu.h"
+#include "mmu/span.h"
 #include "mmu/tlb.h"
-#include "mmu/verdict.h"
-
-/* Where memory is, and for which epoch that is true: an access is made in a window. */
-struct host_at {
-	uint8_t *host;
-	uint64_t epoch;
-};
 
 #define ACCESS_DEFINE_HITS(bits)                                                              \
 	static ALWAYS_INLINE bool load_hit##bits(const struct cpu *cpu, gva_t gva,            \

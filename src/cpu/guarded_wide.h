@@ -44,35 +44,6 @@ GUARDED_LABEL(fail);
 	return false;
 }
 
-static ALWAYS_INLINE bool at_load128(const struct cpu *cpu, struct host_at at, __m128i *to)
-{
-	__m128i value;
-
-	GUARDED_ASM(WINDOW_BEGIN "1: movups %[mem], %[value]\n" WINDOW_END
-		 : [value] "=x"(value)
-		 : [now] "m"(cpu->mmu.epoch.number), [epoch] "r"(at.epoch),
-		   [mem] "m"(*(const char(*)[16])at.host)
-		 : "memory", "cc"
-		 : fail);
-	*to = value;
-	return true;
-GUARDED_LABEL(fail);
-	return false;
-}
-
-static ALWAYS_INLINE bool at_store128(const struct cpu *cpu, struct host_at at, __m128i value)
-{
-	GUARDED_ASM(WINDOW_BEGIN "1: movups %[value], %[mem]\n" WINDOW_END
-		 :
-		 : [now] "m"(cpu->mmu.epoch.number), [epoch] "r"(at.epoch), [value] "x"(value),
-		   [mem] "m"(*(char(*)[16])at.host)
-		 : "memory", "cc"
-		 : fail);
-	return true;
-GUARDED_LABEL(fail);
-	return false;
-}
-
 /* As at_cmpxchg64() for 16 aligned bytes. */
 static ALWAYS_INLINE bool at_cmpxchg128(const struct cpu *cpu, struct host_at at,
 					uint64_t old[2], const uint64_t value[2])

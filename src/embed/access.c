@@ -2,28 +2,17 @@
 /*
  * embed/access.c - <umbra/mmu.h>: accesses that missed the TLB, or cross a page boundary.
  *
- * An access is one piece, or two if it crosses one.  Both are translated before either is
- * touched; a translation that becomes stale before its piece is touched is caught by the window
- * of the access (sync/window.h), and everything starts over.
+ * Each is a span (mmu/span.h).  If one of its pieces is lost, the access starts over here.
  */
-#include <string.h>
-
 #include "embed/embed.h"
 #include "mmu/request.h"
-#include "mmu/tlb.h"
+#include "mmu/span.h"
 #include "mmu/translate.h"
 #include "mmu/x86.h"
 
 /* Lost races before the thread lets others run. */
 #define MAX_TRIES 16
 
-_Static_assert((int)UMBRA_OK == MMU_OK && (int)UMBRA_GUEST_FAULT == MMU_GUEST_FAULT &&
-		       (int)UMBRA_MMIO == MMU_MMIO && (int)UMBRA_RETRY == MMU_RETRY &&
-		       (int)UMBRA_RING_FULL == MMU_RING_FULL &&
-		       (int)UMBRA_HOST_FAULT == MMU_HOST_FAULT &&
-		       (int)UMBRA_NO_MEMORY == MMU_NO_MEMORY &&
-		       (int)UMBRA_BAD_TABLES == MMU_BAD_TABLES,
-	       "a result is a verdict, or more");
 _Static_assert((int)UMBRA_READ == ACCESS_READ && (int)UMBRA_WRITE == ACCESS_WRITE &&
 		       (int)UMBRA_EXEC == ACCESS_EXEC,
 	       "the public names are ours");
@@ -31,20 +20,6 @@ _Static_assert((int)UMBRA_PF_PRESENT == PFERR_PRESENT && (int)UMBRA_PF_WRITE == 
 		       (int)UMBRA_PF_USER == PFERR_USER && (int)UMBRA_PF_RSVD == PFERR_RSVD &&
 		       (int)UMBRA_PF_FETCH == PFERR_FETCH && (int)UMBRA_PF_PK == PFERR_PK,
 	       "the error code is the processor's");
-
-struct piece {
-	uint8_t *host;
-	uint64_t epoch;		/* for which that is true */
-	gva_t gva;
-	gpa_t gpa;		/* if tracked or was_code */
-	unsigned int bytes;
-	bool tracked, was_code;
-};
-
-struct span {
-	struct piece piece[2];
-	unsigned int n;
-};
 
 const struct umbra_fault *umbra_vcpu_fault(const struct umbra_vcpu *v)
 {
@@ -65,184 +40,80 @@ static bool is_address(const struct paging *p, gva_t gva)
 	return (uint64_t)((int64_t)(gva << shift) >> shift) == gva;
 }
 
-static enum umbra_result translate(struct api_vcpu *a, gva_t gva, enum access access,
-				   struct mmu_result *r)
+/* How many bytes of the access have an address.  Outside long mode it wraps from 4 GiB to 0. */
+static unsigned int bytes_with_address(const struct paging *p, gva_t gva, unsigned int bytes)
 {
-	enum umbra_result result = UMBRA_BAD_ADDRESS;
-
-	*r = (struct mmu_result){ 0 };
-	if (is_address(&a->mmu.paging, gva))
-		result = (enum umbra_result)mmu_translate(&a->mmu, gva, access, r);
-	if (result != UMBRA_OK)
-		a->fault = (struct umbra_fault){
-			.gva = gva,
-			.gpa = r->gpa,
-			.error_code = r->error_code,
-			.access = (enum umbra_access)access,
-		};
-	return result;
+	if (!is_address(p, gva))
+		return 0;
+	if (!is_long_mode(p) || is_address(p, gva + bytes - 1))
+		return bytes;
+	return span_bytes_in_page(gva, bytes);
 }
 
-static void *look_up(const struct mmu_vcpu *v, gva_t gva, unsigned int bytes, enum access access)
+static void note_fault(struct api_vcpu *a, gva_t gva, gpa_t gpa, uint32_t error_code,
+		       enum access access)
 {
-	switch (access) {
-	case ACCESS_READ:
-		return tlb_read(v, gva, bytes);
-	case ACCESS_WRITE:
-		return tlb_write(v, gva, bytes);
-	case ACCESS_EXEC:
-		break;
-	}
-	return tlb_exec(v, gva);
-}
-
-static enum umbra_result find_piece(struct api_vcpu *a, gva_t gva, unsigned int bytes,
-				    enum access access, struct piece *p)
-{
-	enum umbra_result result;
-	struct mmu_result r;
-
-	api_drop_pointer(a);
-	*p = (struct piece){ .gva = gva, .bytes = bytes, .epoch = epoch_read(&a->mmu.epoch) };
-	p->host = look_up(&a->mmu, gva, bytes, access);
-	if (p->host)
-		return UMBRA_OK;
-	result = translate(a, gva, access, &r);
-	p->host = r.host;
-	p->epoch = r.epoch;
-	p->gpa = r.gpa;
-	p->tracked = r.tracked;
-	p->was_code = r.was_code;
-	return result;
-}
-
-static bool is_stale(const struct api_vcpu *a, const struct piece *p)
-{
-	return epoch_read(&a->mmu.epoch) != p->epoch;
-}
-
-static unsigned int bytes_in_page(gva_t gva, unsigned int bytes)
-{
-	return MIN(bytes, (unsigned int)(PAGE_SIZE - (gva & PAGE_OFFSET_MASK)));
-}
-
-static bool is_within_page(gpa_t gpa, unsigned int bytes)
-{
-	return bytes && bytes_in_page(gpa, bytes) == bytes;
+	a->fault = (struct umbra_fault){
+		.gva = gva,
+		.gpa = gpa,
+		.error_code = error_code,
+		.access = (enum umbra_access)access,
+	};
 }
 
 static enum umbra_result find_span(struct api_vcpu *a, gva_t gva, unsigned int bytes,
 				   enum access access, struct span *s)
 {
-	unsigned int first = bytes_in_page(gva, bytes);
-	gva_t second = gva + first;
-	enum umbra_result result;
+	unsigned int n = bytes_with_address(&a->mmu.paging, gva, bytes);
+	const struct piece *p = &s->piece[0];
+	enum mmu_verdict verdict = MMU_OK;
 
-	if (!is_long_mode(&a->mmu.paging))
-		second &= 0xffffffff;
-	for (int i = 0; i < MAX_TRIES; i++) {
-		result = find_piece(a, gva, first, access, &s->piece[0]);
-		s->n = 1;
-		if (first == bytes)
-			return result;
-		if (result == UMBRA_OK) {
-			result = find_piece(a, second, bytes - first, access, &s->piece[1]);
-			s->n = 2;
-		}
-		if (result == UMBRA_MMIO)
-			return UMBRA_SPLIT;
-		if (result != UMBRA_OK || !is_stale(a, &s->piece[0]))
-			return result;
+	api_drop_pointer(a);
+	/* A fault in the bytes that have an address comes first. */
+	if (n)
+		verdict = span_find(&a->mmu, gva, n, access, s);
+	if (verdict == MMU_OK && n < bytes) {
+		note_fault(a, gva + n, 0, 0, access);
+		return UMBRA_BAD_ADDRESS;
 	}
-	return UMBRA_RETRY;
+	if (verdict == MMU_OK && !s->mmio)
+		return UMBRA_OK;
+	/* A piece that failed is the last; otherwise report the first that is MMIO. */
+	if (verdict != MMU_OK || p->at.host)
+		p = &s->piece[s->n - 1];
+	note_fault(a, p->gva, p->gpa, s->error_code, access);
+	if (verdict != MMU_OK)
+		return api_result_of(verdict);
+	return s->n > 1 ? UMBRA_SPLIT : UMBRA_MMIO;
 }
 
-/* The memory is not there, despite the translation: drop that, so that the next access asks the
- * host.  Or the translation is already gone. */
-static bool lost(struct api_vcpu *a, const struct piece *p)
+static bool load_span(struct api_vcpu *a, const struct span *s, uint8_t *to)
 {
-	if (is_stale(a, p))
-		return false;
-	mmu_access_faulted(&a->mmu, p->host);
-	return false;
-}
-
-static bool copy_in(const struct api_vcpu *a, void *to, const struct piece *p)
-{
-	const struct epoch *e = &a->mmu.epoch;
-	uint32_t v32;
-	uint16_t v16;
-
-	switch (p->bytes) {
-	case 2:
-		return window_load16(e, p->epoch, p->host, &v16) && memcpy(to, &v16, sizeof(v16));
-	case 4:
-		return window_load32(e, p->epoch, p->host, &v32) && memcpy(to, &v32, sizeof(v32));
-	case 8:
-		return window_load64(e, p->epoch, p->host, to);
-	default:
-		return window_copy(e, p->epoch, to, p->host, p->bytes);
-	}
-}
-
-static bool copy_out(const struct api_vcpu *a, const struct piece *p, const void *from)
-{
-	const struct epoch *e = &a->mmu.epoch;
-	uint64_t v64;
-	uint32_t v32;
-	uint16_t v16;
-
-	switch (p->bytes) {
-	case 2:
-		memcpy(&v16, from, sizeof(v16));
-		return window_store16(e, p->epoch, p->host, v16);
-	case 4:
-		memcpy(&v32, from, sizeof(v32));
-		return window_store32(e, p->epoch, p->host, v32);
-	case 8:
-		memcpy(&v64, from, sizeof(v64));
-		return window_store64(e, p->epoch, p->host, v64);
-	default:
-		return window_copy(e, p->epoch, p->host, from, p->bytes);
-	}
-}
-
-static bool load_span(struct api_vcpu *a, const struct span *s, uint64_t *value)
-{
-	uint8_t *to = (uint8_t *)value;
-
-	*value = 0;
 	for (unsigned int i = 0; i < s->n; i++) {
-		if (!copy_in(a, to, &s->piece[i]))
-			return lost(a, &s->piece[i]);
-		to += s->piece[i].bytes;
+		const struct piece *p = &s->piece[i];
+
+		if (!span_load_piece(&a->mmu, p, to)) {
+			span_lost(&a->mmu, p->at, p->bytes);
+			return false;
+		}
+		to += p->bytes;
 	}
 	return true;
 }
 
-enum umbra_result umbra_load_(struct umbra_vcpu *v, uint64_t gva, unsigned int bytes,
-			      enum umbra_access access, uint64_t *value)
+static bool store_span(struct api_vcpu *a, const struct span *s, const uint8_t *from)
 {
-	struct api_vcpu *a = api_vcpu_of(v);
-	enum umbra_result result;
-	struct span s;
-	uint64_t loaded;
+	const struct piece *p = span_touch(&a->mmu, s);
 
-	if (!bytes || bytes > sizeof(loaded))
-		return UMBRA_SPLIT;
-	for (int i = 0; i < MAX_TRIES; i++) {
-		result = find_span(a, gva, bytes, (enum access)access, &s);
-		if (result != UMBRA_OK)
-			return result;
-		if (load_span(a, &s, &loaded)) {
-			*value = loaded;
-			return UMBRA_OK;
-		}
+	for (unsigned int i = 0; !p && i < s->n; i++) {
+		if (!span_store_piece(&a->mmu, &s->piece[i], from))
+			p = &s->piece[i];
+		from += s->piece[i].bytes;
 	}
-	return UMBRA_RETRY;
+	if (p)
+		span_lost(&a->mmu, p->at, p->bytes);
+	return !p;
 }
-
-/* --- stores ------------------------------------------------------------------- */
 
 static void track(struct api_vcpu *a, const struct span *s)
 {
@@ -264,38 +135,21 @@ static void tell(struct api_vcpu *a, const struct span *s)
 		mmu_tracked_writes(&a->mmu);
 }
 
-/* Make sure that both pieces are there before the first is stored, which cannot be undone. */
-static bool store_span(struct api_vcpu *a, const struct span *s, const void *from)
+/* The bytes lie in at most two pages. */
+static enum umbra_result copy_span(struct api_vcpu *a, gva_t gva, void *buffer,
+				   unsigned int bytes, enum access access)
 {
-	const uint8_t *at = from;
-
-	for (unsigned int i = 0; s->n > 1 && i < s->n; i++)
-		if (!window_touch_write(&a->mmu.epoch, s->piece[i].epoch, s->piece[i].host))
-			return lost(a, &s->piece[i]);
-	for (unsigned int i = 0; i < s->n; i++) {
-		if (!copy_out(a, &s->piece[i], at))
-			return lost(a, &s->piece[i]);
-		at += s->piece[i].bytes;
-	}
-	return true;
-}
-
-enum umbra_result umbra_store_(struct umbra_vcpu *v, uint64_t gva, unsigned int bytes,
-			       uint64_t value)
-{
-	struct api_vcpu *a = api_vcpu_of(v);
 	enum umbra_result result;
 	struct span s;
 	bool ok;
 
-	if (!bytes || bytes > sizeof(value))
-		return UMBRA_SPLIT;
 	for (int i = 0; i < MAX_TRIES; i++) {
-		result = find_span(a, gva, bytes, ACCESS_WRITE, &s);
+		result = find_span(a, gva, bytes, access, &s);
 		if (result != UMBRA_OK)
 			return result;
 		track(a, &s);
-		ok = store_span(a, &s, &value);
+		ok = access == ACCESS_WRITE ? store_span(a, &s, buffer) :
+					      load_span(a, &s, buffer);
 		tell(a, &s);
 		if (ok)
 			return UMBRA_OK;
@@ -303,10 +157,32 @@ enum umbra_result umbra_store_(struct umbra_vcpu *v, uint64_t gva, unsigned int 
 	return UMBRA_RETRY;
 }
 
+enum umbra_result umbra_load_(struct umbra_vcpu *v, uint64_t gva, unsigned int bytes,
+			      enum umbra_access access, uint64_t *value)
+{
+	enum umbra_result result;
+	uint64_t loaded = 0;
+
+	if (!bytes || bytes > sizeof(loaded))
+		return UMBRA_SPLIT;
+	result = copy_span(api_vcpu_of(v), gva, &loaded, bytes, (enum access)access);
+	if (result == UMBRA_OK)
+		*value = loaded;
+	return result;
+}
+
+enum umbra_result umbra_store_(struct umbra_vcpu *v, uint64_t gva, unsigned int bytes,
+			       uint64_t value)
+{
+	if (!bytes || bytes > sizeof(value))
+		return UMBRA_SPLIT;
+	return copy_span(api_vcpu_of(v), gva, &value, bytes, ACCESS_WRITE);
+}
+
 /* --- atomics ------------------------------------------------------------------ */
 
 #define DEFINE_ATOMIC_AT(bits)                                                          \
-	static bool atomic_at##bits(const struct api_vcpu *a, const struct piece *p,    \
+	static bool atomic_at##bits(const struct api_vcpu *a, struct host_at at,     \
 				    enum umbra_atomic_ op, uint64_t *old,               \
 				    uint64_t value)                                     \
 	{                                                                               \
@@ -316,14 +192,14 @@ enum umbra_result umbra_store_(struct umbra_vcpu *v, uint64_t gva, unsigned int 
 											\
 		switch (op) {                                                           \
 		case UMBRA_CMPXCHG_:                                                    \
-			ok = window_cmpxchg##bits(e, p->epoch, p->host, &seen, v);      \
+			ok = window_cmpxchg##bits(e, at.epoch, at.host, &seen, v);      \
 			v = seen;                                                       \
 			break;                                                          \
 		case UMBRA_XCHG_:                                                       \
-			ok = window_xchg##bits(e, p->epoch, p->host, &v);               \
+			ok = window_xchg##bits(e, at.epoch, at.host, &v);               \
 			break;                                                          \
 		case UMBRA_XADD_:                                                       \
-			ok = window_xadd##bits(e, p->epoch, p->host, &v);               \
+			ok = window_xadd##bits(e, at.epoch, at.host, &v);               \
 			break;                                                          \
 		}                                                                       \
 		if (ok)                                                                 \
@@ -336,18 +212,18 @@ DEFINE_ATOMIC_AT(16)
 DEFINE_ATOMIC_AT(32)
 DEFINE_ATOMIC_AT(64)
 
-static bool atomic_at(const struct api_vcpu *a, const struct piece *p, unsigned int bytes,
+static bool atomic_at(const struct api_vcpu *a, struct host_at at, unsigned int bytes,
 		      enum umbra_atomic_ op, uint64_t *old, uint64_t value)
 {
 	switch (bytes) {
 	case 1:
-		return atomic_at8(a, p, op, old, value);
+		return atomic_at8(a, at, op, old, value);
 	case 2:
-		return atomic_at16(a, p, op, old, value);
+		return atomic_at16(a, at, op, old, value);
 	case 4:
-		return atomic_at32(a, p, op, old, value);
+		return atomic_at32(a, at, op, old, value);
 	default:
-		return atomic_at64(a, p, op, old, value);
+		return atomic_at64(a, at, op, old, value);
 	}
 }
 
@@ -363,14 +239,12 @@ enum umbra_result umbra_atomic_(struct umbra_vcpu *v, uint64_t gva, unsigned int
 		result = find_span(a, gva, bytes, ACCESS_WRITE, &s);
 		if (result != UMBRA_OK)
 			return result;
-		if (s.n == 2 && s.piece[1].host != s.piece[0].host + s.piece[0].bytes)
+		if (!span_is_contiguous(&s))
 			return UMBRA_SPLIT;
 		track(a, &s);
-		ok = atomic_at(a, &s.piece[0], bytes, op, old, value);
-		if (!ok && s.n == 2)
-			lost(a, &s.piece[1]);
+		ok = atomic_at(a, s.piece[0].at, bytes, op, old, value);
 		if (!ok)
-			lost(a, &s.piece[0]);
+			span_lost(&a->mmu, s.piece[0].at, bytes);
 		tell(a, &s);
 		if (ok)
 			return UMBRA_OK;
@@ -380,33 +254,9 @@ enum umbra_result umbra_atomic_(struct umbra_vcpu *v, uint64_t gva, unsigned int
 
 /* --- any number of bytes ------------------------------------------------------- */
 
-static bool copy_bytes(const struct api_vcpu *a, const struct piece *p, void *to,
-		       const void *from)
+static bool is_within_page(gpa_t gpa, unsigned int bytes)
 {
-	return window_copy(&a->mmu.epoch, p->epoch, to, from, p->bytes);
-}
-
-static enum umbra_result copy_piece(struct api_vcpu *a, gva_t gva, void *buffer,
-				    unsigned int bytes, enum access access)
-{
-	enum umbra_result result;
-	struct span s = { .n = 1 };
-	bool ok;
-
-	for (int i = 0; i < MAX_TRIES; i++) {
-		result = find_piece(a, gva, bytes, access, &s.piece[0]);
-		if (result != UMBRA_OK)
-			return result;
-		track(a, &s);
-		ok = access == ACCESS_WRITE ? copy_bytes(a, &s.piece[0], s.piece[0].host, buffer) :
-					      copy_bytes(a, &s.piece[0], buffer, s.piece[0].host);
-		if (!ok)
-			lost(a, &s.piece[0]);
-		tell(a, &s);
-		if (ok)
-			return UMBRA_OK;
-	}
-	return UMBRA_RETRY;
+	return bytes && span_bytes_in_page(gpa, bytes) == bytes;
 }
 
 static enum umbra_result copy(struct umbra_vcpu *v, uint64_t gva, uint8_t *buffer, size_t bytes,
@@ -417,8 +267,8 @@ static enum umbra_result copy(struct umbra_vcpu *v, uint64_t gva, uint8_t *buffe
 	unsigned int n;
 
 	for (*done = 0; *done < bytes; *done += n) {
-		n = bytes_in_page(gva + *done, (unsigned int)MIN(bytes - *done, PAGE_SIZE));
-		result = copy_piece(a, gva + *done, buffer + *done, n, access);
+		n = span_bytes_in_page(gva + *done, (unsigned int)MIN(bytes - *done, PAGE_SIZE));
+		result = copy_span(a, gva + *done, buffer + *done, n, access);
 		if (result != UMBRA_OK)
 			break;
 	}
@@ -444,7 +294,7 @@ enum umbra_result umbra_read_physical(struct umbra_vcpu *v, uint64_t gpa, void *
 	enum umbra_result result = UMBRA_SPLIT;
 
 	if (is_within_page(gpa, bytes))
-		result = (enum umbra_result)mmu_read_gpa(&a->mmu, gpa, to, bytes);
+		result = api_result_of(mmu_read_gpa(&a->mmu, gpa, to, bytes));
 	if (result != UMBRA_OK)
 		a->fault = (struct umbra_fault){ .gpa = gpa };
 	return result;
@@ -454,13 +304,16 @@ enum umbra_result umbra_translate(struct umbra_vcpu *v, uint64_t gva, enum umbra
 				  struct umbra_translation *translation)
 {
 	struct api_vcpu *a = api_vcpu_of(v);
-	enum umbra_result result;
-	struct mmu_result r;
+	enum umbra_result result = UMBRA_BAD_ADDRESS;
+	struct mmu_result r = { 0 };
 
 	api_drop_pointer(a);
-	result = translate(a, gva, (enum access)access, &r);
-	if (result != UMBRA_OK)
+	if (is_address(&a->mmu.paging, gva))
+		result = api_result_of(mmu_translate(&a->mmu, gva, (enum access)access, &r));
+	if (result != UMBRA_OK) {
+		note_fault(a, gva, r.gpa, r.error_code, (enum access)access);
 		return result;
+	}
 	/* The caller's access is not a window: flushes wait until its next call. */
 	guest_pin(&a->mmu);
 	a->has_pointer = true;

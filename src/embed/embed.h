@@ -11,6 +11,7 @@
 #include "mmu/mmu.h"
 #include "mmu/request.h"
 #include "mmu/vcpu.h"
+#include "mmu/verdict.h"
 #include "sync/thread.h"
 
 /* (c) constant after creation  (a) atomic */
@@ -57,6 +58,19 @@ static inline void api_drop_pointer(struct api_vcpu *a)
 static inline struct umbra_vcpu *api_handle_of(struct api_vcpu *a)
 {
 	return (struct umbra_vcpu *)a;
+}
+
+_Static_assert((int)UMBRA_OK == MMU_OK && (int)UMBRA_GUEST_FAULT == MMU_GUEST_FAULT &&
+		       (int)UMBRA_MMIO == MMU_MMIO && (int)UMBRA_RETRY == MMU_RETRY &&
+		       (int)UMBRA_RING_FULL == MMU_RING_FULL &&
+		       (int)UMBRA_HOST_FAULT == MMU_HOST_FAULT &&
+		       (int)UMBRA_NO_MEMORY == MMU_NO_MEMORY &&
+		       (int)UMBRA_BAD_TABLES == MMU_BAD_TABLES,
+	       "a result is a verdict, or more");
+
+static inline enum umbra_result api_result_of(enum mmu_verdict verdict)
+{
+	return (enum umbra_result)verdict;
 }
 
 #endif

@@ -8,6 +8,8 @@
 #ifndef SYNC_WINDOW_CHECKED_H
 #define SYNC_WINDOW_CHECKED_H
 
+#include <emmintrin.h>
+
 #include "sync/checked.h"
 
 #define WINDOW_CLOSURE(is_current, access)           \
@@ -56,5 +58,27 @@ WINDOW_DEFINE(8)
 WINDOW_DEFINE(16)
 WINDOW_DEFINE(32)
 WINDOW_DEFINE(64)
+
+static inline bool window_copy(const struct epoch *e, uint64_t epoch, void *to, const void *from,
+			       size_t bytes)
+{
+	WINDOW_CLOSURE(e->number == epoch, guarded_copy(to, from, bytes));
+}
+
+static inline bool window_load128(const struct epoch *e, uint64_t epoch, const void *from,
+				  __m128i *to)
+{
+	return window_copy(e, epoch, to, from, sizeof(*to));
+}
+
+static inline bool window_store128(const struct epoch *e, uint64_t epoch, void *to, __m128i value)
+{
+	return window_copy(e, epoch, to, &value, sizeof(value));
+}
+
+static inline bool window_touch_write(const struct epoch *e, uint64_t epoch, void *at)
+{
+	WINDOW_CLOSURE(e->number == epoch, guarded_touch_write(at));
+}
 
 #endif

@@ -9,6 +9,8 @@
 #ifndef SYNC_WINDOW_NATIVE_H
 #define SYNC_WINDOW_NATIVE_H
 
+#include <emmintrin.h>
+
 #define WINDOW_BEGIN "4: cmpq %[now], %[epoch]\n\tjne %l[fail]\n"
 #define WINDOW_END "3:\n" GUARDED_WINDOW GUARDED_FIXUP(fail)
 
@@ -140,6 +142,36 @@ WINDOW_DEFINE_ALL(8, "b", "b")
 WINDOW_DEFINE_ALL(16, "w", "w")
 WINDOW_DEFINE_ALL(32, "l", "k")
 WINDOW_DEFINE_ALL(64, "q", "q")
+
+static ALWAYS_INLINE bool window_load128(const struct epoch *e, uint64_t epoch, const void *from,
+					 __m128i *to)
+{
+	__m128i value;
+
+	GUARDED_ASM(WINDOW_BEGIN "1: movups %[mem], %[value]\n" WINDOW_END
+		 : [value] "=x"(value)
+		 : [now] "m"(e->number), [epoch] "r"(epoch), [mem] "m"(*(const char(*)[16])from)
+		 : "memory", "cc"
+		 : fail);
+	*to = value;
+	return true;
+GUARDED_LABEL(fail);
+	return false;
+}
+
+static ALWAYS_INLINE bool window_store128(const struct epoch *e, uint64_t epoch, void *to,
+					  __m128i value)
+{
+	GUARDED_ASM(WINDOW_BEGIN "1: movups %[value], %[mem]\n" WINDOW_END
+		 :
+		 : [now] "m"(e->number), [epoch] "r"(epoch), [value] "x"(value),
+		   [mem] "m"(*(char(*)[16])to)
+		 : "memory", "cc"
+		 : fail);
+	return true;
+GUARDED_LABEL(fail);
+	return false;
+}
 
 /* A write access that changes nothing. */
 static ALWAYS_INLINE bool window_touch_write(const struct epoch *e, uint64_t epoch, void *at)

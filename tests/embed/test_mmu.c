@@ -646,6 +646,29 @@ static void memory_that_vanishes_is_a_result(void)
 	finish(&g);
 }
 
+static void either_page_of_an_atomic_may_vanish(void)
+{
+	struct guest g = paged();
+	uint64_t v = 0;
+
+	/* A logged page has an entry of its own. */
+	umbra_vcpu_leave(g.vcpu);
+	set_logging(&g, true);
+	umbra_vcpu_enter(g.vcpu);
+	guest_map(&g, GVA, DATA, P | W);
+	guest_map(&g, GVA + 4096, DATA + 4096, P | W);
+	for (unsigned int i = 0; i < 2; i++) {
+		uint8_t *page = g.memory + DATA + i * 4096;
+
+		CHECK(umbra_xadd64(g.vcpu, GVA + 4092, &v) == UMBRA_OK);
+		CHECK(mprotect(page, 4096, PROT_NONE) == 0);
+		CHECK(umbra_xadd64(g.vcpu, GVA + 4092, &v) == UMBRA_HOST_FAULT);
+		CHECK(umbra_vcpu_fault(g.vcpu)->gpa == (i ? DATA + 4096 : DATA + 4092));
+		CHECK(mprotect(page, 4096, PROT_READ | PROT_WRITE) == 0);
+	}
+	finish(&g);
+}
+
 static void age_tells_use(void)
 {
 	struct guest g = paged();
@@ -707,6 +730,13 @@ static void writes_to_code_are_told(void)
 	CHECK(umbra_store64(g.vcpu, DATA + 16, 3) == UMBRA_OK && w.n == 1);
 	CHECK(umbra_fetch64(g.vcpu, DATA, &v) == UMBRA_OK);
 	CHECK(umbra_store64(g.vcpu, DATA, 3) == UMBRA_OK && w.n == 2);
+	/* Of two pages the second is faulted in when the first has been found. */
+	umbra_vcpu_leave(g.vcpu);
+	set_logging(&g, true);
+	umbra_vcpu_enter(g.vcpu);
+	CHECK(umbra_fetch64(g.vcpu, DATA, &v) == UMBRA_OK);
+	CHECK(umbra_store64(g.vcpu, DATA + 4092, 4) == UMBRA_OK && w.n == 3);
+	CHECK(w.gva == DATA + 4092 && w.gpa == DATA + 4092);
 	finish(&g);
 }
 
@@ -944,6 +974,7 @@ int main(void)
 		memory_that_is_withdrawn_is_not_used,
 		tables_that_are_withdrawn_are_not_read,
 		memory_that_vanishes_is_a_result,
+		either_page_of_an_atomic_may_vanish,
 		age_tells_use,
 		writes_to_code_are_told,
 		bytes_are_copied_page_by_page,
