@@ -14,7 +14,11 @@
 #define MAX_HELD 8
 
 static struct holder {
-	int held[MAX_HELD];	/* ranks */
+	struct {
+		const void *lock;
+		enum lock_rank rank;
+		bool for_write;
+	} held[MAX_HELD];
 	int n_held;
 	int rcu_depth;
 	uint32_t rcu_ended;	/* read sections */
@@ -39,39 +43,61 @@ static struct holder *me(void)
 
 /* --- ranks -------------------------------------------------------------------- */
 
-static void rank_push(int rank)
+static enum lock_rank highest_rank(void)
+{
+	const struct holder *h = me();
+
+	return h->n_held ? h->held[h->n_held - 1].rank : RANK_NONE;
+}
+
+static void note_take(const void *lock, enum lock_rank rank, bool for_write)
 {
 	struct holder *h = me();
 
-	if (h->n_held && h->held[h->n_held - 1] >= rank)
+	if (highest_rank() >= rank)
 		sched_fail(VERDICT_NO_PROGRESS,
-			   "%s takes a lock of rank %d under one of rank %d: in the other order "
-			   "elsewhere, both wait for ever",
-			   sched_thread_name(sched_self()), rank, h->held[h->n_held - 1]);
+			   "%s takes %s under %s: in the other order elsewhere, both wait for ever",
+			   sched_thread_name(sched_self()), lock_rank_name(rank),
+			   lock_rank_name(highest_rank()));
 	if (h->n_held == MAX_HELD)
 		sched_fail(VERDICT_MEMORY, "more than %d locks held", MAX_HELD);
-	h->held[h->n_held++] = rank;
+	h->held[h->n_held].lock = lock;
+	h->held[h->n_held].rank = rank;
+	h->held[h->n_held].for_write = for_write;
+	h->n_held++;
 }
 
-static void rank_pop(int rank)
+static void note_drop(const void *lock, enum lock_rank rank)
 {
 	struct holder *h = me();
 
 	for (int i = h->n_held; i-- > 0;) {
-		if (h->held[i] != rank)
+		if (h->held[i].lock != lock)
 			continue;
 		for (h->n_held--; i < h->n_held; i++)
 			h->held[i] = h->held[i + 1];
 		return;
 	}
-	sched_fail(VERDICT_MEMORY, "a lock of rank %d is dropped that was not held", rank);
+	sched_fail(VERDICT_MEMORY, "%s is dropped and was not held", lock_rank_name(rank));
 }
 
 void checked_assert_none_from(int rank)
 {
-	if (sched_is_running() && me()->n_held && me()->held[me()->n_held - 1] >= rank)
-		sched_fail(VERDICT_NO_PROGRESS, "%s would wait while it holds a lock of rank %d",
-			   sched_thread_name(sched_self()), me()->held[me()->n_held - 1]);
+	if (sched_is_running() && (int)highest_rank() >= rank)
+		sched_fail(VERDICT_NO_PROGRESS, "%s would wait while it holds %s",
+			   sched_thread_name(sched_self()), lock_rank_name(highest_rank()));
+}
+
+void checked_assert_held(const void *lock, int rank, bool for_write)
+{
+	if (!sched_is_running())
+		return;
+	for (int i = 0; i < me()->n_held; i++)
+		if (me()->held[i].lock == lock && me()->held[i].for_write >= for_write)
+			return;
+	sched_fail(VERDICT_MEMORY, "%s does what needs %s%s and does not hold it",
+		   sched_thread_name(sched_self()), lock_rank_name((enum lock_rank)rank),
+		   for_write ? " for write" : "");
 }
 
 void locks_at_exit(int t)
@@ -143,7 +169,7 @@ void checked_mutex_lock(struct mutex *m)
 {
 	if (!sched_is_running())
 		return;
-	rank_push((int)m->rank);
+	note_take(m, m->rank, true);
 	memory_check_alive(m);
 	sched_wait(WAIT_MUTEX, m, memory_is_shared(m));
 	after_lock(m, "lock");
@@ -156,7 +182,7 @@ void checked_mutex_unlock(struct mutex *m)
 	if (!sched_is_running())
 		return;
 	memory_drain(sched_self());
-	rank_pop((int)m->rank);
+	note_drop(m, m->rank);
 	tell(m, "unlock");
 	m->owner = 0;
 	memory_note_write(m);
@@ -167,7 +193,7 @@ void checked_rwlock_rdlock(struct rwlock *l)
 {
 	if (!sched_is_running())
 		return;
-	rank_push((int)l->rank);
+	note_take(l, l->rank, false);
 	memory_check_alive(l);
 	sched_wait(WAIT_RDLOCK, l, memory_is_shared(l));
 	after_lock(l, "lock for read");
@@ -180,7 +206,7 @@ void checked_rwlock_rdunlock(struct rwlock *l)
 	if (!sched_is_running())
 		return;
 	memory_drain(sched_self());
-	rank_pop((int)l->rank);
+	note_drop(l, l->rank);
 	tell(l, "unlock");
 	l->readers--;
 	memory_note_read(l);
@@ -191,7 +217,7 @@ void checked_rwlock_wrlock(struct rwlock *l)
 {
 	if (!sched_is_running())
 		return;
-	rank_push((int)l->rank);
+	note_take(l, l->rank, true);
 	memory_check_alive(l);
 	sched_wait(WAIT_WRLOCK, l, memory_is_shared(l));
 	after_lock(l, "lock for write");
@@ -204,7 +230,7 @@ void checked_rwlock_wrunlock(struct rwlock *l)
 	if (!sched_is_running())
 		return;
 	memory_drain(sched_self());
-	rank_pop((int)l->rank);
+	note_drop(l, l->rank);
 	tell(l, "unlock");
 	l->writer = 0;
 	memory_note_write(l);

@@ -46,6 +46,8 @@
 #define TRY_ACQUIRES(...) THREAD_ATTR(try_acquire_capability(__VA_ARGS__))
 #define RELEASES(...) THREAD_ATTR(release_capability(__VA_ARGS__))
 #define RELEASES_SHARED(...) THREAD_ATTR(release_shared_capability(__VA_ARGS__))
+#define ASSERTS(...) THREAD_ATTR(assert_capability(__VA_ARGS__))
+#define ASSERTS_SHARED(...) THREAD_ATTR(assert_shared_capability(__VA_ARGS__))
 #define NO_THREAD_SAFETY THREAD_ATTR(no_thread_safety_analysis)
 
 #if defined(__SANITIZE_ADDRESS__)

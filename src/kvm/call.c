@@ -21,7 +21,7 @@
 
 const struct command commands[] = {
 	{ KVM_GET_API_VERSION, FILE_SYSTEM, LOCK_NONE, call_get_api_version },
-	{ KVM_CREATE_VM, FILE_SYSTEM, LOCK_NONE, call_create_vm },
+	{ KVM_CREATE_VM, FILE_SYSTEM, LOCKS_END_VM, call_create_vm },
 	{ KVM_CHECK_EXTENSION, FILE_SYSTEM | FILE_VM, LOCK_NONE, call_check_extension },
 	{ KVM_GET_VCPU_MMAP_SIZE, FILE_SYSTEM, LOCK_NONE, call_get_vcpu_mmap_size },
 	{ KVM_GET_SUPPORTED_CPUID, FILE_SYSTEM, LOCK_NONE, call_get_supported_cpuid },
@@ -29,26 +29,26 @@ const struct command commands[] = {
 	{ KVM_GET_MSR_FEATURE_INDEX_LIST, FILE_SYSTEM, LOCK_NONE, call_get_msr_feature_index_list },
 	{ KVM_GET_MSRS, FILE_SYSTEM, LOCK_NONE, call_get_feature_msrs },
 
-	{ KVM_CREATE_VCPU, FILE_VM, LOCK_VM, call_create_vcpu },
-	{ KVM_SET_USER_MEMORY_REGION, FILE_VM, LOCK_NONE, call_set_user_memory_region },
-	{ KVM_SET_USER_MEMORY_REGION2, FILE_VM, LOCK_NONE, call_set_user_memory_region2 },
-	{ KVM_REGISTER_COALESCED_MMIO, FILE_VM, LOCK_NONE, call_register_coalesced },
-	{ KVM_UNREGISTER_COALESCED_MMIO, FILE_VM, LOCK_NONE, call_unregister_coalesced },
-	{ KVM_IOEVENTFD, FILE_VM, LOCK_NONE, call_ioeventfd },
+	{ KVM_CREATE_VCPU, FILE_VM, LOCK_VM | LOCKS_END_VM, call_create_vcpu },
+	{ KVM_SET_USER_MEMORY_REGION, FILE_VM, LOCKS_MEMORY, call_set_user_memory_region },
+	{ KVM_SET_USER_MEMORY_REGION2, FILE_VM, LOCKS_MEMORY, call_set_user_memory_region2 },
+	{ KVM_REGISTER_COALESCED_MMIO, FILE_VM, LOCK_BUS, call_register_coalesced },
+	{ KVM_UNREGISTER_COALESCED_MMIO, FILE_VM, LOCK_BUS, call_unregister_coalesced },
+	{ KVM_IOEVENTFD, FILE_VM, LOCK_BUS, call_ioeventfd },
 	{ KVM_SET_TSC_KHZ, FILE_VM, LOCK_VM, call_set_default_tsc_khz },
 	{ KVM_GET_TSC_KHZ, FILE_VM, LOCK_VM, call_get_default_tsc_khz },
-	{ KVM_GET_DIRTY_LOG, FILE_VM, LOCK_NONE, call_get_dirty_log },
-	{ KVM_CLEAR_DIRTY_LOG, FILE_VM, LOCK_NONE, call_clear_dirty_log },
-	{ KVM_RESET_DIRTY_RINGS, FILE_VM, LOCK_NONE, call_reset_dirty_rings },
+	{ KVM_GET_DIRTY_LOG, FILE_VM, LOCKS_MEMORY, call_get_dirty_log },
+	{ KVM_CLEAR_DIRTY_LOG, FILE_VM, LOCKS_MEMORY, call_clear_dirty_log },
+	{ KVM_RESET_DIRTY_RINGS, FILE_VM, LOCKS_MEMORY, call_reset_dirty_rings },
 	{ KVM_SET_TSS_ADDR, FILE_VM, LOCK_VM, call_set_tss_addr },
 	{ KVM_SET_IDENTITY_MAP_ADDR, FILE_VM, LOCK_VM, call_set_identity_map_addr },
-	{ KVM_SET_NR_MMU_PAGES, FILE_VM, LOCK_VM, call_set_nr_mmu_pages },
+	{ KVM_SET_NR_MMU_PAGES, FILE_VM, LOCK_VM | LOCK_MMU | LOCK_FLUSH, call_set_nr_mmu_pages },
 	{ KVM_GET_NR_MMU_PAGES, FILE_VM, LOCK_VM, call_get_nr_mmu_pages },
 	{ KVM_CREATE_IRQCHIP, FILE_VM, LOCK_VM, call_create_irqchip },
-	{ KVM_ENABLE_CAP, FILE_VM, LOCK_VM, call_vm_enable_cap },
-	{ KVM_GET_STATS_FD, FILE_VM | FILE_VCPU, LOCK_NONE, call_get_stats_fd },
+	{ KVM_ENABLE_CAP, FILE_VM, LOCK_VM | LOCK_SLOTS, call_vm_enable_cap },
+	{ KVM_GET_STATS_FD, FILE_VM | FILE_VCPU, LOCKS_END_VM, call_get_stats_fd },
 
-	{ KVM_RUN, FILE_VCPU, LOCK_VCPU, call_run },
+	{ KVM_RUN, FILE_VCPU, LOCK_VCPU | LOCK_BUS | LOCKS_FAULT, call_run },
 	{ KVM_GET_REGS, FILE_VCPU, LOCK_VCPU, call_get_regs },
 	{ KVM_SET_REGS, FILE_VCPU, LOCK_VCPU, call_set_regs },
 	{ KVM_GET_SREGS, FILE_VCPU, LOCK_VCPU, call_get_sregs },
@@ -66,8 +66,8 @@ const struct command commands[] = {
 	{ KVM_GET_MSRS, FILE_VCPU, LOCK_VCPU, call_get_msrs },
 	{ KVM_SET_MSRS, FILE_VCPU, LOCK_VCPU, call_set_msrs },
 	{ KVM_SET_SIGNAL_MASK, FILE_VCPU, LOCK_VCPU, call_set_signal_mask },
-	{ KVM_TRANSLATE, FILE_VCPU, LOCK_VCPU, call_translate },
-	{ KVM_PRE_FAULT_MEMORY, FILE_VCPU, LOCK_VCPU, call_pre_fault_memory },
+	{ KVM_TRANSLATE, FILE_VCPU, LOCK_VCPU | LOCKS_FAULT, call_translate },
+	{ KVM_PRE_FAULT_MEMORY, FILE_VCPU, LOCK_VCPU | LOCKS_FAULT, call_pre_fault_memory },
 	{ KVM_SET_TSC_KHZ, FILE_VCPU, LOCK_VCPU, call_set_tsc_khz },
 	{ KVM_GET_TSC_KHZ, FILE_VCPU, LOCK_VCPU, call_get_tsc_khz },
 	{ KVM_HAS_DEVICE_ATTR, FILE_VCPU, LOCK_VCPU, call_has_device_attr },
@@ -86,21 +86,24 @@ static const struct command *find_command(uint32_t request, enum file_kind kind)
 
 static long handle_locked(const struct command *cmd, struct call *c) NO_THREAD_SAFETY
 {
-	struct mutex *lock = cmd->lock == LOCK_VM   ? &c->vm->lock :
-			     cmd->lock == LOCK_VCPU ? &c->vcpu->lock :
+	struct mutex *lock = cmd->locks & LOCK_VM   ? &c->vm->lock :
+			     cmd->locks & LOCK_VCPU ? &c->vcpu->lock :
 						      NULL;
 	long result;
 
+	lock_watch_begin();
 	if (lock)
 		mutex_lock(lock);
 	/* Any call that enters guest mode can be interrupted there: signals are held. */
-	if (cmd->lock == LOCK_VCPU)
+	if (cmd->locks & LOCK_VCPU)
 		window_bind(&c->vcpu->cpu.mmu.line);
 	result = cmd->handler(c);
-	if (cmd->lock == LOCK_VCPU)
+	if (cmd->locks & LOCK_VCPU)
 		window_unbind(&c->vcpu->cpu.mmu.line);
 	if (lock)
 		mutex_unlock(lock);
+	lock_watch_end(cmd->locks | LOCKS_OF_ANY);
+	lock_assert_none();
 	return result;
 }
 

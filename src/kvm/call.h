@@ -22,10 +22,31 @@ struct call {
 	thread_sigmask_t caller_mask;	/* the signals blocked before the call */
 };
 
-enum call_lock {
-	LOCK_NONE,
-	LOCK_VM,
-	LOCK_VCPU,
+/*
+ * Locks by rank.  Those of the VM and of the vCPU are held around the handler; it takes the
+ * others itself, in that order and none for longer than it must.  With -Ddebug_checks=true
+ * a handler that takes one that its row does not name is a bug.
+ */
+enum call_locks {
+	LOCK_NONE = 0,
+	LOCK_VM = RANK_BIT(RANK_VM),
+	LOCK_VCPU = RANK_BIT(RANK_VCPU),
+	LOCK_BUS = RANK_BIT(RANK_BUS),
+	LOCK_PROCESS = RANK_BIT(RANK_PROCESS),
+	LOCK_SLOTS = RANK_BIT(RANK_SLOTS),
+	LOCK_MMU = RANK_BIT(RANK_MMU),
+	LOCK_CHANGES = RANK_BIT(RANK_CHANGES),
+	LOCK_FLUSH = RANK_BIT(RANK_FLUSH),
+
+	/* Whoever changes the slots, or their logs, changes translations and flushes. */
+	LOCKS_MEMORY = LOCK_SLOTS | LOCK_MMU | LOCK_FLUSH,
+	/* A fault changes translations, flushes for shadow tables, and sleeps on the record. */
+	LOCKS_FAULT = LOCK_MMU | LOCK_CHANGES | LOCK_FLUSH,
+	/* A new descriptor may have the number of one that was closed unseen: what that
+	 * stood for ends then, with all its vCPUs. */
+	LOCKS_END_VM = LOCK_PROCESS | LOCK_SLOTS | LOCK_MMU | LOCK_FLUSH,
+	/* To allocate needs no mention. */
+	LOCKS_OF_ANY = RANK_BIT(RANK_ALLOC) | RANK_BIT(RANK_RESERVATION),
 };
 
 typedef long (*call_fn)(struct call *c);
@@ -33,7 +54,7 @@ typedef long (*call_fn)(struct call *c);
 struct command {
 	uint32_t request;
 	unsigned int kinds;	/* FILE_*: of which descriptors */
-	enum call_lock lock;	/* held around the handler */
+	enum call_locks locks;	/* all that it takes */
 	call_fn handler;
 };
 

@@ -49,7 +49,7 @@ long call_get_tsc_khz(struct call *c)
 }
 
 /* Of vCPUs that will be created. */
-long call_set_default_tsc_khz(struct call *c) NO_THREAD_SAFETY
+long call_set_default_tsc_khz(struct call *c)
 {
 	uint32_t khz;
 	int err = choose(c->arg, &khz);
@@ -59,7 +59,7 @@ long call_set_default_tsc_khz(struct call *c) NO_THREAD_SAFETY
 	return err;
 }
 
-long call_get_default_tsc_khz(struct call *c) NO_THREAD_SAFETY
+long call_get_default_tsc_khz(struct call *c)
 {
 	return c->vm->tsc_khz ? (long)c->vm->tsc_khz : (long)clock_tsc_khz();
 }

@@ -15,7 +15,7 @@ static bool id_is_taken(const struct vm *vm, uint32_t id) REQUIRES(vm->lock)
 	return false;
 }
 
-long call_create_vcpu(struct call *c) NO_THREAD_SAFETY
+long call_create_vcpu(struct call *c)
 {
 	struct vm *vm = c->vm;
 	uint32_t id = (uint32_t)c->arg;
@@ -23,6 +23,7 @@ long call_create_vcpu(struct call *c) NO_THREAD_SAFETY
 	struct file *file;
 	int err, fd;
 
+	mutex_assert_held(&vm->lock);
 	if (c->arg >= (vm->max_vcpu_id ? vm->max_vcpu_id : VM_MAX_VCPU_IDS))
 		return -EINVAL;
 	if (vm->n_vcpus == MMU_MAX_VCPUS)
@@ -211,10 +212,11 @@ static long limit_vcpu_ids(struct vm *vm, uint64_t limit) REQUIRES(vm->lock)
 	return 0;
 }
 
-long call_vm_enable_cap(struct call *c) NO_THREAD_SAFETY
+long call_vm_enable_cap(struct call *c)
 {
 	const struct kvm_enable_cap *cap = c->data;
 
+	mutex_assert_held(&c->vm->lock);
 	if (cap->flags)
 		return -EINVAL;
 	switch (cap->cap) {

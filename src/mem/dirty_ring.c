@@ -65,6 +65,7 @@ uint32_t dirty_ring_reset(struct slots *s, struct dirty_ring *ring)
 	struct reset_batch batch = { 0 };
 	uint32_t taken = 0;
 
+	mutex_assert_held(&s->lock);
 	/* At most one round: a fast client could keep us busy for ever. */
 	for (; taken < ring->size; taken++) {
 		uint32_t at = atomic32_load_relaxed(&ring->reset);

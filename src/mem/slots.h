@@ -127,6 +127,7 @@ int slots_set_region(struct slots *s, const struct kvm_userspace_memory_region *
 /* [slots_lock] NULL if there is no such slot. */
 static inline struct memslot *slots_by_id(struct slots *s, uint32_t id) REQUIRES(s->lock)
 {
+	mutex_assert_held(&s->lock);
 	return id < SLOTS_MAX_IDS ? s->by_id[id] : NULL;
 }
 

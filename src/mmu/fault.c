@@ -160,6 +160,7 @@ const struct memslot *fault_still_holds(struct mmu_vcpu *v, const struct fault *
 	hva_t start = ALIGN_DOWN(f->hva, bytes);
 	const struct memslot *slot;
 
+	rwlock_assert_held(&v->mmu->lock);
 	slot = slot_set_find_hinted(slots_current(v->mmu->slots), f->gfn, &v->slot_hint);
 	if (rule(STALE_ROOT_RETRY) && (!slot || slot->version != f->slot_version))
 		return NULL;
@@ -175,6 +176,7 @@ const struct memslot *fault_still_holds(struct mmu_vcpu *v, const struct fault *
  */
 bool fault_may_keep_mmio(const struct mmu *m, const struct fault *f)
 {
+	rwlock_assert_held(&m->lock);
 	if (!rule(GEN_FROM_SAME_SNAPSHOT))
 		return true;
 	return !mmio_in_flux(f->generation) && mmio_generation(m) == f->generation;

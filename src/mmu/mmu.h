@@ -129,6 +129,7 @@ static inline void mmu_count_n(struct mmu *m, enum vm_stat stat, uint64_t n)
  * must not grow with anything that a guest chooses. */
 static inline void mmu_visited(struct mmu *m, uint64_t n) REQUIRES(m->lock)
 {
+	rwlock_assert_held_write(&m->lock);
 	atomic64_owner_add(&m->stats[VM_STAT_mmu_visited], n);
 }
 

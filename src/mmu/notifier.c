@@ -32,13 +32,14 @@ static void yield_lock(struct unmap *u) REQUIRES(u->mmu->lock)
 	rwlock_wrlock(&u->mmu->lock);
 }
 
-static void unmap_slot(void *ctx, struct memslot *slot) NO_THREAD_SAFETY
+static void unmap_slot(void *ctx, struct memslot *slot)
 {
 	struct unmap *u = ctx;
 	hva_t start = MAX(u->start, slot->hva), end = MIN(u->end, memslot_hva_end(slot));
 	gfn_t first = slot->base_gfn + ((start - slot->hva) >> PAGE_SHIFT);
 	gfn_t last = slot->base_gfn + ((end - 1 - slot->hva) >> PAGE_SHIFT);
 
+	rwlock_assert_held_write(&u->mmu->lock);
 	u->left.at = first;
 	u->left.end = last + 1;
 	for (;;) {

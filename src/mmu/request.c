@@ -123,6 +123,7 @@ void request_wait_all(struct mmu *m)
 	uint32_t n = find_awaited(m);
 	struct mmu_vcpu *v;
 
+	mutex_assert_held(&m->flush_lock);
 	if (!n)
 		return;
 	mmu_count_n(m, VM_STAT_remote_tlb_flush_waits, n);

@@ -51,6 +51,8 @@ void checked_rwlock_wrlock(struct rwlock *l);
 void checked_rwlock_wrunlock(struct rwlock *l);
 /* A bug if the thread holds a lock of this rank or above. */
 void checked_assert_none_from(int rank);
+/* A bug if the thread does not hold @lock. */
+void checked_assert_held(const void *lock, int rank, bool for_write);
 
 void checked_rcu_begin(void);
 void checked_rcu_end(void);

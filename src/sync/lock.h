@@ -4,10 +4,14 @@
  *
  * The reader-writer locks are fair to both sides (sync/fair.h).
  *
- * A lock may be taken only while every lock held has a lower rank; with
- * -Ddebug_checks=true a violation is a bug that names both.  docs/LOCKING.md
- * says what each lock covers.  Clang's -Wthread-safety checks that functions
- * hold what their attributes say.
+ * A lock may be taken only while every lock held has a lower rank (sync/ranks.def).  With
+ * -Ddebug_checks=true a violation is a bug that names both.  docs/LOCKING.md says what each
+ * lock covers.
+ *
+ * Clang's -Wthread-safety checks that functions hold what their attributes say.  Where it
+ * cannot see who calls (another file's function, a callback), the function says so again by
+ * an assertion: mutex_assert_held(), rwlock_assert_held(), rwlock_assert_held_write().
+ * Those are checked in the same builds, and by the checker; elsewhere they are nothing.
  */
 #ifndef SYNC_LOCK_H
 #define SYNC_LOCK_H
@@ -25,18 +29,30 @@
 #endif
 
 enum lock_rank {
-	RANK_PROCESS = 1,	/* the process's objects: fds, list of VMs */
-	RANK_VM,		/* vm->lock: vCPU creation, capabilities */
-	RANK_VCPU,		/* vcpu->lock: one call at a time */
-	RANK_BUS,		/* what is registered on the bus, and its ring */
-	RANK_SLOTS,		/* slots_lock: who changes the memory slots */
-	RANK_MMU,		/* mmu->lock */
-	RANK_CHANGES,		/* the changes of host memory on record */
-	RANK_FLUSH,		/* one flush round at a time */
-	RANK_MAPPINGS,		/* which files the process maps where */
-	RANK_ALLOC,		/* free lists */
-	RANK_RESERVATION,	/* our own memory */
+	RANK_NONE,
+#define RANK(NAME, name) RANK_##NAME,
+#include "sync/ranks.def"
+#undef RANK
 };
+/* A set of ranks has this bit for one. */
+#define RANK_BIT(rank) (1u << (rank))
+
+enum lock_mode {
+	LOCKED_FOR_READ,
+	LOCKED_FOR_WRITE,	/* a mutex always */
+};
+
+static inline const char *lock_rank_name(enum lock_rank rank)
+{
+	static const char *const names[] = {
+		"no lock",
+#define RANK(NAME, name) name,
+#include "sync/ranks.def"
+#undef RANK
+	};
+
+	return names[rank];
+}
 
 #ifdef UMBRA_CHECKED
 /* Threads by their number; 0 is nobody. */
@@ -71,5 +87,21 @@ void rwlock_destroy(struct rwlock *l);
 #else
 #include "sync/lock_native.h"
 #endif
+
+static inline void mutex_assert_held(const struct mutex *m) ASSERTS(*m)
+{
+	lock_assert_held_as(m, m->rank, LOCKED_FOR_WRITE);
+}
+
+/* For read or for write. */
+static inline void rwlock_assert_held(const struct rwlock *l) ASSERTS_SHARED(*l)
+{
+	lock_assert_held_as(l, l->rank, LOCKED_FOR_READ);
+}
+
+static inline void rwlock_assert_held_write(const struct rwlock *l) ASSERTS(*l)
+{
+	lock_assert_held_as(l, l->rank, LOCKED_FOR_WRITE);
+}
 
 #endif

@@ -8,6 +8,11 @@ static inline void lock_assert_none_from(enum lock_rank rank)
 	checked_assert_none_from(rank);
 }
 
+static inline void lock_assert_held_as(const void *lock, enum lock_rank rank, enum lock_mode mode)
+{
+	checked_assert_held(lock, rank, mode == LOCKED_FOR_WRITE);
+}
+
 static inline void mutex_lock(struct mutex *m) ACQUIRES(*m) NO_THREAD_SAFETY
 {
 	checked_mutex_lock(m);

@@ -371,6 +371,36 @@ static void a_lock_taken_against_its_rank_is_found(void **state UNUSED)
 	assert_true(e.complete);
 }
 
+static void needs_the_lock_and_has_it(void) NO_THREAD_SAFETY
+{
+	mutex_lock(locks[0]);
+	mutex_assert_held(locks[0]);
+	mutex_unlock(locks[0]);
+}
+
+static void needs_the_lock_and_has_another(void) NO_THREAD_SAFETY
+{
+	mutex_lock(locks[1]);
+	mutex_assert_held(locks[0]);
+	mutex_unlock(locks[1]);
+}
+
+static void a_lock_that_is_not_held_is_found(void **state UNUSED)
+{
+	struct program p = {
+		.name = "held", .setup = locks_setup, .n_threads = 2,
+		.thread = { { "a", needs_the_lock_and_has_it },
+			    { "b", needs_the_lock_and_has_another } },
+		.finish = event_finish,
+	};
+	struct exploration e = look(&p, 0, true);
+
+	assert_true(e.failed);
+	p.thread[1].fn = needs_the_lock_and_has_it;
+	e = look(&p, 3, true);
+	assert_true(e.complete);
+}
+
 static struct atomic32 *spin;
 
 static void spin_setup(void)
@@ -634,6 +664,7 @@ int main(void)
 		cmocka_unit_test(pruning_leaves_out_schedules_and_no_outcome),
 		cmocka_unit_test(a_lost_wake_up_is_found),
 		cmocka_unit_test(a_lock_taken_against_its_rank_is_found),
+		cmocka_unit_test(a_lock_that_is_not_held_is_found),
 		cmocka_unit_test(who_spins_lets_others_run_and_an_endless_loop_is_found),
 		cmocka_unit_test(a_missing_grace_period_is_found),
 		cmocka_unit_test(the_aba_stack_fails_with_one_preemption),

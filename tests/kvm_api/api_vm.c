@@ -119,6 +119,21 @@ void api_vm_destroy(struct api_vm *vm)
 	umbra_munmap(vm->memory, API_MEMORY_BYTES);
 }
 
+int api_set_up(void **state)
+{
+	static struct api_vm vm;
+
+	api_vm_create(&vm);
+	*state = &vm;
+	return 0;
+}
+
+int api_tear_down(void **state)
+{
+	api_vm_destroy(*state);
+	return 0;
+}
+
 void api_load(struct api_vm *vm, const uint8_t *code, const uint8_t *end)
 {
 	memcpy(vm->memory + API_CODE, code, (size_t)(end - code));

@@ -7,8 +7,8 @@
  *	0x40000  end of the stack
  *	0x100000 data
  */
-#ifndef TESTS_API_API_VM_H
-#define TESTS_API_API_VM_H
+#ifndef TESTS_KVM_API_API_VM_H
+#define TESTS_KVM_API_API_VM_H
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -40,6 +40,10 @@ void api_vm_create(struct api_vm *vm);
 /* Likewise, but after @configure has had the VM before the vCPU is made. */
 void api_vm_create_with(struct api_vm *vm, void (*configure)(struct api_vm *vm));
 void api_vm_destroy(struct api_vm *vm);
+/* Before and after a test that has such a VM, and nothing else, as its state. */
+int api_set_up(void **state);
+int api_tear_down(void **state);
+#define api_test(f) cmocka_unit_test_setup_teardown(f, api_set_up, api_tear_down)
 void api_vcpu_create(struct api_vm *vm, unsigned int id, struct api_vcpu *vcpu);
 void api_vcpu_destroy(struct api_vm *vm, struct api_vcpu *vcpu);
 /* Long mode, flat, registers zero but for RIP and RSP. */

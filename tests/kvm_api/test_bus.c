@@ -22,21 +22,6 @@
 #define PORT 0x1f0u
 #define RUN_BYTES 12288u
 
-static int set_up(void **state)
-{
-	static struct api_vm vm;
-
-	api_vm_create(&vm);
-	*state = &vm;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	api_vm_destroy(*state);
-	return 0;
-}
-
 /* mov %rax, (%rdi); hlt */
 static const uint8_t store64[] = { 0x48, 0x89, 0x07, 0xf4 };
 /* mov %eax, (%rdi); hlt */
@@ -427,23 +412,21 @@ static void who_waits_for_a_counter_holds_up_nobody(void **state)
 	close(other);
 }
 
-#define bus_test(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		bus_test(writes_to_a_zone_wait_in_the_ring),
-		bus_test(a_full_ring_is_an_exit_and_nonsense_in_it_harms_nobody),
-		bus_test(ports_coalesce_too_and_what_finds_no_room_exits),
-		bus_test(every_vcpu_has_the_same_ring),
-		bus_test(zones_are_checked),
-		bus_test(an_ioeventfd_counts_and_makes_no_exit),
-		bus_test(a_full_counter_does_not_hold_the_guest),
-		bus_test(an_ioeventfd_outlives_its_number_and_is_found_by_another),
-		bus_test(ioeventfds_are_checked),
-		bus_test(there_may_be_more_ioeventfds_than_devices),
+		api_test(writes_to_a_zone_wait_in_the_ring),
+		api_test(a_full_ring_is_an_exit_and_nonsense_in_it_harms_nobody),
+		api_test(ports_coalesce_too_and_what_finds_no_room_exits),
+		api_test(every_vcpu_has_the_same_ring),
+		api_test(zones_are_checked),
+		api_test(an_ioeventfd_counts_and_makes_no_exit),
+		api_test(a_full_counter_does_not_hold_the_guest),
+		api_test(an_ioeventfd_outlives_its_number_and_is_found_by_another),
+		api_test(ioeventfds_are_checked),
+		api_test(there_may_be_more_ioeventfds_than_devices),
 		/* The last: from then on the process counts as restricted. */
-		bus_test(who_waits_for_a_counter_holds_up_nobody),
+		api_test(who_waits_for_a_counter_holds_up_nobody),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

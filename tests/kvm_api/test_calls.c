@@ -50,21 +50,6 @@ static int fd_of(const struct api_vm *vm, unsigned int kind)
 	return kind & FILE_SYSTEM ? vm->kvm : kind & FILE_VM ? vm->fd : vm->vcpu.fd;
 }
 
-static int set_up(void **state)
-{
-	static struct api_vm vm;
-
-	api_vm_create(&vm);
-	*state = &vm;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	api_vm_destroy(*state);
-	return 0;
-}
-
 static void another_size_is_another_command(void **state)
 {
 	struct api_vm *vm = *state;
@@ -347,28 +332,20 @@ static void a_full_table_of_slots_takes_no_more(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(another_size_is_another_command, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_command_is_refused_on_the_wrong_kind, set_up,
-						tear_down),
-		cmocka_unit_test_setup_teardown(a_bad_pointer_is_efault, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(the_bits_above_32_of_a_request_do_not_count, set_up,
-						tear_down),
-		cmocka_unit_test_setup_teardown(what_is_not_ours_is_ebadf, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(arguments_that_must_be_zero_are, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(vcpu_ids_are_checked, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(set_sregs_refuses_what_no_processor_has, set_up,
-						tear_down),
-		cmocka_unit_test_setup_teardown(tables_of_variable_length_are_bounded, set_up,
-						tear_down),
-		cmocka_unit_test_setup_teardown(capabilities_that_are_not_there_are_zero, set_up,
-						tear_down),
-		cmocka_unit_test_setup_teardown(enable_cap_checks_what_it_is_given, set_up,
-						tear_down),
-		cmocka_unit_test_setup_teardown(the_dirty_log_checks_what_it_is_given, set_up,
-						tear_down),
-		cmocka_unit_test_setup_teardown(regions_are_checked, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_full_table_of_slots_takes_no_more, set_up,
-						tear_down),
+		api_test(another_size_is_another_command),
+		api_test(a_command_is_refused_on_the_wrong_kind),
+		api_test(a_bad_pointer_is_efault),
+		api_test(the_bits_above_32_of_a_request_do_not_count),
+		api_test(what_is_not_ours_is_ebadf),
+		api_test(arguments_that_must_be_zero_are),
+		api_test(vcpu_ids_are_checked),
+		api_test(set_sregs_refuses_what_no_processor_has),
+		api_test(tables_of_variable_length_are_bounded),
+		api_test(capabilities_that_are_not_there_are_zero),
+		api_test(enable_cap_checks_what_it_is_given),
+		api_test(the_dirty_log_checks_what_it_is_given),
+		api_test(regions_are_checked),
+		api_test(a_full_table_of_slots_takes_no_more),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

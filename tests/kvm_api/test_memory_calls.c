@@ -14,26 +14,11 @@
 
 #define NOWHERE 0x3f000000ull /* mapped by the guest, backed by nothing */
 
-static int set_up(void **state)
-{
-	static struct api_vm vm;
-
-	api_vm_create(&vm);
-	*state = &vm;
-	return 0;
-}
-
 static int set_up_shadow(void **state)
 {
 	umbra_set_mmu(UMBRA_MMU_SHADOW);
-	set_up(state);
+	api_set_up(state);
 	umbra_set_mmu(UMBRA_MMU_TDP);
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	api_vm_destroy(*state);
 	return 0;
 }
 
@@ -267,21 +252,19 @@ static void too_little_room_for_cpuid_changes_nothing(void **state)
 	assert_int_equal(c.e[1].function, 1);
 }
 
-#define vm_test(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		vm_test(a_region_of_the_second_kind_is_one_of_the_first),
-		vm_test(private_memory_is_refused),
-		vm_test(memory_is_mapped_before_it_is_used),
+		api_test(a_region_of_the_second_kind_is_one_of_the_first),
+		api_test(private_memory_is_refused),
+		api_test(memory_is_mapped_before_it_is_used),
 		cmocka_unit_test_setup_teardown(shadow_tables_are_not_made_before_use,
-						set_up_shadow, tear_down),
-		vm_test(efault_says_where),
-		cmocka_unit_test_setup_teardown(efault_says_where, set_up_shadow, tear_down),
-		vm_test(the_guests_tables_are_walked_for_the_client),
-		vm_test(the_counter_runs_as_fast_as_it_is_told),
-		vm_test(too_little_room_for_cpuid_changes_nothing),
+						set_up_shadow, api_tear_down),
+		api_test(efault_says_where),
+		cmocka_unit_test_setup_teardown(efault_says_where, set_up_shadow, api_tear_down),
+		api_test(the_guests_tables_are_walked_for_the_client),
+		api_test(the_counter_runs_as_fast_as_it_is_told),
+		api_test(too_little_room_for_cpuid_changes_nothing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

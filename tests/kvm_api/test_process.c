@@ -14,19 +14,41 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static int set_up(void **state)
-{
-	static struct api_vm vm;
+#include "kvm/process.h"
 
-	api_vm_create(&vm);
-	*state = &vm;
-	return 0;
+static void count_vms(void *ctx, struct cds_list_head *vms)
+{
+	struct cds_list_head *at;
+
+	cds_list_for_each(at, vms)
+		++*(unsigned int *)ctx;
 }
 
-static int tear_down(void **state)
+static unsigned int n_vms(void)
 {
-	api_vm_destroy(*state);
-	return 0;
+	unsigned int n = 0;
+
+	process_with_vms(count_vms, &n);
+	return n;
+}
+
+/* Under the other VM's lock. */
+static void a_vcpu_that_gets_the_number_of_a_vm_closed_unseen_ends_that(void **state)
+{
+	struct api_vm *vm = *state;
+	struct api_vcpu vcpu;
+	int fd = (int)umbra_create_vm(vm->kvm, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(n_vms(), 2);
+	assert_int_equal(close(fd), 0);
+	api_vcpu_create(vm, 1, &vcpu);
+	assert_int_equal(vcpu.fd, fd);
+	assert_int_equal(n_vms(), 1);
+	api_load_guest(vm, halt);
+	assert_int_equal(api_run(&vcpu), 0);
+	assert_int_equal(vcpu.run->exit_reason, KVM_EXIT_HLT);
+	api_vcpu_destroy(vm, &vcpu);
 }
 
 /* Runs @child in a fork; its result is the exit status. */
@@ -282,22 +304,21 @@ static void with_every_signal_blocked_a_bad_page_is_efault(void **state)
 	munmap(hole, 1 << 20);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(in_a_forked_child_the_vm_is_eio),
-		TEST(a_forked_child_makes_its_own),
-		TEST(a_process_that_is_killed_leaves_nothing),
-		TEST(a_vm_lives_until_its_last_descriptor_is_closed),
-		TEST(a_descriptor_that_is_replaced_is_closed),
-		TEST(descriptors_are_closed_on_exec_as_asked),
-		TEST(a_fault_of_the_program_kills_it),
-		TEST(the_run_page_cannot_be_shrunk_under_us),
-		TEST(a_limit_of_file_sizes_is_an_errno),
-		TEST(a_small_stack_is_enough_beside_many_vms),
-		TEST(with_every_signal_blocked_a_bad_page_is_efault),
+		api_test(a_vcpu_that_gets_the_number_of_a_vm_closed_unseen_ends_that),
+		api_test(in_a_forked_child_the_vm_is_eio),
+		api_test(a_forked_child_makes_its_own),
+		api_test(a_process_that_is_killed_leaves_nothing),
+		api_test(a_vm_lives_until_its_last_descriptor_is_closed),
+		api_test(a_descriptor_that_is_replaced_is_closed),
+		api_test(descriptors_are_closed_on_exec_as_asked),
+		api_test(a_fault_of_the_program_kills_it),
+		api_test(the_run_page_cannot_be_shrunk_under_us),
+		api_test(a_limit_of_file_sizes_is_an_errno),
+		api_test(a_small_stack_is_enough_beside_many_vms),
+		api_test(with_every_signal_blocked_a_bad_page_is_efault),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

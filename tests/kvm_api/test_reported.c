@@ -15,21 +15,6 @@
 #define FAR 0x3e000000ull	/* mapped by the guest, backed by nothing */
 #define VCPU_BIT_FPU 1u		/* CPUID.1:EDX, which is not there */
 
-static int set_up(void **state)
-{
-	static struct api_vm vm;
-
-	api_vm_create(&vm);
-	*state = &vm;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	api_vm_destroy(*state);
-	return 0;
-}
-
 static long capability_of(const struct api_vm *vm, long number)
 {
 	return umbra_check_extension(vm->fd, (unsigned long)number);
@@ -528,26 +513,24 @@ static void rings_are_there_by_both_names(void **state)
 	}
 }
 
-#define reported_test(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		reported_test(the_supported_table_can_be_set_and_is_seen),
-		reported_test(the_bit_for_ports_without_delay_is_offered),
-		reported_test(a_vcpu_is_runnable_or_halted),
-		reported_test(events_are_injected_and_read_back),
-		reported_test(each_sort_of_sync_regs_goes_in_and_out),
-		reported_test(the_attribute_of_a_vcpu_is_its_counters_offset),
-		reported_test(features_that_are_msrs_are_read_from_the_device),
-		reported_test(platform_info_can_be_hidden_from_the_guest),
-		reported_test(an_internal_error_has_its_data),
-		reported_test(addresses_for_real_mode_are_taken),
-		reported_test(there_may_be_as_many_vcpus_as_reported),
-		reported_test(ids_of_vcpus_can_be_limited),
-		reported_test(there_is_one_type_of_vm),
-		reported_test(slots_can_be_joined),
-		reported_test(a_log_can_be_read_and_cleared_apart),
+		api_test(the_supported_table_can_be_set_and_is_seen),
+		api_test(the_bit_for_ports_without_delay_is_offered),
+		api_test(a_vcpu_is_runnable_or_halted),
+		api_test(events_are_injected_and_read_back),
+		api_test(each_sort_of_sync_regs_goes_in_and_out),
+		api_test(the_attribute_of_a_vcpu_is_its_counters_offset),
+		api_test(features_that_are_msrs_are_read_from_the_device),
+		api_test(platform_info_can_be_hidden_from_the_guest),
+		api_test(an_internal_error_has_its_data),
+		api_test(addresses_for_real_mode_are_taken),
+		api_test(there_may_be_as_many_vcpus_as_reported),
+		api_test(ids_of_vcpus_can_be_limited),
+		api_test(there_is_one_type_of_vm),
+		api_test(slots_can_be_joined),
+		api_test(a_log_can_be_read_and_cleared_apart),
 		cmocka_unit_test(rings_are_there_by_both_names),
 	};
 

@@ -12,21 +12,6 @@
 
 #define NOWHERE 0x3f000000ull /* mapped by the guest, backed by nothing */
 
-static int set_up(void **state)
-{
-	static struct api_vm vm;
-
-	api_vm_create(&vm);
-	*state = &vm;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	api_vm_destroy(*state);
-	return 0;
-}
-
 static void run_to(struct api_vm *vm, uint32_t exit_reason)
 {
 	assert_int_equal(api_run(&vm->vcpu), 0);
@@ -754,34 +739,32 @@ static void statistics_are_live(void **state)
 	close(fd);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(a_store_lands_in_memory),
-		TEST(port_io_is_answered),
-		TEST(an_in_whose_rip_was_moved_is_not_skipped),
-		TEST(mmio_reads_and_writes_are_answered),
-		TEST(an_access_half_in_memory_is_split),
-		TEST(a_write_to_a_read_only_slot_is_mmio_and_a_read_is_not),
-		TEST(a_new_slot_ends_mmio_and_its_end_brings_it_back),
-		TEST(an_undefined_instruction_without_idt_is_a_shutdown),
-		TEST(memory_that_the_client_does_not_have_is_efault),
-		TEST(memory_that_is_discarded_reads_as_zero),
-		TEST(a_signal_interrupts_and_its_handler_runs),
-		TEST(a_signal_blocked_outside_interrupts_and_stays_pending),
-		TEST(a_blocked_or_ignored_signal_does_not_interrupt),
-		TEST(immediate_exit_returns_at_once_and_keeps_the_reason),
-		TEST(immediate_exit_set_while_running_waits_for_the_next_run),
-		TEST(an_interrupt_of_the_bitmap_is_delivered),
-		TEST(breakpoints_are_the_clients_to_set),
-		TEST(long_mode_outlives_a_client_that_sets_efer),
-		TEST(sync_regs_go_in_and_out),
-		TEST(the_log_names_what_was_written_each_time_anew),
+		api_test(a_store_lands_in_memory),
+		api_test(port_io_is_answered),
+		api_test(an_in_whose_rip_was_moved_is_not_skipped),
+		api_test(mmio_reads_and_writes_are_answered),
+		api_test(an_access_half_in_memory_is_split),
+		api_test(a_write_to_a_read_only_slot_is_mmio_and_a_read_is_not),
+		api_test(a_new_slot_ends_mmio_and_its_end_brings_it_back),
+		api_test(an_undefined_instruction_without_idt_is_a_shutdown),
+		api_test(memory_that_the_client_does_not_have_is_efault),
+		api_test(memory_that_is_discarded_reads_as_zero),
+		api_test(a_signal_interrupts_and_its_handler_runs),
+		api_test(a_signal_blocked_outside_interrupts_and_stays_pending),
+		api_test(a_blocked_or_ignored_signal_does_not_interrupt),
+		api_test(immediate_exit_returns_at_once_and_keeps_the_reason),
+		api_test(immediate_exit_set_while_running_waits_for_the_next_run),
+		api_test(an_interrupt_of_the_bitmap_is_delivered),
+		api_test(breakpoints_are_the_clients_to_set),
+		api_test(long_mode_outlives_a_client_that_sets_efer),
+		api_test(sync_regs_go_in_and_out),
+		api_test(the_log_names_what_was_written_each_time_anew),
 		cmocka_unit_test(a_full_ring_stops_the_vcpu_until_it_is_reset),
 		cmocka_unit_test(a_ring_that_was_scribbled_on_does_no_harm),
-		TEST(statistics_are_live),
+		api_test(statistics_are_live),
 	};
 
 	install(SIGALRM, on_signal);

@@ -166,6 +166,26 @@ def check_documents(root):
                 fail(document, f'there is no {name}: correct the name')
 
 
+def check_locks(root):
+    """Each rank has its row in docs/LOCKING.md, in the same order; a function of mem/ or mmu/
+    that other files call with a lock held says so at run time too."""
+    ranks = re.findall(r'^RANK\((\w+), "(.*)"\)', (root / 'src/sync/ranks.def').read_text(), re.M)
+    doc = (root / 'docs/LOCKING.md').read_text()
+    rows = re.findall(r'^\| `RANK_(\w+)` \| `([^`]*)`', doc, re.M)
+    if ranks != rows:
+        fail('docs/LOCKING.md', f'its ranks are not those of src/sync/ranks.def: {rows}')
+    files = [p for folder in ('mem', 'mmu') for p in (root / 'src' / folder).rglob('*.[ch]')]
+    code = '\n'.join(p.read_text() for p in files if p.suffix == '.c')
+    for header in (p for p in files if p.suffix == '.h'):
+        required = r'^\w[^;{}#]*?\b(\w+)\([^;{}]*?\)\s*REQUIRES(?:_SHARED)?\([^;{}]*;'
+        for name in re.findall(required, header.read_text(), re.M):
+            body = re.search(rf'^\w[^;{{}}#]*\b{name}\([^;{{}}]*\)\n\{{(.*?)^\}}', code,
+                             re.M | re.S)
+            if body and not re.search(r'lock_assert_held|mutex_assert_held', body.group(1)):
+                fail(header.relative_to(root), f'{name}() requires a lock and does not assert it: '
+                     'mutex_assert_held() or rwlock_assert_held() at its head')
+
+
 def check_source(root):
     check_documents(root)
     for path in project_files(root):
@@ -177,6 +197,7 @@ def check_source(root):
         if path.suffix == '.c':
             check_system_calls(path.relative_to(root), text)
     check_rules(root)
+    check_locks(root)
 
 
 def nm(*args):

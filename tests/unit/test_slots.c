@@ -46,9 +46,14 @@ static int set(struct recorder *r, uint32_t id, gfn_t gfn, uint64_t pages, uint3
 	return set_slot(&r->slots, id, PAGES(gfn), pages, TEST_HVA + PAGES(id * 64), flags);
 }
 
-static const struct memslot *by_id(struct recorder *r, uint32_t id) NO_THREAD_SAFETY
+static const struct memslot *by_id(struct recorder *r, uint32_t id)
 {
-	return slots_by_id(&r->slots, id);
+	const struct memslot *slot;
+
+	mutex_lock(&r->slots.lock);
+	slot = slots_by_id(&r->slots, id);
+	mutex_unlock(&r->slots.lock);
+	return slot;
 }
 
 /* --- what a set is, in order to compare it ------------------------------ */

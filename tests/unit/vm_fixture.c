@@ -171,24 +171,29 @@ uint64_t work_most(void)
 }
 
 /* A lock counts as held from before it is waited for; not in a hook. */
-static void come_to_lock(enum hook_point point, enum lock_rank rank)
+static void come_to_lock(enum hook_point point, const void *lock, enum lock_rank rank,
+			 enum lock_mode mode)
 {
-	lock_rank_pop(rank);
+	lock_note_drop(lock, rank);
 	if (worked)
 		note_work();
 	come_to(point);
-	lock_rank_push(rank);
+	lock_note_take(lock, rank, mode);
 }
 
 void __wrap_fair_rdlock(struct fair_rwlock *lock)
 {
-	come_to_lock(HOOK_RDLOCK, RANK_MMU);
+	const struct rwlock *l = container_of(lock, struct rwlock, native);
+
+	come_to_lock(HOOK_RDLOCK, l, l->rank, LOCKED_FOR_READ);
 	__real_fair_rdlock(lock);
 }
 
 void __wrap_fair_wrlock(struct fair_rwlock *lock)
 {
-	come_to_lock(HOOK_WRLOCK, RANK_MMU);
+	const struct rwlock *l = container_of(lock, struct rwlock, native);
+
+	come_to_lock(HOOK_WRLOCK, l, l->rank, LOCKED_FOR_WRITE);
 	__real_fair_wrlock(lock);
 }
 
@@ -198,7 +203,7 @@ int __wrap_pthread_mutex_lock(pthread_mutex_t *lock)
 
 	if (m && &m->native == lock) {
 		atomic64_fetch_add(&n_watched, 1);
-		come_to_lock(HOOK_WATCHED, m->rank);
+		come_to_lock(HOOK_WATCHED, m, m->rank, LOCKED_FOR_WRITE);
 	}
 	return __real_pthread_mutex_lock(lock);
 }

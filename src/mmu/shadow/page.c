@@ -16,6 +16,7 @@ void shadow_changed(struct mmu *m, struct shadow_page *sp)
 {
 	struct atomic64 *seq = &m->shadow->gpt_seq;
 
+	rwlock_assert_held_write(&m->lock);
 	sp->changed = atomic64_load_relaxed(seq) + 1;
 	atomic64_store_release(seq, sp->changed);
 }
@@ -24,6 +25,7 @@ struct shadow_page *shadow_find(struct mmu *m, gfn_t gfn, union shadow_role role
 {
 	struct shadow *s = m->shadow;
 
+	rwlock_assert_held_write(&m->lock);
 	struct shadow_page *sp = shadow_hash_first(&s->hash, gfn);
 	uint64_t n = 0;
 
@@ -41,6 +43,7 @@ struct shadow_page *shadow_next_of(struct mmu *m, gfn_t gfn, struct shadow_page 
 	struct shadow_page *sp = after ? after->next : shadow_hash_first(&m->shadow->hash, gfn);
 	uint64_t n = 0;
 
+	rwlock_assert_held_write(&m->lock);
 	while (sp && (sp->gfn != gfn || sp->role.direct)) {
 		sp = sp->next;
 		n++;
@@ -54,6 +57,7 @@ struct shadow_page *shadow_find_direct(struct mmu *m, gfn_t gfn, int level)
 	struct shadow_page *sp = shadow_hash_first(&m->shadow->hash, gfn);
 	uint64_t n = 0;
 
+	rwlock_assert_held_write(&m->lock);
 	while (sp && (sp->gfn != gfn || !sp->role.direct || sp->table.level != level ||
 		      sp->n_roots)) {
 		sp = sp->next;
@@ -67,6 +71,7 @@ bool shadow_frame_is_tracked(const struct mmu *m, gfn_t gfn)
 {
 	const struct frame *frame = frames_find(&m->shadow->frames, gfn, LEVEL_4K);
 
+	rwlock_assert_held_write(&m->lock);
 	return frame && frame->n_tables;
 }
 
@@ -100,6 +105,7 @@ bool shadow_protect_frame(struct mmu *m, gfn_t gfn)
 {
 	bool flush = may_be_writable_unmapped(m);
 
+	rwlock_assert_held_write(&m->lock);
 	for (int level = LEVEL_4K; level <= LEVEL_1G; level++) {
 		const struct frame *frame = frames_find(&m->shadow->frames, gfn, level);
 		struct spte_cursor c;
@@ -151,6 +157,7 @@ unsigned int shadow_links_above(struct mmu *m, const struct shadow_page *sp, uns
 	struct spte_cursor c;
 	struct spte_ref ref;
 
+	rwlock_assert_held_write(&m->lock);
 	spte_list_begin(&sp->parents, &c);
 	while (n < SHADOW_LINKS_TOLD && spte_list_next(&c, &ref)) {
 		mmu_visited(m, 1);
@@ -161,6 +168,7 @@ unsigned int shadow_links_above(struct mmu *m, const struct shadow_page *sp, uns
 
 void shadow_set_unsync(struct mmu *m, struct shadow_page *sp, bool unsync)
 {
+	rwlock_assert_held_write(&m->lock);
 	/* The pages below a higher-level page could not be marked. */
 	bug_on(rule(UNSYNC_ONLY_LEAF) && sp->role.level != LEVEL_4K);
 	if (atomic32_load_relaxed(&sp->unsync) == unsync)
@@ -178,6 +186,7 @@ bool shadow_link(struct mmu *m, struct shadow_page *parent, unsigned int i,
 {
 	struct spte_ref ref = { parent, i };
 
+	rwlock_assert_held_write(&m->lock);
 	if (!spte_list_add(&m->shadow->frames.nodes, &child->parents, ref))
 		return false;
 	sptep_set(&parent->table.spte[i], spte_make_link(&child->table));
@@ -194,6 +203,7 @@ bool shadow_drop(struct mmu *m, struct shadow_page *sp, unsigned int i)
 	spte_t old = sptep_xchg(&sp->table.spte[i], NO_SPTE);
 	int level = sp->table.level;
 
+	rwlock_assert_held_write(&m->lock);
 	mmu_visited(m, 1);
 	if (spte_is_leaf(old)) {
 		gfn_t gfn = shadow_gfn(sp, i);
@@ -222,6 +232,7 @@ unsigned int shadow_drop_all(struct mmu *m, const struct spte_list *l)
 {
 	unsigned int n = spte_list_length(l);
 
+	rwlock_assert_held_write(&m->lock);
 	while (!spte_list_is_empty(l)) {
 		struct spte_ref ref = spte_list_first(l);
 
@@ -273,6 +284,7 @@ struct shadow_page *shadow_make(struct mmu *m, gfn_t gfn, union shadow_role role
 	struct shadow *s = m->shadow;
 	struct shadow_page *sp = alloc_page(m, gfn, role);
 
+	rwlock_assert_held_write(&m->lock);
 	if (!sp)
 		return NULL;
 	shadow_hash_add(&s->hash, sp);
@@ -302,6 +314,7 @@ void shadow_zap(struct mmu *m, struct shadow_page *sp)
 {
 	struct shadow *s = m->shadow;
 
+	rwlock_assert_held_write(&m->lock);
 	if (atomic32_load_relaxed(&sp->zapped))
 		return;
 	mmu_visited(m, ENTRIES_PER_TABLE);
@@ -339,6 +352,7 @@ bool shadow_reap(struct mmu *m, bool flush)
 {
 	struct shadow *s = m->shadow;
 
+	rwlock_assert_held_write(&m->lock);
 	if ((flush || s->n_dead > MAX_DEAD) && rule(UNLINK_FLUSH_FREE))
 		flush_settle(m);
 	for (unsigned int n = 0; n < MAX_REAPED && may_be_freed(m, s->dead_first); n++) {
@@ -355,11 +369,13 @@ bool shadow_reap(struct mmu *m, bool flush)
 
 void shadow_pin(struct mmu *m, struct shadow_page *sp)
 {
+	rwlock_assert_held_write(&m->lock);
 	m->shadow->n_pinned += !sp->n_roots++;
 }
 
 void shadow_unpin(struct mmu *m, struct shadow_page *sp)
 {
+	rwlock_assert_held_write(&m->lock);
 	if (--sp->n_roots)
 		return;
 	if (atomic32_load_relaxed(&sp->zapped))
@@ -398,6 +414,7 @@ bool shadow_make_room(struct mmu *m, unsigned int n)
 	uint64_t limit = mmu_page_limit(m) + s->n_pinned;
 	uint64_t batch = MAX(MIN(limit / 8, RECYCLE_BATCH), 1);
 
+	rwlock_assert_held_write(&m->lock);
 	if (s->n_used + s->n_dead + n <= limit) {
 		shadow_reap(m, false);
 		return false;

@@ -52,10 +52,10 @@ struct zap {
 };
 
 static bool zap_frame(void *ctx, gfn_t gfn UNUSED, int level UNUSED, struct frame *frame)
-	NO_THREAD_SAFETY
 {
 	struct zap *z = ctx;
 
+	rwlock_assert_held_write(&z->mmu->lock);
 	z->n += shadow_drop_all(z->mmu, &frame->rmap);
 	return true;
 }
@@ -90,10 +90,11 @@ static void zap_if_empty(struct mmu *m, struct shadow_page *sp, unsigned int i)
 }
 
 static bool zap_frame_and_empty(void *ctx, gfn_t gfn UNUSED, int level UNUSED,
-				struct frame *frame) NO_THREAD_SAFETY
+				struct frame *frame)
 {
 	struct zap *z = ctx;
 
+	rwlock_assert_held_write(&z->mmu->lock);
 	for (; !spte_list_is_empty(&frame->rmap); z->n++) {
 		struct spte_ref ref = spte_list_first(&frame->rmap);
 

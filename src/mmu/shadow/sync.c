@@ -23,6 +23,7 @@ static void add(struct shadow_page *sp, struct shadow_batch *batch)
 
 void shadow_collect_unsync(struct mmu *m, struct shadow_page *sp, struct shadow_batch *batch)
 {
+	rwlock_assert_held_write(&m->lock);
 	if (atomic32_load_relaxed(&sp->unsync))
 		add(sp, batch);
 	for (unsigned int w = 0; w < ENTRIES / 64; w++) {

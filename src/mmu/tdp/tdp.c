@@ -133,6 +133,7 @@ static enum fault_verdict set_leaf(struct mmu *m, struct tdp_entry *e, gfn_t gfn
 enum fault_verdict tdp_map(struct mmu *m, gfn_t gfn, const struct host_page *page, bool write,
 			   bool allow_write)
 {
+	rwlock_assert_held(&m->lock);
 	for (;;) {
 		struct tdp_entry e = tdp_lookup(m, gfn);
 
@@ -154,6 +155,7 @@ enum fault_verdict tdp_map(struct mmu *m, gfn_t gfn, const struct host_page *pag
 
 void tdp_map_mmio(struct mmu *m, gfn_t gfn, uint64_t generation)
 {
+	rwlock_assert_held(&m->lock);
 	spte_t new = spte_make_mmio(gfn, MMIO_ACCESS_MASK, generation);
 	struct tdp_entry e;
 

@@ -88,11 +88,12 @@ static bool zap_entry(void *ctx, const struct tdp_place *at)
 }
 
 /* No entry is installed meanwhile: that needs the lock. */
-static void zap_table(void *ctx, const struct tdp_place *at) NO_THREAD_SAFETY
+static void zap_table(void *ctx, const struct tdp_place *at)
 {
 	struct zap *z = ctx;
 	struct table *t = spte_link(at->spte);
 
+	rwlock_assert_held_write(&z->mmu->lock);
 	if (!is_empty(t))
 		return;
 	sptep_xchg(at->slot, NO_SPTE);
@@ -103,6 +104,7 @@ uint64_t tdp_zap_leafs(struct mmu *m, struct range *r)
 {
 	struct zap z = { .mmu = m };
 
+	rwlock_assert_held_write(&m->lock);
 	tdp_visit(m, r, &(struct tdp_visitor){ zap_entry, zap_table, &z });
 	mmu_count_n(m, VM_STAT_mmu_zapped, z.n);
 	return z.n;
