@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/userfaultfd.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -16,7 +15,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/pagemap.h"
 #include "bench/bench.h"
+#include "tests/uffd.h"
 
 #define PAGES 16384u
 #define BYTES (PAGES * 4096ull)
@@ -96,44 +97,20 @@ const struct figure *kernel_mprotect_tracking(void)
 
 /* --- userfaultfd --- */
 
-/* Of Linux 6.7, later than Debian 12's headers. */
-#ifndef UFFD_FEATURE_WP_ASYNC
-#define UFFD_FEATURE_WP_ASYNC (1ull << 15)
-#endif
-
-struct scan_region {
-	uint64_t start, end, categories;
-};
-
-struct scan_arg {
-	uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
-	uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
-};
-
-#define SCAN_IOCTL _IOWR('f', 16, struct scan_arg)
-#define SCAN_PROTECTS (1u << 0)		/* protect what matches */
-#define SCAN_CHECKS (1u << 1)		/* fail on memory that is not tracked */
-#define PAGE_WRITTEN (1u << 1)
-
 struct uffd {
 	int fd, pagemap;
 	uint8_t *area;
 	pthread_t thread;
 };
 
-static bool uffd_open(struct uffd *u, uint64_t features)
+static bool begin(struct uffd *u, uint64_t features)
 {
-	struct uffdio_api api = { .api = UFFD_API, .features = features };
-	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_WP };
-
-	u->fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	u->fd = uffd_open(0, features);
 	if (u->fd < 0)
 		return false;
 	u->area = map_area();
 	write_all(u->area);
-	reg.range.start = (uintptr_t)u->area;
-	reg.range.len = BYTES;
-	if (ioctl(u->fd, UFFDIO_API, &api) || ioctl(u->fd, UFFDIO_REGISTER, &reg)) {
+	if (uffd_register(u->fd, u->area, BYTES, UFFDIO_REGISTER_MODE_WP)) {
 		close(u->fd);
 		munmap(u->area, BYTES);
 		return false;
@@ -141,7 +118,7 @@ static bool uffd_open(struct uffd *u, uint64_t features)
 	return true;
 }
 
-static void uffd_close(struct uffd *u)
+static void end(struct uffd *u)
 {
 	close(u->fd);
 	munmap(u->area, BYTES);
@@ -187,36 +164,36 @@ const struct figure *kernel_uffd_wp_sync(void)
 	const struct figure *f;
 	struct uffd u;
 
-	if (!uffd_open(&u, UFFD_FEATURE_PAGEFAULT_FLAG_WP))
+	if (!begin(&u, UFFD_FEATURE_PAGEFAULT_FLAG_WP))
 		return figure_unknown(name, "ns/page");
 	if (pthread_create(&u.thread, NULL, uffd_handler, &u))
 		bench_die("pthread_create", -EAGAIN);
 	f = measure(name, "ns/page", uffd_sync_once, &u);
 	pthread_cancel(u.thread);
 	pthread_join(u.thread, NULL);
-	uffd_close(&u);
+	end(&u);
 	return f;
 }
 
 /* The kernel lifts the protection itself; a scan reports and protects anew. */
 static double uffd_async_once(void *ctx)
 {
-	static struct scan_region regions[PAGES];
+	static struct pagemap_region regions[PAGES];
 	struct uffd *u = ctx;
-	struct scan_arg arg = {
+	struct pagemap_scan arg = {
 		.size = sizeof(arg),
-		.flags = SCAN_PROTECTS | SCAN_CHECKS,
+		.flags = PAGEMAP_SCAN_PROTECTS | PAGEMAP_SCAN_CHECKS,
 		.start = (uintptr_t)u->area,
 		.end = (uintptr_t)u->area + BYTES,
 		.vec = (uintptr_t)regions,
 		.vec_len = PAGES,
-		.category_mask = PAGE_WRITTEN,
-		.return_mask = PAGE_WRITTEN,
+		.category_mask = PAGEMAP_IS_WRITTEN,
+		.return_mask = PAGEMAP_IS_WRITTEN,
 	};
 	double start = bench_now_ns();
 
 	write_all(u->area);
-	if (ioctl(u->pagemap, SCAN_IOCTL, &arg) < 0)
+	if (ioctl(u->pagemap, PAGEMAP_SCAN_CALL, &arg) < 0)
 		bench_die("PAGEMAP_SCAN", -errno);
 	return (bench_now_ns() - start) / PAGES;
 }
@@ -227,13 +204,13 @@ const struct figure *kernel_uffd_wp_async(void)
 	const struct figure *f;
 	struct uffd u;
 
-	if (!uffd_open(&u, UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_WP_ASYNC |
+	if (!begin(&u, UFFD_FEATURE_PAGEFAULT_FLAG_WP | UFFD_FEATURE_WP_ASYNC |
 				   UFFD_FEATURE_WP_HUGETLBFS_SHMEM))
 		return figure_unknown(name, "ns/page");
 	u.pagemap = open("/proc/self/pagemap", O_RDONLY);
 	write_protect(&u, (uintptr_t)u.area, BYTES, UFFDIO_WRITEPROTECT_MODE_WP);
 	f = measure(name, "ns/page", uffd_async_once, &u);
 	close(u.pagemap);
-	uffd_close(&u);
+	end(&u);
 	return f;
 }

@@ -7,7 +7,6 @@
  */
 #include <fcntl.h>
 #include <linux/membarrier.h>
-#include <linux/userfaultfd.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -24,6 +23,7 @@
 #include "bench/bench.h"
 #include "mmu/flush.h"
 #include "mmu/request.h"
+#include "tests/uffd.h"
 
 #define N_SAMPLES 400
 #define MAX_RUNNERS 32
@@ -220,44 +220,28 @@ static void measure_many(unsigned int n, const char *flush, const char *barrier,
 
 /* --- asleep ----------------------------------------------------------------------- */
 
-static int open_uffd(void)
-{
-	struct uffdio_api api = { .api = UFFD_API };
-	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
-
-	if (fd >= 0 && ioctl(fd, UFFDIO_API, &api)) {
-		close(fd);
-		fd = -1;
-	}
-	return fd;
-}
-
 static int uffd;
 
 /* The vCPU sleeps in a page fault, behind a TLB entry, when the flush begins. */
 static double asleep_once(void)
 {
-	struct uffdio_range page = { (uintptr_t)vm.memory + BENCH_DATA, 4096 };
-	struct uffdio_register r = { .range = page, .mode = UFFDIO_REGISTER_MODE_MISSING };
-	struct uffdio_zeropage zero = { .range = page };
-	struct pollfd p = { .fd = uffd, .events = POLLIN };
-	struct uffd_msg msg;
+	uint8_t *at = vm.memory + BENCH_DATA;
+	struct uffdio_range page = { (uintptr_t)at, 4096 };
 	double us;
 
-	if (ioctl(uffd, UFFDIO_REGISTER, &r))
+	if (uffd_register(uffd, at, 4096, UFFDIO_REGISTER_MODE_MISSING))
 		return 0;
-	syscall(SYS_madvise, page.start, page.len, MADV_DONTNEED);
-	while (poll(&p, 1, -1) != 1 || read(uffd, &msg, sizeof(msg)) != sizeof(msg))
-		;
+	syscall(SYS_madvise, at, 4096, MADV_DONTNEED);
+	uffd_wait(uffd);
 	us = flush_once();
 	ioctl(uffd, UFFDIO_UNREGISTER, &page);
-	ioctl(uffd, UFFDIO_ZEROPAGE, &zero);
+	uffd_give_zeros(uffd, at, 4096);
 	return us;
 }
 
 static void measure_asleep(void)
 {
-	uffd = open_uffd();
+	uffd = uffd_open(UFFD_USER_MODE_ONLY, 0);
 	if (uffd < 0) {
 		figure_unknown("remote flush, vCPU asleep in userfaultfd, median", "us");
 		return;

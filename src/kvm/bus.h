@@ -19,10 +19,11 @@ struct kvm_ioeventfd;
 /* Position of the ring among a vCPU's pages, reported by KVM_CAP_COALESCED_MMIO. */
 #define COALESCED_PAGE 2u
 
+/* (c) constant after creation  (a) atomic */
 struct bus {
 	struct alloc *alloc;		/* (c) */
 	struct mutex lock;		/* (c) rank RANK_BUS */
-	struct atomic_ptr set;		/* struct bus_set by RCU, written under lock; NULL: none */
+	struct atomic_ptr set;		/* (a) struct bus_set by RCU, written under lock; or NULL */
 	struct kvm_coalesced_mmio_ring *ring; /* (c) shared with the client: read once */
 };
 

@@ -14,13 +14,13 @@
 #include "sync/thread.h"
 
 static struct {
-	struct rwlock lock;		/* rank RANK_PROCESS */
+	struct rwlock lock;		/* (c) rank RANK_PROCESS */
 	struct cds_list_head vms;	/* [lock] */
 	struct atomic32 is_ready;	/* (a) there may be VMs; used by changes */
-	struct host_changes changes;	/* of the memory that all VMs share */
-	uint32_t last_number;		/* of this process, or of the one it was forked from */
-	pid_t pid;
-	int init_err;
+	struct host_changes changes;	/* of the memory that all VMs share; has its lock */
+	uint32_t last_number;		/* (c) of this process, or of the one it was forked from */
+	pid_t pid;			/* (c) */
+	int init_err;			/* (c) */
 } process;
 
 static struct thread_once once;

@@ -11,10 +11,11 @@
 
 #include "base/types.h"
 
+/* Constant after creation: (c). */
 struct shared {
-	int fd;			/* until it is given to the client */
-	uint8_t *map;
-	size_t bytes;
+	int fd;			/* (c) until it is given to the client, then -1 */
+	uint8_t *map;		/* (c) */
+	size_t bytes;		/* (c) */
 };
 
 /* An empty memory file that may be sealed: fd or -errno. */

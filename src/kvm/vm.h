@@ -24,25 +24,26 @@
 #define PIO_PAGE 1u		/* KVM_PIO_PAGE_OFFSET */
 #define RING_PAGE 64u		/* KVM_DIRTY_LOG_PAGE_OFFSET */
 
-/* (c) constant after creation  (a) atomic  [v] vm->lock */
+/* (c) constant after creation  (a) atomic  [v] vm->lock  [p] process.lock
+ * (o) an object with locks or owners of its own: its header says */
 struct vm {
 	struct atomic32 refs;		/* (a) descriptors and vCPUs' descriptors */
-	struct cds_list_head node;	/* of the process: kvm/process.c */
+	struct cds_list_head node;	/* [p] among all VMs */
 	unsigned int process;		/* (c) which process it belongs to */
 
 	struct mutex lock;		/* (c) rank RANK_VM */
-	struct alloc alloc;
-	struct slots slots;
-	struct host_process host;
-	struct mmu mmu;
-	struct bus bus;
+	struct alloc alloc;		/* (o) */
+	struct slots slots;		/* (o) */
+	struct host_process host;	/* (o) */
+	struct mmu mmu;			/* (o) */
+	struct bus bus;			/* (o) */
 	struct shared shared;		/* (c) statistics, then the ring of coalesced writes */
 
 	struct vcpu *vcpus[MMU_MAX_VCPUS]; /* [v] in the order of creation */
 	unsigned int n_vcpus;		/* [v] */
 	uint32_t max_vcpu_id;		/* [v] 0: not set; ids are below it */
 	uint32_t ring_bytes;		/* [v] 0: logged slots have bitmaps */
-	bool irqchip;			/* [v] */
+	bool irqchip;			/* [v] set before there is a vCPU, which may read it */
 	uint32_t tsc_khz;		/* [v] of new vCPUs; 0: the host's */
 	uint64_t identity_map_addr;	/* [v] */
 	struct atomic32 ring_enabled;	/* (a) ring_bytes != 0 */
@@ -50,18 +51,19 @@ struct vm {
 	struct atomic32 hide_platform_info; /* (a) KVM_CAP_MSR_PLATFORM_INFO off */
 };
 
+/* Likewise, and [l] its lock: the thread that is in a call on it. */
 struct vcpu {
-	struct cpu cpu;
+	struct cpu cpu;			/* [l] but for what mmu/vcpu.h says of cpu.mmu */
 	struct vm *vm;			/* (c) */
 	uint32_t id;			/* (c) */
 	struct mutex lock;		/* (c) rank RANK_VCPU: one call at a time */
 	struct shared shared;		/* (c) statistics, run page, ring */
 	struct kvm_run *run;		/* (c) shared with the client: read once */
-	bool has_run;
-	uint32_t mp_state;
-	struct kvm_fpu x87;		/* kept for the client: the CPU does not have it yet */
-	bool sigmask_set;		/* KVM_SET_SIGNAL_MASK */
-	thread_sigmask_t sigmask;
+	bool has_run;			/* [l] */
+	uint32_t mp_state;		/* [l] */
+	struct kvm_fpu x87;		/* [l] kept for the client: the CPU does not have it yet */
+	bool sigmask_set;		/* [l] KVM_SET_SIGNAL_MASK */
+	thread_sigmask_t sigmask;	/* [l] */
 };
 
 /* 0 or -errno; the caller has the only reference. */

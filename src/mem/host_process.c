@@ -8,51 +8,31 @@
 #include <unistd.h>
 
 #include "base/guarded.h"
+#include "base/pagemap.h"
 #include "mem/reservation.h"
 #include "sync/thread.h"
-
-/*
- * PAGEMAP_SCAN of Linux 6.7, which Debian 12's headers do not have yet
- * (Documentation/admin-guide/mm/pagemap.rst).
- */
-struct scan_region {
-	__u64 start, end, categories;
-};
-
-struct scan_arg {
-	__u64 size, flags, start, end, walk_end, vec, vec_len, max_pages;
-	__u64 category_inverted, category_mask, category_anyof_mask, return_mask;
-};
-
-#define SCAN_IOCTL _IOWR('f', 16, struct scan_arg)
-#define SCAN_PRESENT (1u << 3)
-#define SCAN_HUGE (1u << 6)
-
-/* Bits of an entry of pagemap that need no privilege (the same document). */
-#define PAGEMAP_PRESENT (1ull << 63)
-#define PAGEMAP_UFFD_WP (1ull << 57)
 
 #define BYTES_2M (level_pages(LEVEL_2M) << PAGE_SHIFT)
 #define BYTES_1G (level_pages(LEVEL_1G) << PAGE_SHIFT)
 
 /* Raw system calls: the C library's functions are interposed, and these calls are not the
  * program's. */
-static long scan(int fd, struct scan_arg *arg)
+static long scan(int fd, struct pagemap_scan *arg)
 {
-	return syscall(SYS_ioctl, fd, SCAN_IOCTL, arg);
+	return syscall(SYS_ioctl, fd, PAGEMAP_SCAN_CALL, arg);
 }
 
 static bool is_huge(const struct host_process *h, hva_t start, uint64_t bytes)
 {
-	struct scan_region region;
-	struct scan_arg arg = {
+	struct pagemap_region region;
+	struct pagemap_scan arg = {
 		.size = sizeof(arg),
 		.start = start,
 		.end = start + bytes,
 		.vec = (uintptr_t)&region,
 		.vec_len = 1,
-		.category_mask = SCAN_PRESENT | SCAN_HUGE,
-		.return_mask = SCAN_PRESENT | SCAN_HUGE,
+		.category_mask = PAGEMAP_IS_PRESENT | PAGEMAP_IS_HUGE,
+		.return_mask = PAGEMAP_IS_PRESENT | PAGEMAP_IS_HUGE,
 	};
 
 	return scan(h->pagemap_fd, &arg) == 1 && region.start == start &&
@@ -149,10 +129,10 @@ static const struct host_memory_ops process_ops = {
 
 struct host_memory host_process_init(struct host_process *h)
 {
-	struct scan_arg nothing = {
+	struct pagemap_scan nothing = {
 		.size = sizeof(nothing),
-		.category_mask = SCAN_PRESENT,
-		.return_mask = SCAN_PRESENT,
+		.category_mask = PAGEMAP_IS_PRESENT,
+		.return_mask = PAGEMAP_IS_PRESENT,
 	};
 
 	h->pagemap_fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/pagemap",

@@ -76,13 +76,14 @@ struct mmu_ops {
 	void (*reap)(struct mmu *m, bool all);
 };
 
-/* (c) constant after creation  (a) atomic  [l] lock for write, read under it */
+/* (c) constant after creation  (a) atomic  [l] lock for write, read under it
+ * (o) an object with a lock of its own */
 struct mmu {
 	struct rwlock lock;		/* (c) "the MMU lock", rank RANK_MMU */
 	struct alloc *alloc;		/* (c) */
 	struct slots *slots;		/* (c) */
 	struct host_memory host;	/* (c) */
-	struct pool tables;		/* (c) */
+	struct pool tables;		/* (o) */
 	enum mmu_mode mode;		/* (c) set it before mmu_init() */
 	uint64_t hash_key[2];		/* (c) likewise: random, and unknown to the guest */
 	const struct mmu_ops *ops;	/* (c) */
@@ -95,11 +96,11 @@ struct mmu {
 	struct atomic64 max_pages;	/* (a) shadow pages; 0: by the memory's size */
 
 	/*
-	 * Host memory being taken away: mmu/notifier.h.  (c) set changes before
+	 * Host memory being taken away: mmu/notifier.h.  Set changes before
 	 * mmu_init() if it is shared, or leave it NULL for own_changes.
 	 */
-	struct host_changes *changes;
-	struct host_changes own_changes;
+	struct host_changes *changes;	/* (c) */
+	struct host_changes own_changes; /* (o) */
 	struct atomic64 invalidate_seq;	/* (a) ended ones that met a slot */
 
 	/* The flush debt: mmu/flush.h. */
@@ -109,13 +110,13 @@ struct mmu {
 	struct mutex flush_lock;	/* (c) rank RANK_FLUSH */
 
 	/* Changed under slots_lock and flush_lock, read under one of them. */
-	struct atomic_ptr vcpus[MMU_MAX_VCPUS]; /* struct mmu_vcpu, or NULL */
+	struct atomic_ptr vcpus[MMU_MAX_VCPUS]; /* (a) struct mmu_vcpu, or NULL */
 	struct atomic32 n_vcpus;	/* (a) of the above in use, gaps included */
 
-	/* (c) N_VM_STATS counters; set it before mmu_init(), or leave it NULL to
-	 * count in own_stats. */
-	struct atomic64 *stats;
-	struct atomic64 own_stats[N_VM_STATS];
+	/* N_VM_STATS counters; set it before mmu_init(), or leave it NULL to count in
+	 * own_stats. */
+	struct atomic64 *stats;		/* (c) of (a) */
+	struct atomic64 own_stats[N_VM_STATS]; /* (a) */
 };
 
 static inline void mmu_count_n(struct mmu *m, enum vm_stat stat, uint64_t n)

@@ -133,6 +133,8 @@ struct tracked_page {
 	uint32_t guest_entries;
 };
 
+/* (c) constant after creation  (a) atomic  [flush_lock] of the MMU.  What has no mark is the
+ * owner's: the thread that is in a call on the vCPU, under its user's lock (vcpu->lock). */
 struct mmu_vcpu {
 	/* The hit path: on cache lines that only the owner touches.  Context and epoch also
 	 * change in a handler of the owner's thread, between any two instructions:
@@ -145,7 +147,7 @@ struct mmu_vcpu {
 	struct atomic32 guest_seq CACHE_ALIGNED; /* (a) odd: in guest mode */
 	struct atomic32 waiters;	/* (a) a thread sleeps on guest_seq or pin */
 	struct atomic32 pin;		/* (a) odd: pinned; written by the owner */
-	struct window_line line;
+	struct window_line line;	/* sync/window.h */
 	uint32_t awaited_seq;		/* [flush_lock] guest_seq, if not 0: waited for */
 	bool interrupted;		/* [flush_lock] its handler will run before it continues */
 
@@ -169,10 +171,10 @@ struct mmu_vcpu {
 	uint32_t guest_entries;		/* changes whenever guest mode was left */
 	struct dirty_ring ring;
 
-	/* (c) N_VCPU_STATS counters, written by the owner only; set it before
+	/* N_VCPU_STATS counters, written by the owner only; set it before
 	 * mmu_vcpu_init(), or leave it NULL to count in own_stats. */
-	struct atomic64 *stats;
-	struct atomic64 own_stats[N_VCPU_STATS];
+	struct atomic64 *stats;		/* (c) of (a) */
+	struct atomic64 own_stats[N_VCPU_STATS]; /* (a) */
 };
 
 static ALWAYS_INLINE void vcpu_count_n(struct mmu_vcpu *v, enum vcpu_stat stat, uint64_t n)

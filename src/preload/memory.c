@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/guarded.h"
+#include "base/pagemap.h"
 
 EXPORT int pkey_mprotect(void *addr, size_t length, int prot, int pkey)
 {
@@ -106,19 +107,12 @@ EXPORT void *sbrk(intptr_t more)
 
 /* --- by ioctl ------------------------------------------------------------------ */
 
-/* Newer than Debian 12's headers: userfaultfd.rst, pagemap.rst. */
+/* Newer than Debian 12's headers: userfaultfd.rst. */
 struct uffd_move {
 	__u64 dst, src, len, mode;
 	__s64 move;
 };
 #define UFFD_MOVE _IOWR(UFFDIO, 0x05, struct uffd_move)
-
-struct pagemap_scan {
-	__u64 size, flags, start, end, walk_end, vec, vec_len, max_pages;
-	__u64 category_inverted, category_mask, category_anyof_mask, return_mask;
-};
-#define PAGEMAP_SCAN_CALL _IOWR('f', 16, struct pagemap_scan)
-#define PAGEMAP_SCAN_PROTECTS 1u
 
 /* The ranges, up to two, of which an ioctl removes pages or write permission. */
 struct taken {

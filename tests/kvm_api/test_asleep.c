@@ -7,7 +7,6 @@
 #include "tests/kvm_api/api_vm.h"
 
 #include <fcntl.h>
-#include <linux/userfaultfd.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -16,6 +15,8 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "tests/uffd.h"
 
 #define N_PAGES 8
 #define AREA_GPA 0x2000000ull
@@ -45,18 +46,6 @@ static uint64_t rounds(void)
 	return __atomic_load_n((uint64_t *)area, __ATOMIC_RELAXED);
 }
 
-static int open_uffd(void)
-{
-	struct uffdio_api api = { .api = UFFD_API };
-	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
-
-	if (fd >= 0 && ioctl(fd, UFFDIO_API, &api)) {
-		close(fd);
-		fd = -1;
-	}
-	return fd;
-}
-
 static int set_up(void **state)
 {
 	struct sigaction action = { .sa_handler = do_nothing };
@@ -64,7 +53,7 @@ static int set_up(void **state)
 
 	(void)state;
 	sigaction(SIGUSR1, &action, NULL);
-	uffd = open_uffd();
+	uffd = uffd_open(UFFD_USER_MODE_ONLY, 0);
 	api_vm_create(&vm);
 	area = mmap(NULL, AREA_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	assert_ptr_not_equal(area, MAP_FAILED);
@@ -108,21 +97,15 @@ static int tear_down(void **state)
  * when the vCPU is in the fault. */
 static void put_to_sleep(unsigned int page)
 {
-	struct uffdio_register r = {
-		.range = { (uintptr_t)area + page * 4096ull, 4096 },
-		.mode = UFFDIO_REGISTER_MODE_MISSING,
-	};
-	struct pollfd p = { .fd = uffd, .events = POLLIN };
+	uint8_t *at = area + page * 4096ull;
 	uint64_t seen = rounds();
-	struct uffd_msg msg;
 
 	while (rounds() == seen)
 		;
-	assert_int_equal(ioctl(uffd, UFFDIO_REGISTER, &r), 0);
+	assert_int_equal(uffd_register(uffd, at, 4096, UFFDIO_REGISTER_MODE_MISSING), 0);
 	/* Past the library, as another process would punch a hole. */
-	assert_int_equal(syscall(SYS_madvise, area + page * 4096ull, 4096, MADV_DONTNEED), 0);
-	while (poll(&p, 1, -1) != 1 || read(uffd, &msg, sizeof(msg)) != sizeof(msg))
-		;
+	assert_int_equal(syscall(SYS_madvise, at, 4096, MADV_DONTNEED), 0);
+	uffd_wait(uffd);
 }
 
 #define NEEDS_UFFD()                           \

@@ -7,7 +7,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/userfaultfd.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -25,6 +24,7 @@
 #include "kvm/process.h"
 #include "mem/reservation.h"
 #include "sync/atomic.h"
+#include "tests/uffd.h"
 
 #define PAGE 4096ull
 #define N_PAGES 64u
@@ -659,20 +659,14 @@ static void memory_is_moved_over_other_memory_while_vms_come_and_go(void **state
 
 /* --- userfaultfd ---------------------------------------------------------------------- */
 
-static int uffd_open(uint64_t features)
+/* Over the whole area; -1 if it may not be. */
+static int watch_area(uint64_t features)
 {
-	struct uffdio_api api = { .api = UFFD_API, .features = features };
-	struct uffdio_register reg = {
-		.range = { .start = (uintptr_t)area, .len = AREA_BYTES },
-		.mode = UFFDIO_REGISTER_MODE_MISSING,
-	};
-	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	int fd = uffd_open(0, features);
 
-	if (fd < 0)
-		return -1;
-	if (ioctl(fd, UFFDIO_API, &api) || ioctl(fd, UFFDIO_REGISTER, &reg)) {
+	if (fd >= 0 && uffd_register(fd, area, AREA_BYTES, UFFDIO_REGISTER_MODE_MISSING)) {
 		close(fd);
-		return -1;
+		fd = -1;
 	}
 	return fd;
 }
@@ -688,14 +682,10 @@ static int uffd_open(uint64_t features)
 
 static void answer(int uffd, const struct uffd_msg *msg)
 {
-	struct uffdio_zeropage zero;
+	uintptr_t page = msg->arg.pagefault.address & ~(PAGE - 1);
 
-	if (msg->event != UFFD_EVENT_PAGEFAULT)
-		return;
-	zero = (struct uffdio_zeropage){
-		.range = { .start = msg->arg.pagefault.address & ~(PAGE - 1), .len = PAGE },
-	};
-	note_ok(ioctl(uffd, UFFDIO_ZEROPAGE, &zero) == 0 || errno == EEXIST);
+	if (msg->event == UFFD_EVENT_PAGEFAULT)
+		note_ok(uffd_give_zeros(uffd, (void *)page, PAGE) == 0 || errno == EEXIST);
 }
 
 struct handler {
@@ -743,7 +733,7 @@ static void stop_handler(struct handler *h)
 static void memory_is_populated_by_a_handler_that_makes_calls(void **state)
 {
 	struct handler h;
-	int uffd = uffd_open(0);
+	int uffd = watch_area(0);
 
 	(void)state;
 	skip_without(uffd);
@@ -755,8 +745,8 @@ static void memory_is_populated_by_a_handler_that_makes_calls(void **state)
 static void memory_is_given_up_to_a_handler_that_makes_calls(void **state)
 {
 	struct handler h;
-	int uffd = uffd_open(UFFD_FEATURE_EVENT_REMOVE | UFFD_FEATURE_EVENT_UNMAP |
-			     UFFD_FEATURE_EVENT_REMAP);
+	int uffd = watch_area(UFFD_FEATURE_EVENT_REMOVE | UFFD_FEATURE_EVENT_UNMAP |
+			      UFFD_FEATURE_EVENT_REMAP);
 	uint8_t *to = mmap(NULL, AREA_BYTES, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	(void)state;
@@ -779,7 +769,7 @@ static void a_guest_waits_for_a_handler_that_makes_calls(void **state)
 {
 	struct handler h;
 	uint64_t value;
-	int uffd = uffd_open(0);
+	int uffd = watch_area(0);
 
 	(void)state;
 	skip_without(uffd);

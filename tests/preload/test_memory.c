@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <linux/userfaultfd.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -26,6 +25,9 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+
+#include "src/base/pagemap.h"
+#include "tests/uffd.h"
 
 #define PAGE 4096ul
 #define N_PAGES 16ul
@@ -408,42 +410,19 @@ static void memory_at_the_end_of_the_heap_is_withdrawn(void **state)
 
 /* --- by ioctl ---------------------------------------------------------------------------- */
 
-/* Newer than the headers of some systems: userfaultfd.rst, pagemap.rst. */
-#define FEATURE_WP_ASYNC (1ull << 15)
-#define FEATURE_MOVE (1ull << 16)
-
+/* Newer than the headers of some systems: userfaultfd.rst. */
 struct move {
 	uint64_t dst, src, len, mode;
 	int64_t moved;
 };
 #define MOVE _IOWR(UFFDIO, 0x05, struct move)
 
-struct scan_region {
-	uint64_t start, end, categories;
-};
-
-struct scan {
-	uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
-	uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
-};
-#define SCAN _IOWR('f', 16, struct scan)
-#define SCAN_PROTECTS 1u
-#define SCAN_CHECKS 2u
-#define IS_WRITTEN (1ull << 1)
-
-static int open_uffd(uint64_t features, uint64_t mode)
+static int watch_area(uint64_t features, uint64_t mode)
 {
-	struct uffdio_api api = { .api = UFFD_API, .features = features };
-	struct uffdio_register reg = {
-		.range = { .start = (uintptr_t)area, .len = AREA_BYTES }, .mode = mode,
-	};
-	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	int fd = uffd_open(0, features);
 
-	if (fd < 0 || ioctl(fd, UFFDIO_API, &api)) {
-		close(fd);
-		return -1;
-	}
-	assert_seen(assert_int_equal(ioctl(fd, UFFDIO_REGISTER, &reg), 0), 1);
+	if (fd >= 0)
+		assert_seen(assert_int_equal(uffd_register(fd, area, AREA_BYTES, mode), 0), 1);
 	return fd;
 }
 
@@ -458,7 +437,7 @@ static int open_uffd(uint64_t features, uint64_t mode)
 /* From other memory of the guest to some that has not been touched. */
 static void pages_that_are_moved_are_withdrawn_at_both_ends(void **state)
 {
-	int uffd = open_uffd(FEATURE_MOVE, UFFDIO_REGISTER_MODE_MISSING);
+	int uffd = watch_area(UFFD_FEATURE_MOVE, UFFDIO_REGISTER_MODE_MISSING);
 	struct move move = {
 		.dst = (uintptr_t)area, .src = (uintptr_t)client.memory, .len = PAGE,
 	};
@@ -475,7 +454,7 @@ static void pages_that_are_moved_are_withdrawn_at_both_ends(void **state)
 
 static void pages_that_are_protected_are_withdrawn(void **state)
 {
-	int uffd = open_uffd(UFFD_FEATURE_PAGEFAULT_FLAG_WP, UFFDIO_REGISTER_MODE_WP);
+	int uffd = watch_area(UFFD_FEATURE_PAGEFAULT_FLAG_WP, UFFDIO_REGISTER_MODE_WP);
 	struct uffdio_writeprotect wp = {
 		.range = { .start = (uintptr_t)area, .len = AREA_BYTES },
 		.mode = UFFDIO_WRITEPROTECT_MODE_WP,
@@ -493,36 +472,36 @@ static void pages_that_are_protected_are_withdrawn(void **state)
 /* Which pages have been written, and protects them again. */
 static void what_a_scan_protects_is_withdrawn(void **state)
 {
-	int uffd = open_uffd(FEATURE_WP_ASYNC, UFFDIO_REGISTER_MODE_WP);
+	int uffd = watch_area(UFFD_FEATURE_WP_ASYNC, UFFDIO_REGISTER_MODE_WP);
 	int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	struct scan_region region = { 0 };
-	struct scan scan = {
+	struct pagemap_region region = { 0 };
+	struct pagemap_scan scan = {
 		.size = sizeof(scan),
-		.flags = SCAN_PROTECTS | SCAN_CHECKS,
+		.flags = PAGEMAP_SCAN_PROTECTS | PAGEMAP_SCAN_CHECKS,
 		.start = (uintptr_t)area,
 		.end = (uintptr_t)area + AREA_BYTES,
 		.vec = (uintptr_t)&region,
 		.vec_len = 1,
-		.category_mask = IS_WRITTEN,
-		.return_mask = IS_WRITTEN,
+		.category_mask = PAGEMAP_IS_WRITTEN,
+		.return_mask = PAGEMAP_IS_WRITTEN,
 	};
 
 	(void)state;
 	skip_without(uffd, "asynchronous write protection");
 	guest_writes(AREA_GPA, N_PAGES);
 	met_before = n_met();
-	if (ioctl(pagemap, SCAN, &scan) < 0 && errno == ENOTTY) {
+	if (ioctl(pagemap, PAGEMAP_SCAN_CALL, &scan) < 0 && errno == ENOTTY) {
 		print_message("[  SKIPPED ] %s: no PAGEMAP_SCAN here\n", __func__);
 		skip();
 	}
 	assert_int_equal(n_met() - met_before, 1);
 	guest_writes(AREA_GPA + 3 * PAGE, 1);
-	assert_seen(assert_int_equal(ioctl(pagemap, SCAN, &scan), 1), 1);
+	assert_seen(assert_int_equal(ioctl(pagemap, PAGEMAP_SCAN_CALL, &scan), 1), 1);
 	assert_ptr_equal(region.start, area + 3 * PAGE);
 	assert_ptr_equal(region.end, area + 4 * PAGE);
 	/* To look takes nothing away. */
 	scan.flags = 0;
-	assert_seen(assert_int_equal(ioctl(pagemap, SCAN, &scan), 0), 0);
+	assert_seen(assert_int_equal(ioctl(pagemap, PAGEMAP_SCAN_CALL, &scan), 0), 0);
 	close(pagemap);
 	close(uffd);
 }

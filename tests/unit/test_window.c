@@ -6,7 +6,6 @@
 #include "vm_fixture.h"
 
 #include <fcntl.h>
-#include <linux/userfaultfd.h>
 #include <poll.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -24,6 +23,7 @@
 #include "mmu/tlb.h"
 #include "mmu/translate.h"
 #include "sync/thread.h"
+#include "../uffd.h"
 
 #define N_PAGES 16
 #define GPA (5ull << PAGE_SHIFT)
@@ -444,46 +444,19 @@ static void a_forked_thread_is_interrupted_by_its_own_number(void **state UNUSED
 
 /* --- asleep in a page fault ---------------------------------------------------- */
 
-static int open_uffd(void)
-{
-	struct uffdio_api api = { .api = UFFD_API };
-	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
-
-	if (fd >= 0 && ioctl(fd, UFFDIO_API, &api)) {
-		close(fd);
-		fd = -1;
-	}
-	return fd;
-}
-
 /* The page is taken away without a word: behind the TLB entry there is nothing. */
 static void take_page(int uffd)
 {
-	struct uffdio_register r = {
-		.range = { (uintptr_t)vm->memory + GPA, PAGE_SIZE },
-		.mode = UFFDIO_REGISTER_MODE_MISSING,
-	};
-
-	assert_int_equal(ioctl(uffd, UFFDIO_REGISTER, &r), 0);
+	assert_int_equal(uffd_register(uffd, vm->memory + GPA, PAGE_SIZE,
+				       UFFDIO_REGISTER_MODE_MISSING), 0);
 	assert_int_equal(madvise(vm->memory + GPA, PAGE_SIZE, MADV_DONTNEED), 0);
-}
-
-static void give_page(int uffd)
-{
-	struct uffdio_zeropage z = {
-		.range = { (uintptr_t)vm->memory + GPA, PAGE_SIZE },
-	};
-
-	ioctl(uffd, UFFDIO_ZEROPAGE, &z);
 }
 
 static void a_flush_does_not_wait_for_an_access_that_sleeps_in_a_page_fault(void **state UNUSED)
 {
 	struct sleeper s = { 0 };
-	struct uffd_msg msg;
-	struct pollfd p;
 	pthread_t t;
-	int uffd = open_uffd();
+	int uffd = uffd_open(UFFD_USER_MODE_ONLY, 0);
 
 	if (uffd < 0 || !can_interrupt()) {
 		close(uffd);
@@ -493,12 +466,10 @@ static void a_flush_does_not_wait_for_an_access_that_sleeps_in_a_page_fault(void
 	take_page(uffd);
 	sem_post(&s.go);
 	/* Until it is in the fault. */
-	p = (struct pollfd){ .fd = uffd, .events = POLLIN };
-	while (poll(&p, 1, -1) != 1 || read(uffd, &msg, sizeof(msg)) != sizeof(msg))
-		;
+	uffd_wait(uffd);
 	owe_and_flush();
 	/* Whether it is awake or not: it does not make that access any more. */
-	give_page(uffd);
+	uffd_give_zeros(uffd, vm->memory + GPA, PAGE_SIZE);
 	*(volatile uint64_t *)(vm->memory + GPA) = SEEN;
 	end(&s, t);
 	assert_false(s.made);

@@ -12,15 +12,16 @@
 #include "mmu/range.h"
 #include "mmu/shadow/spte_list.h"
 
+/* (c) constant after creation  [l] the MMU lock for write */
 struct frame {
-	struct spte_list rmap;
-	uint64_t n_tables;	/* guest tables in it that have a shadow page */
+	struct spte_list rmap;	/* [l] */
+	uint64_t n_tables;	/* [l] guest tables in it that have a shadow page */
 };
 
 struct frames {
-	struct alloc *alloc;
-	struct pool low, high, nodes;
-	struct frame_node *root;
+	struct alloc *alloc;		/* (c) */
+	struct pool low, high, nodes;	/* (c) each has its lock */
+	struct frame_node *root;	/* (c); what is below it: [l] */
 };
 
 /* 0 or -ENOMEM.  If not 0, destroy it all the same. */
