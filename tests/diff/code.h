@@ -60,6 +60,16 @@ static inline enum cpu_exit run_code(struct machine *m, struct cpu *cpu, struct 
 	return run_on(cpu);
 }
 
+/* The frame of a 64-bit handler that has just begun, behind an error code if it has one. */
+struct frame {
+	uint64_t rip, cs, rflags, rsp, ss;
+};
+
+static inline struct frame *frame_of(const struct machine *m, bool with_error)
+{
+	return (struct frame *)(m->memory + m->cpu->r[GPR_RSP] + (with_error ? 8 : 0));
+}
+
 /* A test's own machine. */
 static inline int make_machine(void **state)
 {

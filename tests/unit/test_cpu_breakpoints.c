@@ -16,15 +16,6 @@
 enum kind { EXECUTION, WRITE, IO, ACCESS };
 enum length { ONE, TWO, EIGHT, FOUR };
 
-struct frame {
-	uint64_t rip, cs, rflags, rsp, ss;
-};
-
-static struct frame *frame_of(const struct machine *m)
-{
-	return (struct frame *)(m->memory + m->cpu->r[GPR_RSP]);
-}
-
 static void begin(struct machine *m, bool user)
 {
 	cpu_reset(m->cpu);
@@ -51,9 +42,9 @@ static void expect_db(struct machine *m, uint64_t rip, uint64_t dr6, bool rf)
 {
 	assert_int_equal(run_on(m->cpu), CPU_EXIT_HLT);
 	assert_int_equal(m->cpu->rip, HANDLER + 1);
-	assert_int_equal(frame_of(m)->rip, rip);
+	assert_int_equal(frame_of(m, false)->rip, rip);
 	assert_int_equal(m->cpu->dr6, DR6_NONE | dr6);
-	assert_int_equal(!!(frame_of(m)->rflags & X86_EFLAGS_RF), rf);
+	assert_int_equal(!!(frame_of(m, false)->rflags & X86_EFLAGS_RF), rf);
 }
 
 /* The program comes to its HLT. */
@@ -87,7 +78,7 @@ static void an_instruction_within_a_block_that_is_known(void **state)
 	/* Without RF it is met again at once; with RF it is passed, this time. */
 	expect_db(m, COUNTS_INC, 2, false);
 	assert_int_equal(cpu->r[GPR_RAX], 0);
-	frame_of(m)->rflags |= X86_EFLAGS_RF;
+	frame_of(m, false)->rflags |= X86_EFLAGS_RF;
 	expect_db(m, COUNTS_INC, 2, false);
 	assert_int_equal(cpu->r[GPR_RAX], 1);
 	/* And goes when it is taken away. */
@@ -144,8 +135,8 @@ static void it_comes_before_the_fault_of_its_fetch(void **state)
 	arm(cpu, 0, 0x60000, EXECUTION, ONE);
 	load_code(m, next_page);
 	expect_db(m, 0x60000, 1, false);
-	assert_int_equal(frame_of(m)->cs, SEL_USER_CODE64 | 3);
-	frame_of(m)->rflags |= X86_EFLAGS_RF;
+	assert_int_equal(frame_of(m, false)->cs, SEL_USER_CODE64 | 3);
+	frame_of(m, false)->rflags |= X86_EFLAGS_RF;
 	assert_int_equal(run_on(cpu), CPU_EXIT_HLT);
 	assert_int_equal(machine_vector(m, cpu), EXC_PF);
 }
@@ -189,13 +180,13 @@ static void rf_lasts_for_one_instruction(void **state)
 	cpu_set_rflags(cpu, X86_EFLAGS_FIXED | X86_EFLAGS_RF);
 	assert_int_equal(run_on(cpu), CPU_EXIT_HLT);
 	assert_int_equal(machine_vector(m, cpu), 0x40);
-	assert_int_equal(frame_of(m)->rflags & X86_EFLAGS_RF, 0);
+	assert_int_equal(frame_of(m, false)->rflags & X86_EFLAGS_RF, 0);
 	cpu->rip = MACHINE_CODE;
 	cpu_set_rflags(cpu, X86_EFLAGS_FIXED | X86_EFLAGS_RF);
 	cpu->event = (struct cpu_event){ .pending = true, .interrupt = true, .vector = 0x80 };
 	assert_int_equal(run_on(cpu), CPU_EXIT_HLT);
 	assert_int_equal(machine_vector(m, cpu), 0x80);
-	assert_int_equal(!!(frame_of(m)->rflags & X86_EFLAGS_RF), 1);
+	assert_int_equal(!!(frame_of(m, false)->rflags & X86_EFLAGS_RF), 1);
 	assert_int_equal(cpu_get_rflags(cpu) & X86_EFLAGS_RF, 0);
 }
 
@@ -400,8 +391,8 @@ static void what_is_hit_together_is_reported_together(void **state)
 	/* What is left of an earlier one: of B0-B3 nothing, of the others all. */
 	cpu->dr6 = DR6_NONE | 2 | DR6_BD;
 	expect_db(m, MACHINE_CODE + 3, 1 | 4 | DR6_BS | DR6_BD, false);
-	assert_int_equal(frame_of(m)->cs, SEL_USER_CODE64 | 3);
-	assert_int_equal(frame_of(m)->rsp, MACHINE_USER_STACK);
+	assert_int_equal(frame_of(m, false)->cs, SEL_USER_CODE64 | 3);
+	assert_int_equal(frame_of(m, false)->rsp, MACHINE_USER_STACK);
 	assert_int_equal(machine_read64(m, MACHINE_DATA), cpu->r[GPR_RAX]);
 }
 
@@ -510,7 +501,7 @@ static void each_iteration_traps(void **state)
 		/* RF keeps the instruction's own from being hit again. */
 		arm(cpu, 2, MACHINE_CODE, EXECUTION, ONE);
 		expect_db(m, MACHINE_CODE, 4, false);
-		frame_of(m)->rflags |= X86_EFLAGS_RF;
+		frame_of(m, false)->rflags |= X86_EFLAGS_RF;
 		expect_db(m, MACHINE_CODE, 1, true);
 		assert_int_equal(cpu->r[GPR_RCX], down ? 2 : 1);
 		expect_db(m, MACHINE_CODE + 2, 2, false);
@@ -807,7 +798,7 @@ static void what_mov_ss_hits_at_level_3_waits_for_level_0(void **state)
 	cpu->r[GPR_RBX] = MACHINE_DATA;
 	arm(cpu, 0, MACHINE_DATA, ACCESS, TWO);
 	expect_db(m, MACHINE_STUBS + 0x40, 1, false);
-	assert_int_equal(frame_of(m)->cs, SEL_CODE64);
+	assert_int_equal(frame_of(m, false)->cs, SEL_CODE64);
 }
 
 CODE(pop_ss, ".code32", "push %eax\n pop %ss\n nop\n nop\n hlt\n")
@@ -867,7 +858,7 @@ static void pushes_of_a_delivery_are_seen_when_it_is_done(void **state)
 	machine_set_gate(m, EXC_DB, HANDLER, SEL_CODE64, 0x8e, 1);
 	arm(cpu, 0, MACHINE_STACK - 24, WRITE, EIGHT);
 	expect_db(m, MACHINE_STUBS + 0x40, 1, false);
-	assert_int_equal(frame_of(m)->cs, SEL_CODE64);
+	assert_int_equal(frame_of(m, false)->cs, SEL_CODE64);
 	assert_int_equal(machine_read64(m, MACHINE_STACK - 40), MACHINE_CODE + 2);
 	/* Then the handler goes on. */
 	assert_int_equal(run_on(cpu), CPU_EXIT_HLT);

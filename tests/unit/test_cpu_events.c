@@ -9,19 +9,6 @@
 
 #define EXPECT_VECTOR(m, cpu, v) assert_int_equal(machine_vector(m, cpu), v)
 
-/* The frame of 64-bit handlers, from RSP on. */
-struct frame {
-	uint64_t rip, cs, rflags, rsp, ss;
-};
-
-static struct frame frame_of(const struct machine *m, const struct cpu *cpu, bool with_error)
-{
-	struct frame f;
-
-	memcpy(&f, m->memory + cpu->r[GPR_RSP] + (with_error ? 8 : 0), sizeof(f));
-	return f;
-}
-
 CODE(divide_by_zero, ".code64", "xor %ecx, %ecx\n div %ecx\n hlt\n")
 
 static void fault_pushes_the_instruction_and_rf(void **state)
@@ -35,7 +22,7 @@ static void fault_pushes_the_instruction_and_rf(void **state)
 	cpu_set_rflags(cpu, X86_EFLAGS_IF | X86_EFLAGS_FIXED);
 	assert_int_equal(run_code(m, cpu, divide_by_zero), CPU_EXIT_HLT);
 	EXPECT_VECTOR(m, cpu, EXC_DE);
-	f = frame_of(m, cpu, false);
+	f = *frame_of(m, false);
 	assert_int_equal(f.rip, MACHINE_CODE + 2);
 	assert_int_equal(f.cs, SEL_CODE64);
 	assert_int_equal(f.ss, SEL_DATA);
@@ -96,7 +83,7 @@ static void trap_pushes_the_next_instruction(void **state)
 	machine_set_long(m, cpu, false);
 	assert_int_equal(run_code(m, cpu, breakpoint), CPU_EXIT_HLT);
 	EXPECT_VECTOR(m, cpu, EXC_BP);
-	f = frame_of(m, cpu, false);
+	f = *frame_of(m, false);
 	assert_int_equal(f.rip, MACHINE_CODE + 2);
 	assert_int_equal(f.rflags & X86_EFLAGS_RF, 0);
 }
@@ -114,7 +101,7 @@ static void software_interrupt_obeys_the_gate(void **state)
 	assert_int_equal(run_code(m, cpu, user_int), CPU_EXIT_HLT);
 	EXPECT_VECTOR(m, cpu, EXC_GP);
 	assert_int_equal(machine_read64(m, cpu->r[GPR_RSP]), 0x40 * 8 + 2);
-	f = frame_of(m, cpu, true);
+	f = *frame_of(m, true);
 	assert_int_equal(f.rip, MACHINE_CODE);
 
 	/* And through one for level 3, to the stack of the TSS. */
@@ -123,7 +110,7 @@ static void software_interrupt_obeys_the_gate(void **state)
 	machine_set_gate(m, 0x40, MACHINE_STUBS + 0x40, SEL_CODE64, 0xee, 0);
 	assert_int_equal(run_code(m, cpu, user_int), CPU_EXIT_HLT);
 	EXPECT_VECTOR(m, cpu, 0x40);
-	f = frame_of(m, cpu, false);
+	f = *frame_of(m, false);
 	assert_int_equal(f.rip, MACHINE_CODE + 2);
 	assert_int_equal(f.cs, SEL_USER_CODE64 | 3);
 	assert_int_equal(f.ss, SEL_USER_DATA | 3);
@@ -234,7 +221,7 @@ static void fetch_faults_point_at_the_instruction(void **state)
 	assert_int_equal(run_on(cpu), CPU_EXIT_HLT);
 	EXPECT_VECTOR(m, cpu, EXC_PF);
 	assert_true(cpu->cr2 == MACHINE_CODE + 0x1000);
-	f = frame_of(m, cpu, true);
+	f = *frame_of(m, true);
 	assert_int_equal(f.rip, MACHINE_CODE + 0xffc);
 	assert_int_equal(machine_read64(m, cpu->r[GPR_RSP]), PFERR_USER | PFERR_FETCH);
 
@@ -383,7 +370,7 @@ static void iretq_goes_back_to_either_level(void **state)
 		/* HLT is not for users. */
 		EXPECT_VECTOR(m, cpu, user ? EXC_GP : -1);
 		if (user)
-			assert_int_equal(frame_of(m, cpu, true).rsp, MACHINE_USER_STACK);
+			assert_int_equal(frame_of(m, true)->rsp, MACHINE_USER_STACK);
 		else
 			assert_int_equal(cpu->r[GPR_RSP], MACHINE_STACK);
 	}
@@ -403,7 +390,7 @@ static void iretq_enters_compatibility_mode(void **state)
 	assert_int_equal(run_code(m, cpu, to_user_32), CPU_EXIT_HLT);
 	EXPECT_VECTOR(m, cpu, EXC_BP);
 	assert_int_equal(cpu->r[GPR_RAX], 0x200);
-	assert_int_equal(frame_of(m, cpu, false).cs, 0x1b);
+	assert_int_equal(frame_of(m, false)->cs, 0x1b);
 	/* The data segments of level 0 are not for it. */
 	assert_true(cpu->segs[SEG_DS].unusable);
 }
@@ -451,8 +438,8 @@ static void iretq_checks_before_it_goes(void **state)
 	assert_int_equal(run_code(m, cpu, iret_to_nothing), CPU_EXIT_HLT);
 	EXPECT_VECTOR(m, cpu, EXC_GP);
 	assert_int_equal(machine_read64(m, cpu->r[GPR_RSP]), 0x68);
-	assert_int_equal(frame_of(m, cpu, true).rip, iret);
-	assert_int_equal(frame_of(m, cpu, true).rsp, MACHINE_STACK - 40);
+	assert_int_equal(frame_of(m, true)->rip, iret);
+	assert_int_equal(frame_of(m, true)->rsp, MACHINE_STACK - 40);
 
 	cpu_reset(cpu);
 	machine_set_long(m, cpu, false);
@@ -486,9 +473,9 @@ static void syscall_and_sysret(void **state)
 	assert_int_equal(cpu->r[GPR_RDX], SEL_CODE64);
 	assert_int_equal(cpu->r[GPR_RCX], MACHINE_CODE + 7);
 	assert_int_equal(cpu->r[GPR_R11], X86_EFLAGS_IF | X86_EFLAGS_CF | X86_EFLAGS_FIXED);
-	assert_int_equal(frame_of(m, cpu, false).cs, (SEL_USER_CODE32 + 16) | 3);
-	assert_int_equal(frame_of(m, cpu, false).ss, SEL_USER_DATA | 3);
-	assert_int_equal(frame_of(m, cpu, false).rflags & (X86_EFLAGS_IF | X86_EFLAGS_CF),
+	assert_int_equal(frame_of(m, false)->cs, (SEL_USER_CODE32 + 16) | 3);
+	assert_int_equal(frame_of(m, false)->ss, SEL_USER_DATA | 3);
+	assert_int_equal(frame_of(m, false)->rflags & (X86_EFLAGS_IF | X86_EFLAGS_CF),
 			 X86_EFLAGS_IF | X86_EFLAGS_CF);
 }
 
@@ -529,9 +516,9 @@ static void single_step_traps_behind_each_instruction(void **state)
 	cpu_set_rflags(cpu, X86_EFLAGS_TF | X86_EFLAGS_FIXED);
 	assert_int_equal(run_code(m, cpu, three_nops), CPU_EXIT_HLT);
 	EXPECT_VECTOR(m, cpu, EXC_DB);
-	assert_int_equal(frame_of(m, cpu, false).rip, MACHINE_CODE + 1);
+	assert_int_equal(frame_of(m, false)->rip, MACHINE_CODE + 1);
 	assert_int_equal(cpu->dr6 & DR6_BS, DR6_BS);
-	assert_int_equal(frame_of(m, cpu, false).rflags & X86_EFLAGS_TF, X86_EFLAGS_TF);
+	assert_int_equal(frame_of(m, false)->rflags & X86_EFLAGS_TF, X86_EFLAGS_TF);
 	assert_int_equal(cpu_get_rflags(cpu) & X86_EFLAGS_TF, 0);
 }
 
@@ -545,7 +532,7 @@ static void popf_that_sets_tf_traps_one_later(void **state)
 	machine_set_long(m, cpu, false);
 	assert_int_equal(run_code(m, cpu, set_tf), CPU_EXIT_HLT);
 	EXPECT_VECTOR(m, cpu, EXC_DB);
-	assert_int_equal(frame_of(m, cpu, false).rip, MACHINE_CODE + 10);
+	assert_int_equal(frame_of(m, false)->rip, MACHINE_CODE + 10);
 }
 
 static void injected_interrupt_comes_first(void **state)
@@ -557,7 +544,7 @@ static void injected_interrupt_comes_first(void **state)
 	cpu->event = (struct cpu_event){ .pending = true, .vector = 0x80 };
 	assert_int_equal(run_code(m, cpu, three_nops), CPU_EXIT_HLT);
 	EXPECT_VECTOR(m, cpu, 0x80);
-	assert_int_equal(frame_of(m, cpu, false).rip, MACHINE_CODE);
+	assert_int_equal(frame_of(m, false)->rip, MACHINE_CODE);
 	assert_false(cpu->event.pending);
 }
 
