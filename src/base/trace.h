@@ -26,6 +26,6 @@
 	DTRACE_PROBE4(umbra, spte_changed, gfn, level, old, new)
 #define trace_unmap_hva_range(start, end) DTRACE_PROBE2(umbra, unmap_hva_range, start, end)
 #define trace_remote_flush(paid) DTRACE_PROBE1(umbra, remote_flush, paid)
-#define trace_slots(generation, id, change) DTRACE_PROBE3(umbra, slots, generation, id, change)
+#define trace_slots(generation, id, error) DTRACE_PROBE3(umbra, slots, generation, id, error)
 
 #endif

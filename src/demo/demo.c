@@ -221,7 +221,7 @@ static bool move_slot(struct demo *d)
 		return false;
 	misses = window_count(d, true) - misses;
 	view_done("move slot", !misses,
-		  "moved or taken out and back %u times under %" PRIu64 " reads, %" PRIu64
+		  "moved, or deleted and recreated, %u times under %" PRIu64 " reads, %" PRIu64
 		  " of them into nothing",
 		  N_MOVES, window_count(d, false), window_count(d, true));
 	if (misses)

@@ -117,20 +117,20 @@ void view_table(struct demo *d, double seconds)
 	row(d, "faults taken by the MMU", "pf_taken");
 	row(d, "  fixed under the MMU lock", "pf_fixed");
 	row(d, "  fixed without it (write protection lifted)", "pf_fast");
-	row(d, "  raced and run again", "pf_retry");
-	row(d, "  where no memory was", "pf_mmio");
+	row(d, "  raced and retried", "pf_retry");
+	row(d, "  outside all slots", "pf_mmio");
 	row(d, "TLB entries made by page walks", "tlb_fills");
 	row(d, "TLB hits (estimated from samples)", "tlb_hits_sampled");
-	row(d, "remote TLB flushes asked for", "remote_tlb_flush_requests");
+	row(d, "remote TLB flushes requested", "remote_tlb_flush_requests");
 	row(d, "  performed", "remote_tlb_flush");
 	row(d, "  not needed: the debt was paid", "remote_tlb_flush_elided");
 	row(d, "translations dropped", "mmu_zapped");
 	row(d, "translations write-protected", "mmu_write_protected");
 	row(d, "dirty pages harvested", "dirty_pages_harvested");
-	row(d, "ranges taken back by the host", "mmu_notifier_overlaps");
+	row(d, "ranges revoked by the host", "mmu_notifier_overlaps");
 	row(d, "changes of memory slots", "slot_updates");
 	row(d, "exits for MMIO", "mmio_exits");
-	row(d, "exits for memory that was not there", "efault_exits");
+	row(d, "exits for missing memory", "efault_exits");
 	printf("\n  %.2f s, %.0f million guest instructions a second\n", seconds,
 	       (double)instructions / seconds / 1e6);
 }

@@ -257,15 +257,15 @@ static const char *failure_text(uint32_t failure)
 {
 	switch (failure) {
 	case FAILURE_WRONG_PAGE:
-		return "a page was another than its place says";
+		return "a page was not the one that belongs there";
 	case FAILURE_LOST_WRITE:
 		return "a write was lost";
 	case FAILURE_TORN_PAGE:
-		return "the words of a page did not fit together";
+		return "the words of a page were inconsistent";
 	case FAILURE_STALE_HOLE:
-		return "memory that the host had taken was still there";
+		return "memory revoked by the host was still there";
 	case FAILURE_WINDOW:
-		return "the window showed what was never in it";
+		return "the window showed data that was never in it";
 	}
 	return "the guest failed";
 }

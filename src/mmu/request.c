@@ -17,7 +17,7 @@ void request_service_mmu(struct mmu_vcpu *v)
 		request_take(v, REQUESTS_OF_MMU);
 		return;
 	}
-	/* FLUSH_AFTER_MMU_REQUESTS: after this one nothing stale can be cached. */
+	/* The TLB last: after its flush nothing stale can be cached. */
 	if (request_take(v, REQUEST_ROOTS))
 		shadow_drop_roots(v, false);
 	flush = request_take(v, REQUEST_TLB_FLUSH);

@@ -137,7 +137,7 @@ static void inspect(const char *path, int depth, struct program *p)
 		return;
 	if (script_interpreter(fd, interpreter, sizeof(interpreter))) {
 		if (depth == MAX_SCRIPTS)
-			found(p, PROGRAM_BROKEN, "a script of a script of a script");
+			found(p, PROGRAM_BROKEN, "scripts as interpreters, nested too deeply");
 		else
 			inspect(interpreter, depth + 1, p);
 	} else if (gains_rights(fd, &st)) {

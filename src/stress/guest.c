@@ -57,7 +57,7 @@ static bool is_to_be_repeated(struct guest *g, enum umbra_result result, uint64_
 	case UMBRA_MMIO:
 		return false;
 	case UMBRA_BAD_TABLES:
-		stress_hit(&g->w, ORACLE_MMIO, "the tables of %#llx are said to be no memory",
+		stress_hit(&g->w, ORACLE_MMIO, "the tables of %#llx are reported as outside memory",
 			   (unsigned long long)gva);
 	default:
 		stress_hit(&g->w, ORACLE_FREED, "access to gva %#llx gpa %#llx: result %d",
@@ -74,7 +74,7 @@ enum umbra_result stress_load(struct guest *g, uint64_t gva, uint64_t *value)
 	} while (is_to_be_repeated(g, result, gva));
 	count_shared(&g->n_accesses);
 	if (result == UMBRA_OK && *value == POISON)
-		stress_hit(&g->w, ORACLE_FREED, "gva %#llx reads a page that the host has taken",
+		stress_hit(&g->w, ORACLE_FREED, "gva %#llx reads a page that the host has revoked",
 			   (unsigned long long)gva);
 	return result;
 }
@@ -98,7 +98,7 @@ static void must_be_ok(struct guest *g, enum umbra_result result, uint64_t gva)
 	if (result == UMBRA_OK || stress_stopped(g->w.s))
 		return;
 	if (result == UMBRA_MMIO)
-		stress_hit(&g->w, ORACLE_MMIO, "gva %#llx: memory at %#llx is taken for MMIO",
+		stress_hit(&g->w, ORACLE_MMIO, "gva %#llx: memory at %#llx is treated as MMIO",
 			   (unsigned long long)gva, (unsigned long long)f->gpa);
 	stress_hit(&g->w, ORACLE_STALE, "gva %#llx faults with %#x though it is mapped for all",
 		   (unsigned long long)gva, f->error_code);

@@ -71,7 +71,7 @@ static void wait_and_look(struct worker *w, struct range r)
 	for (size_t i = 0; i < r.bytes / 8; i++)
 		if (at[i] != POISON)
 			stress_hit(w, ORACLE_FREED,
-				   "a guest wrote %#llx to memory at %#zx that was taken",
+				   "a guest wrote %#llx to revoked memory at %#zx",
 				   (unsigned long long)at[i],
 				   (size_t)((const uint8_t *)&at[i] - w->s->memory));
 }

@@ -83,7 +83,7 @@ static void must_be_marked(struct guest *g, uint64_t table, unsigned int i, uint
 	uint64_t pte = stress_load_sure(g, stress_physical(g, table + i * 8));
 
 	if ((pte & bits) != bits && !stress_stopped(g->w.s))
-		stress_hit(&g->w, ORACLE_STALE, "entry %#llx was used, and is not marked so",
+		stress_hit(&g->w, ORACLE_STALE, "entry %#llx was used and is not marked accessed",
 			   (unsigned long long)pte);
 }
 

@@ -18,6 +18,6 @@
 #define trace_unmap_hva_range(start, end) ((void)0)
 #define trace_remote_flush(paid) \
 	timeline_note("flush done: paid %llu", (unsigned long long)(paid))
-#define trace_slots(generation, id, change) ((void)0)
+#define trace_slots(generation, id, error) ((void)0)
 
 #endif

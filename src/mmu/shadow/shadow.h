@@ -19,8 +19,8 @@
  * page on its path carries a later one (RECHECK_GPTE_UNDER_PROTECTION).  So guest memory, which
  * can block, is never read under the lock.
  *
- * Followed without the lock by vCPUs in guest mode only; everybody else holds the
- * MMU lock for write (WRITE_LOCK_FOR_SHADOW_LISTS).
+ * Followed without the lock by vCPUs in guest mode only; everyone else holds the MMU lock for
+ * write.
  */
 #ifndef MMU_SHADOW_SHADOW_H
 #define MMU_SHADOW_SHADOW_H
