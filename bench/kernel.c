@@ -175,7 +175,7 @@ const struct figure *kernel_uffd_wp_sync(void)
 	return f;
 }
 
-/* The kernel lifts the protection itself; a scan reports and protects anew. */
+/* The kernel lifts the protection itself; a scan reports and protects again. */
 static double uffd_async_once(void *ctx)
 {
 	static struct pagemap_region regions[PAGES];

@@ -54,7 +54,7 @@ static void set_small_slot(struct bench_vm *vm, uint64_t bytes)
 
 static uint8_t other_memory[64 << 20];
 
-/* Every MMIO translation becomes void: a slot is made. */
+/* Creates a slot, which makes every MMIO translation stale. */
 static double invalidate_once(void *ctx)
 {
 	const struct mmio_job *j = ctx;

@@ -64,7 +64,7 @@ static bool look_into(struct toy *t, enum umbra_result result, uint32_t value)
 			return true;
 		}
 		break;
-	case UMBRA_RETRY: /* somebody changed memory under us: once more */
+	case UMBRA_RETRY: /* another thread changed memory: retry */
 		return false;
 	default:
 		break;

@@ -458,7 +458,7 @@ bool guarded_sigaction(int sig, const struct sigaction *new_action, struct sigac
 		old = t->program;
 		if (new_action) {
 			t->program = new;
-			/* The same signal as ever: nothing can be wrong with it. */
+			/* The arguments are valid, so this cannot fail. */
 			bug_on(set_real(t));
 		}
 	}

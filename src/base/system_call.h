@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * base/system_call.h - system calls that nobody interposes.
+ * base/system_call.h - system calls that are not interposed.
  *
  * preload/ interposes syscall(3) too: a call of ours on memory, made through it on a thread that
  * is not in the library, would come back to us.

@@ -55,7 +55,7 @@ static inline const char *lock_rank_name(enum lock_rank rank)
 }
 
 #ifdef UMBRA_CHECKED
-/* Threads by their number; 0 is nobody. */
+/* Thread numbers; 0 is no thread. */
 struct CAPABILITY("mutex") mutex {
 	int owner;
 	enum lock_rank rank;

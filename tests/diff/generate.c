@@ -526,7 +526,7 @@ static void put_branch(struct out *o, struct rng *r, const struct opcode *op, bo
 /* Often an instruction needs something first to be more than a fault. */
 static void put_preparation(struct out *o, struct rng *r, const struct opcode *op)
 {
-	/* Which operand of CMPS faults first, if both do, is nobody's business. */
+	/* Which operand of CMPS faults first, if both do, is undefined. */
 	if (op->how & REPEATS && (chance(r, 80) || (op->byte & 0xfe) == 0xa6)) {
 		put(o, 0xb9);		/* mov $n, %ecx */
 		put_n(o, rng_below(r, 300), 4);
@@ -699,7 +699,7 @@ static void put_guard(struct diff_case *c, struct out *o, const uint8_t *insn)
 
 static void put_step(struct diff_case *c, struct out *o, struct rng *r, const struct opcode *op)
 {
-	/* The page begins so many bytes before the code. */
+	/* The page begins this many bytes before the code. */
 	const uint8_t *page = c->code - c->offset, *insn;
 
 	if (chance(r, 4)) {

@@ -358,7 +358,7 @@ static void *run_into_a_full_counter(void *arg)
 	return NULL;
 }
 
-/* In write(2), which takes only as long as it waits.  False: nobody can tell. */
+/* Waits until it is blocked in write(2), which takes no time otherwise.  False: cannot tell. */
 static bool wait_until_it_writes(struct writer *w)
 {
 	char path[64], text[32] = "";

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tests/kvm_api/test_edge.c - calls of the client's on its own memory: which of them are
- * invalidations, and that nobody waits for one that waits for somebody else.
+ * tests/kvm_api/test_edge.c - calls of the client on its own memory: which of them are
+ * invalidations, and that no thread waits for one that waits for another thread.
  */
 #include "tests/kvm_api/api_vm.h"
 
@@ -593,7 +593,7 @@ static void a_signal_gets_a_vcpu_out_that_waits_for_a_change_to_end(void **state
 	sigaction(SIGUSR1, &old, NULL);
 }
 
-/* The VM of api_vm_create(): one page of it changes while there is none yet. */
+/* The VM of api_vm_create(): one page of it changes before the VM exists. */
 static void make_a_vm_and_run_it(void *ctx)
 {
 	set_up(NULL);

@@ -151,7 +151,7 @@ static void memory_unmapped_and_mapped_again(void **state)
 	assert_int_equal(both(mmios), 0);
 }
 
-/* Likewise by calls that nobody tells us of. */
+/* Likewise by calls that we do not see. */
 static void memory_replaced_by_raw_system_calls(void **state)
 {
 	(void)state;

@@ -664,7 +664,7 @@ static void a_full_ring_stops_the_vcpu_until_it_is_reset(void **state)
 		done = vm.vcpu.run->exit_reason == KVM_EXIT_HLT;
 		if (!done) {
 			assert_int_equal(vm.vcpu.run->exit_reason, KVM_EXIT_DIRTY_RING_FULL);
-			/* It stays full until somebody does something about it. */
+			/* It stays full until the client resets it. */
 			assert_int_equal(api_run(&vm.vcpu), 0);
 			assert_int_equal(vm.vcpu.run->exit_reason, KVM_EXIT_DIRTY_RING_FULL);
 		}

@@ -153,7 +153,7 @@ static void flush_all(struct lazy *l)
 	l->n_changes = 0;
 }
 
-/* By vCPU 1, one entry, and nobody is told. */
+/* One entry by vCPU 1, without a flush. */
 static void step_change(struct lazy *l)
 {
 	struct world *w = l->w;

@@ -448,7 +448,7 @@ static void compare(int fd, int oracle, bool with_positions)
 	}
 }
 
-/* An epoll descriptor is one of the kernel's files that nobody reads or writes, too. */
+/* An epoll descriptor, too, is a file of the kernel that cannot be read or written. */
 static void they_answer_as_the_kernels_own(void **state)
 {
 	struct kvm k = make();

@@ -432,7 +432,7 @@ static void a_bad_pointer_is_efault(void **state)
 static int run_all(void)
 {
 	const struct CMUnitTest tests[] = {
-		/* First: the handler of faults is nobody's yet. */
+		/* First: no handler of faults is installed yet. */
 		cmocka_unit_test(a_bad_pointer_is_efault),
 		cmocka_unit_test(every_spelling_finds_it),
 		cmocka_unit_test(links_lead_to_it),

@@ -367,7 +367,7 @@ static void *queue_many(void *arg)
 	return NULL;
 }
 
-/* They interrupt each other, and there is no place for so many. */
+/* They interrupt each other, more often than there are entries for. */
 static void a_long_queue_of_signals_is_handled_in_full(void **state)
 {
 	pid_t self = (pid_t)syscall(SYS_gettid);

@@ -47,7 +47,7 @@ static void expect_db(struct machine *m, uint64_t rip, uint64_t dr6, bool rf)
 	assert_int_equal(!!(frame_of(m, false)->rflags & X86_EFLAGS_RF), rf);
 }
 
-/* The program comes to its HLT. */
+/* The program reaches its HLT. */
 static void expect_end(struct machine *m, struct code c)
 {
 	assert_int_equal(run_on(m->cpu), CPU_EXIT_HLT);

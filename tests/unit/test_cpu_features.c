@@ -163,7 +163,7 @@ static void adcx_and_adox_have_a_carry_each(void **state)
 	expect(m, add_with_two_carries, -1);
 	assert_true(cpu->r[GPR_RAX] == 0 && cpu->r[GPR_RBX] == 0);
 	assert_true(cpu->r[GPR_RSI] == 6 && cpu->r[GPR_RDI] == 7);
-	/* XOR had set Z; nobody has touched it. */
+	/* XOR had set Z; nothing has changed it. */
 	assert_int_equal(cpu_get_rflags(cpu) & X86_EFLAGS_STATUS, X86_EFLAGS_ZF | X86_EFLAGS_PF);
 }
 
@@ -751,8 +751,8 @@ CODE(switch_pge, ".code64",
      "mov (%rsi), %eax\n mov %rdi, (%rbx)\n"
      "mov %cr4, %rdx\n xor $0x80, %dl\n mov %rdx, %cr4\n mov (%rsi), %ecx\n hlt\n")
 
-/* On and off; each time a page of its own, since nobody but the guest may change tables that
- * it has used. */
+/* On and off; each time with a new page, since only the guest may change tables that it has
+ * used. */
 static void a_change_of_pge_flushes_global_pages(void **state)
 {
 	struct machine *m = *state;

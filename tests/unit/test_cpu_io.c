@@ -248,7 +248,7 @@ static void user_io_needs_the_bitmap(void **state)
 	assert_int_equal(run_on(cpu), CPU_EXIT_HLT);
 	assert_int_equal(machine_vector(m, cpu), EXC_GP);
 
-	/* With IOPL 3 nobody asks. */
+	/* With IOPL 3 the bitmap is not checked. */
 	cpu_reset(cpu);
 	machine_set_long(m, cpu, true);
 	memset(m->memory + MACHINE_TSS + 0x68, 0xff, 0x100);

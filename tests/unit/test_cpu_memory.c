@@ -312,7 +312,7 @@ static void cmpxchg16b(void **state)
 
 CODE(touch, ".code64", "mov (%rbx), %rax\n mov %rax, 8(%rbx)\n jmp .\n")
 
-/* Nothing is there any more, but no allocation comes to lie there either. */
+/* Nothing is there any more, but no allocation can be placed there either. */
 static void take_away(void *page)
 {
 	assert_true(mmap(page, 0x1000, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,

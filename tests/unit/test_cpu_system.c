@@ -504,7 +504,7 @@ static void guest_sees_the_table_of_the_client(void **state)
 	cpu->apic_base &= ~APIC_BASE_ENABLED;
 	cpuid_execute(cpu, 1, 0, out);
 	assert_int_equal(out[3] >> 9 & 1, 0);
-	/* A leaf 7 without subleaf 5; a leaf that nobody has. */
+	/* A leaf 7 without subleaf 5; a leaf that does not exist. */
 	cpuid_execute(cpu, 7, 5, out);
 	assert_int_equal(out[1], 0);
 	table[0].ebx = 0x68747541;

@@ -178,7 +178,7 @@ static double times_made(struct machine *m, uint64_t chain_key, uint64_t hash_ke
 	return (double)(atomic64_load_relaxed(decoded) - before) / n;
 }
 
-/* What meets on one machine does not on another: nobody can prepare for both. */
+/* What collides on one machine does not on another: a guest cannot prepare for both. */
 static void the_key_decides_which_blocks_meet(void **state)
 {
 	const uint64_t one = 0x0123456789abcdef, other = 0x5bd1e9955bd1e995;

@@ -54,7 +54,7 @@ static void *write_often(void *arg)
 	for (unsigned int i = 0; i < ROUNDS; i++) {
 		rwlock_wrlock(&w->lock);
 		w->a++;
-		/* Now and then somebody has to wait long enough to sleep. */
+		/* From time to time a thread waits long enough to sleep. */
 		if (i % 256 == 0)
 			sched_yield();
 		w->b++;

@@ -167,7 +167,7 @@ static void a_vcpu_that_goes_back_in_is_not_waited_for_again(void **state)
 	guest_enter(v);
 	thread_end(t);
 	assert_true(f.returned);
-	/* And on its way it has emptied its TLB. */
+	/* And it has emptied its TLB in between. */
 	assert_int_not_equal(tlb_flush_number(v), number);
 	guest_leave(v);
 	sem_destroy(&f.moment);
@@ -263,7 +263,7 @@ static void a_vcpu_meets_its_request_when_it_enters(void **state)
 	guest_leave(v);
 }
 
-/* What was translated before is void afterwards, and this is how one knows. */
+/* Earlier translations are stale afterwards, as this shows. */
 static void every_entry_is_told_from_the_one_before(void **state)
 {
 	struct test_vm *vm = *state;
@@ -342,7 +342,7 @@ static void there_are_not_more_vcpus_than_fit(void **state)
 	free(v);
 }
 
-/* --- everybody at once ------------------------------------------------------- */
+/* --- all threads at once ------------------------------------------------------- */
 
 /*
  * What TLBs hold is played by a number: a vCPU takes the current version when it

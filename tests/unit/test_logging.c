@@ -217,7 +217,7 @@ static void a_host_that_is_ahead_of_us_opens_nothing_unasked(void **state UNUSED
 	assert_int_equal(mmu_translate(ev, HOLE, ACCESS_READ, &result), MMU_OK);
 	assert_null(tlb_write(ev, HOLE, 1));
 	assert_int_equal(mmu_translate(ev, HOLE, ACCESS_WRITE, &result), MMU_MMIO);
-	/* Where nobody counts, it may: one fault is saved. */
+	/* Without a log it may: this saves one fault. */
 	assert_int_equal(mmu_translate(ev, 2 * HOLE, ACCESS_READ, &result), MMU_OK);
 	assert_non_null(tlb_write(ev, 2 * HOLE, 1));
 	guest_leave(ev);
@@ -375,8 +375,7 @@ static void an_entry_names_slot_and_page(void **state UNUSED)
 	assert_null(tlb_write(vcpu, HOLE + PAGES(7), 1));
 }
 
-/* A slot that was logged before there were rings has a bitmap, that nobody can
- * read any more. */
+/* A slot that was logged before there were rings has a bitmap that can no longer be read. */
 static void a_slot_logged_before_the_rings_is_logged_to_them(void **state UNUSED)
 {
 	slot_again(0, 0, 0, N_PAGES, KVM_MEM_LOG_DIRTY_PAGES);

@@ -284,7 +284,7 @@ static void begin_waits_for_a_vcpu_that_may_be_using_the_page(void **state)
 	sem_destroy(&o.moment);
 }
 
-/* NO_SPTE_IMPLIES_NO_TLB: somebody has dropped it and has not flushed yet. */
+/* NO_SPTE_IMPLIES_NO_TLB: another thread has dropped it and not flushed yet. */
 static void a_debt_of_somebody_else_is_paid_before_begin_returns(void **state)
 {
 	struct test_vm *vm = *state;
@@ -397,7 +397,7 @@ static void slots_come_and_go_while_an_invalidation_is_open(void **state)
 	assert_int_equal(fault(vm, 3, true), FAULT_RETRY);
 	assert_int_equal(fault(vm, 4, true), FAULT_FIXED);
 	mmu_invalidate_end(&inv);
-	/* What was found before the end is void, though begin met no slot. */
+	/* Results from before the end are stale, though begin met no slot. */
 	assert_true(retries(vm, seq, 3));
 	assert_int_equal(fault(vm, 3, true), FAULT_FIXED);
 
@@ -696,7 +696,7 @@ static void a_translation_that_led_nowhere_is_dropped(void **state)
 	assert_int_equal(atomic32_load_relaxed(&vm->mmu.changes->n_open), 0);
 }
 
-/* --- everybody at once -------------------------------------------------------------- */
+/* --- all threads at once -------------------------------------------------------------- */
 
 /*
  * Each page of the guest has two frames, of which the host shows one.  Who takes

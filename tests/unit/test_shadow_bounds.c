@@ -207,7 +207,7 @@ static void no_choice_of_frames_makes_a_bucket_long(void **state UNUSED)
 	free(page);
 }
 
-/* What two machines have in one bucket differs: nobody can prepare for both. */
+/* Two machines have different frames in one bucket: a guest cannot prepare for both. */
 static void the_key_decides_who_meets(void **state UNUSED)
 {
 	struct shadow_page *page = calloc(HASH_PAGES, sizeof(*page));

@@ -362,8 +362,8 @@ static void a_large_page_becomes_a_table_and_back(void **state UNUSED)
 	}
 }
 
-/* The same, written by the host, of which nobody is told: it may be seen late, but what
- * is found must be whole. */
+/* The same, written by the host without a report: it may be seen late, but what is found must be
+ * whole. */
 static void the_host_may_write_tables_behind_our_back(void **state UNUSED)
 {
 	const gpa_t table = PAGES(M2);

@@ -314,8 +314,8 @@ static void a_load_of_cr3_finds_every_table(void **state UNUSED)
 	assert_int_equal(n_unsync(), 0);
 }
 
-/* A page that is reached by two ways is read once: the second reading of it would make
- * the first void, and all of it would be faulted in again. */
+/* A page reached by two paths is read once: a second read would make the first stale, and all of
+ * the page would be faulted in again. */
 static void what_is_reached_by_two_ways_is_kept_too(void **state UNUSED)
 {
 	uint64_t faults;
@@ -421,7 +421,7 @@ static void race_with_a_load_of_cr3(void (*fn)(void))
 		guest_access(v0, a_page + PAGES(1), ACCESS_READ);
 		hook_clear(HOOK_WRLOCK);
 		assert_valid();
-		/* Nobody who comes to it after a flush of his own sees the old. */
+		/* A vCPU that uses it after its own flush does not see the old one. */
 		if (hook_count(HOOK_WRLOCK) - locks < n)
 			v1_writes_seven();
 		load_cr3(v0, v0->paging.cr3);
@@ -465,7 +465,7 @@ static void what_was_read_before_a_write_is_void(void **state UNUSED)
 static void a_fault_that_read_before_an_invlpg_starts_again(void **state UNUSED)
 {
 	give_up_table();
-	/* No entry, so that v0 faults; it has read the old one when it comes to the lock. */
+	/* No entry, so that v0 faults; it has read the old one when it takes the lock. */
 	invlpg(v0, a_page);
 	at_lock(1, v1_writes_and_invalidates);
 	assert_page(v0, a_page, ACCESS_READ, 7);

@@ -626,7 +626,7 @@ static void *wait_for_next(void *arg)
 	return NULL;
 }
 
-/* What a fault does that meets a slot on its way out. */
+/* What a fault on a slot that is being deleted does. */
 static void who_waits_for_the_next_version_is_woken_by_it(void **state)
 {
 	struct recorder *r = *state;

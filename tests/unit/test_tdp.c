@@ -636,7 +636,7 @@ static void memory_takes_no_room_from_mmio(void **state)
 	struct test_vm *vm = *state;
 	struct atomic64 *n_mmio = &vm->mmu.n_mmio_tables;
 
-	/* As if there were so many of them. */
+	/* As if there were that many. */
 	atomic64_fetch_add(&vm->mmu.tables.in_use, MAX_TABLES_FOR_MMIO);
 	map_mmio(vm, 0xfee00, 1);
 	atomic64_fetch_add(&vm->mmu.tables.in_use, -(uint64_t)MAX_TABLES_FOR_MMIO);

@@ -220,7 +220,7 @@ static void frames_do_not_hit_again_when_the_flush_numbers_wrap(void **state UNU
 	assert_ptr_equal(result.host, vm->memory + PAGES(6));
 }
 
-/* Who walks them for the host's sake wants to know; nobody does yet. */
+/* Only walks for the host need to know; there are none yet. */
 static void our_entries_remember_how_they_were_used(void **state UNUSED)
 {
 	const uint64_t used = SPTE_A | SPTE_D;
@@ -467,7 +467,7 @@ static void no_old_mmio_is_believed_when_the_generation_wraps(void **state UNUSE
 	atomic64_store_relaxed(&vm->slots.generation, MMIO_GENERATION_MASK + 1);
 	assert_mmio(HOLE, ACCESS_READ, HOLE);
 	assert_int_equal(spte_kind(tdp_lookup(&vm->mmu, HOLE >> PAGE_SHIFT).spte), SPTE_MMIO);
-	/* Half a million updates later, in which nobody looked. */
+	/* Half a million updates later, with no lookup in between. */
 	atomic64_store_relaxed(&vm->slots.generation, 2 * MMIO_GENERATION_MASK + 1);
 	slot_again(1, HOLE, 20, 4, 0);
 	assert_int_equal(atomic64_load_relaxed(&vm->slots.generation) & MMIO_GENERATION_MASK, 0);
@@ -586,7 +586,7 @@ static void map_instead(uint64_t page, int prot)
 			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0), page_of(page));
 }
 
-/* There is nothing any more, but no allocation comes to lie there either. */
+/* Nothing is there any more, but no allocation can be placed there either. */
 static void take_away(uint64_t page)
 {
 	map_instead(page, PROT_NONE);
@@ -597,7 +597,7 @@ static void map_again(uint64_t page)
 	map_instead(page, PROT_READ | PROT_WRITE);
 }
 
-/* By a system call that nobody told us of. */
+/* By a system call that we do not see. */
 static void memory_that_vanished_is_a_host_fault(void **state UNUSED)
 {
 	uint64_t value;

@@ -386,7 +386,7 @@ static void *call_and_sleep(void *arg UNUSED)
 	/* There are no handlers to hold: so no system call comes between. */
 	for (int i = 0; i < CALLS; i++) {
 		window_bind(&v->line);
-		/* Of various lengths: it is to be interrupted on its way out. */
+		/* Of various lengths, to interrupt it on its way out. */
 		for (volatile int n = i % 64; n; n--)
 			;
 		window_unbind(&v->line);

@@ -79,7 +79,7 @@ enum hook_point {
 	N_HOOKS,
 };
 
-/* @fn runs once, in the next thread that comes to the point, before the call. */
+/* @fn runs once, in the next thread that reaches the point, before the call. */
 void hook_once(enum hook_point point, void (*fn)(void *ctx), void *ctx);
 void hook_clear(enum hook_point point);
 /* How often any thread has come to the point. */
