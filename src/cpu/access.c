@@ -128,7 +128,7 @@ bool mem_load_to_modify(struct cpu *cpu, enum cpu_seg seg, gva_t gva, void *to,
 	note_access(cpu, gva, bytes, false);
 	if (!find_span(cpu, seg, gva, bytes, ACCESS_WRITE, &s))
 		return false;
-	/* What is MMIO for a store may be memory for a load: a read-only slot. */
+	/* MMIO for a store may be memory for a load: a read-only slot. */
 	if (s.mmio && !find_span(cpu, seg, gva, bytes, ACCESS_READ, &s))
 		return false;
 	return load_span(cpu, &s, to);

@@ -116,7 +116,7 @@ enum lock_way mem_lock(struct cpu *cpu, enum cpu_seg seg, gva_t gva, unsigned in
  * false, for the instruction to be started again. */
 bool mem_lost(struct cpu *cpu, struct host_at at, unsigned int bytes);
 
-/* What a translation has come to when it is not MMU_OK. */
+/* Handles the result of a translation that is not MMU_OK. */
 bool mem_raise_verdict(struct cpu *cpu, enum mmu_verdict verdict, gva_t gva, uint32_t error_code);
 
 #endif

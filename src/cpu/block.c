@@ -124,8 +124,8 @@ static bool has_room(const struct cpu *cpu)
 	return chunk && chunk->bytes - chunk->used >= BLOCK_BYTES_MAX;
 }
 
-/* Memory is asked for outside guest mode: that may take its time.  What was
- * translated before is void then. */
+/* Memory is allocated outside guest mode, since that can take long.  Earlier translations are
+ * then stale. */
 static bool make_room(struct cpu *cpu)
 {
 	bool ok;
@@ -146,7 +146,7 @@ static void *take_bytes(struct cpu *cpu, size_t bytes)
 	return p;
 }
 
-/* What is compared behind the whole words must not reach out of the page. */
+/* The comparison of the bytes after the whole words must not cross the page boundary. */
 static void set_tail(struct block *b, const uint8_t *code)
 {
 	unsigned int left = b->bytes % 8;

@@ -35,7 +35,7 @@ struct block {
 
 #define BLOCK_BUCKET_BITS 13
 #define BLOCK_BUCKETS (1u << BLOCK_BUCKET_BITS)
-/* No guest makes a chain longer: the block that was used least lately goes. */
+/* Chains are never longer, whatever the guest does: the least recently used block is dropped. */
 #define BLOCK_CHAIN_MAX 6u
 
 struct decoders;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cpu/charge.h - what the guest's work costs, so that nobody waits for its end.
+ * cpu/charge.h - the cost of the guest's work, so that no one waits long for it.
  *
  * cpu_run() is given a budget.  Instructions use it up one by one; whatever costs
  * more than one, or is no instruction (a walk, a fault, decoding, an element of REP, an

@@ -72,7 +72,7 @@ enum {
 	EXC_MF = 16, EXC_AC = 17, EXC_MC = 18, EXC_XM = 19,
 };
 
-/* What an instruction holds back until the next one is done, or an event delivered. */
+/* Events that an instruction holds back until the next one is done, or an event delivered. */
 #define SHADOW_MOV_SS (1u << 0)	/* MOV SS, POP SS: interrupts and #DB */
 #define SHADOW_STI (1u << 1)	/* interrupts */
 

@@ -76,7 +76,7 @@ static const struct place places[] = {
 };
 _Static_assert(ARRAY_SIZE(places) == N_FEATURES, "every feature has its place");
 
-/* What is offered: the places above that work, and those nobody else asks for. */
+/* The features offered: those above that work, and those that nothing else depends on. */
 #define BIT(n) (1u << (n))
 #define OFFERED_1_ECX                                                             \
 	(BIT(13) /* CMPXCHG16B */ | BIT(17) /* PCID */ | BIT(22) /* MOVBE */ |    \
@@ -240,7 +240,7 @@ static void add_caches(struct list *l)
 
 	for (uint32_t i = 0; i < 8; i++) {
 		host_cpuid(4, i, out);
-		/* One processor shares its caches with nobody. */
+		/* A single CPU does not share its caches. */
 		if (l->n < l->max)
 			l->entries[l->n] = (struct cpuid_entry){
 				.leaf = 4, .subleaf = i, .has_subleafs = true,

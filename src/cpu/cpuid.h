@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cpu/cpuid.h - what the guest is told the processor can do.
+ * cpu/cpuid.h - the features that are reported to the guest.
  */
 #ifndef CPU_CPUID_H
 #define CPU_CPUID_H

@@ -12,7 +12,7 @@
 
 #include "cpu/op.h"
 
-/* One instruction on its way to an op. */
+/* One instruction being turned into an op. */
 struct insn {
 	ZydisDecodedInstruction info;
 	ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];

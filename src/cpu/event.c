@@ -191,7 +191,7 @@ static bool deliver_real(struct cpu *cpu, const struct cpu_event *e)
 	return true;
 }
 
-/* What becomes of a fault that was met while @first was being delivered. */
+/* Combines a fault raised during the delivery of @first with it. */
 static void combine(struct cpu *cpu, const struct cpu_event *first, struct cpu_event *second)
 {
 	bool bad = is_in(second, CONTRIBUTORY) || is_in(second, 1u << EXC_PF);

@@ -8,13 +8,13 @@
 #include "cpu/cpu.h"
 
 /*
- * Delivers cpu->event.  If delivery itself faults, the event becomes that fault,
- * or a double fault; a third one is CPU_EXIT_SHUTDOWN.  If it has to be put off
- * (cpu->leaving, or a race) the event stays pending.
+ * Delivers cpu->event.  If delivery itself faults, the event becomes that fault, or a double
+ * fault; a third one is CPU_EXIT_SHUTDOWN.  If delivery must be put off (cpu->leaving, or a
+ * race), the event stays pending.
  */
 void event_deliver(struct cpu *cpu);
 
-/* What the instruction has raised becomes the event. */
+/* Turns the fault that the instruction raised into the event. */
 void event_take_fault(struct cpu *cpu);
 
 #endif

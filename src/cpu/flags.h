@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cpu/flags.h - the status flags, worked out when somebody asks.
+ * cpu/flags.h - the status flags, computed when needed.
  *
  * cpu->cc_op says how: a kind, and in its low two bits the size of the operands
  * (0 to 3 for 8 to 64 bits).  Operands and results are kept sign-extended to 64

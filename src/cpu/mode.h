@@ -73,8 +73,8 @@ static inline bool is_canonical(const struct cpu *cpu, uint64_t address)
 	return is_sign_extended(address, cpu->mmu.paging.cr4 & X86_CR4_LA57 ? 7 : 16);
 }
 
-/* What is kept for later, in whatever paging mode (MSRs, bases of segments and tables,
- * what INVPCID names): by what the processor can do.  SDM 3A 4.5.2; "5-level paging". */
+/* Values stored for later, in any paging mode (MSRs, bases of segments and tables, what INVPCID
+ * names): by what the processor can do.  SDM 3A 4.5.2; "5-level paging". */
 bool is_canonical_to_keep(const struct cpu *cpu, uint64_t address);
 
 /* CPL and AC follow: what the TLB must know of them. */

@@ -68,7 +68,7 @@ enum {
 #define MTRR_DEF_TYPE_KNOWN 0xcffull
 #define MTRR_CAP (0x500ull | N_VARIABLE_MTRRS)
 
-/* What may be written to a plain one. */
+/* The values that a plain one accepts. */
 enum rule { ANY, LOW_32, CANONICAL, PAT_TYPES };
 
 static const struct plain {
@@ -264,7 +264,7 @@ bool msr_read(struct cpu *cpu, uint32_t index, uint64_t *value, enum msr_access 
 	case MSR_DE_CFG:
 		*value = DE_CFG_LFENCE;
 		return true;
-	/* Machine checks: there are no banks, and nobody may write that there are. */
+	/* Machine checks: there are no banks, and the number cannot be written. */
 	case MSR_MCG_CAP:
 	case MSR_P5_MC_ADDR:
 	case MSR_P5_MC_TYPE:
@@ -321,7 +321,7 @@ static bool write_efer(struct cpu *cpu, uint64_t value, enum msr_access who)
 		return control_write_efer(cpu, value);
 	if (value & cpuid_efer_reserved(cpu) & ~lma)
 		return false;
-	/* LMA follows from CR0.PG and LME: nobody writes it, KVM_SET_SREGS apart. */
+	/* LMA follows from CR0.PG and LME: only KVM_SET_SREGS writes it. */
 	cpu->mmu.paging.efer = (value & ~lma) | (cpu->mmu.paging.efer & lma);
 	cpu_state_changed(cpu);
 	return true;

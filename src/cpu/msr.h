@@ -7,8 +7,8 @@
 
 #include "cpu/cpu.h"
 
-/* Who asks: the guest is refused what its CPUID does not have, the client's
- * KVM_SET_MSRS may restore what it saved. */
+/* Who asks: the guest may not access what its CPUID lacks, but the client's KVM_SET_MSRS may
+ * restore what it saved. */
 enum msr_access { MSR_BY_GUEST, MSR_BY_CLIENT };
 
 #define APIC_BASE_BSP (1ull << 8)

@@ -91,7 +91,7 @@ static void run_single(struct cpu *cpu)
 	debug_trap(cpu, trap && (injected || !cpu->event.pending));
 }
 
-/* What others want of us, and the client's share. */
+/* Services requests.  True if the client must get its turn. */
 static bool must_leave(struct cpu *cpu)
 {
 	if (cpu->leaving)
@@ -135,8 +135,8 @@ static void run_next(struct cpu *cpu)
 		cpu->mmio.of_event = false;
 		mmio_end_instruction(cpu);
 	}
-	/* What has been read from a device is not read again: its instruction is
-	 * finished before an interrupt that the client has injected meanwhile. */
+	/* A device is not read twice: the instruction is finished before an interrupt that the
+	 * client has injected meanwhile. */
 	if (cpu->mmio.n_done && !cpu->mmio.of_event)
 		run_single(cpu);
 	else if (cpu->event.pending)

@@ -219,7 +219,7 @@ static void trap(struct cpu *cpu)
 	debug_trap(cpu, cpu->rflags & X86_EFLAGS_TF);
 }
 
-/* The instruction is over: RIP goes on, and what waited for that happens. */
+/* The instruction is complete:  RIP advances, and pending events are delivered. */
 static void finish(struct cpu *cpu)
 {
 	cpu->rip = (cpu->rip + cpu->io.length) & cpu->ea_mask;
@@ -228,7 +228,7 @@ static void finish(struct cpu *cpu)
 	trap(cpu);
 }
 
-/* It goes on with the next element, as when REP is interrupted anywhere. */
+/* It continues with the next element, as whenever REP is interrupted. */
 static void suspend(struct cpu *cpu)
 {
 	cpu->rflags |= X86_EFLAGS_RF;

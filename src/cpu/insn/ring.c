@@ -11,7 +11,7 @@
 #include "cpu/stack.h"
 #include "cpu/transfer.h"
 
-/* What POPF and IRET may change, by privilege and width. */
+/* The flags that POPF and IRET may change, by privilege and width. */
 static uint64_t writable_flags(const struct cpu *cpu, unsigned int bytes)
 {
 	uint64_t mask = X86_EFLAGS_STATUS | X86_EFLAGS_TF | X86_EFLAGS_DF | X86_EFLAGS_NT;

@@ -71,7 +71,7 @@ static bool overlaps(const void *dst, const void *src)
 	return (uintptr_t)dst - (uintptr_t)src < 64;
 }
 
-/* A run goes by the cache line, if its addresses allow it. */
+/* A run is copied by cache lines, if its addresses allow it. */
 static void charge_run(struct cpu *cpu, uint64_t elements, uint64_t bytes, bool slow)
 {
 	charge(cpu, slow ? elements : bytes / 64);

@@ -7,7 +7,7 @@
 
 /* The counter of REP. */
 uint64_t string_count(const struct cpu *cpu, unsigned int address_bytes);
-/* Moves rSI or rDI on by so many elements, up or down. */
+/* Advances rSI or rDI by this many elements, up or down. */
 void string_advance(struct cpu *cpu, enum cpu_reg reg, unsigned int address_bytes,
 		    unsigned int size, uint64_t elements);
 /* Fills in the size of an element and the segment of the source. */

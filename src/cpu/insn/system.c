@@ -15,7 +15,7 @@
 #include "mmu/tlb.h"
 #include "sync/clock.h"
 
-/* What KVM's hypercalls return in RAX. */
+/* The results of KVM's hypercalls, in RAX. */
 #define HYPERCALL_EPERM (-1)
 #define HYPERCALL_ENOSYS (-1000)
 #define HYPERCALL_POLL_IRQ 1
@@ -165,8 +165,8 @@ OP_END(invlpg)
 	return true;
 }
 
-/* Contexts are not told apart, so every kind forgets all; but what is asked for
- * must make sense. */
+/* Contexts are not distinguished, so every kind flushes everything; but the request must be
+ * valid. */
 OP_END(invpcid)
 {
 	uint64_t kind = get_reg(cpu, op->dst, op->flags & OP_LONG ? 8 : 4), d[2];
