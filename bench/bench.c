@@ -18,6 +18,7 @@
 #include "kvm/vm.h"
 #include "mmu/flush.h"
 #include "mmu/request.h"
+#include "mmu/table.h"
 
 #define DATA_BYTES (256ull << 20)
 #define DATA_PAGES (DATA_BYTES >> 12)

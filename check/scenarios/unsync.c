@@ -234,7 +234,7 @@ static void log_has_taken_w_and_not_flushed(void)
 	guest_set_gpte(0, GUEST_PT2, 5, 0);
 	vcpu_boundary(0);
 	/* The first half of a harvest: W is gone, the flush is to come. */
-	vm->slots.ops->write_protect_pages(vm->slots.ops_ctx, vm->slots.by_id[0], GUEST_PT2, 1);
+	vm->slots.ops->write_protect_mask(&vm->mmu, vm->slots.by_id[0], GUEST_PT2, 1);
 }
 
 static void vcpu0_writes_to_the_table(void)
@@ -254,7 +254,7 @@ static void vcpu1_makes_it_a_table(void)
 static void client_ends_its_harvest(void)
 {
 	timeline_note("KVM_GET_DIRTY_LOG: the flush after the MMU lock");
-	vm->slots.ops->flush(vm->slots.ops_ctx);
+	vm->slots.ops->flush(&vm->mmu);
 	timeline_note("KVM_GET_DIRTY_LOG returns");
 }
 

@@ -3,6 +3,7 @@
 
 #include "check/world/machine.h"
 #include "mmu/request.h"
+#include "mmu/tlb.h"
 
 static bool is_in_a_ring(uint32_t slot_id, uint64_t page)
 {

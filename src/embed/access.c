@@ -341,7 +341,7 @@ enum umbra_result umbra_written(struct umbra_vcpu *v, uint64_t gpa, unsigned int
 	api_drop_pointer(a);
 	if (!is_within_page(gpa, bytes))
 		return UMBRA_SPLIT;
-	if (a->owner->mmu.mode != MMU_SHADOW)
+	if (!mmu_tracks_writes(&a->owner->mmu))
 		return UMBRA_OK;
 	if (a->mmu.ring.entries && dirty_ring_is_nearly_exhausted(&a->mmu.ring))
 		return UMBRA_RING_FULL;

@@ -12,6 +12,7 @@
 #include <linux/ioctl.h>
 #include <sys/ioctl.h>
 
+#include "base/bug.h"
 #include "base/log.h"
 #include "kvm/abi.h"
 #include "kvm/client.h"

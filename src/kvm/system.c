@@ -42,7 +42,7 @@ long call_check_extension(struct call *c)
 
 	/* Nothing can be faulted in before an access where our tables follow the guest's. */
 	if (c->arg == KVM_CAP_PRE_FAULT_MEMORY)
-		return mode == MMU_TDP;
+		return mmu_can_prefault(mode);
 	return capability(c->arg);
 }
 

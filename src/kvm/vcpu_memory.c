@@ -57,7 +57,7 @@ long call_pre_fault_memory(struct call *c)
 	uint64_t first = range->gpa;
 	long result;
 
-	if (c->vm->mmu.mode != MMU_TDP)
+	if (!mmu_can_prefault(c->vm->mmu.mode))
 		return -EOPNOTSUPP;
 	if (range->flags || (range->gpa | range->size) & PAGE_OFFSET_MASK ||
 	    range->gpa + range->size <= range->gpa)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/bug.h"
 #include "base/random.h"
 #include "cpu/cpuid.h"
 #include "kvm/process.h"

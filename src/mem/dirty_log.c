@@ -55,14 +55,14 @@ static int harvest(struct slots *s, const struct memslot *slot, void *bitmap) RE
 		if (!d->harvest[i])
 			continue;
 		n += (uint64_t)__builtin_popcountll(d->harvest[i]);
-		s->ops->write_protect_pages(s->ops_ctx, slot, i * 64, d->harvest[i]);
+		s->ops->write_protect_mask(s->mmu, slot, i * 64, d->harvest[i]);
 	}
 	/*
 	 * FLUSH_BY_SOFTWARE_STATE: the bits decide, not the translations: one may already be
 	 * read-only while a TLB still holds a writable entry.
 	 */
 	if (n && rule(LOGGING_FLUSH_MAY_TRAIL) && rule(FLUSH_BY_SOFTWARE_STATE))
-		s->ops->flush(s->ops_ctx);
+		s->ops->flush(s->mmu);
 	for (size_t i = 0; !rule(HARVEST_ORDER) && i < d->n_words; i++)
 		take_bits(&d->words[i], d->harvest[i]);
 
@@ -116,10 +116,10 @@ static int clear(struct slots *s, const struct memslot *slot, uint64_t first_pag
 		if (!taken)
 			continue;
 		n += (uint64_t)__builtin_popcountll(taken);
-		s->ops->write_protect_pages(s->ops_ctx, slot, (first_word + i) * 64, taken);
+		s->ops->write_protect_mask(s->mmu, slot, (first_word + i) * 64, taken);
 	}
 	if (n && rule(LOGGING_FLUSH_MAY_TRAIL))
-		s->ops->flush(s->ops_ctx);
+		s->ops->flush(s->mmu);
 	atomic64_owner_add(s->n_harvested, n);
 	return 0;
 }

@@ -52,7 +52,7 @@ static void protect_batch(struct slots *s, const struct reset_batch *b) REQUIRES
 		return;
 	if (slot->npages - b->offset < 64)
 		mask &= (1ull << (slot->npages - b->offset)) - 1;
-	s->ops->write_protect_pages(s->ops_ctx, slot, b->offset, mask);
+	s->ops->write_protect_mask(s->mmu, slot, b->offset, mask);
 }
 
 static bool batch_takes(const struct reset_batch *b, uint32_t slot_id, uint64_t offset)

@@ -38,10 +38,10 @@ int slots_init(struct slots *s, struct alloc *alloc, uint64_t max_gfn, struct at
 	return 0;
 }
 
-void slots_set_ops(struct slots *s, const struct slots_ops *ops, void *ctx)
+void slots_set_ops(struct slots *s, const struct slots_ops *ops, struct mmu *m)
 {
 	s->ops = ops;
-	s->ops_ctx = ctx;
+	s->mmu = m;
 }
 
 static void free_bitmap(struct slots *s, struct dirty_bitmap *d)
@@ -190,10 +190,10 @@ static void publish(struct slots *s, struct next_set *next) REQUIRES(s->lock)
 
 	generation++;
 	if (rule(GEN_WRAP_ZAPS) && s->ops->generation_wraps(generation) && !mutant(WRAP_ZAPS_LATE))
-		s->ops->zap_mmio(s->ops_ctx);
+		s->ops->zap_mmio(s->mmu);
 	atomic64_store_release(&s->generation, generation);
 	if (mutant(WRAP_ZAPS_LATE) && s->ops->generation_wraps(generation))
-		s->ops->zap_mmio(s->ops_ctx);
+		s->ops->zap_mmio(s->mmu);
 
 	slot_tree_update_finish(&next->trees);
 	alloc_free(s->alloc, old, sizeof(*old));
@@ -267,12 +267,12 @@ static int delete_or_move(struct slots *s, struct memslot *old, const struct mem
 		publish(s, &phase1);
 	/* The notifier finds translations through their slot. */
 	if (rule(ZAP_BEFORE_UNREACHABLE))
-		s->ops->zap(s->ops_ctx, invalid);
+		s->ops->zap(s->mmu, invalid);
 	if (!new)
 		s->n_pages -= old->npages;
 	publish(s, &phase2);
 	if (!rule(ZAP_BEFORE_UNREACHABLE))
-		s->ops->zap(s->ops_ctx, invalid);
+		s->ops->zap(s->mmu, invalid);
 
 	s->by_id[old->id] = new;
 	if (!new || old->dirty != new->dirty)
@@ -299,13 +299,13 @@ static void logging_enabled(struct slots *s, const struct memslot *slot) REQUIRE
 	 */
 	int first_level = slot->dirty && s->initially_set ? LEVEL_2M : LEVEL_4K;
 
-	s->ops->write_protect(s->ops_ctx, slot, first_level);
+	s->ops->write_protect(s->mmu, slot, first_level);
 	/*
 	 * Even if all were read-only: a TLB may hold an older writable entry whose flush is still
 	 * owed.
 	 */
 	if (rule(ENABLE_FLUSHES_ALWAYS))
-		s->ops->flush(s->ops_ctx);
+		s->ops->flush(s->mmu);
 }
 
 static int change_flags(struct slots *s, struct memslot *old, const struct memslot *wanted)
@@ -331,7 +331,7 @@ static int change_flags(struct slots *s, struct memslot *old, const struct memsl
 	if (memslot_is_logged(new) && !memslot_is_logged(old) && rule(WPROT_AFTER_PUBLISH))
 		logging_enabled(s, new);
 	if (memslot_is_logged(old) && !memslot_is_logged(new))
-		s->ops->log_ended(s->ops_ctx, new);
+		s->ops->log_ended(s->mmu, new);
 	if (old->dirty != new->dirty)
 		free_bitmap(s, old->dirty);
 	free_slot(s, old);

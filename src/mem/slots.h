@@ -31,6 +31,9 @@ struct slot_set {
 	const struct slot_node *by_gfn, *by_hva;
 };
 
+/* Opaque here: whatever maps the slots' memory. */
+struct mmu;
+
 /*
  * What a change of slots needs from the layer above.  All are called under slots_lock and no
  * other lock.
@@ -38,19 +41,22 @@ struct slot_set {
 struct slots_ops {
 	/* Zaps every translation of @slot and flushes.  Readers see the slot as invalid and
 	 * create no new ones. */
-	void (*zap)(void *ctx, const struct memslot *slot);
+	void (*zap)(struct mmu *m, const struct memslot *slot);
 	/* Write-protects for logging: every page from @first_level up, or those in @mask of the
-	 * 64 pages from @offset. */
-	void (*write_protect)(void *ctx, const struct memslot *slot, int first_level);
-	void (*write_protect_pages)(void *ctx, const struct memslot *slot, uint64_t offset,
-				    uint64_t mask);
+	 * 64 pages from @offset.  The caller flushes. */
+	void (*write_protect)(struct mmu *m, const struct memslot *slot, int first_level);
+	void (*write_protect_mask)(struct mmu *m, const struct memslot *slot, uint64_t offset,
+				   uint64_t mask);
 	/* Logging of @slot has ended: large pages may be used again. */
-	void (*log_ended)(void *ctx, const struct memslot *slot);
-	/* Flushes what has been protected from every TLB. */
-	void (*flush)(void *ctx);
-	/* The generation about to be published wraps in its truncated form. */
+	void (*log_ended)(struct mmu *m, const struct memslot *slot);
+	/* Flushes what has been protected from every TLB.  The caller has started a log or taken
+	 * bits of one: that alone decides, not whether there was a translation to protect, or a
+	 * debt. */
+	void (*flush)(struct mmu *m);
+	/* If the generation about to be published wraps in its truncated form, every MMIO entry
+	 * is dropped.  The generation is marked, so that none is installed meanwhile. */
 	bool (*generation_wraps)(uint64_t generation);
-	void (*zap_mmio)(void *ctx);
+	void (*zap_mmio)(struct mmu *m);
 };
 
 struct slots {
@@ -72,13 +78,13 @@ struct slots {
 
 	struct alloc *alloc;		/* (c) */
 	const struct slots_ops *ops;	/* (c) */
-	void *ops_ctx;			/* (c) */
+	struct mmu *mmu;		/* (c) whose they are */
 };
 
 /* 0 or -ENOMEM.  The counters may be those of the VM's statistics. */
 int slots_init(struct slots *s, struct alloc *alloc, uint64_t max_gfn, struct atomic64 *n_harvested,
 	       struct atomic64 *n_updates) MUST_CHECK;
-void slots_set_ops(struct slots *s, const struct slots_ops *ops, void *ctx);
+void slots_set_ops(struct slots *s, const struct slots_ops *ops, struct mmu *m);
 /* Called when no reader is left. */
 void slots_destroy(struct slots *s);
 

@@ -43,13 +43,7 @@ bool fault_may_keep_mmio(const struct mmu *m, const struct fault *f)
  * Accounts for the verdict of a fault.  A retry is immediate: the fault sleeps while a change is
  * still open, and need not wait for one that has ended.
  */
-void fault_count(struct mmu_vcpu *v, enum fault_verdict verdict);
-
-/*
- * Makes the direct tables translate @gpa, for reading or writing.  The vCPU's thread,
- * outside guest mode; may block in the host.
- */
-enum fault_verdict mmu_fault(struct mmu_vcpu *v, gpa_t gpa, bool write);
+void fault_count_verdict(struct mmu_vcpu *v, enum fault_verdict verdict);
 
 /*
  * An access through a translation found no host page: the client changed its mappings unseen.

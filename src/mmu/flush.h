@@ -14,6 +14,7 @@
 #define MMU_FLUSH_H
 
 #include "mmu/mmu.h"
+#include "mmu/spte.h"
 
 /* Under the MMU lock, for read or write; after the entries were changed. */
 static inline void flush_owe(struct mmu *m)
@@ -60,13 +61,17 @@ void flush_settle(struct mmu *m);
 /* The same regardless of the debt: for callers that decide otherwise. */
 void flush_always(struct mmu *m);
 
-/* Leafs have lost W for logging.  Under the MMU lock; the flush may come after it, except with
- * the older policy. */
-static inline void flush_owe_for_log(struct mmu *m)
+/* @n leafs have lost W for logging.  Under the MMU lock; the flush may come after it, except
+ * with the older policy. */
+static inline void flush_owe_for_log(struct mmu *m, uint64_t n) REQUIRES_SHARED(m->lock)
 {
+	rwlock_assert_held(&m->lock);
+	if (!n)
+		return;
 	flush_owe(m);
 	if (atomic32_load_relaxed(&m->flush_policy) == FLUSH_IF_W_CLEARED)
 		flush_settle(m);
+	mmu_count_n(m, VM_STAT_mmu_write_protected, n);
 }
 
 #endif

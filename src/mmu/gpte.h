@@ -8,7 +8,7 @@
 #ifndef MMU_GPTE_H
 #define MMU_GPTE_H
 
-#include "mmu/vcpu.h"
+#include "mmu/paging.h"
 #include "mmu/x86.h"
 
 enum gpt_format {

@@ -8,7 +8,7 @@
 #ifndef MMU_GUEST_MEMORY_H
 #define MMU_GUEST_MEMORY_H
 
-#include "mmu/mmu.h"
+#include "mmu/vcpu.h"
 #include "mmu/verdict.h"
 
 /* All within one page.  MMU_OK, MMU_BAD_TABLES (no slot), MMU_HOST_FAULT or MMU_RETRY. */

@@ -18,8 +18,9 @@
 enum mmu_verdict mmu_lookup(struct mmu_vcpu *v, gva_t gva, gpa_t *gpa);
 
 /*
- * KVM_PRE_FAULT_MEMORY: maps @gpa in the direct tables as a read would.  MMU_OK: @bytes
- * from @gpa on are mapped by the same entry.  MMU_RETRY: raced, call again.
+ * KVM_PRE_FAULT_MEMORY: maps @gpa in the direct tables as a read would, if
+ * mmu_can_prefault().  MMU_OK: @bytes from @gpa on are mapped by the same entry.
+ * MMU_RETRY: raced, call again.
  */
 enum mmu_verdict mmu_prefault(struct mmu_vcpu *v, gpa_t gpa, uint64_t *bytes);
 

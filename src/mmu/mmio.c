@@ -6,6 +6,11 @@ static uint64_t cache_tag(const struct mmu_vcpu *v, gva_t gva)
 	return (gva & PAGE_MASK) | v->tlb_context;
 }
 
+bool mmio_generation_wraps(uint64_t generation)
+{
+	return (generation & MMIO_GENERATION_MASK) == 0;
+}
+
 bool mmio_cache_find(const struct mmu_vcpu *v, gva_t gva, enum access access, gpa_t *gpa)
 {
 	uint64_t generation = mmio_generation(v->mmu);

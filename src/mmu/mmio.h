@@ -10,6 +10,7 @@
 #define MMU_MMIO_H
 
 #include "mmu/mmu.h"
+#include "mmu/spte.h"
 
 /* A generation under which nothing may be cached or trusted. */
 static inline bool mmio_in_flux(uint64_t generation)
@@ -21,6 +22,9 @@ static inline uint64_t mmio_generation(const struct mmu *m)
 {
 	return atomic64_load_acquire(&m->slots->generation);
 }
+
+/* slots_ops.generation_wraps: its truncated form repeats. */
+bool mmio_generation_wraps(uint64_t generation);
 
 /* True if this MMIO entry of a table is still valid. */
 static inline bool mmio_spte_is_current(const struct mmu *m, spte_t spte)

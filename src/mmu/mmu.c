@@ -1,94 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-/* mmu/mmu.c - life of an MMU, and what the memory slots ask of it. */
+/* mmu/mmu.c - life of an MMU and of its vCPUs. */
 #include "mmu/mmu.h"
 
 #include "mmu/flush.h"
-#include "mmu/mmio.h"
 #include "mmu/shadow/shadow.h"
 #include "mmu/tdp/tdp.h"
 #include "mmu/tlb.h"
 
-/* Default limit: one shadow page per this many guest pages, as in KVM. */
-#define PAGES_PER_TABLE 50u
-
-static void zap_slot(void *ctx, const struct memslot *slot)
-{
-	struct mmu *m = ctx;
-
-	m->ops->zap_slot(m, slot->base_gfn, slot->base_gfn + slot->npages);
-}
-
-static void protect_slot(void *ctx, const struct memslot *slot, int first_level)
-{
-	struct mmu *m = ctx;
-
-	m->ops->write_protect(m, slot->base_gfn, slot->base_gfn + slot->npages, first_level);
-}
-
-static void protect_pages(void *ctx, const struct memslot *slot, uint64_t offset, uint64_t mask)
-{
-	struct mmu *m = ctx;
-
-	m->ops->write_protect_mask(m, slot->base_gfn + offset, mask);
-}
-
-static void collapse_frame(struct mmu *m, const struct memslot *slot, gfn_t gfn, int level)
-{
-	if (memslot_max_level(slot, gfn) >= level && m->ops->is_split(m, gfn, level) &&
-	    host_level(&m->host, memslot_gfn_to_hva(slot, gfn), level) >= level)
-		m->ops->collapse(m, gfn, level);
-}
-
-/*
- * A logged slot is mapped by 4 KiB pages.  Where the host has a large page, that can be mapped
- * again: zap the small ones, and faults do the rest.  One large page at a time, each under the
- * lock for as long as it takes to check its table.
- */
-static void collapse_slot(void *ctx, const struct memslot *slot)
-{
-	struct mmu *m = ctx;
-	gfn_t end = slot->base_gfn + slot->npages;
-
-	for (int level = LEVEL_2M; level <= LEVEL_1G; level++) {
-		uint64_t step = level_pages(level);
-
-		for (gfn_t gfn = ALIGN_UP(slot->base_gfn, step); gfn < end; gfn += step) {
-			collapse_frame(m, slot, gfn, level);
-			m->ops->reap(m, false);
-		}
-	}
-	m->ops->reap(m, true);
-}
-
-/* The caller has started a log or taken bits of one: that alone decides, not whether there was a
- * translation to protect, or a debt. */
-static void flush(void *ctx)
-{
-	flush_always(ctx);
-}
-
-static bool generation_wraps(uint64_t generation)
-{
-	return (generation & MMIO_GENERATION_MASK) == 0;
-}
-
-static void zap_mmio(void *ctx)
-{
-	struct mmu *m = ctx;
-
-	m->ops->zap_mmio(m);
-	mmu_count(m, mmio_generation_wraps);
-}
-
-static const struct slots_ops slots_ops = {
-	.zap = zap_slot,
-	.write_protect = protect_slot,
-	.write_protect_pages = protect_pages,
-	.log_ended = collapse_slot,
-	.flush = flush,
-	.generation_wraps = generation_wraps,
-	.zap_mmio = zap_mmio,
+static const struct mmu_ops *const ops_of_mode[] = {
+	[MMU_TDP] = &tdp_ops,
+	[MMU_SHADOW] = &shadow_ops,
 };
+
+bool mmu_can_prefault(enum mmu_mode mode)
+{
+	return ops_of_mode[mode]->prefault;
+}
 
 int mmu_init(struct mmu *m, struct alloc *alloc, struct slots *slots, struct host_memory host)
 {
@@ -102,12 +29,12 @@ int mmu_init(struct mmu *m, struct alloc *alloc, struct slots *slots, struct hos
 	m->host = host;
 	rwlock_init(&m->lock, RANK_MMU);
 	mutex_init(&m->flush_lock, RANK_FLUSH);
-	m->ops = m->mode == MMU_SHADOW ? &shadow_ops : &tdp_ops;
+	m->ops = ops_of_mode[m->mode];
 	if (m->ops->init(m)) {
 		mmu_destroy(m);
 		return -ENOMEM;
 	}
-	slots_set_ops(slots, &slots_ops, m);
+	slots_set_ops(slots, &m->ops->slots, m);
 	return 0;
 }
 
@@ -160,8 +87,8 @@ void mmu_vcpu_destroy(struct mmu_vcpu *v)
 {
 	struct mmu *m = v->mmu;
 
-	if (m->mode == MMU_SHADOW)
-		shadow_drop_roots(v, true);
+	if (m->ops->vcpu_destroy)
+		m->ops->vcpu_destroy(v);
 	mutex_lock(&m->slots->lock);
 	mutex_lock(&m->flush_lock);
 	atomic_ptr_store_relaxed(&m->vcpus[v->index], NULL);
@@ -181,19 +108,8 @@ void mmu_paging_changed(struct mmu_vcpu *v)
 void mmu_invlpg(struct mmu_vcpu *v, gva_t gva)
 {
 	tlb_flush_page(v, gva);
-	if (v->mmu->mode == MMU_SHADOW)
-		shadow_invlpg(v, gva);
-}
-
-void mmu_count_leafs(struct mmu *m, int level, int64_t n)
-{
-	static const enum vm_stat gauge[] = {
-		[LEVEL_4K] = VM_STAT_pages_4k,
-		[LEVEL_2M] = VM_STAT_pages_2m,
-		[LEVEL_1G] = VM_STAT_pages_1g,
-	};
-
-	mmu_count_n(m, gauge[level], (uint64_t)n);
+	if (v->mmu->ops->invlpg)
+		v->mmu->ops->invlpg(v, gva);
 }
 
 uint32_t mmu_reset_dirty_rings(struct mmu *m)
@@ -219,29 +135,4 @@ uint32_t mmu_reset_dirty_rings(struct mmu *m)
 	if (taken && !rule(SLOTS_LOCK_SPANS_FLUSH))
 		flush_always(m);
 	return taken;
-}
-
-uint64_t mmu_page_limit(const struct mmu *m)
-{
-	uint64_t n_pages, limit = atomic64_load_relaxed(&m->max_pages);
-
-	if (limit)
-		return limit;
-	rcu_read_begin();
-	n_pages = slots_current(m->slots)->n_pages;
-	rcu_read_end();
-	return MAX(n_pages / PAGES_PER_TABLE, MMU_MIN_PAGES);
-}
-
-void mmu_set_page_limit(struct mmu *m, uint64_t n_pages)
-{
-	bool too_many = m->mode == MMU_SHADOW;
-
-	atomic64_store_relaxed(&m->max_pages, n_pages);
-	/* YIELD_FLUSHES: each zap has recorded its debt. */
-	while (too_many) {
-		rwlock_wrlock(&m->lock);
-		too_many = shadow_make_room(m, 0);
-		rwlock_wrunlock(&m->lock);
-	}
 }

@@ -13,10 +13,11 @@
 #include "mem/host_changes.h"
 #include "mem/slots.h"
 #include "mmu/limits.h"
-#include "mmu/range.h"
-#include "mmu/spte.h"
+#include "mmu/ops.h"
 #include "mmu/vcpu.h"
 #include "sync/lock.h"
+
+struct table;
 
 enum vm_stat {
 #define VM_STAT(name, kind, text) VM_STAT_##name,
@@ -25,14 +26,6 @@ enum vm_stat {
 #undef VM_STAT
 #undef VCPU_STAT
 	N_VM_STATS,
-};
-
-/* One of our page tables, and what we record about it. */
-struct table {
-	struct spte_slot spte[ENTRIES_PER_TABLE];
-	struct table *next_dead;	/* [l] or of its zapper: unlinked, not yet freed */
-	int level;			/* (c) of its entries */
-	bool for_mmio;			/* (c) direct: made to remember MMIO */
 };
 
 /* How a VM's addresses are translated, chosen when it is created. */
@@ -45,35 +38,6 @@ enum mmu_mode {
 enum flush_policy {
 	FLUSH_IF_MMUW_CLEARED,	/* the bit that bounds what a TLB may hold is cleared */
 	FLUSH_IF_W_CLEARED,	/* a writable one becomes read-only: the older rule */
-};
-
-/* The operations of a paging mode. */
-struct mmu_ops {
-	/* 0 or -ENOMEM; destroy is called in either case. */
-	int (*init)(struct mmu *m);
-	void (*destroy)(struct mmu *m);
-	/* Drops every leaf that overlaps a piece of @r, with the MMU lock held for write; returns
-	 * their number.  The caller records the debt. */
-	uint64_t (*zap_leafs)(struct mmu *m, struct range *r);
-	/* Take the MMU lock.  The first drops every MMIO entry: the slots' generation is marked,
-	 * so that none is installed meanwhile.  The second drops the slot [start, end), and
-	 * flushes. */
-	void (*zap_mmio)(struct mmu *m);
-	void (*zap_slot)(struct mmu *m, gfn_t start, gfn_t end);
-	/* Take the MMU lock: for logging.  The caller flushes. */
-	void (*write_protect)(struct mmu *m, gfn_t start, gfn_t end, int first_level);
-	void (*write_protect_mask)(struct mmu *m, gfn_t first, uint64_t mask);
-	/* With the MMU lock held for write: true if any leaf in a piece of @r was used since that
-	 * was last cleared.  @clear: clears it. */
-	bool (*age)(struct mmu *m, struct range *r, bool clear);
-	/* Take the MMU lock.  If smaller pages of our own choice map the large frame of @level
-	 * that begins at @gfn, zaps them, so that the next fault maps it as a whole.  TLB entries
-	 * stay correct. */
-	bool (*is_split)(struct mmu *m, gfn_t gfn, int level);
-	void (*collapse)(struct mmu *m, gfn_t gfn, int level);
-	/* Frees unlinked tables, if there are many, or @all.  No lock held, no RCU section;
-	 * flushes. */
-	void (*reap)(struct mmu *m, bool all);
 };
 
 /* (c) constant after creation  (a) atomic  [l] lock for write, read under it
@@ -130,12 +94,8 @@ static inline void mmu_count_n(struct mmu *m, enum vm_stat stat, uint64_t n)
  * must not grow with anything that a guest chooses. */
 static inline void mmu_visited(struct mmu *m, uint64_t n) REQUIRES(m->lock)
 {
-	rwlock_assert_held_write(&m->lock);
 	atomic64_owner_add(&m->stats[VM_STAT_mmu_visited], n);
 }
-
-/* Counts @n more leafs of this level. */
-void mmu_count_leafs(struct mmu *m, int level, int64_t n);
 
 /*
  * @slots must be initialised; this MMU becomes the one that they call. 0 or -ENOMEM.
@@ -167,6 +127,15 @@ void mmu_invlpg(struct mmu_vcpu *v, gva_t gva);
 #define MMU_MIN_PAGES 64u
 void mmu_set_page_limit(struct mmu *m, uint64_t n_pages);
 uint64_t mmu_page_limit(const struct mmu *m);
+
+/* Is there an mmu_prefault() in this mode? */
+bool mmu_can_prefault(enum mmu_mode mode);
+
+/* Has the MMU to be told of writes to guest memory?  mmu_track_write(). */
+static inline bool mmu_tracks_writes(const struct mmu *m)
+{
+	return m->ops->track_written;
+}
 
 /*
  * KVM_RESET_DIRTY_RINGS: frees the entries that the client has marked in every vCPU's ring.

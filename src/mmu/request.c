@@ -3,7 +3,6 @@
 
 #include "mmu/limits.h"
 #include "mmu/mmu.h"
-#include "mmu/shadow/shadow.h"
 #include "mmu/tlb.h"
 
 void request_service_mmu(struct mmu_vcpu *v)
@@ -11,15 +10,15 @@ void request_service_mmu(struct mmu_vcpu *v)
 	bool flush;
 
 	if (!rule(CLEAR_BEFORE_SERVICE)) {
-		if (v->mmu->mode == MMU_SHADOW)
-			shadow_drop_roots(v, false);
+		if (v->mmu->ops->drop_roots)
+			v->mmu->ops->drop_roots(v);
 		tlb_flush_all(v);
 		request_take(v, REQUESTS_OF_MMU);
 		return;
 	}
 	/* The TLB last: after its flush nothing stale can be cached. */
 	if (request_take(v, REQUEST_ROOTS))
-		shadow_drop_roots(v, false);
+		v->mmu->ops->drop_roots(v);
 	flush = request_take(v, REQUEST_TLB_FLUSH);
 	if (flush) {
 		tlb_flush_all(v);

@@ -41,6 +41,15 @@
 #include "sync/rule.h"
 #include "sync/wait.h"
 
+/* Bits of mmu_vcpu.requests. */
+enum {
+	REQUEST_TLB_FLUSH = 1u << 0,
+	REQUEST_ROOTS = 1u << 1,	/* some of the shadow roots are obsolete */
+	/* Not the MMU's: leave the guest and check what has changed. */
+	REQUEST_KICK = 1u << 8,
+};
+#define REQUESTS_OF_MMU (REQUEST_TLB_FLUSH | REQUEST_ROOTS)
+
 /* Any thread.  Full barrier. */
 static inline void request_post(struct mmu_vcpu *v, uint32_t request)
 {

@@ -61,7 +61,7 @@ typedef struct {
 } spte_t;
 
 /* The word in the table: only the sptep_*() calls touch it. */
-struct spte_slot {
+struct spte_word {
 	struct atomic64 raw;
 };
 
@@ -183,9 +183,9 @@ static inline bool spte_is_legal(spte_t s)
 	       w == SPTE_HOSTW || w == 0;
 }
 
-static inline spte_t sptep_read(const struct spte_slot *slot)
+static inline spte_t sptep_read(const struct spte_word *sptep)
 {
-	return (spte_t){ atomic64_load_acquire(&slot->raw) };
+	return (spte_t){ atomic64_load_acquire(&sptep->raw) };
 }
 
 /* What must hold for every replacement of one value by another. */
@@ -199,28 +199,28 @@ static inline void sptep_check(spte_t old, spte_t new)
 }
 
 /* *old becomes what was there if it was not what the caller thought. */
-static inline bool sptep_cmpxchg(struct spte_slot *slot, spte_t *old, spte_t new)
+static inline bool sptep_cmpxchg(struct spte_word *sptep, spte_t *old, spte_t new)
 {
 	sptep_check(*old, new);
 	if (!rule(VOLATILE_RMW)) {
 		/* What a plain read and a plain store come to. */
-		if (sptep_read(slot).raw == old->raw) {
-			atomic64_store_release(&slot->raw, new.raw);
+		if (sptep_read(sptep).raw == old->raw) {
+			atomic64_store_release(&sptep->raw, new.raw);
 			return true;
 		}
 	}
-	return atomic64_cmpxchg(&slot->raw, &old->raw, new.raw);
+	return atomic64_cmpxchg(&sptep->raw, &old->raw, new.raw);
 }
 
-static inline spte_t sptep_xchg(struct spte_slot *slot, spte_t new)
+static inline spte_t sptep_xchg(struct spte_word *sptep, spte_t new)
 {
-	return (spte_t){ atomic64_xchg(&slot->raw, new.raw) };
+	return (spte_t){ atomic64_xchg(&sptep->raw, new.raw) };
 }
 
 /* Of an entry that no other thread can reach yet, or that the caller has frozen. */
-static inline void sptep_set(struct spte_slot *slot, spte_t new)
+static inline void sptep_set(struct spte_word *sptep, spte_t new)
 {
-	atomic64_store_release(&slot->raw, new.raw);
+	atomic64_store_release(&sptep->raw, new.raw);
 }
 
 #endif

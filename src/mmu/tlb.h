@@ -8,8 +8,42 @@
 #ifndef MMU_TLB_H
 #define MMU_TLB_H
 
+#include "mmu/limits.h"
 #include "mmu/vcpu.h"
 #include "sync/window.h"
+
+/*
+ * One entry of the software TLB.  A tag is the page's gva in the upper bits and
+ * the context in the lower twelve (see below); an access of a kind hits if its
+ * own tag, made in the same way, equals the one here.  The host address is then
+ * gva + addend.
+ *
+ * A write tag is set only if the guest allows the write, the gpte is dirty, and our entry is
+ * writable and dirty: a write hit has nothing left to do.
+ */
+struct tlb_entry {
+	uint64_t read, write, exec;
+	uint64_t addend;
+};
+
+#define TLB_ENTRIES (1u << TLB_BITS)
+
+/*
+ * The context: which privilege an entry was made for, and since which flush.  Taking the next
+ * flush number empties the TLB; the memory is wiped only when the numbers have run out.  Number 0
+ * is never used: a zeroed entry never hits.
+ */
+enum tlb_privilege {
+	TLB_SUPERVISOR,		/* CPL 0-2; with SMAP: user pages refused */
+	TLB_SUPERVISOR_AC,	/* with SMAP and EFLAGS.AC: user pages allowed */
+	TLB_USER,		/* CPL 3 */
+	TLB_GPA,		/* guest physical addresses */
+};
+#define TLB_PRIVILEGE_MASK 3u
+#define TLB_FLUSH_SHIFT 2
+#define TLB_FLUSH_MAX ((PAGE_OFFSET_MASK >> TLB_FLUSH_SHIFT) - 1)
+/* After the last, until the memory is wiped: no entry is made, nothing hits. */
+#define TLB_FLUSH_DEAD (TLB_FLUSH_MAX + 1)
 
 /* 0 or -ENOMEM. */
 int tlb_init(struct mmu_vcpu *v) MUST_CHECK;

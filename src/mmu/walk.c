@@ -32,7 +32,7 @@ static bool tdp_pointer(struct mmu_vcpu *v, gpa_t gpa, bool write, uint64_t *hva
 
 		if (!spte_is_leaf(e.spte) || (write && !spte_is_writable(e.spte)))
 			return false;
-		if (e.spte.raw != new.raw && !sptep_cmpxchg(e.slot, &e.spte, new))
+		if (e.spte.raw != new.raw && !sptep_cmpxchg(e.sptep, &e.spte, new))
 			continue;
 		*hva = (spte_pfn_of(e.spte, gpa >> PAGE_SHIFT) << PAGE_SHIFT) |
 		       (gpa & PAGE_OFFSET_MASK);

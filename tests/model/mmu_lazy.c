@@ -13,7 +13,7 @@
 
 #include "mmu/notifier.h"
 #include "mmu/request.h"
-#include "mmu/shadow/shadow.h"
+#include "mmu/shadow/internal.h"
 
 struct change {
 	gpa_t gpa;

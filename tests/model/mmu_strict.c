@@ -8,8 +8,8 @@
 #include "mem/dirty_log.h"
 #include "mmu/notifier.h"
 #include "mmu/request.h"
-#include "mmu/shadow/shadow.h"
-#include "mmu/tdp/tdp.h"
+#include "mmu/shadow/internal.h"
+#include "mmu/tdp/internal.h"
 
 /* Between two accesses of one kind, how many tries may meet a race?  There is none. */
 #define MAX_RETRIES 3

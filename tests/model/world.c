@@ -7,7 +7,7 @@
 
 #include "base/guarded.h"
 #include "mmu/request.h"
-#include "mmu/shadow/shadow.h"
+#include "mmu/shadow/internal.h"
 #include "mmu/tlb.h"
 
 _Noreturn void world_fail(const struct world *w, int machine, const char *what)

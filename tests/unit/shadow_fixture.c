@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/guarded.h"
-#include "mmu/tdp/tdp.h"
+#include "mmu/tdp/internal.h"
 
 struct test_vm *vm;
 struct mmu_vcpu *v0, *v1;
@@ -275,7 +275,7 @@ void assert_guest_fault(struct mmu_vcpu *v, gva_t gva, enum access access, uint3
 
 struct shadow_entry shadow_entry(const struct mmu_vcpu *v, gva_t gva)
 {
-	struct shadow_page *sp = shadow_root_for(v, gva);
+	struct shadow_page *sp = shadow_current_root(v, gva);
 	struct shadow_entry e = { 0 };
 
 	while (sp) {
@@ -289,7 +289,7 @@ struct shadow_entry shadow_entry(const struct mmu_vcpu *v, gva_t gva)
 
 struct shadow_page *shadow_page_at(const struct mmu_vcpu *v, gva_t gva, int level)
 {
-	struct shadow_page *sp = shadow_root_for(v, gva);
+	struct shadow_page *sp = shadow_current_root(v, gva);
 
 	while (sp && sp->table.level > level) {
 		spte_t spte = sptep_read(&sp->table.spte[level_index(gva >> PAGE_SHIFT,

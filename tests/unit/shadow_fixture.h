@@ -11,7 +11,7 @@
 #include "vm_fixture.h"
 
 #include "mmu/request.h"
-#include "mmu/shadow/shadow.h"
+#include "mmu/shadow/internal.h"
 #include "mmu/tlb.h"
 #include "mmu/x86.h"
 

@@ -5,7 +5,7 @@
 
 #include "vm_fixture.h"
 
-#include "mmu/tdp/tdp.h"
+#include "mmu/tdp/internal.h"
 
 #define M2 (1ull << 9)		/* pages of 2 MiB, */
 #define G1 (1ull << 18)		/* of 1 GiB, */
@@ -52,12 +52,24 @@ static inline void map_mmio(struct test_vm *vm, gfn_t gfn, uint64_t generation)
 
 static inline void protect(struct test_vm *vm, gfn_t start, gfn_t end, int first_level)
 {
-	tdp_ops.write_protect(&vm->mmu, start, end, first_level);
+	const struct memslot slot = { .base_gfn = start, .npages = end - start };
+
+	tdp_write_protect(&vm->mmu, &slot, first_level);
 }
 
 static inline void protect_mask(struct test_vm *vm, gfn_t first, uint64_t mask)
 {
-	tdp_ops.write_protect_mask(&vm->mmu, first, mask);
+	const struct memslot slot = { .base_gfn = first, .npages = 64 };
+
+	tdp_write_protect_mask(&vm->mmu, &slot, 0, mask);
+}
+
+/* As of a slot there. */
+static inline void zap_frames(struct mmu *m, gfn_t start, gfn_t end)
+{
+	const struct memslot slot = { .base_gfn = start, .npages = end - start };
+
+	tdp_zap_slot(m, &slot);
 }
 
 static inline uint64_t zap(struct test_vm *vm, gfn_t start, gfn_t end)

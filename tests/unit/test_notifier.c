@@ -10,7 +10,7 @@
 #include "mmu/flush.h"
 #include "mmu/notifier.h"
 #include "mmu/request.h"
-#include "mmu/tdp/tdp.h"
+#include "mmu/tdp/internal.h"
 #include "mmu/tlb.h"
 
 #define N_PAGES 64u
@@ -62,7 +62,7 @@ static uint64_t seq_now(const struct test_vm *vm)
 
 static enum fault_verdict fault(struct test_vm *vm, gfn_t gfn, bool write)
 {
-	return mmu_fault(&vm->vcpu[0], BYTES(gfn), write);
+	return tdp_fault(&vm->vcpu[0], BYTES(gfn), write);
 }
 
 static bool is_mapped(struct test_vm *vm, gfn_t gfn)

@@ -11,7 +11,7 @@
 
 #include "mem/dirty_log.h"
 #include "mmu/flush.h"
-#include "mmu/fault.h"
+#include "mmu/tdp/internal.h"
 
 static void fail_at(uint64_t n)
 {

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 
 #include "mmu/notifier.h"
-#include "mmu/tdp/tdp.h"
+#include "mmu/tdp/internal.h"
 
 /* A few tables, and the longest list. */
 #define BOUND (16 * ENTRIES_PER_TABLE + 4 * SHADOW_LIST_MAX)

@@ -290,8 +290,8 @@ static void a_zapped_root_stays_until_nobody_has_it(void **state UNUSED)
 	map(a_page + PAGES(1), 1, PAGES(6) | DONE);
 	assert_page(v0, a_page + PAGES(1), ACCESS_READ, 6);
 	assert_true(shadow_page_at(v0, a_page, 4) != root);
-	shadow_drop_roots(v0, false);
-	shadow_drop_roots(v1, false);
+	shadow_drop_obsolete_roots(v0);
+	shadow_drop_obsolete_roots(v1);
 	rwlock_wrlock(&vm->mmu.lock);
 	shadow_reap(&vm->mmu, true);
 	rwlock_wrunlock(&vm->mmu.lock);

@@ -508,6 +508,12 @@ static void unseen_writes_are_in_the_dirty_log(void **state UNUSED)
 	assert_page(v0, a_page, ACCESS_READ, 7);
 }
 
+/* As a harvest of this page alone does. */
+static void protect_frame(struct mmu *m, gfn_t gfn)
+{
+	shadow_write_protect_mask(m, &(struct memslot){ .base_gfn = gfn, .npages = 1 }, 0, 1);
+}
+
 /* C17, FLUSH_IFF_MMUW_CLEARED: logging has taken W and not flushed yet. */
 static void a_sync_after_logging_flushes_although_nothing_has_w(void **state UNUSED)
 {
@@ -515,7 +521,7 @@ static void a_sync_after_logging_flushes_although_nothing_has_w(void **state UNU
 
 	give_up_table();
 	frame = entry_gpa(a_page, 1) >> PAGE_SHIFT;
-	shadow_ops.write_protect_mask(&vm->mmu, frame, 1);
+	protect_frame(&vm->mmu, frame);
 	load_cr3(v1, v1->paging.cr3);
 	assert_page(v1, a_page, ACCESS_READ, 5);
 	assert_false(is_unsync(v0, a_page));
@@ -532,7 +538,7 @@ static void with_the_older_policy_logging_flushes_at_once(void **state UNUSED)
 	give_up_table();
 	frame = entry_gpa(a_page, 1) >> PAGE_SHIFT;
 	rounds = vm_stat(vm, VM_STAT_remote_tlb_flush);
-	shadow_ops.write_protect_mask(&vm->mmu, frame, 1);
+	protect_frame(&vm->mmu, frame);
 	assert_int_equal(vm_stat(vm, VM_STAT_remote_tlb_flush), rounds + 1);
 	load_cr3(v1, v1->paging.cr3);
 	assert_page(v1, a_page, ACCESS_READ, 5);
@@ -602,7 +608,7 @@ static void the_log_flushes_by_what_it_took(void **state UNUSED)
 	assert_int_equal(dirty_log_get(&vm->slots, 0, bitmap), 0);
 	assert_int_equal(vm_stat(vm, VM_STAT_remote_tlb_flush), rounds);
 	assert_page(v1, a_page, ACCESS_WRITE, 5);
-	shadow_ops.write_protect_mask(&vm->mmu, 5, 1);
+	protect_frame(&vm->mmu, 5);
 	flush_settle(&vm->mmu);
 	rounds = vm_stat(vm, VM_STAT_remote_tlb_flush);
 	assert_int_equal(dirty_log_get(&vm->slots, 0, bitmap), 0);

@@ -13,7 +13,7 @@
 
 #include "mem/dirty_log.h"
 #include "mmu/notifier.h"
-#include "mmu/tdp/tdp.h"
+#include "mmu/tdp/internal.h"
 
 #define N_GVAS 48u
 #define FIRST 0x10000ull	/* frames of the window */

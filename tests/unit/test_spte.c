@@ -2,6 +2,8 @@
 /* tests/unit/test_spte.c - the encoding of an entry and what is legal in it. */
 #include "vm_fixture.h"
 
+#include "mmu/spte.h"
+
 #define WRITE_BITS (SPTE_W | SPTE_MMUW | SPTE_HOSTW)
 #define ALL_BITS (WRITE_BITS | SPTE_U | SPTE_NX | SPTE_A | SPTE_D)
 
@@ -153,18 +155,18 @@ static void a_lost_exchange_tells_which_value_won(void **state UNUSED)
 {
 	const spte_t a = spte_make_leaf(5, LEVEL_4K, SPTE_HOSTW | SPTE_MMUW);
 	const spte_t b = { a.raw | SPTE_W };
-	struct spte_slot slot = { { 0 } };
+	struct spte_word word = { { 0 } };
 	spte_t seen = NO_SPTE;
 
-	assert_true(sptep_cmpxchg(&slot, &seen, a));
-	assert_false(sptep_cmpxchg(&slot, &seen, b));
+	assert_true(sptep_cmpxchg(&word, &seen, a));
+	assert_false(sptep_cmpxchg(&word, &seen, b));
 	assert_int_equal(seen.raw, a.raw);
-	assert_true(sptep_cmpxchg(&slot, &seen, b));
-	assert_int_equal(sptep_read(&slot).raw, b.raw);
-	assert_int_equal(sptep_xchg(&slot, NO_SPTE).raw, b.raw);
-	assert_int_equal(sptep_read(&slot).raw, 0);
-	sptep_set(&slot, a);
-	assert_int_equal(sptep_read(&slot).raw, a.raw);
+	assert_true(sptep_cmpxchg(&word, &seen, b));
+	assert_int_equal(sptep_read(&word).raw, b.raw);
+	assert_int_equal(sptep_xchg(&word, NO_SPTE).raw, b.raw);
+	assert_int_equal(sptep_read(&word).raw, 0);
+	sptep_set(&word, a);
+	assert_int_equal(sptep_read(&word).raw, a.raw);
 }
 
 int main(void)

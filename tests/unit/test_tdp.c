@@ -172,7 +172,7 @@ static void a_split_keeps_what_the_page_had(void **state)
 
 	assert_int_equal(map(vm, 0, PFN, LEVEL_2M, NO_W_YET), FAULT_FIXED);
 	e = look(vm, 0);
-	assert_true(sptep_cmpxchg(e.slot, &e.spte, (spte_t){ e.spte.raw | SPTE_A | SPTE_D }));
+	assert_true(sptep_cmpxchg(e.sptep, &e.spte, (spte_t){ e.spte.raw | SPTE_A | SPTE_D }));
 	assert_int_equal(map(vm, 3, PFN + 3, LEVEL_4K, WRITE), FAULT_FIXED);
 	e = look(vm, 511);
 	assert_int_equal(e.spte.raw & (SPTE_A | SPTE_D | SPTE_U), SPTE_A | SPTE_D | SPTE_U);
@@ -493,7 +493,7 @@ static void a_slot_takes_its_tables_with_it_and_leaves_its_neighbours(void **sta
 		assert_int_equal(map(vm, gfn, PFN + gfn, LEVEL_4K, WRITE), FAULT_FIXED);
 	assert_gauges(vm, 10, 12, 0, 0);
 	/* Two whole tables, and a part of one on either side. */
-	tdp_zap_slot(&vm->mmu, M2 + 256, 4 * M2 + 256);
+	zap_frames(&vm->mmu, M2 + 256, 4 * M2 + 256);
 	assert_leaf(vm, M2, LEVEL_4K, PFN + M2, RW);
 	assert_nothing(vm, M2 + 256, LEVEL_4K);
 	assert_nothing(vm, 2 * M2, LEVEL_2M);
@@ -514,7 +514,7 @@ static void a_large_slot_takes_its_upper_tables_too(void **state)
 	assert_int_equal(map(vm, G512 + G1, PFN, LEVEL_1G, WRITE), FAULT_FIXED);
 	assert_int_equal(map(vm, G512 + 2 * G1 + M2, PFN, LEVEL_2M, WRITE), FAULT_FIXED);
 	map_mmio(vm, G512 + 3 * G1, 1);
-	tdp_zap_slot(&vm->mmu, G512, 2 * G512);
+	zap_frames(&vm->mmu, G512, 2 * G512);
 	assert_nothing(vm, G512 + 5, LEVEL_512G);
 	assert_gauges(vm, 2, 0, 0, 0);
 	/* What is left can be used again. */
@@ -528,7 +528,7 @@ static void an_untouched_slot_goes_without_a_flush(void **state)
 	struct test_vm *vm = *state;
 
 	assert_int_equal(map(vm, 5, PFN, LEVEL_4K, WRITE), FAULT_FIXED);
-	tdp_zap_slot(&vm->mmu, G1, 2 * G1);
+	zap_frames(&vm->mmu, G1, 2 * G1);
 	assert_int_equal(vm_stat(vm, VM_STAT_remote_tlb_flush), 0);
 	assert_gauges(vm, 5, 1, 0, 0);
 }
@@ -551,7 +551,7 @@ static void *zap_a_slot(void *arg)
 {
 	struct slot_zap *z = arg;
 
-	tdp_zap_slot(&z->vm->mmu, 2 * M2, 3 * M2);
+	zap_frames(&z->vm->mmu, 2 * M2, 3 * M2);
 	sem_post(&z->moment);
 	return NULL;
 }
@@ -654,7 +654,7 @@ static void memory_takes_no_room_from_mmio(void **state)
 	atomic64_fetch_add(n_mmio, -(uint64_t)(MAX_TABLES_FOR_MMIO - 4));
 
 	/* They are counted off when they go. */
-	tdp_zap_slot(&vm->mmu, 0, TEST_MAX_GFN + 1);
+	zap_frames(&vm->mmu, 0, TEST_MAX_GFN + 1);
 	assert_int_equal(atomic64_load_relaxed(n_mmio), 0);
 	map_mmio(vm, 2 * G512, 1);
 	assert_int_equal(spte_kind(look(vm, 2 * G512).spte), SPTE_MMIO);
@@ -709,24 +709,24 @@ static void a_wrong_table_is_not_valid(void **state)
 		spte_make_leaf(PFN, LEVEL_4K, SPTE_W | SPTE_HOSTW),
 	};
 	struct test_vm *vm = *state;
-	struct spte_slot *slot;
+	struct spte_word *sptep;
 
 	assert_int_equal(map(vm, 5, PFN + 5, LEVEL_4K, WRITE), FAULT_FIXED);
 	assert_int_equal(map(vm, M2, PFN + M2, LEVEL_2M, WRITE), FAULT_FIXED);
-	slot = look(vm, 6).slot;
+	sptep = look(vm, 6).sptep;
 	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
-		sptep_set(slot, wrong[i]);
+		sptep_set(sptep, wrong[i]);
 		assert_false(tdp_is_valid(&vm->mmu));
-		sptep_set(slot, NO_SPTE);
+		sptep_set(sptep, NO_SPTE);
 		assert_true(tdp_is_valid(&vm->mmu));
 	}
 	/* A large page from the middle of one, and a table on the wrong level. */
-	slot = look(vm, 2 * M2).slot;
-	sptep_set(slot, spte_make_leaf(PFN + 1, LEVEL_2M, RW));
+	sptep = look(vm, 2 * M2).sptep;
+	sptep_set(sptep, spte_make_leaf(PFN + 1, LEVEL_2M, RW));
 	assert_false(tdp_is_valid(&vm->mmu));
-	sptep_set(slot, spte_make_link(vm->mmu.root));
+	sptep_set(sptep, spte_make_link(vm->mmu.root));
 	assert_false(tdp_is_valid(&vm->mmu));
-	sptep_set(slot, NO_SPTE);
+	sptep_set(sptep, NO_SPTE);
 }
 
 #define tdp_test(f) cmocka_unit_test_setup_teardown(f, setup, teardown)

@@ -215,7 +215,7 @@ static void step_zap_slot(struct model *m)
 		  m->first + m->n);
 	for (gfn_t g = start; g < end; g++)
 		empty_with_tables(m, start, end, g);
-	tdp_zap_slot(&m->vm->mmu, start, end);
+	zap_frames(&m->vm->mmu, start, end);
 }
 
 static void step_mmio(struct model *m)
@@ -327,7 +327,7 @@ static void run_model(uint64_t seed, gfn_t first, gfn_t n, bool with_1g, unsigne
 	assert_int_equal(vm_stat(m.vm, VM_STAT_pages_4k), 0);
 	assert_int_equal(vm_stat(m.vm, VM_STAT_pages_2m), 0);
 	assert_int_equal(vm_stat(m.vm, VM_STAT_pages_1g), 0);
-	tdp_zap_slot(&m.vm->mmu, 0, 1ull << 45);
+	zap_frames(&m.vm->mmu, 0, 1ull << 45);
 	assert_gauges(m.vm, 1, 0, 0, 0);
 	free(m.page);
 	vm_free(m.vm);
@@ -441,7 +441,7 @@ static void take_at_random(struct test_vm *vm, struct run *run)
 	default:
 		map(vm, slot, PFN + slot, LEVEL_4K, WRITE);
 		map(vm, slot + M2, PFN + slot + M2, LEVEL_2M, WRITE);
-		tdp_zap_slot(&vm->mmu, WINDOW, WINDOW + 2 * M2);
+		zap_frames(&vm->mmu, WINDOW, WINDOW + 2 * M2);
 	}
 	run->step++;
 }
@@ -474,7 +474,7 @@ static void threads_that_map_and_take_keep_the_tables_whole(void **state)
 	}
 	assert_int_equal(vm_stat(vm, VM_STAT_pages_4k), n4k);
 	assert_int_equal(vm_stat(vm, VM_STAT_pages_2m), n2m);
-	tdp_zap_slot(&vm->mmu, 0, 1ull << 45);
+	zap_frames(&vm->mmu, 0, 1ull << 45);
 	assert_gauges(vm, 1, 0, 0, 0);
 }
 

@@ -10,9 +10,8 @@
 #include <sys/mman.h>
 
 #include "base/guarded.h"
-#include "mmu/fault.h"
 #include "mmu/mmio.h"
-#include "mmu/tdp/tdp.h"
+#include "mmu/tdp/internal.h"
 
 /* --- hits ------------------------------------------------------------ */
 
@@ -225,7 +224,7 @@ static void our_entries_remember_how_they_were_used(void **state UNUSED)
 {
 	const uint64_t used = SPTE_A | SPTE_D;
 
-	assert_int_equal(mmu_fault(&vm->vcpu[1], PAGES(5), true), FAULT_FIXED);
+	assert_int_equal(tdp_fault(&vm->vcpu[1], PAGES(5), true), FAULT_FIXED);
 	assert_int_equal(tdp_lookup(&vm->mmu, 5).spte.raw & used, 0);
 	assert_ram(PAGES(5), ACCESS_EXEC, PAGES(5), 5);
 	assert_int_equal(tdp_lookup(&vm->mmu, 5).spte.raw & used, SPTE_A);
@@ -668,8 +667,8 @@ static void what_another_vcpu_has_mapped_is_spurious(void **state UNUSED)
 {
 	struct mmu_vcpu *other = &vm->vcpu[1];
 
-	assert_int_equal(mmu_fault(other, PAGES(5), true), FAULT_FIXED);
-	assert_int_equal(mmu_fault(other, PAGES(5), true), FAULT_SPURIOUS);
+	assert_int_equal(tdp_fault(other, PAGES(5), true), FAULT_FIXED);
+	assert_int_equal(tdp_fault(other, PAGES(5), true), FAULT_SPURIOUS);
 	assert_int_equal(vcpu_stat(other, VCPU_STAT_pf_spurious), 1);
 	assert_ram(PAGES(5), ACCESS_WRITE, PAGES(5), 5);
 	assert_int_equal(vcpu_stat(vcpu, VCPU_STAT_pf_taken), 0);
@@ -775,7 +774,7 @@ static int level_of(struct test_vm *big, gfn_t gfn)
 {
 	int level;
 
-	assert_int_equal(mmu_fault(&big->vcpu[0], PAGES(gfn), true), FAULT_FIXED);
+	assert_int_equal(tdp_fault(&big->vcpu[0], PAGES(gfn), true), FAULT_FIXED);
 	rcu_read_begin();
 	level = tdp_lookup(&big->mmu, gfn).level;
 	rcu_read_end();

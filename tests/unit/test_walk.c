@@ -8,10 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mmu/fault.h"
 #include "mmu/flush.h"
 #include "mmu/request.h"
-#include "mmu/tdp/tdp.h"
+#include "mmu/tdp/internal.h"
 #include "mmu/walk.h"
 #include "mmu/x86.h"
 
@@ -36,7 +35,7 @@ static int setup(void **state)
 	assert_non_null(w->copy);
 	vm_slot(w->vm, 0, 0, 0, N_PAGES, 0);
 	for (gpa_t gpa = 0; gpa < N_PAGES << PAGE_SHIFT; gpa += PAGE_SIZE)
-		assert_int_equal(mmu_fault(w->v, gpa, true), FAULT_FIXED);
+		assert_int_equal(tdp_fault(w->v, gpa, true), FAULT_FIXED);
 	guest_enter(w->v);
 	*state = w;
 	return 0;
@@ -589,13 +588,13 @@ static void a_mark_that_cannot_be_set_is_missed_for_writing(void **state)
 
 	four_levels(w);
 	guest_leave(w->v);
-	tdp_ops.write_protect(&w->vm->mmu, 4, 5, LEVEL_4K);
+	tdp_write_protect(&w->vm->mmu, &(struct memslot){ .base_gfn = 4, .npages = 1 }, LEVEL_4K);
 	flush_settle(&w->vm->mmu);
 	guest_enter(w->v);
 	assert_int_equal(walk_at(w, &walk, 0, ACCESS_READ), WALK_MISS);
 	assert_true(walk.missing == 0x4000 && walk.missing_write);
 	guest_leave(w->v);
-	assert_int_equal(mmu_fault(w->v, 0x4000, true), FAULT_FIXED);
+	assert_int_equal(tdp_fault(w->v, 0x4000, true), FAULT_FIXED);
 	guest_enter(w->v);
 	assert_int_equal(walk_at(w, &walk, 0, ACCESS_READ), WALK_OK);
 }

@@ -8,8 +8,8 @@
 #include <sys/mman.h>
 
 #include "base/guarded.h"
-#include "mmu/fault.h"
 #include "mmu/request.h"
+#include "mmu/tdp/internal.h"
 #include "mmu/walk.h"
 #include "sync/wait.h"
 
@@ -228,6 +228,11 @@ void __wrap_rcu_synchronize(void)
 
 /* --- slots alone ------------------------------------------------------- */
 
+static struct recorder *recorder_of(struct mmu *m)
+{
+	return container_of(m, struct recorder, mmu);
+}
+
 static void record(struct recorder *r, struct event e)
 {
 	e.generation = atomic64_load_relaxed(&r->slots.generation);
@@ -237,32 +242,35 @@ static void record(struct recorder *r, struct event e)
 		r->on_event(r, &e);
 }
 
-static void record_zap(void *ctx, const struct memslot *slot)
+static void record_zap(struct mmu *m, const struct memslot *slot)
 {
-	record(ctx, (struct event){ .kind = EV_ZAP, .slot = slot->id, .flags = slot->flags });
+	record(recorder_of(m),
+	       (struct event){ .kind = EV_ZAP, .slot = slot->id, .flags = slot->flags });
 }
 
-static void record_protect(void *ctx, const struct memslot *slot, int first_level)
+static void record_protect(struct mmu *m, const struct memslot *slot, int first_level)
 {
-	record(ctx, (struct event){ .kind = EV_PROTECT, .slot = slot->id, .flags = slot->flags,
-				    .a = (uint64_t)first_level });
+	record(recorder_of(m),
+	       (struct event){ .kind = EV_PROTECT, .slot = slot->id, .flags = slot->flags,
+			       .a = (uint64_t)first_level });
 }
 
-static void record_protect_pages(void *ctx, const struct memslot *slot, uint64_t offset,
-				 uint64_t mask)
+static void record_protect_mask(struct mmu *m, const struct memslot *slot, uint64_t offset,
+				uint64_t mask)
 {
-	record(ctx, (struct event){ .kind = EV_PROTECT_PAGES, .slot = slot->id,
-				    .flags = slot->flags, .a = offset, .b = mask });
+	record(recorder_of(m),
+	       (struct event){ .kind = EV_PROTECT_PAGES, .slot = slot->id, .flags = slot->flags,
+			       .a = offset, .b = mask });
 }
 
-static void record_flush(void *ctx)
+static void record_flush(struct mmu *m)
 {
-	record(ctx, (struct event){ .kind = EV_FLUSH });
+	record(recorder_of(m), (struct event){ .kind = EV_FLUSH });
 }
 
-static void record_zap_mmio(void *ctx)
+static void record_zap_mmio(struct mmu *m)
 {
-	record(ctx, (struct event){ .kind = EV_ZAP_MMIO });
+	record(recorder_of(m), (struct event){ .kind = EV_ZAP_MMIO });
 }
 
 /* So that it does happen: every eighth. */
@@ -271,14 +279,14 @@ static bool wraps_at_eight(uint64_t generation)
 	return (generation & 7) == 0;
 }
 
-static void log_ended(void *ctx UNUSED, const struct memslot *slot UNUSED)
+static void log_ended(struct mmu *m UNUSED, const struct memslot *slot UNUSED)
 {
 }
 
 static const struct slots_ops recording_ops = {
 	.zap = record_zap,
 	.write_protect = record_protect,
-	.write_protect_pages = record_protect_pages,
+	.write_protect_mask = record_protect_mask,
 	.log_ended = log_ended,
 	.flush = record_flush,
 	.generation_wraps = wraps_at_eight,
@@ -294,7 +302,7 @@ struct recorder *recorder_make(void)
 	alloc_init(&r->alloc);
 	assert_int_equal(slots_init(&r->slots, &r->alloc, TEST_MAX_GFN, &r->n_harvested,
 				    &r->n_updates), 0);
-	slots_set_ops(&r->slots, &recording_ops, r);
+	slots_set_ops(&r->slots, &recording_ops, &r->mmu);
 	return r;
 }
 
@@ -483,7 +491,7 @@ enum mmu_verdict translate_gpa(struct mmu_vcpu *v, gpa_t gpa, bool write,
 		if (result->host)
 			break;
 		guest_leave(v);
-		verdict = mmu_verdict_of_fault(mmu_fault(v, gpa, write));
+		verdict = mmu_verdict_of_fault(tdp_fault(v, gpa, write));
 		guest_enter(v);
 	}
 	return verdict;

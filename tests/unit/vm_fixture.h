@@ -110,6 +110,7 @@ struct event {
 #define MAX_EVENTS 4096
 
 struct recorder {
+	struct mmu mmu;			/* of which nothing is used but where it is */
 	struct alloc alloc;
 	struct slots slots;
 	struct atomic64 n_harvested, n_updates;

@@ -7,7 +7,7 @@
  * that a page is not followed before it is known to be one.
  */
 #include "base/bug.h"
-#include "mmu/shadow/shadow.h"
+#include "mmu/shadow/internal.h"
 
 static unsigned int count_in_list(const struct spte_list *l, struct spte_ref wanted)
 {
@@ -97,8 +97,8 @@ static uint32_t count_pins(const struct mmu *m, const struct shadow_page *sp)
 		const struct mmu_vcpu *v = atomic_ptr_load_relaxed(&m->vcpus[i]);
 
 		for (unsigned int r = 0; v && r < SHADOW_CACHED_ROOTS; r++)
-			for (unsigned int p = 0; p < ARRAY_SIZE(v->roots[r].page); p++)
-				n += v->roots[r].page[p] == sp;
+			for (unsigned int p = 0; p < ARRAY_SIZE(v->shadow.roots[r].page); p++)
+				n += v->shadow.roots[r].page[p] == sp;
 	}
 	return n;
 }

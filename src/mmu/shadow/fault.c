@@ -2,159 +2,17 @@
 /*
  * mmu/shadow/fault.c - from the guest's tables to a shadow translation.
  *
- * A TLB miss looks in the shadow tables, in guest mode and without a lock.  If they have no
- * translation, that is a fault: walk the guest's tables, find the host page, and install both in
- * the shadow tables under the MMU lock.
+ * Walks the guest's tables, finds the host page, and installs both in the shadow tables
+ * under the MMU lock.
  */
+#include "mmu/fault.h"
+
 #include "base/trace.h"
 #include "mmu/dirty.h"
-#include "mmu/fault.h"
 #include "mmu/flush.h"
 #include "mmu/mmio.h"
-#include "mmu/notifier.h"
-#include "mmu/request.h"
-#include "mmu/shadow/shadow.h"
-#include "mmu/tlb.h"
+#include "mmu/shadow/internal.h"
 #include "mmu/walk.h"
-
-/* --- the TLB miss ------------------------------------------------------------- */
-
-static struct rights rights_of(spte_t s)
-{
-	return (struct rights){
-		.user = s.raw & SPTE_U,
-		.write = s.raw & SPTE_GW,
-		.no_exec = s.raw & SPTE_NX,
-		.key = (s.raw >> SPTE_KEY_SHIFT) & 15,
-	};
-}
-
-/* SMEP, SMAP and keys mean nothing without paging, whatever CR4 says. */
-static bool allows(const struct paging *p, const struct rights *r, enum access access)
-{
-	return !(p->cr0 & X86_CR0_PG) ||
-	       (rights_allow(p, r, access) && key_allows(p, r, access));
-}
-
-/* The lowest entry on the way to @gva; NULL: there is no root. */
-static struct spte_slot *find_entry(struct mmu_vcpu *v, gva_t gva, struct shadow_page **page)
-{
-	struct shadow_page *sp = shadow_root_for(v, gva);
-	struct spte_slot *slot = NULL;
-
-	while (sp) {
-		spte_t spte;
-
-		*page = sp;
-		slot = &sp->table.spte[level_index(gva >> PAGE_SHIFT, sp->table.level)];
-		spte = sptep_read(slot);
-		sp = spte_is_link(spte) ? shadow_page_of(spte_link(spte)) : NULL;
-	}
-	return slot;
-}
-
-/* HOSTW without MMUW, in a page whose gpte is dirty. */
-static bool is_tracked(spte_t s)
-{
-	return (s.raw & (SPTE_HOSTW | SPTE_MMUW | SPTE_GD)) == (SPTE_HOSTW | SPTE_GD);
-}
-
-static bool hit_mmio(const struct mmu_vcpu *v, spte_t spte, gva_t gva, enum access access,
-		     struct mmu_result *result)
-{
-	uint32_t bits = (spte.raw >> MMIO_ACCESS_SHIFT) & MMIO_ACCESS_MASK;
-	struct rights r = shadow_rights(bits, 0);
-
-	/* What only CR0.WP allows is left to a walk. */
-	if (!mmio_spte_is_current(v->mmu, spte) || !allows(&v->paging, &r, access) ||
-	    (access == ACCESS_WRITE && !r.write))
-		return false;
-	result->gpa = (spte.raw >> MMIO_GFN_SHIFT) << PAGE_SHIFT | (gva & PAGE_OFFSET_MASK);
-	return true;
-}
-
-/*
- * A write to a tracked page is accepted only after a fault, which may make the page unsync
- * instead, and checks for room in the dirty ring.  The fault may have been taken by an earlier
- * call, since a write across two tracked pages needs both, but it must be recent, or the ring's
- * reserve could be exhausted.
- */
-static bool was_just_faulted(struct mmu_vcpu *v, gva_t gva, bool faulted)
-{
-	struct tracked_page *p = &v->tracked_pages[(gva >> PAGE_SHIFT) & 1];
-
-	if (faulted)
-		*p = (struct tracked_page){ gva & PAGE_MASK, v->guest_entries };
-	return p->gva == (gva & PAGE_MASK) && v->guest_entries - p->guest_entries <= 2;
-}
-
-/* In guest mode.  False: fault.  @faulted: it has been taken before. */
-static bool hit_leaf(struct mmu_vcpu *v, struct spte_slot *slot, const struct shadow_page *sp,
-		     gva_t gva, enum access access, bool faulted, struct tlb_stamp stamp,
-		     struct mmu_result *result)
-{
-	spte_t spte = sptep_read(slot), new = spte;
-	uint64_t pages = level_pages(sp->table.level), offset = (gva >> PAGE_SHIFT) & (pages - 1);
-	struct rights r = rights_of(spte);
-	bool writable = spte_is_writable(spte) && allows(&v->paging, &r, ACCESS_WRITE);
-	gfn_t gfn = shadow_gfn(sp, level_index(gva >> PAGE_SHIFT, sp->table.level)) + offset;
-	void *host;
-
-	/* It was a leaf when it was found; it may have been dropped since. */
-	if ((!spte_is_leaf(spte) && !mutant(HIT_NOT_LOOKED_AT_AGAIN)) ||
-	    !allows(&v->paging, &r, access))
-		return false;
-	result->tracked = access == ACCESS_WRITE && !writable;
-	if (result->tracked && !(is_tracked(spte) && was_just_faulted(v, gva, faulted)))
-		return false;
-	new.raw |= SPTE_A | (writable && access != ACCESS_EXEC ? SPTE_D : 0);
-	/* Even if nothing changes: frame and entry belong together. */
-	if (new.raw == spte.raw ? sptep_read(slot).raw != spte.raw :
-				  !sptep_cmpxchg(slot, &spte, new))
-		return false;
-
-	host = (char *)host_pointer(spte_pfn(spte) + offset) + (gva & PAGE_OFFSET_MASK);
-	result->host = host;
-	result->epoch = stamp.epoch;
-	result->gpa = gfn << PAGE_SHIFT | (gva & PAGE_OFFSET_MASK);
-	if (!result->tracked)
-		result->was_code = tlb_fill(v, gva, access, host, writable,
-					    sp->table.level > LEVEL_4K || sp->role.direct,
-					    stamp);
-	return true;
-}
-
-/* *level: of the last entry on the path. */
-static bool hit_pinned(struct mmu_vcpu *v, gva_t gva, enum access access, bool faulted,
-		       struct tlb_stamp stamp, struct mmu_result *result,
-		       enum mmu_verdict *verdict, int *level)
-{
-	struct shadow_page *sp;
-	struct spte_slot *slot = find_entry(v, gva, &sp);
-	spte_t spte = slot ? sptep_read(slot) : NO_SPTE;
-
-	*level = slot ? sp->table.level : LEVEL_1G;
-	*verdict = MMU_OK;
-	if (spte_is_leaf(spte))
-		return hit_leaf(v, slot, sp, gva, access, faulted, stamp, result);
-	*verdict = MMU_MMIO;
-	return spte_kind(spte) == SPTE_MMIO && access != ACCESS_EXEC &&
-	       hit_mmio(v, spte, gva, access, result);
-}
-
-static bool hit(struct mmu_vcpu *v, gva_t gva, enum access access, bool faulted,
-		struct mmu_result *result, enum mmu_verdict *verdict, int *level)
-{
-	struct tlb_stamp stamp = tlb_stamp(v);
-	bool found;
-
-	guest_pin(v);
-	found = hit_pinned(v, gva, access, faulted, stamp, result, verdict, level);
-	guest_unpin(v);
-	return found;
-}
-
-/* --- the fault ---------------------------------------------------------------- */
 
 struct shadow_fault {
 	struct walk walk;
@@ -170,7 +28,7 @@ struct shadow_fault {
 static void clear_entry(struct mmu *m, struct shadow_fault *sf, struct spte_ref at)
 	REQUIRES(m->lock)
 {
-	spte_t there = sptep_read(&at.sp->table.spte[at.i]);
+	spte_t there = sptep_read(shadow_sptep(at));
 
 	if (spte_kind(there) != SPTE_NONE && rule(ZAP_BEFORE_REPLACE))
 		sf->debt |= shadow_drop(m, at.sp, at.i) && !mutant(REPLACE_OWES_NOTHING);
@@ -191,7 +49,7 @@ static enum fault_verdict step_down(struct mmu *m, struct shadow_fault *sf, stru
 				    gfn_t gfn, union shadow_role role, struct shadow_page **down)
 	REQUIRES(m->lock)
 {
-	spte_t spte = sptep_read(&at.sp->table.spte[at.i]);
+	spte_t spte = sptep_read(shadow_sptep(at));
 	struct shadow_page *child;
 
 	if (leads_to(spte, gfn, role)) {
@@ -280,7 +138,7 @@ static enum fault_verdict follow_direct(struct mmu *m, struct shadow_fault *sf, 
 static enum fault_verdict find_place(struct mmu_vcpu *v, struct shadow_fault *sf, int level,
 				     struct spte_ref *at) REQUIRES(v->mmu->lock)
 {
-	struct shadow_page *sp = shadow_root_for(v, sf->walk.gva);
+	struct shadow_page *sp = shadow_current_root(v, sf->walk.gva);
 	enum fault_verdict verdict = FAULT_FIXED;
 
 	if (!sp || (shadow_is_obsolete(sp) && rule(STALE_ROOT_RETRY))) {
@@ -329,13 +187,8 @@ static uint64_t leaf_bits(struct mmu *m, const struct shadow_fault *sf,
 	const struct walk *w = &sf->walk;
 	bool write = sf->fault.write;
 	bool may_write = page->writable && w->dirty;
-	uint64_t bits = 0;
+	uint64_t bits = shadow_guest_bits(&w->rights, w->dirty);
 
-	bits |= w->rights.user ? SPTE_U : 0;
-	bits |= w->rights.write ? SPTE_GW : 0;
-	bits |= w->rights.no_exec ? SPTE_NX : 0;
-	bits |= w->dirty ? SPTE_GD : 0;
-	bits |= (uint64_t)w->rights.key << SPTE_KEY_SHIFT;
 	bits |= page->writable ? SPTE_HOSTW : 0;
 	if (may_write && shadow_frame_is_tracked(m, sf->fault.gfn))
 		may_write = write && let_write_tables(m, sf->fault.gfn);
@@ -344,22 +197,6 @@ static uint64_t leaf_bits(struct mmu *m, const struct shadow_fault *sf,
 	if (may_write && (write || !memslot_is_logged(slot)))
 		bits |= SPTE_W;
 	return bits;
-}
-
-static enum fault_verdict change_leaf(struct mmu *m, struct shadow_fault *sf, struct spte_ref at,
-				      spte_t old, uint64_t bits)
-{
-	spte_t new;
-
-	do {
-		new.raw = (old.raw & ~SPTE_GUEST_MASK) | bits;
-		if (!(bits & SPTE_GD))
-			new.raw &= ~SPTE_W;
-		if (new.raw == old.raw)
-			return FAULT_SPURIOUS;
-	} while (!sptep_cmpxchg(&at.sp->table.spte[at.i], &old, new));
-	flush_note_change(m, old, new, &sf->debt, &sf->flush);
-	return FAULT_FIXED;
 }
 
 static enum fault_verdict new_leaf(struct mmu *m, struct shadow_fault *sf, struct spte_ref at,
@@ -376,8 +213,8 @@ static enum fault_verdict new_leaf(struct mmu *m, struct shadow_fault *sf, struc
 		return FAULT_NO_MEMORY;
 	if (at.sp->gfns)
 		shared64_store_relaxed(&at.sp->gfns[at.i], gfn);
-	sptep_set(&at.sp->table.spte[at.i], spte_make_leaf(pfn, level, bits));
-	mmu_count_leafs(m, level, 1);
+	sptep_set(shadow_sptep(at), spte_make_leaf(pfn, level, bits));
+	table_count_leafs(m, level, 1);
 	return FAULT_FIXED;
 }
 
@@ -387,10 +224,11 @@ static enum fault_verdict set_leaf(struct mmu *m, struct shadow_fault *sf, struc
 	uint64_t inside = level_pages(at.sp->table.level) - 1;
 	gfn_t gfn = sf->fault.gfn & ~inside;
 	pfn_t pfn = page->pfn - (sf->fault.gfn & inside);
-	spte_t old = sptep_read(&at.sp->table.spte[at.i]);
+	spte_t old = sptep_read(shadow_sptep(at));
 
 	if (spte_is_leaf(old) && spte_pfn(old) == pfn && shadow_gfn(at.sp, at.i) == gfn)
-		return change_leaf(m, sf, at, old, bits);
+		return shadow_change_leaf(m, at, old, bits, &sf->debt, &sf->flush) ? FAULT_FIXED :
+										     FAULT_SPURIOUS;
 	/* Another page: PFN_CHANGE_GOES_THROUGH_ZERO. */
 	clear_entry(m, sf, at);
 	return new_leaf(m, sf, at, gfn, pfn, bits);
@@ -472,7 +310,7 @@ static void remember_mmio(struct mmu_vcpu *v, struct shadow_fault *sf)
 		if (!sf->walk.dirty)
 			access &= ~SHADOW_WRITE;
 		clear_entry(v->mmu, sf, at);
-		sptep_set(&at.sp->table.spte[at.i],
+		sptep_set(shadow_sptep(at),
 			  spte_make_mmio(f->gfn, access, f->generation));
 		trace_mark_mmio_spte(f->gfn, access, f->generation);
 	}
@@ -493,15 +331,11 @@ static enum mmu_verdict fault_found(struct mmu_vcpu *v, struct shadow_fault *sf)
 	else if (verdict == FAULT_MMIO)
 		remember_mmio(v, sf);
 	if (verdict != FAULT_RETRY || !sf->made)
-		fault_count(v, verdict);
+		fault_count_verdict(v, verdict);
 	return mmu_verdict_of_fault(verdict);
 }
 
-/*
- * Outside guest mode.  MMU_OK: look again.  @max_level: of the existing tables; the host is not
- * asked for a larger page.
- */
-static enum mmu_verdict fault(struct mmu_vcpu *v, gva_t gva, enum access access, int max_level,
+enum mmu_verdict shadow_fault(struct mmu_vcpu *v, gva_t gva, enum access access, int max_level,
 			      struct mmu_result *result)
 {
 	struct shadow_fault sf = { .walk = { .gva = gva, .access = access } };
@@ -511,7 +345,7 @@ static enum mmu_verdict fault(struct mmu_vcpu *v, gva_t gva, enum access access,
 	sf.gpt_seq = atomic64_load_acquire(&v->mmu->shadow->gpt_seq);
 	verdict = walk_guest_slots(v, &sf.walk);
 	if (verdict == MMU_RETRY)
-		fault_count(v, FAULT_RETRY);
+		fault_count_verdict(v, FAULT_RETRY);
 	if (verdict != MMU_OK) {
 		result->error_code = sf.walk.error_code;
 		return verdict;
@@ -523,36 +357,4 @@ static enum mmu_verdict fault(struct mmu_vcpu *v, gva_t gva, enum access access,
 	sf.fault.write = access == ACCESS_WRITE;
 	sf.fault.max_level = MIN(max_level, sf.walk.n_steps ? sf.walk.level : (int)LEVEL_2M);
 	return fault_found(v, &sf);
-}
-
-enum mmu_verdict shadow_translate(struct mmu_vcpu *v, gva_t gva, enum access access,
-				  struct mmu_result *result)
-{
-	uint64_t generation = mmio_generation(v->mmu);
-	enum mmu_verdict verdict;
-	bool faulted = false;
-	int level;
-
-	for (int i = 0; i < MAX_FAULTS; i++) {
-		if (!v->roots_loaded) {
-			guest_leave(v);
-			verdict = shadow_load_roots(v);
-			guest_enter(v);
-			if (verdict != MMU_OK)
-				return verdict;
-			continue;
-		}
-		if (hit(v, gva, access, faulted, result, &verdict, &level)) {
-			if (verdict == MMU_MMIO)
-				mmio_cache_add(v, gva, access, result->gpa, generation);
-			return verdict;
-		}
-		guest_leave(v);
-		verdict = fault(v, gva, access, MIN(level, (int)LEVEL_1G), result);
-		guest_enter(v);
-		faulted = verdict == MMU_OK;
-		if (verdict != MMU_OK && !(verdict == MMU_RETRY && i + 1 < MAX_FAULTS))
-			return verdict;
-	}
-	return MMU_RETRY;
 }

@@ -2,7 +2,7 @@
 #include "mmu/shadow/hash.h"
 
 #include "base/bug.h"
-#include "mmu/shadow/shadow.h"
+#include "mmu/shadow/internal.h"
 
 #ifndef SHADOW_HASH_MIN_BITS
 #define SHADOW_HASH_MIN_BITS 8

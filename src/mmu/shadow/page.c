@@ -3,7 +3,7 @@
 #include "base/bug.h"
 #include "base/trace.h"
 #include "mmu/flush.h"
-#include "mmu/shadow/shadow.h"
+#include "mmu/shadow/internal.h"
 
 /* More unlinked pages than this are flushed for. */
 #define MAX_DEAD 256u
@@ -80,14 +80,14 @@ bool shadow_frame_is_tracked(const struct mmu *m, gfn_t gfn)
 /* True if a TLB may still hold a permission that the entry no longer gives. */
 static bool protect_entry(const struct mmu *m, struct spte_ref ref)
 {
-	struct spte_slot *slot = &ref.sp->table.spte[ref.i];
-	spte_t old = sptep_read(slot), new;
+	struct spte_word *sptep = shadow_sptep(ref);
+	spte_t old = sptep_read(sptep), new;
 
 	do {
 		new.raw = old.raw & ~(SPTE_W | SPTE_MMUW);
 		if (new.raw == old.raw)
 			return false;
-	} while (!sptep_cmpxchg(slot, &old, new));
+	} while (!sptep_cmpxchg(sptep, &old, new));
 	return flush_owed_by_change(m, old, new);
 }
 
@@ -215,7 +215,7 @@ bool shadow_drop(struct mmu *m, struct shadow_page *sp, unsigned int i)
 			s->write_debt = atomic64_load_relaxed(&m->owed) + 1;
 		if (rule(RMAP_BIJECTION))
 			spte_list_remove(&s->frames.nodes, &frame->rmap, ref);
-		mmu_count_leafs(m, level, -1);
+		table_count_leafs(m, level, -1);
 		trace_spte_changed(gfn, level, old.raw, 0);
 		return true;
 	}
@@ -241,6 +241,36 @@ unsigned int shadow_drop_all(struct mmu *m, const struct spte_list *l)
 	return n;
 }
 
+bool shadow_change_leaf(const struct mmu *m, struct spte_ref at, spte_t old, uint64_t bits,
+			bool *debt, bool *flush)
+{
+	spte_t new;
+
+	rwlock_assert_held_write(&m->lock);
+	/*
+	 * MMU-writable stays: it bounds what a TLB may hold, and the guest has not yet requested
+	 * a flush (FLUSH_IFF_MMUW_CLEARED).
+	 */
+	do {
+		new.raw = (old.raw & ~SPTE_GUEST_MASK) | bits;
+		if (!(bits & SPTE_GD))
+			new.raw &= ~SPTE_W;
+		if (new.raw == old.raw)
+			return false;
+	} while (!sptep_cmpxchg(shadow_sptep(at), &old, new));
+	flush_note_change(m, old, new, debt, flush);
+	return true;
+}
+
+void shadow_visit_frames(struct mmu *m, struct range *r, frame_visit_fn fn, void *ctx)
+{
+	uint64_t left = r->left;
+
+	rwlock_assert_held_write(&m->lock);
+	frames_visit(&m->shadow->frames, r, fn, ctx);
+	mmu_visited(m, left - r->left);
+}
+
 /* --- pages -------------------------------------------------------------------- */
 
 static void count_tables_in(struct mmu *m, gfn_t gfn, int64_t n)
@@ -254,7 +284,7 @@ static void free_page(struct mmu *m, struct shadow_page *sp)
 	if (sp->gfns)
 		pool_put(&m->shadow->gfns, sp->gfns);
 	pool_put(&m->shadow->pages, sp);
-	mmu_count_n(m, VM_STAT_mmu_tables, (uint64_t)-1);
+	table_count(m, -1);
 }
 
 /* With all the memory that it needs, not linked yet. */
@@ -265,7 +295,7 @@ static struct shadow_page *alloc_page(struct mmu *m, gfn_t gfn, union shadow_rol
 
 	if (!sp)
 		return NULL;
-	mmu_count(m, mmu_tables);
+	table_count(m, 1);
 	if (!role.direct) {
 		sp->gfns = pool_get(&s->gfns);
 		if (!sp->gfns || !frames_make(&s->frames, gfn, LEVEL_4K)) {

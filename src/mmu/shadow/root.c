@@ -7,7 +7,7 @@
  * gone.
  */
 #include "mmu/flush.h"
-#include "mmu/shadow/shadow.h"
+#include "mmu/shadow/internal.h"
 
 #define NO_TABLE (~0ull)
 
@@ -98,20 +98,30 @@ static void release(struct mmu *m, struct shadow_roots *r) REQUIRES(m->lock)
 	*r = (struct shadow_roots){ 0 };
 }
 
-void shadow_drop_roots(struct mmu_vcpu *v, bool all)
+static void drop_roots(struct mmu_vcpu *v, bool all)
 {
 	struct mmu *m = v->mmu;
 
 	rwlock_wrlock(&m->lock);
 	for (unsigned int i = 0; i < SHADOW_CACHED_ROOTS; i++) {
-		if (!v->roots[i].role || (!all && is_usable(&v->roots[i])))
+		if (!v->shadow.roots[i].role || (!all && is_usable(&v->shadow.roots[i])))
 			continue;
-		release(m, &v->roots[i]);
-		if (i == v->root)
+		release(m, &v->shadow.roots[i]);
+		if (i == v->shadow.root)
 			v->roots_loaded = false;
 	}
 	shadow_reap(m, false);
 	rwlock_wrunlock(&m->lock);
+}
+
+void shadow_drop_obsolete_roots(struct mmu_vcpu *v)
+{
+	drop_roots(v, false);
+}
+
+void shadow_drop_all_roots(struct mmu_vcpu *v)
+{
+	drop_roots(v, true);
 }
 
 /* Returns the index of these roots in the cache, or SHADOW_CACHED_ROOTS. */
@@ -120,7 +130,7 @@ static unsigned int find_cached(const struct mmu_vcpu *v, const struct wanted *w
 	unsigned int i = 0;
 
 	while (i < SHADOW_CACHED_ROOTS &&
-	       !(is_wanted(&v->roots[i], w) && is_usable(&v->roots[i])))
+	       !(is_wanted(&v->shadow.roots[i], w) && is_usable(&v->shadow.roots[i])))
 		i++;
 	return i;
 }
@@ -162,22 +172,23 @@ static bool fill_roots(struct mmu *m, struct shadow_roots *r, const struct wante
 static bool load_new(struct mmu_vcpu *v, struct wanted *w)
 {
 	struct mmu *m = v->mmu;
-	unsigned int victim = (v->root + 1) % SHADOW_CACHED_ROOTS;
+	unsigned int victim = (v->shadow.root + 1) % SHADOW_CACHED_ROOTS;
 	bool ok;
 
 	drop_invisible(m, w);
 	rwlock_wrlock(&m->lock);
-	release(m, &v->roots[victim]);
+	release(m, &v->shadow.roots[victim]);
 	shadow_make_room(m, w->n);
-	ok = fill_roots(m, &v->roots[victim], w);
+	ok = fill_roots(m, &v->shadow.roots[victim], w);
 	rwlock_wrunlock(&m->lock);
-	v->root = victim;
+	v->shadow.root = victim;
 	vcpu_count(v, root_loads);
 	return ok;
 }
 
 static void sync_roots(struct mmu_vcpu *v)
 {
+	const struct shadow_roots *r = &v->shadow.roots[v->shadow.root];
 	struct shadow_batch batch;
 	struct mmu *m = v->mmu;
 
@@ -185,8 +196,8 @@ static void sync_roots(struct mmu_vcpu *v)
 		batch.n = 0;
 		rwlock_wrlock(&m->lock);
 		for (unsigned int i = 0; i < 4; i++)
-			if (v->roots[v->root].page[i])
-				shadow_collect_unsync(m, v->roots[v->root].page[i], &batch);
+			if (r->page[i])
+				shadow_collect_unsync(m, r->page[i], &batch);
 		rwlock_wrunlock(&m->lock);
 		shadow_sync(v, &batch);
 	} while (batch.n == SHADOW_SYNC_BATCH);
@@ -198,7 +209,7 @@ enum mmu_verdict shadow_load_roots(struct mmu_vcpu *v)
 	unsigned int found = find_cached(v, &w);
 
 	if (found < SHADOW_CACHED_ROOTS) {
-		v->root = found;
+		v->shadow.root = found;
 		vcpu_count(v, root_reloads);
 	} else if (!load_new(v, &w)) {
 		return MMU_NO_MEMORY;
@@ -207,7 +218,7 @@ enum mmu_verdict shadow_load_roots(struct mmu_vcpu *v)
 	 * From here on the roots reflect what the guest wrote into its tables before this load.
 	 * Later writes may be missed until the next.
 	 */
-	if (!is_up_to_date(&v->roots[v->root]))
+	if (!is_up_to_date(&v->shadow.roots[v->shadow.root]))
 		sync_roots(v);
 	v->roots_loaded = true;
 	return MMU_OK;

@@ -2,7 +2,7 @@
 #include "mmu/shadow/spte_list.h"
 
 #include "base/bug.h"
-#include "mmu/shadow/shadow.h"
+#include "mmu/shadow/internal.h"
 
 #define MANY 1ull
 #define INDEX_SHIFT 48

@@ -11,7 +11,7 @@
 #include "mmu/flush.h"
 #include "mmu/guest_memory.h"
 #include "mmu/request.h"
-#include "mmu/shadow/shadow.h"
+#include "mmu/shadow/internal.h"
 
 #define ENTRIES ENTRIES_PER_TABLE
 
@@ -57,15 +57,10 @@ static enum mmu_verdict read_table(struct mmu_vcpu *v, const struct shadow_id *i
 /* The bits of a leaf that follow from the guest's entry. */
 static uint64_t guest_bits(union shadow_role role, uint64_t entry)
 {
-	struct rights r = shadow_rights(role.access, 0);
-	uint64_t bits = 0;
+	struct rights r = shadow_rights(role.access, (entry >> GPTE_PKEY_SHIFT) & 15);
 
 	rights_narrow(&r, shadow_kind_of_role(role), entry);
-	bits |= r.user ? SPTE_U : 0;
-	bits |= r.write ? SPTE_GW : 0;
-	bits |= r.no_exec ? SPTE_NX : 0;
-	bits |= entry & GPTE_D ? SPTE_GD : 0;
-	return bits | ((entry >> GPTE_PKEY_SHIFT) & 15) << SPTE_KEY_SHIFT;
+	return shadow_guest_bits(&r, entry & GPTE_D);
 }
 
 static bool maps_as_before(const struct shadow_page *sp, unsigned int i, uint64_t entry)
@@ -75,26 +70,6 @@ static bool maps_as_before(const struct shadow_page *sp, unsigned int i, uint64_
 	return (entry & GPTE_P) && (entry & GPTE_A) &&
 	       !(entry & gpte_reserved_bits(kind, 1, entry)) &&
 	       gpte_table(kind, entry) >> PAGE_SHIFT == shadow_gfn(sp, i);
-}
-
-static void renew_leaf(struct mmu *m, struct shadow_page *sp, unsigned int i, spte_t old,
-		       uint64_t entry, bool *debt, bool *flush)
-{
-	uint64_t bits = guest_bits(sp->role, entry);
-	spte_t new;
-
-	/*
-	 * MMU-writable stays: it bounds what a TLB may hold, and the guest has not yet requested
-	 * a flush (FLUSH_IFF_MMUW_CLEARED).
-	 */
-	do {
-		new.raw = (old.raw & ~SPTE_GUEST_MASK) | bits;
-		if (!(bits & SPTE_GD))
-			new.raw &= ~SPTE_W;
-		if (new.raw == old.raw)
-			return;
-	} while (!sptep_cmpxchg(&sp->table.spte[i], &old, new));
-	flush_note_change(m, old, new, debt, flush);
 }
 
 static bool compare(struct mmu *m, struct shadow_page *sp, const uint64_t *entry)
@@ -108,7 +83,8 @@ static bool compare(struct mmu *m, struct shadow_page *sp, const uint64_t *entry
 		if (spte_kind(spte) == SPTE_NONE)
 			continue;
 		if (spte_is_leaf(spte) && entry && maps_as_before(sp, i, entry[i]))
-			renew_leaf(m, sp, i, spte, entry[i], &debt, &flush);
+			shadow_change_leaf(m, (struct spte_ref){ sp, i }, spte,
+					   guest_bits(sp->role, entry[i]), &debt, &flush);
 		else
 			debt |= shadow_drop(m, sp, i);
 	}
@@ -200,9 +176,7 @@ void shadow_sync(struct mmu_vcpu *v, const struct shadow_batch *batch)
 /* The lowest table on the way to @gva, if it is one of the lowest level. */
 static struct shadow_page *find_lowest(const struct shadow_roots *r, gva_t gva)
 {
-	union shadow_role role = { .word = r->role };
-	struct shadow_page *sp = r->page[role.format == GPT_LONG && !role.direct ?
-						 0 : (gva >> 30) & 3];
+	struct shadow_page *sp = shadow_root_of(r, gva);
 
 	while (sp && sp->table.level > LEVEL_4K) {
 		spte_t spte = sptep_read(&sp->table.spte[level_index(gva >> PAGE_SHIFT,
@@ -216,9 +190,9 @@ static struct shadow_page *find_lowest(const struct shadow_roots *r, gva_t gva)
 static bool is_out_of_date(const struct mmu_vcpu *v, gva_t gva)
 {
 	for (unsigned int i = 0; i < SHADOW_CACHED_ROOTS; i++) {
-		const struct shadow_page *sp = find_lowest(&v->roots[i], gva);
+		const struct shadow_page *sp = find_lowest(&v->shadow.roots[i], gva);
 
-		if (mutant(INVLPG_CURRENT_ROOT_ONLY) && i != v->root)
+		if (mutant(INVLPG_CURRENT_ROOT_ONLY) && i != v->shadow.root)
 			continue;
 		/* UNSYNC_BEFORE_W: a write that was not intercepted came after the mark. */
 		if (sp && atomic32_load_acquire(&sp->unsync))
@@ -247,10 +221,10 @@ void shadow_invlpg(struct mmu_vcpu *v, gva_t gva)
 	guest_leave(v);
 	rwlock_wrlock(&m->lock);
 	for (unsigned int i = 0; i < SHADOW_CACHED_ROOTS; i++) {
-		struct shadow_page *sp = find_lowest(&v->roots[i], gva);
+		struct shadow_page *sp = find_lowest(&v->shadow.roots[i], gva);
 
 		if (!sp || !atomic32_load_relaxed(&sp->unsync) ||
-		    (mutant(INVLPG_CURRENT_ROOT_ONLY) && i != v->root))
+		    (mutant(INVLPG_CURRENT_ROOT_ONLY) && i != v->shadow.root))
 			continue;
 		/* Even if it has no entry: a fault may be about to install one from an earlier
 		 * read. */

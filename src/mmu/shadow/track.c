@@ -11,7 +11,7 @@
  */
 #include "mmu/dirty.h"
 #include "mmu/flush.h"
-#include "mmu/shadow/shadow.h"
+#include "mmu/shadow/internal.h"
 
 /* After this many writes with no use in between, assume the page is no longer a page table. */
 #define MAX_WRITES_UNUSED 3u

@@ -1,16 +1,27 @@
 /* SPDX-License-Identifier: MIT */
-/* mmu/tdp/internal.h - private to this folder. */
+/* mmu/tdp/internal.h - private to this folder and its tests. */
 #ifndef MMU_TDP_INTERNAL_H
 #define MMU_TDP_INTERNAL_H
 
 #include "mmu/tdp/tdp.h"
 
-struct table *tdp_new_table(struct mmu *m, int level);
-void tdp_free_table(struct mmu *m, struct table *t);
+/* --- table.c --- */
+
+/* NULL: no memory. */
+struct table *tdp_table_new(struct mmu *m, int level);
+/* Of one that was never linked, or that nobody can be in any more. */
+void tdp_table_free(struct mmu *m, struct table *t);
+void tdp_table_free_dead(struct mmu *m, struct table *dead);
+/* Of one that was unlinked: owes a flush, and is freed after it. */
+void tdp_table_bury(struct mmu *m, struct table *t) REQUIRES(m->lock);
+/* mmu_ops.reap */
+void tdp_reap(struct mmu *m, bool all) EXCLUDES(m->lock);
+
+/* --- visit.c --- */
 
 /* An entry that is not empty. */
 struct tdp_place {
-	struct spte_slot *slot;
+	struct spte_word *sptep;
 	spte_t spte;
 	gfn_t gfn;		/* its first frame */
 	int level;
@@ -27,9 +38,68 @@ struct tdp_visitor {
 /* One piece of @r.  Under the MMU lock. */
 void tdp_visit(struct mmu *m, struct range *r, const struct tdp_visitor *v);
 
-/* mmu_ops.is_split, collapse, reap */
+/* --- map.c --- */
+
+/*
+ * Maps @page at @gfn, at the highest level that @page and the tables allow; a
+ * page over 4 KiB is mapped from its own start.  @allow_write: W may be set now
+ * (else only MMUW).  @write: the access that needs it.
+ * MMU lock for read, RCU section.
+ */
+enum fault_verdict tdp_map(struct mmu *m, gfn_t gfn, const struct host_page *page, bool write,
+			   bool allow_write) REQUIRES_SHARED(m->lock);
+/* Tables made only to cache that there is no memory: a guest that probes its whole address space
+ * must not exhaust ours. */
+#define MAX_TABLES_FOR_MMIO 16384u
+/* Notes that @gfn has no memory, under @generation.  Best effort. */
+void tdp_map_mmio(struct mmu *m, gfn_t gfn, uint64_t generation) REQUIRES_SHARED(m->lock);
+
+/* The highest level at which a fault on @gfn can map.  RCU section. */
+int tdp_max_level(const struct mmu *m, gfn_t gfn);
+
+/* --- fault.c, translate.c --- */
+
+/*
+ * Makes the direct tables translate @gpa, for reading or writing.  The vCPU's thread,
+ * outside guest mode; may block in the host.
+ */
+enum fault_verdict tdp_fault(struct mmu_vcpu *v, gpa_t gpa, bool write);
+
+/* mmu_ops.translate, prefault */
+enum mmu_verdict tdp_translate(struct mmu_vcpu *v, gva_t gva, enum access access,
+			       struct mmu_result *result);
+enum mmu_verdict tdp_prefault(struct mmu_vcpu *v, gpa_t gpa, uint64_t *bytes);
+
+/* --- protect.c: slots_ops.write_protect, write_protect_mask; mmu_ops.age --- */
+
+void tdp_write_protect(struct mmu *m, const struct memslot *slot, int first_level)
+	EXCLUDES(m->lock);
+void tdp_write_protect_mask(struct mmu *m, const struct memslot *slot, uint64_t offset,
+			    uint64_t mask) EXCLUDES(m->lock);
+bool tdp_age(struct mmu *m, struct range *r, bool clear) REQUIRES(m->lock);
+
+/* --- zap.c: mmu_ops.zap_leafs, is_split, collapse; slots_ops.zap_mmio, zap --- */
+
+/* Drops every leaf that overlaps a piece of @r; returns their number.  The tables stay.  The
+ * caller owes the flush. */
+uint64_t tdp_zap_leafs(struct mmu *m, struct range *r) REQUIRES(m->lock);
 bool tdp_is_split(struct mmu *m, gfn_t gfn, int level) EXCLUDES(m->lock);
 void tdp_collapse(struct mmu *m, gfn_t gfn, int level) EXCLUDES(m->lock);
-void tdp_reap(struct mmu *m, bool all) EXCLUDES(m->lock);
+
+/* Drops every MMIO entry, in pieces.  None is installed meanwhile: the generation is marked
+ * (slots_lock).  No other lock held. */
+void tdp_zap_mmio(struct mmu *m) EXCLUDES(m->lock);
+
+/*
+ * Drops everything in @slot, tables too, and flushes, while faults elsewhere go on.  No
+ * new translation is made in it meanwhile: it is invalid.  One such call at a time
+ * (slots_lock); no other lock held.
+ */
+void tdp_zap_slot(struct mmu *m, const struct memslot *slot) EXCLUDES(m->lock);
+
+/* --- tdp.c --- */
+
+/* Checks that every entry is legal and in its place: for tests.  MMU lock for write. */
+bool tdp_is_valid(const struct mmu *m);
 
 #endif

@@ -11,7 +11,9 @@
 #define MMU_TDP_TDP_H
 
 #include "mmu/mmu.h"
-#include "mmu/verdict.h"
+#include "mmu/table.h"
+
+extern const struct mmu_ops tdp_ops;
 
 #define TDP_ROOT_LEVEL LEVEL_256T
 /* Width of guest physical addresses; higher ones must not be looked up. */
@@ -20,7 +22,7 @@
 /* The lowest entry for @gfn that there is: a leaf, or what stands in its place.
  * Guest mode or RCU section. */
 struct tdp_entry {
-	struct spte_slot *slot;
+	struct spte_word *sptep;
 	spte_t spte;
 	int level;
 };
@@ -31,49 +33,12 @@ static inline struct tdp_entry tdp_lookup(const struct mmu *m, gfn_t gfn)
 	struct tdp_entry e;
 
 	for (e.level = TDP_ROOT_LEVEL;; e.level--) {
-		e.slot = &table->spte[level_index(gfn, e.level)];
-		e.spte = sptep_read(e.slot);
+		e.sptep = &table->spte[level_index(gfn, e.level)];
+		e.spte = sptep_read(e.sptep);
 		if (!spte_is_link(e.spte))
 			return e;
 		table = spte_link(e.spte);
 	}
 }
-
-/*
- * Maps @page at @gfn, at the highest level that @page and the tables allow; a
- * page over 4 KiB is mapped from its own start.  @allow_write: W may be set now
- * (else only MMUW).  @write: the access that needs it.
- * MMU lock for read, RCU section.
- */
-enum fault_verdict tdp_map(struct mmu *m, gfn_t gfn, const struct host_page *page, bool write,
-			   bool allow_write) REQUIRES_SHARED(m->lock);
-/* Tables made only to cache that there is no memory: a guest that probes its whole address space
- * must not exhaust ours. */
-#define MAX_TABLES_FOR_MMIO 16384u
-/* Notes that @gfn has no memory, under @generation.  Best effort. */
-void tdp_map_mmio(struct mmu *m, gfn_t gfn, uint64_t generation) REQUIRES_SHARED(m->lock);
-
-/* The highest level at which a fault on @gfn can map.  RCU section. */
-int tdp_max_level(const struct mmu *m, gfn_t gfn);
-
-/* Drops every leaf that overlaps a piece of @r; returns their number.  The tables stay.  The
- * caller owes the flush. */
-uint64_t tdp_zap_leafs(struct mmu *m, struct range *r) REQUIRES(m->lock);
-
-/* Drops every MMIO entry, in pieces.  None is installed meanwhile: the generation is marked
- * (slots_lock).  No other lock held. */
-void tdp_zap_mmio(struct mmu *m) EXCLUDES(m->lock);
-
-/*
- * Drops everything in [start, end), tables too, and flushes, while faults
- * elsewhere go on.  No new translation is made in the range meanwhile (its slot
- * is invalid).  One such call at a time (slots_lock); no other lock held.
- */
-void tdp_zap_slot(struct mmu *m, gfn_t start, gfn_t end) EXCLUDES(m->lock);
-
-extern const struct mmu_ops tdp_ops;
-
-/* Checks that every entry is legal and in its place: for tests.  MMU lock for write. */
-bool tdp_is_valid(const struct mmu *m);
 
 #endif

@@ -14,56 +14,9 @@
  */
 #include "base/trace.h"
 #include "mmu/flush.h"
-#include "mmu/limits.h"
+#include "mmu/table.h"
 #include "mmu/tdp/internal.h"
 #include "sync/rcu.h"
-
-/* --- tables that are linked no more -------------------------------------------- */
-
-static bool is_empty(const struct table *t)
-{
-	for (unsigned int i = 0; i < ENTRIES_PER_TABLE; i++)
-		if (spte_kind(sptep_read(&t->spte[i])) != SPTE_NONE)
-			return false;
-	return true;
-}
-
-/* UNLINK_FLUSH_FREE: from here on a walk may be in it until this debt is paid. */
-static void bury(struct mmu *m, struct table *t) REQUIRES(m->lock)
-{
-	t->next_dead = m->dead;
-	m->dead = t;
-	atomic32_fetch_add(&m->n_dead, 1);
-	if (!mutant(UNLINKED_OWES_NOTHING))
-		flush_owe(m);
-}
-
-static void free_dead(struct mmu *m, struct table *dead)
-{
-	for (struct table *next; dead; dead = next) {
-		next = dead->next_dead;
-		tdp_free_table(m, dead);
-	}
-}
-
-void tdp_reap(struct mmu *m, bool all)
-{
-	struct table *dead;
-
-	if (atomic32_load_relaxed(&m->n_dead) <= (all ? 0 : MAX_DEAD_TABLES))
-		return;
-	rwlock_wrlock(&m->lock);
-	dead = m->dead;
-	m->dead = NULL;
-	atomic32_store_relaxed(&m->n_dead, 0);
-	rwlock_wrunlock(&m->lock);
-
-	if (rule(UNLINK_FLUSH_FREE))
-		flush_settle(m);
-	if (dead && rule(WALKER_ANNOUNCE))
-		rcu_synchronize();
-	free_dead(m, dead);
-}
 
 /* --- for the host ------------------------------------------------------------------ */
 
@@ -79,12 +32,20 @@ static bool zap_entry(void *ctx, const struct tdp_place *at)
 
 	if (!spte_is_leaf(at->spte))
 		return true;
-	old = sptep_xchg(at->slot, NO_SPTE);
-	mmu_count_leafs(z->mmu, at->level, -1);
+	old = sptep_xchg(at->sptep, NO_SPTE);
+	table_count_leafs(z->mmu, at->level, -1);
 	trace_spte_changed(at->gfn, at->level, old.raw, 0);
 	(void)old;
 	z->n++;
 	return false;
+}
+
+static bool is_empty(const struct table *t)
+{
+	for (unsigned int i = 0; i < ENTRIES_PER_TABLE; i++)
+		if (spte_kind(sptep_read(&t->spte[i])) != SPTE_NONE)
+			return false;
+	return true;
 }
 
 /* No entry is installed meanwhile: that needs the lock. */
@@ -96,8 +57,8 @@ static void zap_table(void *ctx, const struct tdp_place *at)
 	rwlock_assert_held_write(&z->mmu->lock);
 	if (!is_empty(t))
 		return;
-	sptep_xchg(at->slot, NO_SPTE);
-	bury(z->mmu, t);
+	sptep_xchg(at->sptep, NO_SPTE);
+	tdp_table_bury(z->mmu, t);
 }
 
 uint64_t tdp_zap_leafs(struct mmu *m, struct range *r)
@@ -113,7 +74,7 @@ uint64_t tdp_zap_leafs(struct mmu *m, struct range *r)
 static bool forget_mmio(void *ctx UNUSED, const struct tdp_place *at)
 {
 	if (spte_kind(at->spte) == SPTE_MMIO)
-		sptep_xchg(at->slot, NO_SPTE);
+		sptep_xchg(at->sptep, NO_SPTE);
 	return true;
 }
 
@@ -129,6 +90,7 @@ void tdp_zap_mmio(struct mmu *m)
 		tdp_visit(m, &r, &(struct tdp_visitor){ .fn = forget_mmio });
 		rwlock_wrunlock(&m->lock);
 	}
+	mmu_count(m, mmio_generation_wraps);
 }
 
 /* Unlinked tables, and the number of their leafs. */
@@ -150,7 +112,7 @@ static void collect_dead(struct mmu *m, struct frozen *f, struct table *t)
 		if (spte_is_link(spte)) {
 			collect_dead(m, f, spte_link(spte));
 		} else if (spte_is_leaf(spte)) {
-			mmu_count_leafs(m, t->level, -1);
+			table_count_leafs(m, t->level, -1);
 			f->n_leafs++;
 		}
 	}
@@ -171,7 +133,7 @@ bool tdp_is_split(struct mmu *m, gfn_t gfn, int level)
 }
 
 /* The entry of @level for @gfn; NULL: a higher one ends the way. */
-static struct spte_slot *slot_at(const struct mmu *m, gfn_t gfn, int level)
+static struct spte_word *sptep_at(const struct mmu *m, gfn_t gfn, int level)
 {
 	struct table *t = m->root;
 
@@ -188,15 +150,15 @@ static struct spte_slot *slot_at(const struct mmu *m, gfn_t gfn, int level)
 void tdp_collapse(struct mmu *m, gfn_t gfn, int level)
 {
 	struct frozen f = { 0 };
-	struct spte_slot *slot;
+	struct spte_word *sptep;
 
 	rwlock_wrlock(&m->lock);
-	slot = slot_at(m, gfn, level);
-	if (slot && spte_is_link(sptep_read(slot)))
-		collect_dead(m, &f, spte_link(sptep_xchg(slot, NO_SPTE)));
+	sptep = sptep_at(m, gfn, level);
+	if (sptep && spte_is_link(sptep_read(sptep)))
+		collect_dead(m, &f, spte_link(sptep_xchg(sptep, NO_SPTE)));
 	for (struct table *next; f.dead; f.dead = next) {
 		next = f.dead->next_dead;
-		bury(m, f.dead);
+		tdp_table_bury(m, f.dead);
 	}
 	rwlock_wrunlock(&m->lock);
 	mmu_count_n(m, VM_STAT_mmu_zapped, f.n_leafs);
@@ -206,14 +168,14 @@ void tdp_collapse(struct mmu *m, gfn_t gfn, int level)
 
 static void freeze(struct frozen *f, const struct tdp_place *at)
 {
-	spte_t old = sptep_xchg(at->slot, FROZEN_SPTE);
+	spte_t old = sptep_xchg(at->sptep, FROZEN_SPTE);
 
 	f->owes = true;
 	if (spte_is_link(old)) {
 		range_charge(&f->left, ENTRIES_PER_TABLE);
 		collect_dead(f->mmu, f, spte_link(old));
 	} else if (spte_is_leaf(old)) {
-		mmu_count_leafs(f->mmu, at->level, -1);
+		table_count_leafs(f->mmu, at->level, -1);
 		f->n_leafs++;
 	}
 }
@@ -245,7 +207,7 @@ static void freeze_after(void *ctx, const struct tdp_place *at)
 static bool thaw_entry(void *ctx UNUSED, const struct tdp_place *at)
 {
 	if (spte_kind(at->spte) == SPTE_FROZEN)
-		sptep_set(at->slot, NO_SPTE);
+		sptep_set(at->sptep, NO_SPTE);
 	return true;
 }
 
@@ -279,8 +241,9 @@ static void thaw_all(struct mmu *m, gfn_t start, gfn_t end)
 	}
 }
 
-void tdp_zap_slot(struct mmu *m, gfn_t start, gfn_t end)
+void tdp_zap_slot(struct mmu *m, const struct memslot *slot)
 {
+	gfn_t start = slot->base_gfn, end = start + slot->npages;
 	struct frozen f = { .mmu = m, .start = start, .end = end, .left = range_make(start, end) };
 
 	freeze_all(&f);
@@ -295,6 +258,6 @@ void tdp_zap_slot(struct mmu *m, gfn_t start, gfn_t end)
 
 	if (f.dead && rule(WALKER_ANNOUNCE))
 		rcu_synchronize();
-	free_dead(m, f.dead);
+	tdp_table_free_dead(m, f.dead);
 	mmu_count_n(m, VM_STAT_mmu_zapped, f.n_leafs);
 }

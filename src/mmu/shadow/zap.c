@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+/* mmu/shadow/zap.c - taking shadow translations away: for the host, for a slot that goes. */
+#include "mmu/flush.h"
+#include "mmu/request.h"
+#include "mmu/shadow/internal.h"
+
+struct zap {
+	struct mmu *mmu;
+	uint64_t n;
+};
+
+static bool zap_frame(void *ctx, gfn_t gfn UNUSED, int level UNUSED, struct frame *frame)
+
+{
+	struct zap *z = ctx;
+
+	z->n += shadow_drop_all(z->mmu, &frame->rmap);
+	return true;
+}
+
+/* From @i on first: entries dropped in order leave the successor in place. */
+static bool is_empty(struct mmu *m, const struct shadow_page *sp, unsigned int i)
+	REQUIRES(m->lock)
+{
+	unsigned int n = 1;
+
+	while (n <= ENTRIES_PER_TABLE &&
+	       spte_kind(sptep_read(&sp->table.spte[(i + n) % ENTRIES_PER_TABLE])) == SPTE_NONE)
+		n++;
+	mmu_visited(m, n);
+	return n > ENTRIES_PER_TABLE;
+}
+
+/* Entry @i was dropped.  A direct page for a large page of the guest that maps nothing any more
+ * prevents mapping that as a whole. */
+static void zap_if_empty(struct mmu *m, struct shadow_page *sp, unsigned int i)
+	REQUIRES(m->lock)
+{
+	if (!sp->role.direct || sp->n_roots || !is_empty(m, sp, i))
+		return;
+	while (!spte_list_is_empty(&sp->parents)) {
+		struct spte_ref up = spte_list_first(&sp->parents);
+
+		shadow_drop(m, up.sp, up.i);
+		zap_if_empty(m, up.sp, up.i);
+	}
+	shadow_zap(m, sp);
+}
+
+static bool zap_frame_and_empty(void *ctx, gfn_t gfn UNUSED, int level UNUSED,
+				struct frame *frame)
+{
+	struct zap *z = ctx;
+
+	for (; !spte_list_is_empty(&frame->rmap); z->n++) {
+		struct spte_ref ref = spte_list_first(&frame->rmap);
+
+		shadow_drop(z->mmu, ref.sp, ref.i);
+		zap_if_empty(z->mmu, ref.sp, ref.i);
+	}
+	return true;
+}
+
+uint64_t shadow_zap_leafs(struct mmu *m, struct range *r)
+{
+	struct zap z = { .mmu = m };
+
+	rwlock_assert_held_write(&m->lock);
+	shadow_visit_frames(m, r, zap_frame_and_empty, &z);
+	mmu_count_n(m, VM_STAT_mmu_zapped, z.n);
+	return z.n;
+}
+
+bool shadow_is_split(struct mmu *m, gfn_t gfn, int level)
+{
+	bool is_split;
+
+	rwlock_wrlock(&m->lock);
+	is_split = shadow_find_direct(m, gfn, level - 1);
+	rwlock_wrunlock(&m->lock);
+	return is_split;
+}
+
+/* Only where the guest's own page is that large: the tables below it are ours. */
+void shadow_collapse(struct mmu *m, gfn_t gfn, int level)
+{
+	struct shadow_page *sp;
+
+	rwlock_wrlock(&m->lock);
+	while ((sp = shadow_find_direct(m, gfn, level - 1)))
+		shadow_zap(m, sp);
+	rwlock_wrunlock(&m->lock);
+}
+
+static void forget_mmio(struct mmu *m, struct shadow_page *sp) REQUIRES(m->lock)
+{
+	mmu_visited(m, ENTRIES_PER_TABLE);
+	for (unsigned int i = 0; i < ENTRIES_PER_TABLE; i++)
+		if (spte_kind(sptep_read(&sp->table.spte[i])) == SPTE_MMIO)
+			sptep_xchg(&sp->table.spte[i], NO_SPTE);
+}
+
+/* Moves the pages at the front of the list to its end; returns their number. */
+static uint64_t forget_mmio_piece(struct mmu *m, uint64_t n) REQUIRES(m->lock)
+{
+	struct shadow *s = m->shadow;
+	uint64_t i;
+
+	for (i = 0; i < MIN(n, TABLES_BEFORE_YIELD) && !cds_list_empty(&s->active); i++) {
+		struct shadow_page *sp =
+			cds_list_first_entry(&s->active, struct shadow_page, node);
+
+		forget_mmio(m, sp);
+		cds_list_del(&sp->node);
+		cds_list_add_tail(&sp->node, &s->active);
+	}
+	return i;
+}
+
+/*
+ * As many pages as exist at the start.  Those not done are at the front of the list, whatever is
+ * removed meanwhile; new ones are added at the end, and have no MMIO, as the generation is
+ * marked.  A fault that read it before is done with the tables at the first piece.  When all have
+ * been visited, they are in their old order, by age.
+ */
+void shadow_zap_mmio(struct mmu *m)
+{
+	uint64_t left = UINT64_MAX, n;
+
+	do {
+		rwlock_wrlock(&m->lock);
+		left = MIN(left, m->shadow->n_used);
+		n = forget_mmio_piece(m, left);
+		rwlock_wrunlock(&m->lock);
+		left -= n;
+	} while (left);
+	mmu_count(m, mmio_generation_wraps);
+}
+
+static void request_roots(struct mmu *m)
+{
+	uint32_t n = atomic32_load_acquire(&m->n_vcpus);
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct mmu_vcpu *v = atomic_ptr_load_relaxed(&m->vcpus[i]);
+
+		if (v)
+			request_post(v, REQUEST_ROOTS);
+	}
+}
+
+struct slot_zap {
+	struct zap zap;
+	bool tables;		/* the piece ended at a frame with guest tables: */
+	gfn_t gfn;
+	bool roots;		/* one of these is a root */
+};
+
+static bool zap_slot_frame(void *ctx, gfn_t gfn, int level, struct frame *frame)
+{
+	struct slot_zap *z = ctx;
+
+	zap_frame(&z->zap, gfn, level, frame);
+	z->tables = level == LEVEL_4K && frame->n_tables && !mutant(TABLES_OUTLIVE_SLOT);
+	z->gfn = gfn;
+	/* The tree changes when their shadow pages are zapped. */
+	return !z->tables;
+}
+
+/* Zaps the shadow pages of the guest tables in the frame. */
+static void zap_tables(struct mmu *m, struct slot_zap *z, struct range *r) REQUIRES(m->lock)
+{
+	struct shadow_page *sp;
+
+	while (r->left && (sp = shadow_next_of(m, z->gfn, NULL))) {
+		z->roots |= sp->n_roots != 0;
+		range_charge(r, 2 * ENTRIES_PER_TABLE + spte_list_length(&sp->parents));
+		shadow_zap(m, sp);
+	}
+}
+
+static void zap_slot_piece(struct mmu *m, struct slot_zap *z, struct range *r) REQUIRES(m->lock)
+{
+	gfn_t from = r->at;
+
+	do {
+		z->tables = false;
+		shadow_visit_frames(m, r, zap_slot_frame, z);
+		if (z->tables)
+			zap_tables(m, z, r);
+	} while (z->tables && r->left);
+	frames_prune(&m->shadow->frames, from, MIN(r->at + 1, r->end));
+}
+
+/*
+ * Only what depends on the slot: the translations of its frames, and the shadow pages of guest
+ * tables in it.  A fault in progress that has read such a table finds no page of it, or one
+ * created after its read (RECHECK_GPTE_UNDER_PROTECTION).  The slot is invalid, so nothing more
+ * is read from it; pages created behind the piece stay empty.
+ */
+static void zap_slot_in_pieces(struct mmu *m, gfn_t start, gfn_t end)
+{
+	struct slot_zap z = { .zap = { .mmu = m } };
+	struct range r = range_make(start, end);
+
+	/* vCPUs are neither created nor destroyed meanwhile: slots_lock is held. */
+	while (range_more(&r)) {
+		rwlock_wrlock(&m->lock);
+		z.roots = false;
+		zap_slot_piece(m, &z, &r);
+		/* If the host revokes a page of this piece, it finds no translation, but the
+		 * debt. */
+		if (z.zap.n && (rule(YIELD_FLUSHES) || r.at >= r.end)) {
+			flush_owe(m);
+			z.zap.n = 0;
+		}
+		/* INVALID_THEN_REQUEST: whoever takes the lock after this finds its root
+		 * obsolete, whether or not it has seen the request. */
+		if (z.roots && rule(INVALID_THEN_REQUEST))
+			request_roots(m);
+		rwlock_wrunlock(&m->lock);
+	}
+}
+
+void shadow_zap_slot(struct mmu *m, const struct memslot *slot)
+{
+	bool more;
+
+	zap_slot_in_pieces(m, slot->base_gfn, slot->base_gfn + slot->npages);
+	/* UNLINK_FLUSH_FREE; and no TLB has the slot any more, nor a walk a pointer to a
+	 * guest table in it. */
+	rwlock_wrlock(&m->lock);
+	flush_owe(m);
+	rwlock_wrunlock(&m->lock);
+	flush_settle(m);
+	do {
+		rwlock_wrlock(&m->lock);
+		more = shadow_reap(m, false);
+		rwlock_wrunlock(&m->lock);
+	} while (more);
+}

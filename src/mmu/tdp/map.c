@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/* mmu/tdp/map.c - making direct translations. */
+#include "base/trace.h"
+#include "mmu/table.h"
+#include "mmu/tdp/internal.h"
+
+int tdp_max_level(const struct mmu *m, gfn_t gfn)
+{
+	return MIN(tdp_lookup(m, gfn).level, (int)LEVEL_1G);
+}
+
+/* Links a new table into an empty entry.  False: no memory. */
+static bool grow(struct mmu *m, struct spte_word *sptep, spte_t old, int level, bool for_mmio)
+{
+	struct table *t = tdp_table_new(m, level - 1);
+
+	if (!t)
+		return false;
+	t->for_mmio = for_mmio;
+	if (for_mmio)
+		atomic64_fetch_add(&m->n_mmio_tables, 1);
+	if (!sptep_cmpxchg(sptep, &old, spte_make_link(t)))
+		tdp_table_free(m, t);
+	return true;
+}
+
+/*
+ * Replaces a large leaf by a table of smaller ones with the same translations, so no TLB needs a
+ * flush.
+ */
+static bool split(struct mmu *m, struct spte_word *sptep, spte_t old, int level)
+{
+	uint64_t bits = old.raw & (PAGE_SIZE - 1) & ~(3ull << SPTE_LEVEL_SHIFT) &
+			~(SPTE_KIND_MASK | SPTE_LEAF);
+	struct table *t = tdp_table_new(m, level - 1);
+
+	if (!t)
+		return false;
+	for (unsigned int i = 0; i < ENTRIES_PER_TABLE; i++)
+		sptep_set(&t->spte[i], spte_make_leaf(spte_pfn(old) + i * level_pages(level - 1),
+						      level - 1, bits));
+	if (sptep_cmpxchg(sptep, &old, spte_make_link(t))) {
+		table_count_leafs(m, level, -1);
+		table_count_leafs(m, level - 1, ENTRIES_PER_TABLE);
+	} else {
+		tdp_table_free(m, t);
+	}
+	return true;
+}
+
+static uint64_t leaf_bits(const struct host_page *page, bool allow_write)
+{
+	uint64_t bits = SPTE_U;
+
+	if (page->writable || mutant(HOST_READ_ONLY_IGNORED))
+		bits |= SPTE_HOSTW | SPTE_MMUW;
+	if ((page->writable || mutant(HOST_READ_ONLY_IGNORED)) && allow_write)
+		bits |= SPTE_W;
+	return bits;
+}
+
+static enum fault_verdict set_leaf(struct mmu *m, struct tdp_entry *e, gfn_t gfn,
+				   const struct host_page *page, bool write, bool allow_write)
+{
+	uint64_t bits = leaf_bits(page, allow_write);
+	pfn_t first = page->pfn - (gfn & (level_pages(e->level) - 1));
+	spte_t old = e->spte, new;
+
+	if (spte_is_leaf(old)) {
+		if (!write || spte_is_writable(old))
+			return FAULT_SPURIOUS;
+		bug_on(rule(PFN_CHANGE_GOES_THROUGH_ZERO) && spte_pfn(old) != first);
+		new.raw = old.raw | bits;
+	} else {
+		new = spte_make_leaf(first, e->level, bits);
+	}
+	/* VOLATILE_RMW: W, A and D of the old value may change at any moment. */
+	if (!sptep_cmpxchg(e->sptep, &old, new))
+		return FAULT_RETRY;
+	if (!spte_is_leaf(old))
+		table_count_leafs(m, e->level, 1);
+	trace_spte_changed(gfn, e->level, old.raw, new.raw);
+	return FAULT_FIXED;
+}
+
+enum fault_verdict tdp_map(struct mmu *m, gfn_t gfn, const struct host_page *page, bool write,
+			   bool allow_write)
+{
+	rwlock_assert_held(&m->lock);
+	for (;;) {
+		struct tdp_entry e = tdp_lookup(m, gfn);
+
+		/* The thread that froze it is about to flush and empty it. */
+		if (rule(FROZEN_SPTE_UNTOUCHED) && spte_kind(e.spte) == SPTE_FROZEN)
+			return FAULT_RETRY;
+		if (e.level <= page->level)
+			return set_leaf(m, &e, gfn, page, write, allow_write);
+		if (spte_is_leaf(e.spte)) {
+			if (!write || spte_is_writable(e.spte) || mutant(LARGE_READ_ONLY_STAYS))
+				return FAULT_SPURIOUS;
+			if (!split(m, e.sptep, e.spte, e.level))
+				return FAULT_NO_MEMORY;
+		} else if (!grow(m, e.sptep, e.spte, e.level, false)) {
+			return FAULT_NO_MEMORY;
+		}
+	}
+}
+
+void tdp_map_mmio(struct mmu *m, gfn_t gfn, uint64_t generation)
+{
+	spte_t new = spte_make_mmio(gfn, MMIO_ACCESS_MASK, generation);
+	struct tdp_entry e;
+
+	rwlock_assert_held(&m->lock);
+	if (gfn > MMIO_MAX_GFN)
+		return;
+	for (;;) {
+		e = tdp_lookup(m, gfn);
+		if (e.level == LEVEL_4K)
+			break;
+		if (spte_kind(e.spte) != SPTE_NONE ||
+		    atomic64_load_relaxed(&m->n_mmio_tables) >= MAX_TABLES_FOR_MMIO ||
+		    !grow(m, e.sptep, e.spte, e.level, true))
+			return;
+	}
+	if (spte_kind(e.spte) != SPTE_NONE && spte_kind(e.spte) != SPTE_MMIO)
+		return;
+	if (sptep_cmpxchg(e.sptep, &e.spte, new))
+		trace_mark_mmio_spte(gfn, MMIO_ACCESS_MASK, generation);
+}
