@@ -4,6 +4,7 @@
 
     check.py source ROOT             files: licence, layers, doors, rules, shape, documents
     check.py objects LIBRARY.a       mem/ and mmu/: no global state, one door to memory
+    check.py cycles LIBRARY.a        no files that call in a circle, in the folders of ACYCLIC
     check.py archive LIBRARY.a       global symbols are the public ones
     check.py probes LIBRARY.so       arguments of probes mean something
     check.py exports LIBRARY.so LIST dynamic symbols are those of the list
@@ -46,6 +47,8 @@ DOORS = [
     (r'<Zydis', {'cpu'}),
     (r'"/dev/kvm"', {'preload'} | COMMAND),
 ]
+# Folders of src/ whose files do not call in circles.
+ACYCLIC = {'mem', 'mmu'}
 MAX_LINES = 1200
 MAX_COLUMNS = 100
 TAB = 8
@@ -204,20 +207,28 @@ def nm(*args):
     return subprocess.run(['nm', *args], capture_output=True, text=True, check=True).stdout
 
 
+def symbols(library):
+    """What nm says of each symbol, with the object it is in: folder_file.c.o."""
+    member = ''
+    for line in nm('--format=sysv', library).split('\n'):
+        header = re.match(r'Symbols from .*\[(.*)\]:', line)
+        if header:
+            # A thin archive names its members with their folder.
+            member = pathlib.Path(header.group(1)).name.removeprefix('src_')
+        fields = [field.strip() for field in line.split('|')]
+        if len(fields) == 7:
+            yield member, fields
+
+
 def check_objects(library):
     forbidden = {'malloc', 'calloc', 'realloc', 'free', 'mmap', 'munmap', 'printf', 'fprintf',
                  'rand', 'random', 'time', 'clock_gettime'}
     # The process host memory and the reservation make system calls only; and of the
     # latter there is one for the process.
     for_the_process = {'mem_reservation.c.o'}
-    current, checked = '', set()
-    for line in nm('--format=sysv', library).split('\n'):
-        header = re.match(r'Symbols from .*\[(.*)\]:', line)
-        if header:
-            # A thin archive names its members with their folder.
-            current = pathlib.Path(header.group(1)).name.removeprefix('src_')
-        fields = [field.strip() for field in line.split('|')]
-        if not re.match(r'(mem|mmu)_', current) or len(fields) != 7:
+    checked = set()
+    for current, fields in symbols(library):
+        if not re.match(r'(mem|mmu)_', current):
             continue
         checked.add(current.split('_')[0])
         name, _, kind, what, _, _, section = fields
@@ -228,6 +239,57 @@ def check_objects(library):
             fail(current, f'calls {name}(): use mem/alloc.h, and no clock or random numbers')
     for folder in {'mem', 'mmu'} - checked:
         fail(library, f'nothing of {folder}/ is in it')
+
+
+def circles(uses):
+    """The sets of files of which each one reaches each other: Tarjan's."""
+    number, low, stack, found = {}, {}, [], []
+
+    def visit(file):
+        number[file] = low[file] = len(number)
+        stack.append(file)
+        for used in uses[file]:
+            if used not in number:
+                visit(used)
+            if used in stack:
+                low[file] = min(low[file], low[used])
+        if low[file] == number[file]:
+            circle = stack[stack.index(file):]
+            del stack[stack.index(file):]
+            if len(circle) > 1:
+                found.append(circle)
+
+    for file in uses:
+        if file not in number:
+            visit(file)
+    return found
+
+
+def check_cycles(library):
+    """Files of which each can be read after those that it uses, and before its users."""
+    defined, wanted, uses = {}, {}, {}
+    for file, (name, _, kind, *_) in symbols(library):
+        uses.setdefault(file, {})
+        if kind in {'U', 'w'}:
+            wanted.setdefault(file, []).append(name)
+        elif kind.isupper():
+            defined[name] = file
+    for file, names in wanted.items():
+        for name in names:
+            if defined.get(name, file) != file:
+                uses[file].setdefault(defined[name], []).append(name)
+    for folder in ACYCLIC - {file.split('_')[0] for file in uses}:
+        fail(library, f'nothing of {folder}/ is in it')
+    for circle in circles(uses):
+        if not ACYCLIC & {file.split('_')[0] for file in circle}:
+            continue
+        fail(library, 'these files call in a circle. Move what two of them need into a file '
+             'below both, or hand the function down in a table (as struct mmu_ops):')
+        for file in sorted(circle):
+            for used in sorted(uses[file].keys() & set(circle)):
+                names = ', '.join(sorted(uses[file][used]))
+                failures.append(f'    {file.removesuffix(".o")} uses of '
+                                f'{used.removesuffix(".o")}: {names}')
 
 
 def check_exports(library, listing):
@@ -269,6 +331,8 @@ def main():
         check_source(pathlib.Path(args[0]).resolve())
     elif what == 'objects':
         check_objects(args[0])
+    elif what == 'cycles':
+        check_cycles(args[0])
     elif what == 'archive':
         check_archive(args[0])
     elif what == 'probes':
