@@ -10,10 +10,10 @@ struct zap {
 };
 
 static bool zap_frame(void *ctx, gfn_t gfn UNUSED, int level UNUSED, struct frame *frame)
-
 {
 	struct zap *z = ctx;
 
+	rwlock_assert_held_write(&z->mmu->lock);
 	z->n += shadow_drop_all(z->mmu, &frame->rmap);
 	return true;
 }
@@ -52,6 +52,7 @@ static bool zap_frame_and_empty(void *ctx, gfn_t gfn UNUSED, int level UNUSED,
 {
 	struct zap *z = ctx;
 
+	rwlock_assert_held_write(&z->mmu->lock);
 	for (; !spte_list_is_empty(&frame->rmap); z->n++) {
 		struct spte_ref ref = spte_list_first(&frame->rmap);
 
