@@ -12,6 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "check/command/patched.h"
 #include "tool/output.h"
 
 #define MAX_WORKERS 64
@@ -126,6 +127,8 @@ static void work(struct job *jobs, unsigned int n, uint32_t *next)
 			continue;
 		if (jobs[i].id.scenario)
 			explore_one(&jobs[i], &jobs[i].id, jobs[i].options.seconds);
+		else if (patched_is_elsewhere(jobs[i].id.mutation))
+			jobs[i].lost = !patched_run(&jobs[i]);
 		else
 			find_killer(&jobs[i]);
 		__atomic_store_n(&jobs[i].done, true, __ATOMIC_RELEASE);

@@ -12,6 +12,7 @@ struct job {
 	bool mine;			/* of this shard */
 	/* what came of it */
 	bool done;
+	bool lost;			/* its process has failed */
 	struct exploration e;
 	struct run_id failing;		/* if e.failed: the shrunk run */
 	/* meanwhile */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* check/command/main.c - umbra-check, which `umbra check` executes. */
+#include "check/command/main.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "check/command/job.h"
+#include "check/command/patched.h"
 #include "check/command/report.h"
 #include "check/command/result.h"
 #include "check/engine/rules.h"
@@ -266,6 +268,7 @@ static void mutant_finished(const struct job *job)
 
 	if (!e->failed) {
 		fprintf(lines, "%-34s not found in %.1f s: %s\n", m->name, e->seconds,
+			job->lost ? "ITS PROCESS HAS FAILED" :
 			m->survives ? m->survives : "NOBODY KNOWS WHY");
 		return;
 	}
@@ -368,7 +371,7 @@ static int check_mutants(void)
 		of_kind[is_rule] += jobs[i].mine;
 		found += jobs[i].mine && e->failed;
 		found_of_kind[is_rule] += jobs[i].mine && e->failed;
-		explained += jobs[i].mine && jobs[i].done && !e->failed &&
+		explained += jobs[i].mine && jobs[i].done && !jobs[i].lost && !e->failed &&
 			     jobs[i].id.mutation->survives;
 		if (e->failed && e->seconds > slowest)
 			slowest = e->seconds;
@@ -454,7 +457,13 @@ static int check(char **argv, int n)
 	return EXIT_USAGE;
 }
 
-int main(int argc, char **argv)
+static const struct mutation *wanted_mutation(void)
+{
+	return options.what == MUTATION ? options.mutation :
+	       options.what == REPLAY ? options.replay.mutation : NULL;
+}
+
+int check_main(int argc, char **argv)
 {
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 	int status;
@@ -467,6 +476,8 @@ int main(int argc, char **argv)
 		return output_end(status);
 	if (optind < argc && options.what != MERGE)
 		refuse("what is this", argv[optind]);
+	if (patched_is_elsewhere(wanted_mutation()))
+		return output_end(patched_become(wanted_mutation(), argv));
 	lines = options.json && strcmp(options.json, "-") == 0 ? stderr : stdout;
 	status = check(argv + optind, argc - optind);
 	return output_end(jobs_interrupted() ? 128 + jobs_interrupted() : status);

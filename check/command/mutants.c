@@ -13,42 +13,26 @@
 
 #define WITHOUT(name_, scenarios_) { .name = #name_, .off = #name_, .scenarios = scenarios_ }
 #define SURVIVES(name_, why) { .name = #name_, .off = #name_, .survives = why }
-#define BUG_SURVIVES(name_, from_, why) \
-	{ .name = #name_, .from = from_, .on = #name_, .survives = why }
-#define BUG(name_, from_, scenarios_) \
-	{ .name = #name_, .from = from_, .on = #name_, .scenarios = scenarios_ }
 #define LIKE(name_, from_, rules_, sentence_, scenarios_)                                   \
 	{ .name = #name_, .from = from_, .off = rules_, .sentence = sentence_,              \
 	  .scenarios = scenarios_ }
 
+#define PATCH(name_, from_, sentence_, scenarios_, survives_)                               \
+	{ .name = #name_, .from = from_, .off = #name_, .patch = #name_,                    \
+	  .sentence = sentence_, .scenarios = scenarios_, .survives = survives_ },
+
 static struct mutation table[] = {
-	WITHOUT(SEQ_BEFORE_PFN, "fault-notifier-page"),
 	WITHOUT(RETRY_UNDER_LOCK, "fault-notifier-page"),
-	WITHOUT(OPEN_BEFORE_ZAP, "fault-notifier-page fault-notifier-range"),
 	WITHOUT(SEQ_INC_BEFORE_COUNT_DEC, "fault-notifier-page"),
-	WITHOUT(WINDOW_UNION, "two-invalidations"),
-	WITHOUT(WINDOW_UNITS, "fault-notifier-page"),
-	WITHOUT(NOTIFIER_NEVER_TAKES_SLOTS_LOCK, "log-to-awaited-page"),
-	WITHOUT(BEGIN_END_BALANCED, "slot-update-in-invalidation"),
-	WITHOUT(OPEN_WITHOUT_SLOT, "slot-update-in-invalidation"),
 	WITHOUT(FLUSH_BEFORE_FREE, "fault-notifier-page"),
-	WITHOUT(NO_SPTE_IMPLIES_NO_TLB, "sync-notifier zap-in-two-steps"),
-	WITHOUT(DEBT_READ_BEFORE_REQUEST, "two-flushers"),
 	WITHOUT(DEBT_INC_UNDER_LOCK_BEFORE_UNLOCK, "sync-notifier fault-notifier-page"),
 	SURVIVES(PFN_CHANGE_GOES_THROUGH_ZERO,
 		 "an assertion: no path changes a frame in place, so there is nothing to find "
 		 "(see REPLACE_OWES_NOTHING)"),
 	SURVIVES(FOUR_STATES, "an assertion on every store, which all paths keep"),
-	WITHOUT(WPROT_LOGGING_KEEPS_MMUW, "track-log"),
 	WITHOUT(LOGGING_FLUSH_MAY_TRAIL, "log-harvest"),
 	WITHOUT(FLUSH_BY_SOFTWARE_STATE, "log-harvest"),
-	WITHOUT(SLOTS_LOCK_SPANS_FLUSH, "ring-two-reapers"),
 	WITHOUT(ENABLE_FLUSHES_ALWAYS, "log-enable"),
-	WITHOUT(WPROT_AFTER_PUBLISH, "log-enable"),
-	WITHOUT(YIELD_FLUSHES, "zap-in-two-steps slot-delete-pieces young-pieces"),
-	WITHOUT(SET_BIT_ORDER_VCPU, "log-two-callers fast-fault-harvest"),
-	WITHOUT(HARVEST_ORDER, "log-harvest"),
-	WITHOUT(CLEAR_ATOMIC, "log-two-vcpus"),
 	WITHOUT(CMPXCHG_EMUL_DIRTIES, "walk-logged"),
 	WITHOUT(NO_HUGE_WRITABLE_WHEN_LOGGING, "large-page-log"),
 	SURVIVES(FAST_PF_ONLY_DIRECT,
@@ -56,34 +40,22 @@ static struct mutation table[] = {
 	SURVIVES(FAST_PF_REJECTS_MMIO,
 		 "with the narrow generation no MMIO entry has the bit that the fast "
 		 "path asks for"),
-	WITHOUT(VOLATILE_RMW, "fault-notifier-page"),
-	WITHOUT(RING_PUBLISH, "ring-reset"),
 	WITHOUT(RING_RESET_FLUSHES, "ring-reset"),
 	WITHOUT(RING_SOFT_LIMIT, "ring-full"),
 	SURVIVES(RING_DISTRUST,
 		 "the number only looks up a translation: a wrapped one protects a page too many"),
 	WITHOUT(AGE_LEAVES_DEBT, "young"),
-	WITHOUT(UNLINK_FLUSH_FREE, "table-free slot-delete"),
 	WITHOUT(WALKER_ANNOUNCE, "table-free"),
 	WITHOUT(STALE_ROOT_RETRY, "slot-readd obsolete-roots"),
 	SURVIVES(FROZEN_SPTE_UNTOUCHED,
 		 "no fault comes to a frozen entry: its slot is invalid (MEMSLOT_INVALID_FIRST)"),
-	WITHOUT(GEN_FROM_SAME_SNAPSHOT, "mmio-cache mmio-generation-wraps mmio-wrap-pieces"),
 	WITHOUT(GEN_TWO_STEPS, "mmio-wrap-pieces"),
 	WITHOUT(GEN_WRAP_ZAPS, "mmio-generation-wraps mmio-wrap-pieces"),
 	WITHOUT(MEMSLOT_INVALID_FIRST, "mmio-delete slot-delete"),
-	WITHOUT(ZAP_BEFORE_UNREACHABLE, "slot-delete-notifier"),
-	WITHOUT(DEKKER_ENTRY, "request-kick-entry"),
-	SURVIVES(CLEAR_BEFORE_SERVICE,
-		 "it is served outside the guest, where no TLB entry is made; and a root "
-		 "whose request is lost is empty, and the next fault finds it obsolete"),
 	WITHOUT(WAIT_MEANS_LEFT_GUEST, "fault-notifier-page"),
-	WITHOUT(INTERRUPT_BEFORE_BARRIER, "fault-notifier-page"),
 	WITHOUT(BARRIER_BEFORE_PIN, "fault-notifier-page"),
 	WITHOUT(WALKS_ARE_PINNED, "table-free"),
 	WITHOUT(NO_ENTRY_PAST_PENDING, "fault-notifier-page"),
-	WITHOUT(TLB_OWNER_ONLY, "fault-notifier-page"),
-	WITHOUT(NO_TLB_POINTER_ACROSS_BLOCKING, "fault-notifier-page"),
 	WITHOUT(MODEL_SREGS_FLUSH, "set-sregs"),
 	SURVIVES(W_LOSS_OWES,
 		 "only the log needs it, which flushes by its own state all the same; without "
@@ -95,8 +67,6 @@ static struct mutation table[] = {
 	WITHOUT(SYNC_FIRST_CLEAR_THEN_READ, "guest-tables unsync-sync"),
 	WITHOUT(RECHECK_GPTE_UNDER_PROTECTION, "recheck track-log"),
 	WITHOUT(SYNC_BEFORE_LINK, "link-sync"),
-	WITHOUT(ROLE_IS_PART_OF_KEY, "fault-notifier-page"),
-	WITHOUT(DIRECT_ACCESS_MATCH, "large-guest-page"),
 	WITHOUT(RMAP_BIJECTION, "guest-tables replace-leaf"),
 	WITHOUT(ZAP_BEFORE_REPLACE, "replace-leaf"),
 	WITHOUT(UNSYNC_CHILD_COUNTS, "unsync-sync"),
@@ -105,52 +75,12 @@ static struct mutation table[] = {
 	SURVIVES(INVALID_THEN_REQUEST,
 		 "an obsolete root is emptied under the lock; the next fault finds it obsolete, "
 		 "asked or not"),
+#include "mutants.inc"
 
-	BUG(DEBT_RESET_TO_ZERO, "the patch of 2010, with flushes outside the lock (2014-2021)",
-	    "debt-two-flushers"),
-	BUG(DEBT_IS_A_FLAG, "KVM 5befdc385ddb, taken back by a086f6a1ebc9", "debt-two-flushers"),
-	BUG(DEBT_NARROW, "KVM 88bf56d04bc3, bec87d6e34de", "fault-notifier-page"),
-	BUG(PAID_BEFORE_DONE, "a flush that counts before it is done", "zap-in-two-steps"),
-	BUG(FLUSH_BEFORE_CLEAR, "Xen XSA-401", "fault-notifier-page"),
-	BUG(FLUSH_OVERWRITTEN, "KVM 315f02c60d9e, 048f49809c52", "alias-slots"),
-	BUG(FLUSH_ONLY_RUNNING, "Unicorn #552", "request-kick-entry"),
-	BUG(FILL_CONTEXT_LATE, "what an interrupted walk leads to", "fault-notifier-page"),
-	BUG(WINDOW_ENDS_EARLY, "a window that is a load too short", "fault-notifier-page"),
-	BUG(END_WAKES_NOBODY, "a lost wake-up", "fault-notifier-page slot-update-in-invalidation"),
-	BUG(LEAVE_LOOKS_FIRST, "a lost wake-up", "request-kick-entry fault-notifier-page"),
-	BUG_SURVIVES(INVALID_SLOT_IS_MMIO, "KVM e0c378684b65",
-		     "the answer is that of the call that is under way, and is kept under a "
-		     "generation that the call's second step ends"),
-	BUG(MMIO_CACHE_NO_GENERATION, "KVM 56f17dd3fbc4", "mmio-cache"),
-	BUG(MMIO_IN_FLUX, "KVM ddfd1730fd82", "mmio-wrap-pieces"),
-	BUG_SURVIVES(WRAP_ZAPS_LATE, "KVM 152482580a1b",
-		     "all of it is within the call that changes the slots, in which either answer "
-		     "is right"),
-	BUG(UNLINKED_OWES_NOTHING, "KVM 33a3164161fc: a zap whose flush is forgotten",
-	    "large-page-returns"),
-	BUG(HINT_NO_VERSION, "QEMU #174: an entry kept over what changes the table", "log-enable"),
-	BUG(LARGE_READ_ONLY_STAYS, "KVM 404381c5839d", "log-initially-set"),
-	BUG(HOST_READ_ONLY_IGNORED, "host-writable not looked at", "host-protect"),
-	BUG_SURVIVES(INVLPG_CURRENT_ROOT_ONLY, "KVM: INVEPT and cached roots (2020)",
-		     "a root that is loaded again is brought up to date first"),
-	BUG(REPLACE_OWES_NOTHING, "KVM 91546356d0e5", "replace-leaf"),
-	BUG(TABLES_OUTLIVE_SLOT, "a zap of the slot's translations alone (KVM 4e103134b862)",
-	    "slot-tables"),
-	BUG_SURVIVES(FULL_RMAP_OWES_NOTHING, "entries dropped to make room, and no debt",
-		     "the log flushes always, and whoever takes the frame finds the one entry "
-		     "that is left, and flushes for it"),
-	BUG(RING_INDEX_AFTER_FLAG, "Umbra's own, found by this checker", "ring-reset"),
-	BUG(HIT_NOT_LOOKED_AT_AGAIN, "Umbra's own, found by this checker", "fault-notifier-range"),
-	BUG(WRITE_DEBT_UNKNOWN, "Umbra's own, found by reading", "write-debt"),
-	BUG(GUEST_READ_IN_INVALIDATION, "Umbra's own, found by reading", "tables-refilled"),
-	BUG(AD_BITS_IN_INVALIDATION, "Umbra's own, found by reading", "tables-moved"),
-	BUG(RETRY_KEEPS_PROCESSOR, "Umbra's own, found by this checker", "tables-refilled"),
-	BUG_SURVIVES(LOG_FLUSH_BY_DEBT, "half of W_LOST_UNOWED",
-		     "whoever takes W owes, so the debt says no less than the log's own state"),
 	{
 		.name = "W_LOST_UNOWED",
 		.from = "Umbra's own, found by reading",
-		.on = "LOG_FLUSH_BY_DEBT",
+		.patch = "LOG_FLUSH_BY_DEBT",
 		.off = "W_LOSS_OWES",
 		.sentence = "a guest's change to its tables takes W and leaves no debt, by which "
 			    "the log decides whether to flush",
@@ -211,13 +141,31 @@ static struct mutation table[] = {
 	     "a harvest flushes by which entries changed", "log-harvest"),
 };
 
-static void fill_sentences(void)
+static struct mutation *find(const char *name)
+{
+	for (unsigned int i = 0; name && i < ARRAY_SIZE(table); i++)
+		if (strcmp(table[i].name, name) == 0)
+			return &table[i];
+	return NULL;
+}
+
+/* What the rule says; and a bug that is the absence of a rule is so in the same way. */
+static void fill(struct mutation *m)
+{
+	const struct mutation *rule = find(m->off);
+
+	if (!m->sentence)
+		m->sentence = rules_find_sentence(m->name);
+	if (rule && rule->patch)
+		m->patch = rule->patch;
+}
+
+static void fill_all(void)
 {
 	static bool done;
 
 	for (unsigned int i = 0; !done && i < ARRAY_SIZE(table); i++)
-		if (!table[i].sentence)
-			table[i].sentence = rules_find_sentence(table[i].name);
+		fill(&table[i]);
 	done = true;
 }
 
@@ -228,7 +176,7 @@ unsigned int mutations_count(void)
 
 const struct mutation *mutation_at(unsigned int i)
 {
-	fill_sentences();
+	fill_all();
 	return &table[i];
 }
 
@@ -239,25 +187,13 @@ bool mutation_is_rule(const struct mutation *m)
 
 const struct mutation *mutation_find(const char *name)
 {
-	for (unsigned int i = 0; i < ARRAY_SIZE(table); i++)
-		if (strcmp(table[i].name, name) == 0)
-			return mutation_at(i);
-	return NULL;
+	fill_all();
+	return find(name);
 }
 
 void mutation_apply(const struct mutation *m)
 {
-	char copy[200], *rest = copy, *rule;
-
 	rules_reset();
-	if (!m)
-		return;
-	if (m->on)
-		rules_switch_on_mutant(m->on);
-	if (!m->off)
-		return;
-	strncpy(copy, m->off, sizeof(copy) - 1);
-	copy[sizeof(copy) - 1] = 0;
-	while ((rule = strsep(&rest, " ")))
-		rules_switch_off(rule);
+	if (m && m->off)
+		rules_switch_off(m->off);
 }

@@ -9,8 +9,8 @@ struct mutation {
 	const char *name;
 	const char *from;	/* where the bug was; NULL: a rule of ours */
 	const char *sentence;
-	const char *off;	/* rules, by blanks; NULL: none */
-	const char *on;		/* of base/mutants.def; NULL: none */
+	const char *off;	/* this rule, where it is marked; NULL, or no rule's: none */
+	const char *patch;	/* of check/mutants; NULL: none */
 	const char *scenarios;	/* that kill it, by blanks, best first; NULL: any */
 	const char *survives;	/* why nothing kills it; NULL: something does */
 };
@@ -20,7 +20,7 @@ const struct mutation *mutation_at(unsigned int i);
 
 /* NULL: there is none of this name. */
 const struct mutation *mutation_find(const char *name);
-/* Every rule on and no mutant; then what @m says (NULL: nothing). */
+/* Every rule on; then off the one of @m (NULL: none). */
 void mutation_apply(const struct mutation *m);
 bool mutation_is_rule(const struct mutation *m);
 

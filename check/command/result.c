@@ -68,6 +68,47 @@ void result_write(FILE *out, const char *what, const struct job *jobs, unsigned 
 	json_decref(all);
 }
 
+/* --- reading ------------------------------------------------------------------- */
+
+static const char *text_of(json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s ? s : "";
+}
+
+static bool read_failure(json_t *f, struct job *job)
+{
+	struct exploration *e = &job->e;
+
+	for (e->result.verdict = VERDICT_HOLDS; e->result.verdict < VERDICT_WRONG;
+	     e->result.verdict++)
+		if (strcmp(verdict_name(e->result.verdict), text_of(f, "verdict")) == 0)
+			break;
+	snprintf(e->result.sentence, sizeof(e->result.sentence), "%s", text_of(f, "sentence"));
+	e->preemptions = (unsigned int)json_integer_value(json_object_get(f, "preemptions"));
+	return token_parse(text_of(f, "token"), &job->failing);
+}
+
+bool result_read(FILE *in, struct job *job)
+{
+	json_t *all = json_loadf(in, 0, NULL);
+	json_t *o = json_array_get(json_object_get(all, "results"), 0);
+	struct exploration *e = &job->e;
+	bool ok = o != NULL;
+
+	e->runs = (uint64_t)json_integer_value(json_object_get(o, "schedules"));
+	e->states = (uint64_t)json_integer_value(json_object_get(o, "states"));
+	e->complete = json_is_true(json_object_get(o, "complete"));
+	e->bound = (unsigned int)json_integer_value(json_object_get(o, "bound"));
+	e->seconds = json_number_value(json_object_get(o, "seconds"));
+	e->failed = json_is_true(json_object_get(o, "failed"));
+	if (e->failed)
+		ok = e->failed = read_failure(json_object_get(o, "failure"), job);
+	json_decref(all);
+	return ok;
+}
+
 /* --- merging ------------------------------------------------------------------- */
 
 static int index_order(const void *a, const void *b)
@@ -76,13 +117,6 @@ static int index_order(const void *a, const void *b)
 	json_int_t k = json_integer_value(json_object_get(*(json_t *const *)b, "index"));
 
 	return (i > k) - (i < k);
-}
-
-static const char *text_of(json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
 }
 
 static void print_merged(FILE *out, json_t *o, bool mutants)

@@ -3,10 +3,9 @@
 
 #include <string.h>
 
-#include "sync/rule.h"
+#include "mem/rules.h"
 
 bool checked_rule_is_on[N_RULES];
-bool checked_mutant_is_on[N_MUTANTS];
 
 struct text {
 	const char *name, *sentence;
@@ -14,20 +13,13 @@ struct text {
 
 static const struct text rules[] = {
 #define RULE(name, sentence) { #name, sentence },
-#include "base/rules.def"
+#include "mem/rules.def"
 #undef RULE
-};
-
-static const struct text mutants[] = {
-#define MUTANT(name, sentence) { #name, sentence },
-#include "base/mutants.def"
-#undef MUTANT
 };
 
 void rules_reset(void)
 {
 	memset(checked_rule_is_on, true, sizeof(checked_rule_is_on));
-	memset(checked_mutant_is_on, false, sizeof(checked_mutant_is_on));
 }
 
 bool rules_switch_off(const char *name)
@@ -36,17 +28,6 @@ bool rules_switch_off(const char *name)
 		if (strcmp(rules[i].name, name))
 			continue;
 		checked_rule_is_on[i] = false;
-		return true;
-	}
-	return false;
-}
-
-bool rules_switch_on_mutant(const char *name)
-{
-	for (unsigned int i = 0; i < N_MUTANTS; i++) {
-		if (strcmp(mutants[i].name, name))
-			continue;
-		checked_mutant_is_on[i] = true;
 		return true;
 	}
 	return false;
@@ -72,8 +53,5 @@ const char *rules_find_sentence(const char *name)
 	for (unsigned int i = 0; i < N_RULES; i++)
 		if (strcmp(rules[i].name, name) == 0)
 			return rules[i].sentence;
-	for (unsigned int i = 0; i < N_MUTANTS; i++)
-		if (strcmp(mutants[i].name, name) == 0)
-			return mutants[i].sentence;
 	return "";
 }

@@ -103,9 +103,6 @@ void machine_make(struct machine_options o)
 		if (o.rings)
 			make_ring(&vm->vcpu[i], i, o.ring_entries);
 	}
-	/* Narrow enough to come round. */
-	if (mutant(DEBT_NARROW))
-		vm->mmu.owed.v = vm->mmu.paid.v = 255;
 	if (o.page_limit)
 		mmu_set_page_limit(&vm->mmu, o.page_limit);
 	register_names();

@@ -224,5 +224,6 @@ void cpu_state_changed(struct cpu *cpu)
 	mode_set_cpl(cpu, cpu->mmu.paging.cr0 & X86_CR0_PE ? cpu->segs[SEG_SS].dpl : 0);
 	mode_update(cpu);
 	debug_changed(cpu);
+	/* MODEL_SREGS_FLUSH. */
 	cpu_cpuid_changed(cpu);
 }

@@ -41,8 +41,8 @@ static struct vm *next_vm(struct vm *vm)
 	return s.to;
 }
 
-/* First on record, then invalidated: a VM or slot that is missed here is created later, and finds
- * the record. */
+/* OPEN_BEFORE_ZAP: first on record, then invalidated.  A VM or slot that is missed here is created
+ * later, and finds the record. */
 static void withdraw(struct revocation *r)
 {
 	bool was = thread_enter_library();
@@ -56,6 +56,7 @@ static void withdraw(struct revocation *r)
 	thread_leave_library(was);
 }
 
+/* SEQ_INC_BEFORE_COUNT_DEC. */
 static void restore(struct revocation *r)
 {
 	bool was = thread_enter_library();

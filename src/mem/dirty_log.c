@@ -14,7 +14,7 @@
 #include "mem/dirty_log.h"
 
 #include "base/guarded.h"
-#include "sync/rule.h"
+#include "mem/rules.h"
 
 /* @first_page: of the request, which KVM checks before it looks up the slot. */
 static int find_logged(struct slots *s, uint32_t id, uint64_t first_page, struct memslot **slot)
@@ -28,30 +28,22 @@ static int find_logged(struct slots *s, uint32_t id, uint64_t first_page, struct
 	return *slot && (*slot)->dirty ? 0 : -ENOENT;
 }
 
-/* Takes the bits of one word that @wanted names. */
+/* Takes the bits of one word that @wanted names.  CLEAR_ATOMIC. */
 static uint64_t take_bits(struct atomic64 *word, uint64_t wanted)
 {
-	uint64_t taken;
-
 	if (!(atomic64_load_relaxed(word) & wanted))
 		return 0;
-	if (rule(CLEAR_ATOMIC))
-		return atomic64_fetch_and(word, ~wanted) & wanted;
-	taken = atomic64_load_relaxed(word) & wanted;
-	atomic64_store_relaxed(word, atomic64_load_relaxed(word) & ~wanted);
-	return taken;
+	return atomic64_fetch_and(word, ~wanted) & wanted;
 }
 
+/* In HARVEST_ORDER; SLOTS_LOCK_SPANS_FLUSH. */
 static int harvest(struct slots *s, const struct memslot *slot, void *bitmap) REQUIRES(s->lock)
 {
 	struct dirty_bitmap *d = slot->dirty;
 	uint64_t n = 0;
 
 	for (size_t i = 0; i < d->n_words; i++) {
-		if (rule(HARVEST_ORDER))
-			d->harvest[i] = take_bits(&d->words[i], ~0ull);
-		else
-			d->harvest[i] = atomic64_load_relaxed(&d->words[i]);
+		d->harvest[i] = take_bits(&d->words[i], ~0ull);
 		if (!d->harvest[i])
 			continue;
 		n += (uint64_t)__builtin_popcountll(d->harvest[i]);
@@ -63,8 +55,6 @@ static int harvest(struct slots *s, const struct memslot *slot, void *bitmap) RE
 	 */
 	if (n && rule(LOGGING_FLUSH_MAY_TRAIL) && rule(FLUSH_BY_SOFTWARE_STATE))
 		s->ops->flush(s->mmu);
-	for (size_t i = 0; !rule(HARVEST_ORDER) && i < d->n_words; i++)
-		take_bits(&d->words[i], d->harvest[i]);
 
 	if (guarded_copy(bitmap, d->harvest, d->n_words * sizeof(*d->harvest))) {
 		atomic64_owner_add(s->n_harvested, n);
@@ -98,6 +88,7 @@ int dirty_log_get(struct slots *s, uint32_t id, void *bitmap)
 	return err;
 }
 
+/* SLOTS_LOCK_SPANS_FLUSH. */
 static int clear(struct slots *s, const struct memslot *slot, uint64_t first_page,
 		 uint64_t num_pages, const void *bitmap) REQUIRES(s->lock)
 {

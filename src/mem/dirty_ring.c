@@ -2,7 +2,7 @@
 #include "mem/dirty_ring.h"
 
 #include "base/bug.h"
-#include "sync/rule.h"
+#include "mem/rules.h"
 
 void dirty_ring_init(struct dirty_ring *ring, void *entries, uint32_t bytes)
 {
@@ -16,18 +16,12 @@ void dirty_ring_push(struct dirty_ring *ring, uint32_t slot_id, uint64_t page)
 	struct kvm_dirty_gfn *entry = &ring->entries[at & (ring->size - 1)];
 
 	bug_on(at - atomic32_load_relaxed(&ring->reset) >= ring->size);
-	if (!rule(RING_PUBLISH))
-		shared32_store_relaxed(&entry->flags, KVM_DIRTY_GFN_F_DIRTY);
 	shared32_store_relaxed(&entry->slot, slot_id);
 	shared64_store_relaxed(&entry->offset, page);
-	/* The client reads the entry after it has seen the flag, and a reset that it then
-	 * requests must find that the entry was pushed. */
-	if (!mutant(RING_INDEX_AFTER_FLAG))
-		atomic32_store_relaxed(&ring->pushed, at + 1);
-	if (rule(RING_PUBLISH))
-		shared32_store_release(&entry->flags, KVM_DIRTY_GFN_F_DIRTY);
-	if (mutant(RING_INDEX_AFTER_FLAG))
-		atomic32_store_relaxed(&ring->pushed, at + 1);
+	/* RING_PUBLISH.  The client reads the entry after it has seen the flag, and a reset
+	 * that it then requests must find that the entry was pushed. */
+	atomic32_store_relaxed(&ring->pushed, at + 1);
+	shared32_store_release(&entry->flags, KVM_DIRTY_GFN_F_DIRTY);
 }
 
 /* Consecutive entries often name adjacent pages: protect them together. */

@@ -3,7 +3,6 @@
 
 #include "base/bug.h"
 #include "mem/limits.h"
-#include "sync/rule.h"
 #include "sync/wait.h"
 
 /* The longest time for which a waiting vCPU ignores signals. */
@@ -24,10 +23,6 @@ void host_changes_destroy(struct host_changes *c)
 void host_change_open(struct host_changes *c, struct host_change *change, hva_t start, hva_t end)
 {
 	/* WINDOW_UNITS: it is compared with addresses. */
-	if (!rule(WINDOW_UNITS)) {
-		start >>= PAGE_SHIFT;
-		end >>= PAGE_SHIFT;
-	}
 	change->start = start;
 	change->end = end;
 	change->is_open = true;
@@ -48,7 +43,7 @@ void host_change_close(struct host_changes *c, struct host_change *change)
 	mutex_unlock(&c->lock);
 	/* Full barriers: a sleeper missed here sees that it is closed. */
 	atomic32_fetch_add(&c->n_closed, 1);
-	if (atomic32_load_relaxed(&c->n_asleep) && !mutant(END_WAKES_NOBODY))
+	if (atomic32_load_relaxed(&c->n_asleep))
 		wait_wake_all(&c->n_closed);
 }
 
@@ -63,7 +58,7 @@ bool host_changes_meet(struct host_changes *c, hva_t start, hva_t end)
 	cds_list_for_each_entry(change, &c->open, node) {
 		meets |= start < change->end && end > change->start;
 		/* WINDOW_UNION: all open ones, not only the latest. */
-		if (meets || !rule(WINDOW_UNION))
+		if (meets)
 			break;
 	}
 	mutex_unlock(&c->lock);

@@ -12,7 +12,7 @@
 
 #include "base/bug.h"
 #include "base/trace.h"
-#include "sync/rule.h"
+#include "mem/rules.h"
 #include "sync/wait.h"
 
 #define KNOWN_FLAGS (KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY)
@@ -189,11 +189,9 @@ static void publish(struct slots *s, struct next_set *next) REQUIRES(s->lock)
 	rcu_synchronize();
 
 	generation++;
-	if (rule(GEN_WRAP_ZAPS) && s->ops->generation_wraps(generation) && !mutant(WRAP_ZAPS_LATE))
+	if (rule(GEN_WRAP_ZAPS) && s->ops->generation_wraps(generation))
 		s->ops->zap_mmio(s->mmu);
 	atomic64_store_release(&s->generation, generation);
-	if (mutant(WRAP_ZAPS_LATE) && s->ops->generation_wraps(generation))
-		s->ops->zap_mmio(s->mmu);
 
 	slot_tree_update_finish(&next->trees);
 	alloc_free(s->alloc, old, sizeof(*old));
@@ -265,14 +263,11 @@ static int delete_or_move(struct slots *s, struct memslot *old, const struct mem
 
 	if (rule(MEMSLOT_INVALID_FIRST))
 		publish(s, &phase1);
-	/* The notifier finds translations through their slot. */
-	if (rule(ZAP_BEFORE_UNREACHABLE))
-		s->ops->zap(s->mmu, invalid);
+	/* ZAP_BEFORE_UNREACHABLE: the notifier finds translations through their slot. */
+	s->ops->zap(s->mmu, invalid);
 	if (!new)
 		s->n_pages -= old->npages;
 	publish(s, &phase2);
-	if (!rule(ZAP_BEFORE_UNREACHABLE))
-		s->ops->zap(s->mmu, invalid);
 
 	s->by_id[old->id] = new;
 	if (!new || old->dirty != new->dirty)
@@ -321,14 +316,12 @@ static int change_flags(struct slots *s, struct memslot *old, const struct memsl
 		return -ENOMEM;
 	}
 	s->by_id[old->id] = new;
-	if (memslot_is_logged(new) && !memslot_is_logged(old) && !rule(WPROT_AFTER_PUBLISH))
-		logging_enabled(s, new);
 	publish(s, &next);
 	/*
 	 * WPROT_AFTER_PUBLISH: after the wait in publish() every fault sees the
 	 * new flags, so from here on a page is either marked or protected.
 	 */
-	if (memslot_is_logged(new) && !memslot_is_logged(old) && rule(WPROT_AFTER_PUBLISH))
+	if (memslot_is_logged(new) && !memslot_is_logged(old))
 		logging_enabled(s, new);
 	if (memslot_is_logged(old) && !memslot_is_logged(new))
 		s->ops->log_ended(s->mmu, new);

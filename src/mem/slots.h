@@ -15,11 +15,11 @@
 #include "mem/alloc.h"
 #include "mem/limits.h"
 #include "mem/memslot.h"
+#include "mem/rules.h"
 #include "mem/slot_tree.h"
 #include "sync/atomic.h"
 #include "sync/lock.h"
 #include "sync/rcu.h"
-#include "sync/rule.h"
 
 #define SLOTS_MAX_PAGES ((1ull << 31) - 1)
 #define GENERATION_IN_PROGRESS (1ull << 63)
@@ -107,7 +107,7 @@ struct slot_hint {
 static inline const struct memslot *slot_set_find_hinted(const struct slot_set *set, gfn_t gfn,
 							 struct slot_hint *hint)
 {
-	if ((hint->version == set->version || mutant(HINT_NO_VERSION)) && hint->slot &&
+	if (hint->version == set->version && hint->slot &&
 	    gfn - hint->slot->base_gfn < hint->slot->npages)
 		return hint->slot;
 	hint->version = set->version;

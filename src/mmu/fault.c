@@ -12,7 +12,7 @@ static enum fault_verdict find_memory(struct mmu_vcpu *v, struct fault *f)
 	const struct memslot *slot;
 	enum fault_verdict verdict = FAULT_FIXED;
 
-	/* Before the slots: see mem/slots.h. */
+	/* GEN_FROM_SAME_SNAPSHOT: before the slots, see mem/slots.h. */
 	f->generation = mmio_generation(v->mmu);
 
 	rcu_read_begin();
@@ -23,7 +23,7 @@ static enum fault_verdict find_memory(struct mmu_vcpu *v, struct fault *f)
 		verdict = FAULT_MMIO;
 	} else if (slot->flags & MEMSLOT_INVALID) {
 		/* Being moved or deleted: neither memory nor MMIO yet. */
-		verdict = mutant(INVALID_SLOT_IS_MMIO) ? FAULT_MMIO : FAULT_RETRY;
+		verdict = FAULT_RETRY;
 	} else if (f->write && (slot->flags & KVM_MEM_READONLY)) {
 		verdict = FAULT_MMIO;
 		f->generation = GENERATION_IN_PROGRESS; /* reads are not MMIO */
@@ -31,10 +31,10 @@ static enum fault_verdict find_memory(struct mmu_vcpu *v, struct fault *f)
 		f->slot_version = slot->version;
 		f->slot_flags = slot->flags;
 		f->hva = memslot_gfn_to_hva(slot, f->gfn);
-		if (!memslot_is_logged(slot) || !rule(NO_HUGE_WRITABLE_WHEN_LOGGING))
-			f->max_level = MIN(memslot_max_level(slot, f->gfn), f->max_level);
-		else
+		if (rule(NO_HUGE_WRITABLE_WHEN_LOGGING) && memslot_is_logged(slot))
 			f->max_level = LEVEL_4K;
+		else
+			f->max_level = MIN(memslot_max_level(slot, f->gfn), f->max_level);
 	}
 	rcu_read_end();
 	return verdict;
@@ -76,8 +76,8 @@ enum fault_verdict fault_resolve(struct mmu_vcpu *v, struct fault *f, struct hos
 	enum fault_verdict verdict;
 	int err;
 
-	if (rule(SEQ_BEFORE_PFN))
-		f->seq = atomic64_load_acquire(&v->mmu->invalidate_seq);
+	/* SEQ_BEFORE_PFN: a change that begins after this is seen by fault_still_holds(). */
+	f->seq = atomic64_load_acquire(&v->mmu->invalidate_seq);
 	verdict = find_memory(v, f);
 	/* The change in progress wakes us when it ends. */
 	if (verdict == FAULT_RETRY)
@@ -94,8 +94,6 @@ enum fault_verdict fault_resolve(struct mmu_vcpu *v, struct fault *f, struct hos
 	 */
 	lock_assert_none_from(RANK_SLOTS);
 	err = host_resolve(&v->mmu->host, f->hva, f->write, f->max_level, page);
-	if (!rule(SEQ_BEFORE_PFN))
-		f->seq = atomic64_load_acquire(&v->mmu->invalidate_seq);
 	if (err)
 		return host_has_none(v, f);
 	avoid_changes(v->mmu, f, page);
@@ -121,15 +119,14 @@ const struct memslot *fault_still_holds(struct mmu_vcpu *v, const struct fault *
 }
 
 /*
- * Install only if the generation is still current.  A stale one is never trusted, but the
- * truncated field wraps, and the zap that precedes the wrap visits each table once: an entry
- * installed after it would come back to life.  Also, the tables may be about to go.
+ * GEN_FROM_SAME_SNAPSHOT: install only if the generation is still current.  A stale one is
+ * never trusted, but the truncated field wraps, and the zap that precedes the wrap visits each
+ * table once: an entry installed after it would come back to life.  Also, the tables may be
+ * about to go.
  */
 bool fault_may_keep_mmio(const struct mmu *m, const struct fault *f)
 {
 	rwlock_assert_held(&m->lock);
-	if (!rule(GEN_FROM_SAME_SNAPSHOT))
-		return true;
 	return !mmio_in_flux(f->generation) && mmio_generation(m) == f->generation;
 }
 

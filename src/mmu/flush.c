@@ -3,11 +3,10 @@
 
 #include "base/trace.h"
 #include "mmu/request.h"
-#include "mmu/tlb.h"
 
 /*
- * One round: requests a TLB flush of every vCPU, and waits for or interrupts those in guest mode.
- * One outside services its request on entry.
+ * One round: requests a TLB flush of every vCPU (TLB_OWNER_ONLY), and waits for or interrupts
+ * those in guest mode.  One outside services its request on entry.
  */
 static void flush_round(struct mmu *m) REQUIRES(m->flush_lock)
 {
@@ -16,44 +15,17 @@ static void flush_round(struct mmu *m) REQUIRES(m->flush_lock)
 	for (uint32_t i = 0; i < n; i++) {
 		struct mmu_vcpu *v = atomic_ptr_load_relaxed(&m->vcpus[i]);
 
-		if (!v || (mutant(FLUSH_ONLY_RUNNING) && !guest_mode(v)))
-			continue;
-		if (rule(TLB_OWNER_ONLY))
+		if (v)
 			request_post(v, REQUEST_TLB_FLUSH);
-		else
-			tlb_flush_all(v);
 	}
-	if (rule(TLB_OWNER_ONLY))
-		request_wait_all(m);
+	request_wait_all(m);
 	mmu_count(m, remote_tlb_flush);
-}
-
-/* The published form of 2010, for the checker: A/B/A (docs/findings.md). */
-static void settle_by_reset(struct mmu *m)
-{
-	uint64_t debt = atomic64_load_acquire(&m->owed);
-
-	if (!debt)
-		return;
-	mutex_lock(&m->flush_lock);
-	flush_round(m);
-	mutex_unlock(&m->flush_lock);
-	if (mutant(DEBT_IS_A_FLAG))
-		atomic64_store_release(&m->owed, 0);
-	else
-		atomic64_cmpxchg(&m->owed, &debt, 0);
 }
 
 void flush_settle(struct mmu *m)
 {
 	uint64_t debt = atomic64_load_acquire(&m->owed);
 
-	if (mutant(DEBT_RESET_TO_ZERO) || mutant(DEBT_IS_A_FLAG)) {
-		settle_by_reset(m);
-		return;
-	}
-	if (mutant(DEBT_NARROW))
-		debt &= 0xff;
 	mmu_count(m, remote_tlb_flush_requests);
 	if (atomic64_load_acquire(&m->paid) >= debt) {
 		mmu_count(m, remote_tlb_flush_elided);
@@ -70,13 +42,8 @@ void flush_settle(struct mmu *m)
 		 * DEBT_READ_BEFORE_REQUEST: debt from here on may be for an entry that a vCPU
 		 * creates after its flush.
 		 */
-		if (rule(DEBT_READ_BEFORE_REQUEST))
-			debt = atomic64_load_acquire(&m->owed);
-		if (mutant(PAID_BEFORE_DONE))
-			atomic64_store_release(&m->paid, debt);
+		debt = atomic64_load_acquire(&m->owed);
 		flush_round(m);
-		if (!rule(DEBT_READ_BEFORE_REQUEST))
-			debt = atomic64_load_acquire(&m->owed);
 		atomic64_store_release(&m->paid, debt);
 		trace_remote_flush(debt);
 	}
@@ -85,7 +52,6 @@ void flush_settle(struct mmu *m)
 
 void flush_always(struct mmu *m)
 {
-	if (!mutant(LOG_FLUSH_BY_DEBT))
-		flush_owe(m);
+	flush_owe(m);
 	flush_settle(m);
 }

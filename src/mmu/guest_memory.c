@@ -43,6 +43,8 @@ static bool load(void *to, const void *host, unsigned int bytes)
 }
 
 /*
+ * RETRY_UNDER_LOCK, but for the lock: nothing is installed.
+ *
  * True if no invalidation has covered this page since @seq was sampled.  Contents read
  * during an invalidation must not be used as page-table entries.
  */
@@ -50,8 +52,6 @@ static bool was_there(struct mmu *m, uint64_t seq, const void *host)
 {
 	hva_t page = (uintptr_t)host & PAGE_MASK;
 
-	if (mutant(GUEST_READ_IN_INVALIDATION))
-		return true;
 	smp_rmb();
 	return !mmu_invalidate_retry(m, seq, page, page + PAGE_SIZE);
 }
@@ -63,8 +63,7 @@ static bool wait_while_it_changes(struct mmu *m, const void *host)
 
 	if (!host_changes_meet(m->changes, page, page + PAGE_SIZE))
 		return false;
-	if (!mutant(RETRY_KEEPS_PROCESSOR))
-		host_changes_wait(m->changes, page, page + PAGE_SIZE);
+	host_changes_wait(m->changes, page, page + PAGE_SIZE);
 	return true;
 }
 
@@ -82,7 +81,7 @@ static enum mmu_verdict find_host(struct mmu_vcpu *v, gpa_t gpa, bool write, voi
 	if (verdict == MMU_OK && write && (slot->flags & KVM_MEM_READONLY))
 		verdict = MMU_MMIO;
 	rcu_read_end();
-	if (verdict == MMU_RETRY && !mutant(RETRY_KEEPS_PROCESSOR))
+	if (verdict == MMU_RETRY)
 		slots_wait_for_next(v->mmu->slots, version);
 	return verdict;
 }
@@ -94,8 +93,7 @@ enum mmu_verdict guest_read(struct mmu_vcpu *v, gpa_t gpa, void *to, unsigned in
 	void *host;
 
 	verdict = find_host(v, gpa, false, &host);
-	if (verdict == MMU_OK && !mutant(GUEST_READ_IN_INVALIDATION) &&
-	    wait_while_it_changes(v->mmu, host))
+	if (verdict == MMU_OK && wait_while_it_changes(v->mmu, host))
 		return MMU_RETRY;
 	/*
 	 * The read can block on the page, so it is not made in the RCU section.  If the slot is
@@ -122,7 +120,7 @@ static enum mmu_verdict make_writable(struct mmu_vcpu *v, uint64_t seq, gpa_t gp
 	verdict = find_host(v, gpa, true, &host);
 	if (verdict != MMU_OK)
 		return verdict;
-	if (!mutant(AD_BITS_IN_INVALIDATION) && wait_while_it_changes(v->mmu, host))
+	if (wait_while_it_changes(v->mmu, host))
 		return MMU_RETRY;
 	if (guarded_touch_write(host))
 		return MMU_OK;
@@ -150,9 +148,9 @@ static enum mmu_verdict cmpxchg_locked(struct mmu_vcpu *v, uint64_t seq, gpa_t g
 		return MMU_MMIO;
 	if (dirty_ring_blocks(v, slot))
 		return MMU_RING_FULL;
+	/* RETRY_UNDER_LOCK. */
 	page = (uintptr_t)host & PAGE_MASK;
-	if (mmu_invalidate_retry(v->mmu, seq, page, page + PAGE_SIZE) &&
-	    !mutant(AD_BITS_IN_INVALIDATION))
+	if (mmu_invalidate_retry(v->mmu, seq, page, page + PAGE_SIZE))
 		return MMU_RETRY;
 	ok = bytes == 8 ? guarded_cmpxchg64(host, old, value) :
 			  guarded_cmpxchg32(host, &narrow, (uint32_t)value);

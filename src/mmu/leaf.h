@@ -21,8 +21,7 @@ static inline bool leaf_clear(struct spte_word *sptep, spte_t spte, uint64_t bit
 /* Takes W for the dirty log.  WPROT_LOGGING_KEEPS_MMUW. */
 static inline bool leaf_protect(struct spte_word *sptep, spte_t spte)
 {
-	return leaf_clear(sptep, spte,
-			  rule(WPROT_LOGGING_KEEPS_MMUW) ? SPTE_W : SPTE_W | SPTE_MMUW);
+	return leaf_clear(sptep, spte, SPTE_W);
 }
 
 /* Was it used since that was last cleared?  @clear: clears it. */

@@ -19,7 +19,7 @@ bool mmio_cache_find(const struct mmu_vcpu *v, gva_t gva, enum access access, gp
 		const struct mmio_cache_entry *e = &v->mmio_cache[i];
 
 		if (e->tag == cache_tag(v, gva) && e->access == access &&
-		    (e->generation == generation || mutant(MMIO_CACHE_NO_GENERATION))) {
+		    e->generation == generation) {
 			*gpa = e->gpa | (gva & PAGE_OFFSET_MASK);
 			return true;
 		}

@@ -15,7 +15,7 @@
 /* A generation under which nothing may be cached or trusted. */
 static inline bool mmio_in_flux(uint64_t generation)
 {
-	return generation & GENERATION_IN_PROGRESS && !mutant(MMIO_IN_FLUX);
+	return generation & GENERATION_IN_PROGRESS;
 }
 
 static inline uint64_t mmio_generation(const struct mmu *m)

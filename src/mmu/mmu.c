@@ -125,14 +125,12 @@ uint32_t mmu_reset_dirty_rings(struct mmu *m)
 			taken += dirty_ring_reset(s, &v->ring);
 	}
 	/*
-	 * Before slots_lock is dropped.  A second reaper does not find the entries that the first
-	 * has taken; it must not return, and copy pages, while TLBs may still write to them
-	 * unseen.
+	 * Before slots_lock is dropped (SLOTS_LOCK_SPANS_FLUSH).  A second reaper does not find
+	 * the entries that the first has taken; it must not return, and copy pages, while TLBs
+	 * may still write to them unseen.
 	 */
-	if (taken && rule(RING_RESET_FLUSHES) && rule(SLOTS_LOCK_SPANS_FLUSH))
+	if (taken && rule(RING_RESET_FLUSHES))
 		flush_always(m);
 	mutex_unlock(&s->lock);
-	if (taken && !rule(SLOTS_LOCK_SPANS_FLUSH))
-		flush_always(m);
 	return taken;
 }

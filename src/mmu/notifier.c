@@ -9,14 +9,12 @@ struct unmap {
 	hva_t start, end;
 	struct range left;		/* of a slot; and of the piece for the next slot */
 	uint64_t n_zapped;		/* since the debt was last recorded */
-	bool any_zapped;
 };
 
 static void record_debt(struct mmu *m, struct unmap *u) REQUIRES(m->lock)
 {
 	if (u->n_zapped)
 		flush_owe(m);
-	u->any_zapped |= u->n_zapped;
 	u->n_zapped = 0;
 }
 
@@ -43,8 +41,6 @@ static void unmap_slot(void *ctx, struct memslot *slot)
 	u->left.at = first;
 	u->left.end = last + 1;
 	for (;;) {
-		if (mutant(FLUSH_OVERWRITTEN))
-			u->n_zapped = 0;
 		u->n_zapped += u->mmu->ops->zap_leafs(u->mmu, &u->left);
 		if (u->left.left)
 			return;
@@ -84,6 +80,8 @@ static void unmap(struct unmap *u)
 	rwlock_wrunlock(&m->lock);
 }
 
+/* NOTIFIER_NEVER_TAKES_SLOTS_LOCK: its holder may be waiting for memory, whose provider may be
+ * waiting for this. */
 void mmu_withdraw(struct mmu *m, hva_t start, hva_t end)
 {
 	struct unmap u = {
@@ -91,28 +89,16 @@ void mmu_withdraw(struct mmu *m, hva_t start, hva_t end)
 	};
 
 	mmu_count(m, mmu_notifier_invalidations);
-	/* Its holder may be waiting for memory, whose provider may be waiting for this. */
-	if (!rule(NOTIFIER_NEVER_TAKES_SLOTS_LOCK)) {
-		mutex_lock(&m->slots->lock);
-		mutex_unlock(&m->slots->lock);
-	}
 	if (!meets_slot(m, start, end))
 		return;
 	mmu_count(m, mmu_notifier_overlaps);
 	trace_unmap_hva_range(start, end);
-	if (mutant(FLUSH_BEFORE_CLEAR)) {
-		rwlock_wrlock(&m->lock);
-		flush_owe(m);
-		rwlock_wrunlock(&m->lock);
-		flush_settle(m);
-	}
 	unmap(&u);
 	/*
-	 * Even if nothing was mapped: another thread may have dropped a translation of these
-	 * pages and not flushed yet.
+	 * NO_SPTE_IMPLIES_NO_TLB: even if nothing was mapped.  Another thread may have dropped a
+	 * translation of these pages and not flushed yet.
 	 */
-	if ((u.any_zapped || rule(NO_SPTE_IMPLIES_NO_TLB)) && rule(FLUSH_BEFORE_FREE) &&
-	    !mutant(FLUSH_BEFORE_CLEAR))
+	if (rule(FLUSH_BEFORE_FREE))
 		flush_settle(m);
 	m->ops->reap(m, false);
 }
@@ -120,7 +106,7 @@ void mmu_withdraw(struct mmu *m, hva_t start, hva_t end)
 void mmu_restore(struct mmu *m, hva_t start, hva_t end)
 {
 	/* A slot created after this check finds the change done. */
-	if (meets_slot(m, start, end) && rule(SEQ_INC_BEFORE_COUNT_DEC))
+	if (rule(SEQ_INC_BEFORE_COUNT_DEC) && meets_slot(m, start, end))
 		atomic64_fetch_add(&m->invalidate_seq, 1);
 }
 
@@ -132,21 +118,19 @@ void mmu_restore(struct mmu *m, hva_t start, hva_t end)
 void mmu_invalidate_begin(struct mmu *m, hva_t start, hva_t end, struct invalidation *inv)
 {
 	*inv = (struct invalidation){ .mmu = m, .change = { .start = start, .end = end } };
-	if (rule(OPEN_BEFORE_ZAP) && (rule(OPEN_WITHOUT_SLOT) || meets_slot(m, start, end)))
-		host_change_open(m->changes, &inv->change, start, end);
+	host_change_open(m->changes, &inv->change, start, end);
 	mmu_withdraw(m, start, end);
-	if (!rule(OPEN_BEFORE_ZAP))
-		host_change_open(m->changes, &inv->change, start, end);
 }
 
 void mmu_invalidate_end(struct invalidation *inv)
 {
 	struct mmu *m = inv->mmu;
 
-	/* A fault that does not see it on record must see that the sequence has changed. */
+	/* SEQ_INC_BEFORE_COUNT_DEC: a fault that does not see it on record must see that the
+	 * sequence has changed. */
 	mmu_restore(m, inv->change.start, inv->change.end);
-	if (rule(BEGIN_END_BALANCED) || meets_slot(m, inv->change.start, inv->change.end))
-		host_change_close(m->changes, &inv->change);
+	/* BEGIN_END_BALANCED: whatever slots there are now. */
+	host_change_close(m->changes, &inv->change);
 }
 
 /* The record first: see mmu_invalidate_end(). */
@@ -187,7 +171,7 @@ static void age_piece(struct ageing *a, struct range *r)
 	rwlock_wrlock(&m->lock);
 	young = m->ops->age(m, r, a->how != AGE_TEST);
 	a->young |= young;
-	if (a->how == AGE_CLEAR && a->young && (rule(YIELD_FLUSHES) || r->at >= r->end))
+	if (a->how == AGE_CLEAR && a->young)
 		leave_age_debt(m);
 	if (a->how == AGE_CLEAR_FLUSH && (young || has_age_debt(m))) {
 		flush_owe(m);

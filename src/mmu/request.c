@@ -7,20 +7,11 @@
 
 void request_service_mmu(struct mmu_vcpu *v)
 {
-	bool flush;
-
-	if (!rule(CLEAR_BEFORE_SERVICE)) {
-		if (v->mmu->ops->drop_roots)
-			v->mmu->ops->drop_roots(v);
-		tlb_flush_all(v);
-		request_take(v, REQUESTS_OF_MMU);
-		return;
-	}
-	/* The TLB last: after its flush nothing stale can be cached. */
+	/* CLEAR_BEFORE_SERVICE: one that is posted meanwhile is seen at the next check. */
 	if (request_take(v, REQUEST_ROOTS))
 		v->mmu->ops->drop_roots(v);
-	flush = request_take(v, REQUEST_TLB_FLUSH);
-	if (flush) {
+	/* The TLB last: after that nothing stale can be cached. */
+	if (request_take(v, REQUEST_TLB_FLUSH)) {
 		tlb_flush_all(v);
 		vcpu_count(v, requests);
 	}
@@ -95,14 +86,17 @@ static void wait_until_unpinned(struct mmu_vcpu *v)
 	sleep_on(v, &v->pin, pin, true);
 }
 
-/* No longer waits for those whose threads can be interrupted. */
+/*
+ * No longer waits for those whose threads can be interrupted.  INTERRUPT_BEFORE_BARRIER: when
+ * the barrier returns, the signal has been delivered.
+ */
 static void interrupt_awaited(struct mmu *m) REQUIRES(m->flush_lock)
 {
 	struct mmu_vcpu *v;
 	bool any = false;
 
 	for_each_awaited(m, i, v) {
-		v->interrupted = !rule(INTERRUPT_BEFORE_BARRIER) || window_interrupt(&v->line);
+		v->interrupted = window_interrupt(&v->line);
 		any |= v->interrupted;
 	}
 	if (!any || (rule(BARRIER_BEFORE_PIN) && !window_barrier()))
@@ -111,7 +105,8 @@ static void interrupt_awaited(struct mmu *m) REQUIRES(m->flush_lock)
 		if (!v->interrupted)
 			continue;
 		mmu_count(m, remote_tlb_flush_interrupts);
-		wait_until_unpinned(v);
+		if (rule(WALKS_ARE_PINNED))
+			wait_until_unpinned(v);
 		v->awaited_seq = 0;
 	}
 }

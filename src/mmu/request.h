@@ -36,9 +36,9 @@
 #ifndef MMU_REQUEST_H
 #define MMU_REQUEST_H
 
+#include "mem/rules.h"
 #include "mmu/mmu.h"
 #include "mmu/vcpu.h"
-#include "sync/rule.h"
 #include "sync/wait.h"
 
 /* Bits of mmu_vcpu.requests. */
@@ -61,6 +61,13 @@ static ALWAYS_INLINE bool request_pending(const struct mmu_vcpu *v)
 	return unlikely(atomic32_load_relaxed(&v->requests));
 }
 
+/* For the MMU itself? */
+static ALWAYS_INLINE bool request_mmu_pending(const struct mmu_vcpu *v)
+{
+	return rule(NO_ENTRY_PAST_PENDING) &&
+	       unlikely(atomic32_load_relaxed(&v->requests) & REQUESTS_OF_MMU);
+}
+
 /* The owner, outside guest mode: tests and clears a request.  CLEAR_BEFORE_SERVICE. */
 static inline bool request_take(struct mmu_vcpu *v, uint32_t request)
 {
@@ -78,11 +85,8 @@ static inline bool guest_mode(const struct mmu_vcpu *v)
 
 static inline void guest_leave(struct mmu_vcpu *v)
 {
-	bool waited_for = mutant(LEAVE_LOOKS_FIRST) && atomic32_load_relaxed(&v->waiters);
-
 	atomic32_fetch_add(&v->guest_seq, 1);
-	if (waited_for ||
-	    (!mutant(LEAVE_LOOKS_FIRST) && unlikely(atomic32_load_relaxed(&v->waiters))))
+	if (unlikely(atomic32_load_relaxed(&v->waiters)))
 		wait_wake_all(&v->guest_seq);
 }
 
@@ -92,24 +96,19 @@ static inline void guest_enter(struct mmu_vcpu *v)
 	for (;;) {
 		v->guest_entries++;
 		epoch_advance(&v->epoch);
-		if (rule(DEKKER_ENTRY))
-			atomic32_fetch_add(&v->guest_seq, 1);
-		else
-			atomic32_store_relaxed(&v->guest_seq,
-					       atomic32_load_relaxed(&v->guest_seq) + 1);
-		if (!rule(NO_ENTRY_PAST_PENDING) ||
-		    likely(!(atomic32_load_relaxed(&v->requests) & REQUESTS_OF_MMU)))
+		/* DEKKER_ENTRY: a full barrier before the look at the requests. */
+		atomic32_fetch_add(&v->guest_seq, 1);
+		if (!request_mmu_pending(v))
 			return;
 		guest_leave(v);
 		request_service_mmu(v);
 	}
 }
 
-/* The owner, in guest mode: begins and ends a section that senders wait for.  Not nested. */
+/* WALKS_ARE_PINNED.  The owner, in guest mode: begins and ends a section that senders wait for.
+ * Not nested. */
 static inline void guest_pin(struct mmu_vcpu *v)
 {
-	if (!rule(WALKS_ARE_PINNED))
-		return;
 	atomic32_store_relaxed(&v->pin, atomic32_load_relaxed(&v->pin) + 1);
 	owner_barrier();
 }
@@ -118,8 +117,6 @@ static inline void guest_pin(struct mmu_vcpu *v)
  * none. */
 static inline void guest_unpin(struct mmu_vcpu *v)
 {
-	if (!rule(WALKS_ARE_PINNED))
-		return;
 	atomic32_store_release(&v->pin, atomic32_load_relaxed(&v->pin) + 1);
 	owner_barrier();
 	if (unlikely(atomic32_load_relaxed(&v->waiters)))

@@ -51,9 +51,9 @@
 
 #include "base/bug.h"
 #include "base/types.h"
+#include "mem/rules.h"
 #include "mmu/limits.h"
 #include "sync/atomic.h"
-#include "sync/rule.h"
 
 /* The value of an entry: copy it, test it, print it.  Never shared. */
 typedef struct {
@@ -198,17 +198,10 @@ static inline void sptep_check(spte_t old, spte_t new)
 	(void)new;
 }
 
-/* *old becomes what was there if it was not what the caller thought. */
+/* VOLATILE_RMW.  *old becomes what was there if it was not what the caller thought. */
 static inline bool sptep_cmpxchg(struct spte_word *sptep, spte_t *old, spte_t new)
 {
 	sptep_check(*old, new);
-	if (!rule(VOLATILE_RMW)) {
-		/* What a plain read and a plain store come to. */
-		if (sptep_read(sptep).raw == old->raw) {
-			atomic64_store_release(&sptep->raw, new.raw);
-			return true;
-		}
-	}
 	return atomic64_cmpxchg(&sptep->raw, &old->raw, new.raw);
 }
 

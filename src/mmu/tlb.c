@@ -5,7 +5,6 @@
 
 #include "mmu/mmu.h"
 #include "mmu/x86.h"
-#include "sync/rule.h"
 
 #define TLB_BYTES ((TLB_ENTRIES + GPA_TLB_ENTRIES) * sizeof(struct tlb_entry))
 
@@ -122,9 +121,8 @@ static void hide_watched(const struct mmu_vcpu *v, gva_t gva, struct tlb_entry *
 bool tlb_fill(struct mmu_vcpu *v, gva_t gva, enum access access, const void *host, bool writable,
 	      bool large, struct tlb_stamp stamp)
 {
-	uint64_t context = mutant(FILL_CONTEXT_LATE) ? v->tlb_context : stamp.context;
 	struct tlb_entry *e = tlb_entry_of(v, gva);
-	uint64_t tag = (gva & PAGE_MASK) | context, page = tag_page(tag);
+	uint64_t tag = (gva & PAGE_MASK) | stamp.context, page = tag_page(tag);
 	uint64_t addend = (uintptr_t)host - gva;
 	bool is_code;
 

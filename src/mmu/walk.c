@@ -44,9 +44,7 @@ void *walk_gpa(struct mmu_vcpu *v, struct tlb_stamp stamp, gpa_t gpa, bool write
 {
 	struct tlb_entry *e = &v->gpa_tlb[(gpa >> PAGE_SHIFT) & (GPA_TLB_ENTRIES - 1)];
 	/* NO_TLB_POINTER_ACROSS_BLOCKING: a flush in between changes it. */
-	uint64_t number = rule(NO_TLB_POINTER_ACROSS_BLOCKING) ?
-				  stamp.context & ~(uint64_t)TLB_PRIVILEGE_MASK :
-				  1u << TLB_FLUSH_SHIFT;
+	uint64_t number = stamp.context & ~(uint64_t)TLB_PRIVILEGE_MASK;
 	uint64_t tag = (gpa & PAGE_MASK) | number | TLB_GPA;
 	bool found;
 	uint64_t hva;

@@ -61,8 +61,7 @@ void checked_rcu_end(void);
 void checked_window_begin(void);
 bool checked_window_again(void);
 
-/* By number of the rule or mutant: rules are on, mutants off, unless asked otherwise. */
+/* By number of the rule: on, unless asked otherwise. */
 extern bool checked_rule_is_on[];
-extern bool checked_mutant_is_on[];
 
 #endif

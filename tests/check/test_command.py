@@ -69,6 +69,13 @@ class Findings(unittest.TestCase):
         self.assertEqual(result.returncode, 0)
 
 
+    def test_mutants_are_found_each_in_its_process(self):
+        result = check('--mutants', '--only=RING_')
+        self.assertEqual(result.returncode, 0, result.stdout)
+        self.assertIn('RING_INDEX_AFTER_FLAG              ring-reset ', result.stdout)
+        self.assertIn('RING_PUBLISH                       ring-reset ', result.stdout)
+
+
 class Parts(unittest.TestCase):
     def test_shards_make_up_the_whole(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -129,26 +129,101 @@ def check_layers(root, path, text):
         fail(name, 'rename the function: clients that we are preloaded into define kvm_ names')
 
 
+FUNCTION = re.compile(r'^\w[^\n;{}=]*?\b(\w+)\([^;{}]*\)[^;{}]*\n\{\n.*?^\}', re.M | re.S)
+CAPITALS = r'\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b'
+# Rules that nothing can switch off: without the fast path's tables there is no fast path.
+KEPT_BY_STRUCTURE = {'FAST_PF_ONLY_DIRECT'}
+# In comments: names of the API's, the kernel's and the processor's that our code does not use.
+FOREIGN = ('KVM_', 'MADV_', 'PAGEMAP_', 'TSC_', 'APIC_', 'SLURM_')
+
+
+def functions(text):
+    """Each function's name, and its text with the comment before it."""
+    for found in FUNCTION.finditer(text):
+        before = text[:found.start()]
+        lead = before[before.rindex('/*'):] if before.endswith('*/\n') else ''
+        yield found.group(1), lead + found.group(0)
+
+
+def rule_places(root, rules):
+    """Where each rule is marked by rule(), and where it is named: as coherence.md says it."""
+    marked, named = {rule: set() for rule in rules}, {rule: set() for rule in rules}
+    for path in sorted((root / 'src').rglob('*.[ch]')):
+        text, where = path.read_text(), path.relative_to(root / 'src')
+        marks = re.findall(r'\brule\(([A-Z]\w+)\)', text) if where.name != 'rule.h' else []
+        for rule in set(marks) - rules.keys():
+            fail(f'src/{where}', f'{rule} is marked but not in src/mem/rules.def')
+        for function, body in functions(text):
+            place = f'{where}: {function}()'
+            for rule in re.findall(r'\brule\(([A-Z]\w+)\)', body):
+                marks.remove(rule)
+                marked.get(rule, set()).add(place)
+            for rule in rules.keys() & set(re.findall(CAPITALS, body)):
+                named[rule].add(place)
+        if marks:
+            fail(f'src/{where}', f'{marks} outside of any function')
+    return marked, named
+
+
+def listed_places(section):
+    """`mmu/a.c: f()`, `g()`, `mmu/b.c: h()` between asterisks."""
+    places, file = set(), ''
+    for listed in re.findall(r'(?<!\*)\*(`[^*]*)\*(?!\*)', section):
+        for item in re.findall(r'`([^`]*)`', re.sub(r'\s+', ' ', listed)):
+            head, colon, function = item.rpartition(': ')
+            file = head if colon else file
+            places.add(f'{file}: {function}')
+    return places
+
+
 def check_rules(root):
-    """Each rule has one sentence in rules.def and in docs/coherence.md, and a mark."""
-    listing = (root / 'src/base/rules.def').read_text()
-    rules = {name: ''.join(re.findall(r'"([^"]*)"', text))
-             for name, text in re.findall(r'^RULE\((\w+),(.*?)\)$', listing, re.M | re.S)}
-    code = '\n'.join(p.read_text() for folder in ('mem', 'mmu', 'cpu', 'kvm')
-                     for p in (root / 'src' / folder).rglob('*.[ch]'))
-    header = (root / 'src/mmu/request.h').read_text()
-    marked = set(re.findall(r'\brule\((\w+)\)', code + header))
-    named = set(re.findall(r'\b[A-Z][A-Z0-9]+(?:_[A-Z0-9]+)+\b', code))
-    for rule in marked - rules.keys():
-        fail('src/base/rules.def', f'{rule} is marked in the code: add its RULE() here')
-    for rule in rules.keys() - marked - named:
-        fail('src/base/rules.def', f'{rule} has no mark: put rule({rule}) where it is kept')
-    doc = root / 'docs/coherence.md'
-    text = re.sub(r'\s+', ' ', doc.read_text()) if doc.exists() else ''
+    """Each rule has one sentence in rules.def and in docs/coherence.md, which says where it
+    is kept; and in the code there are no others."""
+    rules = {name: ''.join(re.findall(r'"([^"]*)"', text)) for name, text in re.findall(
+        r'^RULE\((\w+),(.*?)\)$', (root / 'src/mem/rules.def').read_text(), re.M | re.S)}
+    marked, named = rule_places(root, rules)
+    patches = {path.stem for path in (root / 'check/mutants').glob('*.patch')}
+    modelled = (root / 'check/world/guest.c').read_text()
+    doc = (root / 'docs/coherence.md').read_text()
+    sections = dict(re.findall(
+        r'^\*\*([A-Z_0-9]+)\*\*: (.*?)(?=^\*\*[A-Z_0-9]+\*\*:|^## |\Z)', doc, re.M | re.S))
     for rule, sentence in rules.items():
-        if rule not in text or sentence not in text:
-            fail('docs/coherence.md', f'{rule} needs a paragraph that begins with its sentence '
-                 f'in rules.def: {sentence}')
+        section = sections.get(rule, '')
+        if sentence not in re.sub(r'\s+', ' ', section):
+            fail('docs/coherence.md', f'{rule} is missing, or its sentence differs')
+        listed = listed_places(section)
+        for place in sorted(marked[rule] - listed):
+            fail('docs/coherence.md', f'{rule} is marked in {place}: say so there')
+        for place in sorted(listed - named[rule]):
+            fail('docs/coherence.md', f'{rule} is not named in {place}: in {sorted(named[rule])}')
+        if not listed:
+            fail('docs/coherence.md', f'{rule} is kept nowhere: it is in {sorted(named[rule])}')
+        if not marked[rule] and rule not in patches | KEPT_BY_STRUCTURE \
+                and f'rule({rule})' not in modelled:
+            fail('src/mem/rules.def', f'{rule} has neither a mark nor a patch')
+    check_rule_names(root, rules.keys() | patches)
+
+
+def check_rule_names(root, known):
+    """A comment or a document that names a rule names one that there is; and code that is
+    wrong on purpose is not here but in check/mutants."""
+    sources = [p for folder in ('src', 'include', 'check') for p in (root / folder).rglob('*')
+               if p.suffix in {'.c', '.h', '.def', '.S', '.py', '.build'}]
+    code = '\n'.join(re.sub(r'/\*.*?\*/', '', p.read_text(), flags=re.S) for p in sources)
+    used = set(re.findall(CAPITALS, code)) | known
+    for path in sorted((root / 'src').rglob('*.[ch]')):
+        text, where = path.read_text(), path.relative_to(root)
+        if re.search(r'!\s*rule\(|\bmutant\(', text):
+            fail(where, 'make what is wrong on purpose a patch in check/mutants/')
+        for comment in re.findall(r'/\*.*?\*/', text, re.S):
+            for name in set(re.findall(CAPITALS, comment)) - used:
+                if not name.startswith(FOREIGN):
+                    fail(where, f'a comment names {name}: there is no such rule or word')
+    for name in ('coherence', 'checking', 'LOCKING', 'ARCHITECTURE'):
+        text = (root / 'docs' / f'{name}.md').read_text()
+        for word in sorted(set(re.findall(CAPITALS, text)) - used):
+            if word.count('_') > 1 and not word.startswith(FOREIGN):
+                fail(f'docs/{name}.md', f'names {word}: there is no such rule or word')
 
 
 def check_documents(root):

@@ -34,8 +34,9 @@ class Installed(WithFolder):
         self.assertEqual(result.stderr, '')
         result = self.run_it('run', '--', self.compile(CLIENT))
         self.assertEqual((result.returncode, result.stderr), (0, ''))
-        result = self.run_it('check', '--only=mmio-cache', '--bound=0')
-        self.assertEqual(result.returncode, 0, result.stderr)
+        for args in (['--only=mmio-cache', '--bound=0'], ['--mutant=FLUSH_ONLY_RUNNING']):
+            result = self.run_it('check', *args)
+            self.assertEqual(result.returncode, 0, result.stderr)
 
     def test_what_is_missing_is_named(self):
         for args, name in ((['run', '--', 'true'], 'libumbra-preload.so'),
@@ -46,6 +47,13 @@ class Installed(WithFolder):
                 self.skipTest('there is another installation')
             self.assertEqual(result.returncode, 126)
             self.assertIn(f'umbra: {name} is neither beside this command nor in', result.stderr)
+
+    def test_a_mutant_that_is_missing_is_named(self):
+        next(self.root.rglob('FLUSH_ONLY_RUNNING.so')).unlink()
+        result = self.run_it('check', '--mutant=FLUSH_ONLY_RUNNING')
+        self.assertEqual(result.returncode, 126)
+        self.assertEqual(result.stderr,
+                         'umbra: FLUSH_ONLY_RUNNING.so is not where umbra-check has its mutants\n')
 
     def test_manuals_and_completions_are_where_they_are_looked_for(self):
         for name in ('umbra', 'umbra-run', 'umbra-demo', 'umbra-stress', 'umbra-check'):

@@ -31,7 +31,7 @@ static void clear_entry(struct mmu *m, struct shadow_fault *sf, struct spte_ref 
 	spte_t there = sptep_read(shadow_sptep(at));
 
 	if (spte_kind(there) != SPTE_NONE && rule(ZAP_BEFORE_REPLACE))
-		sf->debt |= shadow_drop(m, at.sp, at.i) && !mutant(REPLACE_OWES_NOTHING);
+		sf->debt |= shadow_drop(m, at.sp, at.i);
 }
 
 static bool leads_to(spte_t spte, gfn_t gfn, union shadow_role role)
@@ -207,7 +207,7 @@ static enum fault_verdict new_leaf(struct mmu *m, struct shadow_fault *sf, struc
 
 	if (frame && spte_list_length(&frame->rmap) >= SHADOW_LIST_MAX) {
 		shadow_drop_all(m, &frame->rmap);
-		sf->debt |= !mutant(FULL_RMAP_OWES_NOTHING);
+		sf->debt = true;
 	}
 	if (!frame || !spte_list_add(&m->shadow->frames.nodes, &frame->rmap, at))
 		return FAULT_NO_MEMORY;

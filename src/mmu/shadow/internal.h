@@ -4,6 +4,7 @@
 #define MMU_SHADOW_INTERNAL_H
 
 #include "base/list.h"
+#include "mem/rules.h"
 #include "mmu/gpte.h"
 #include "mmu/limits.h"
 #include "mmu/shadow/frames.h"
@@ -11,7 +12,6 @@
 #include "mmu/shadow/shadow.h"
 #include "mmu/table.h"
 #include "mmu/translate.h"
-#include "sync/rule.h"
 
 /* The permissions that the entries above a shadow page leave. */
 #define SHADOW_USER 1u
@@ -201,10 +201,7 @@ static inline bool shadow_is_obsolete(const struct shadow_page *sp)
  */
 static inline bool shadow_has_role(const struct shadow_page *sp, union shadow_role role)
 {
-	if (sp->role.word == role.word || !rule(ROLE_IS_PART_OF_KEY))
-		return true;
-	return !rule(DIRECT_ACCESS_MATCH) && sp->role.direct && role.direct &&
-	       sp->role.level == role.level;
+	return sp->role.word == role.word;
 }
 
 /* True if it, or something below it, needs a sync. */

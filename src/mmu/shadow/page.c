@@ -97,7 +97,7 @@ static bool protect_entry(const struct mmu *m, struct spte_ref ref)
  */
 static bool may_be_writable_unmapped(const struct mmu *m)
 {
-	return rule(NO_SPTE_IMPLIES_NO_TLB) && !mutant(WRITE_DEBT_UNKNOWN) &&
+	return rule(NO_SPTE_IMPLIES_NO_TLB) &&
 	       atomic64_load_acquire(&m->paid) < m->shadow->write_debt;
 }
 
@@ -375,7 +375,7 @@ void shadow_zap(struct mmu *m, struct shadow_page *sp)
 
 static bool may_be_freed(const struct mmu *m, const struct shadow_page *sp)
 {
-	return sp && (!rule(UNLINK_FLUSH_FREE) || atomic64_load_acquire(&m->paid) >= sp->debt);
+	return sp && atomic64_load_acquire(&m->paid) >= sp->debt;
 }
 
 bool shadow_reap(struct mmu *m, bool flush)

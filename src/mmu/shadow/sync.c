@@ -192,8 +192,6 @@ static bool is_out_of_date(const struct mmu_vcpu *v, gva_t gva)
 	for (unsigned int i = 0; i < SHADOW_CACHED_ROOTS; i++) {
 		const struct shadow_page *sp = find_lowest(&v->shadow.roots[i], gva);
 
-		if (mutant(INVLPG_CURRENT_ROOT_ONLY) && i != v->shadow.root)
-			continue;
 		/* UNSYNC_BEFORE_W: a write that was not intercepted came after the mark. */
 		if (sp && atomic32_load_acquire(&sp->unsync))
 			return true;
@@ -223,8 +221,7 @@ void shadow_invlpg(struct mmu_vcpu *v, gva_t gva)
 	for (unsigned int i = 0; i < SHADOW_CACHED_ROOTS; i++) {
 		struct shadow_page *sp = find_lowest(&v->shadow.roots[i], gva);
 
-		if (!sp || !atomic32_load_relaxed(&sp->unsync) ||
-		    (mutant(INVLPG_CURRENT_ROOT_ONLY) && i != v->shadow.root))
+		if (!sp || !atomic32_load_relaxed(&sp->unsync))
 			continue;
 		/* Even if it has no entry: a fault may be about to install one from an earlier
 		 * read. */

@@ -80,8 +80,7 @@ static bool hit_leaf(struct mmu_vcpu *v, struct spte_word *sptep, const struct s
 	void *host;
 
 	/* It was a leaf when it was found; it may have been dropped since. */
-	if ((!spte_is_leaf(spte) && !mutant(HIT_NOT_LOOKED_AT_AGAIN)) ||
-	    !allows(&v->paging, &r, access))
+	if (!spte_is_leaf(spte) || !allows(&v->paging, &r, access))
 		return false;
 	result->tracked = access == ACCESS_WRITE && !writable;
 	if (result->tracked && !(is_tracked(spte) && was_just_faulted(v, gva, faulted)))

@@ -162,7 +162,7 @@ static bool zap_slot_frame(void *ctx, gfn_t gfn, int level, struct frame *frame)
 	struct slot_zap *z = ctx;
 
 	zap_frame(&z->zap, gfn, level, frame);
-	z->tables = level == LEVEL_4K && frame->n_tables && !mutant(TABLES_OUTLIVE_SLOT);
+	z->tables = level == LEVEL_4K && frame->n_tables;
 	z->gfn = gfn;
 	/* The tree changes when their shadow pages are zapped. */
 	return !z->tables;
@@ -209,9 +209,9 @@ static void zap_slot_in_pieces(struct mmu *m, gfn_t start, gfn_t end)
 		rwlock_wrlock(&m->lock);
 		z.roots = false;
 		zap_slot_piece(m, &z, &r);
-		/* If the host revokes a page of this piece, it finds no translation, but the
-		 * debt. */
-		if (z.zap.n && (rule(YIELD_FLUSHES) || r.at >= r.end)) {
+		/* YIELD_FLUSHES: if the host revokes a page of this piece, it finds no
+		 * translation, but the debt. */
+		if (z.zap.n) {
 			flush_owe(m);
 			z.zap.n = 0;
 		}

@@ -39,12 +39,10 @@ static bool fix_fast(struct mmu_vcpu *v, const struct fault *f, enum fault_verdi
 		goto out;
 	}
 	new.raw = e.spte.raw | SPTE_W;
-	if (!rule(SET_BIT_ORDER_VCPU))
-		dirty_mark(v, slot, f->gfn);
 	if (sptep_cmpxchg(e.sptep, &e.spte, new)) {
 		trace_fast_page_fault(v->index, f->gpa, e.spte.raw, new.raw);
-		if (rule(SET_BIT_ORDER_VCPU))
-			dirty_mark(v, slot, f->gfn);
+		/* SET_BIT_ORDER_VCPU: not before. */
+		dirty_mark(v, slot, f->gfn);
 		vcpu_count(v, pf_fast);
 		*verdict = FAULT_FIXED;
 		fixed = true;

@@ -52,9 +52,9 @@ static uint64_t leaf_bits(const struct host_page *page, bool allow_write)
 {
 	uint64_t bits = SPTE_U;
 
-	if (page->writable || mutant(HOST_READ_ONLY_IGNORED))
+	if (page->writable)
 		bits |= SPTE_HOSTW | SPTE_MMUW;
-	if ((page->writable || mutant(HOST_READ_ONLY_IGNORED)) && allow_write)
+	if (page->writable && allow_write)
 		bits |= SPTE_W;
 	return bits;
 }
@@ -96,7 +96,7 @@ enum fault_verdict tdp_map(struct mmu *m, gfn_t gfn, const struct host_page *pag
 		if (e.level <= page->level)
 			return set_leaf(m, &e, gfn, page, write, allow_write);
 		if (spte_is_leaf(e.spte)) {
-			if (!write || spte_is_writable(e.spte) || mutant(LARGE_READ_ONLY_STAYS))
+			if (!write || spte_is_writable(e.spte))
 				return FAULT_SPURIOUS;
 			if (!split(m, e.sptep, e.spte, e.level))
 				return FAULT_NO_MEMORY;

@@ -32,8 +32,7 @@ void tdp_table_bury(struct mmu *m, struct table *t)
 	t->next_dead = m->dead;
 	m->dead = t;
 	atomic32_fetch_add(&m->n_dead, 1);
-	if (!mutant(UNLINKED_OWES_NOTHING))
-		flush_owe(m);
+	flush_owe(m);
 }
 
 void tdp_table_free_dead(struct mmu *m, struct table *dead)

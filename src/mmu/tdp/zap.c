@@ -219,9 +219,9 @@ static void freeze_all(struct frozen *f)
 	while (range_more(&f->left)) {
 		rwlock_rdlock(&m->lock);
 		tdp_visit(m, &f->left, &v);
-		/* If the host revokes a page of this piece, it finds the entry frozen, and the
-		 * debt. */
-		if (f->owes && (rule(YIELD_FLUSHES) || f->left.at >= f->end)) {
+		/* YIELD_FLUSHES: if the host revokes a page of this piece, it finds the entry
+		 * frozen, and the debt. */
+		if (f->owes) {
 			flush_owe(m);
 			f->owes = false;
 		}
