@@ -49,8 +49,8 @@ static inline void mutex_lock(struct mutex *m) ACQUIRES(*m) NO_THREAD_SAFETY
 
 static inline void mutex_unlock(struct mutex *m) RELEASES(*m) NO_THREAD_SAFETY
 {
-	pthread_mutex_unlock(&m->native);
 	lock_note_drop(m, m->rank);
+	pthread_mutex_unlock(&m->native);
 }
 
 static inline void rwlock_rdlock(struct rwlock *l) ACQUIRES_SHARED(*l) NO_THREAD_SAFETY
@@ -61,8 +61,8 @@ static inline void rwlock_rdlock(struct rwlock *l) ACQUIRES_SHARED(*l) NO_THREAD
 
 static inline void rwlock_rdunlock(struct rwlock *l) RELEASES_SHARED(*l) NO_THREAD_SAFETY
 {
-	fair_rdunlock(&l->native);
 	lock_note_drop(l, l->rank);
+	fair_rdunlock(&l->native);
 }
 
 static inline void rwlock_wrlock(struct rwlock *l) ACQUIRES(*l) NO_THREAD_SAFETY
@@ -73,8 +73,8 @@ static inline void rwlock_wrlock(struct rwlock *l) ACQUIRES(*l) NO_THREAD_SAFETY
 
 static inline void rwlock_wrunlock(struct rwlock *l) RELEASES(*l) NO_THREAD_SAFETY
 {
-	fair_wrunlock(&l->native);
 	lock_note_drop(l, l->rank);
+	fair_wrunlock(&l->native);
 }
 
 #endif
