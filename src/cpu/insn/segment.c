@@ -306,7 +306,8 @@ OP(lsl)
 	return true;
 }
 
-OP(verr)
+static bool verify(struct cpu *cpu, const struct op *op,
+		   bool (*allows)(const struct segment *s))
 {
 	struct descriptor d;
 	uint64_t selector;
@@ -315,21 +316,18 @@ OP(verr)
 	if (!operand_dst_sized(cpu, op, 2, &selector) ||
 	    !look_for_answer(cpu, (uint16_t)selector, &d, &found))
 		return false;
-	set_answer(cpu, found && segment_is_readable(&d.s));
+	set_answer(cpu, found && allows(&d.s));
 	return true;
+}
+
+OP(verr)
+{
+	return verify(cpu, op, segment_is_readable);
 }
 
 OP(verw)
 {
-	struct descriptor d;
-	uint64_t selector;
-	bool found;
-
-	if (!operand_dst_sized(cpu, op, 2, &selector) ||
-	    !look_for_answer(cpu, (uint16_t)selector, &d, &found))
-		return false;
-	set_answer(cpu, found && segment_is_writable(&d.s));
-	return true;
+	return verify(cpu, op, segment_is_writable);
 }
 
 OP(arpl)
