@@ -14,11 +14,11 @@
 #include <unistd.h>
 
 #include "bench/bench.h"
-#include "kvm/file.h"
+#include "kvm/fd/file.h"
 #include "kvm/vm.h"
-#include "mmu/flush.h"
-#include "mmu/request.h"
-#include "mmu/table.h"
+#include "mmu/paging/table.h"
+#include "mmu/tlb/flush.h"
+#include "mmu/tlb/request.h"
 
 #define DATA_BYTES (256ull << 20)
 #define DATA_PAGES (DATA_BYTES >> 12)

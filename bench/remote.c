@@ -21,8 +21,8 @@
 #include <unistd.h>
 
 #include "bench/bench.h"
-#include "mmu/flush.h"
-#include "mmu/request.h"
+#include "mmu/tlb/flush.h"
+#include "mmu/tlb/request.h"
 #include "tests/uffd.h"
 
 #define N_SAMPLES 400

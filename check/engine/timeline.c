@@ -7,7 +7,7 @@
 
 #include "check/engine/memory.h"
 #include "check/engine/sched.h"
-#include "mmu/table.h"
+#include "mmu/paging/table.h"
 
 #define MAX_EVENTS 4096
 #define MAX_NAMES 256

@@ -2,8 +2,8 @@
 /* Flushes of all TLBs: requests, kicks, the debt, and vCPUs that come and go. */
 #include "check/engine/timeline.h"
 #include "check/world/scenario.h"
-#include "mmu/flush.h"
-#include "mmu/tlb.h"
+#include "mmu/tlb/flush.h"
+#include "mmu/tlb/tlb.h"
 
 /* --- a vCPU goes in and out of the guest while somebody flushes --------------- */
 

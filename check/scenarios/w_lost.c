@@ -8,7 +8,7 @@
  */
 #include "check/world/scenario.h"
 #include "check/engine/timeline.h"
-#include "mmu/tlb.h"
+#include "mmu/tlb/tlb.h"
 
 #define PAGE 2u
 /* Rights are added and taken by one write: so a fault may follow it as well. */

@@ -6,7 +6,7 @@
 #include "check/engine/arena.h"
 #include "check/engine/memory.h"
 #include "check/engine/timeline.h"
-#include "mmu/request.h"
+#include "mmu/tlb/request.h"
 
 #define MAX_WATCHED 4
 #define MAX_VERSIONS 24
@@ -36,7 +36,7 @@ static uint64_t entry_at(gfn_t table, gva_t gva, int level)
 	return host_peek_at((unsigned int)table, level_index(gva >> PAGE_SHIFT, level) * 8);
 }
 
-/* Independent of mmu/walk.c: four levels, P and W only. */
+/* Independent of mmu/guest/walk.c: four levels, P and W only. */
 static struct version walk_memory(gfn_t root, gva_t gva)
 {
 	gfn_t table = root;

@@ -15,7 +15,7 @@
 #define CHECK_WORLD_GUEST_H
 
 #include "check/world/machine.h"
-#include "mmu/x86.h"
+#include "mmu/guest/x86.h"
 
 /* Frames of the tables. */
 #define GUEST_PML4 8u

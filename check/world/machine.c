@@ -10,11 +10,11 @@
 #include "check/engine/timeline.h"
 #include "check/world/tlb_log.h"
 #include "mem/dirty_log.h"
-#include "mmu/request.h"
+#include "mmu/tlb/request.h"
 #include "mmu/tdp/tdp.h"
-#include "mmu/tlb.h"
+#include "mmu/tlb/tlb.h"
 #include "mmu/translate.h"
-#include "mmu/x86.h"
+#include "mmu/guest/x86.h"
 
 #define MAX_GFN ((1ull << 20) - 1)
 /* Times in a row that an access may race before it counts as endless. */

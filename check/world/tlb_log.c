@@ -2,8 +2,8 @@
 #include "check/world/tlb_log.h"
 
 #include "check/world/machine.h"
-#include "mmu/request.h"
-#include "mmu/tlb.h"
+#include "mmu/tlb/request.h"
+#include "mmu/tlb/tlb.h"
 
 static bool is_in_a_ring(uint32_t slot_id, uint64_t page)
 {

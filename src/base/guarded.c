@@ -7,7 +7,7 @@
  * guarded_sigaction()) is called as the kernel would have called it; without one the signal kills
  * the program.  Our own action has the program's flags for entry and exit, but blocks nothing:
  * another signal during on_fault() then finds the thread's own mask in its frame, on which
- * preload/defer.c relies.
+ * preload/signals/defer.c relies.
  */
 #include "base/guarded.h"
 

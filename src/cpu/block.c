@@ -10,12 +10,12 @@
 
 #include <string.h>
 
-#include "cpu/access.h"
 #include "cpu/charge.h"
-#include "cpu/decode.h"
-#include "cpu/raise.h"
+#include "cpu/decode/decode.h"
+#include "cpu/event/raise.h"
+#include "cpu/memory/access.h"
 #include "mem/alloc.h"
-#include "mmu/request.h"
+#include "mmu/tlb/request.h"
 #include "mmu/translate.h"
 
 #define CACHE_MAX_BYTES (8u << 20)

@@ -11,9 +11,9 @@
 #ifndef CPU_BLOCK_H
 #define CPU_BLOCK_H
 
-#include "cpu/access.h"
-#include "cpu/mode.h"
-#include "cpu/op.h"
+#include "cpu/decode/op.h"
+#include "cpu/memory/access.h"
+#include "cpu/state/mode.h"
 #include "mmu/mmu.h"
 
 struct block {

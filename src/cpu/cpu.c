@@ -6,12 +6,12 @@
 
 #include "base/guarded.h"
 #include "cpu/block.h"
-#include "cpu/cpuid.h"
-#include "cpu/insn/fp.h"
-#include "cpu/mmio.h"
-#include "cpu/mode.h"
-#include "cpu/msr.h"
-#include "mmu/request.h"
+#include "cpu/insn/sse/fp.h"
+#include "cpu/memory/mmio.h"
+#include "cpu/state/cpuid.h"
+#include "cpu/state/mode.h"
+#include "cpu/state/msr.h"
+#include "mmu/tlb/request.h"
 #include "mmu/translate.h"
 #include "sync/clock.h"
 

@@ -12,8 +12,8 @@
 #define CPU_CPU_H
 
 #include "base/types.h"
+#include "mmu/guest/x86.h"
 #include "mmu/vcpu.h"
-#include "mmu/x86.h"
 #include "sync/clock.h"
 
 /* Not REG_*: <ucontext.h> has those. */
@@ -160,7 +160,7 @@ struct cpu_event {
 	uint32_t error_code;
 };
 
-/* Breakpoints and their #DB: cpu/debug.h. */
+/* Breakpoints and their #DB: cpu/state/debug.h. */
 struct cpu_debug {
 	bool enabled;		/* DR7 enables any */
 	uint8_t seen;		/* hit by what is under way: bits of DR6 */
@@ -194,7 +194,7 @@ struct cpu {
 	 * address that was worked out by an op of its own. */
 	uint64_t r[N_ALL_GPRS] CACHE_ALIGNED;
 	uint64_t rip;
-	/* The status flags as the last instruction left them: cpu/flags.h. */
+	/* The status flags as the last instruction left them: cpu/state/flags.h. */
 	uint32_t cc_op;
 	uint32_t rflags;	/* all others; the status flags only if cc_op says so */
 	uint64_t cc_dst;
@@ -205,7 +205,7 @@ struct cpu {
 	bool leaving;		/* and then cpu_run(), for the reason in exit */
 	bool abandoned;		/* the last op was not completed */
 	enum cpu_exit exit;
-	/* Derived from segs and mmu.paging: cpu/mode.h. */
+	/* Derived from segs and mmu.paging: cpu/state/mode.h. */
 	uint32_t mode;		/* what the meaning of code depends on */
 	uint64_t ea_mask;	/* the width of linear addresses and of (E)IP */
 	uint64_t cs_base;	/* what is added to RIP */
@@ -214,7 +214,7 @@ struct cpu {
 
 	union xmm xmm[16];
 	uint32_t mxcsr;
-	bool fp_live;		/* MXCSR is in the host's register: cpu/insn/fp.h */
+	bool fp_live;		/* MXCSR is in the host's register: cpu/insn/sse/fp.h */
 	uint32_t host_mxcsr;	/* what was there before */
 	uint32_t mxcsr_mask;	/* (c) bits that the host has */
 	uint16_t fcw;
@@ -228,7 +228,7 @@ struct cpu {
 	struct cpu_debug debug;
 	bool halted;
 
-	/* Model-specific registers: cpu/msr.h. */
+	/* Model-specific registers: cpu/state/msr.h. */
 	uint64_t star, lstar, cstar, sfmask, kernel_gs_base;
 	uint64_t sysenter_cs, sysenter_esp, sysenter_eip;
 	uint64_t tsc_aux, tsc_offset, tsc_adjust;

@@ -10,12 +10,12 @@
 #include "base/log.h"
 #include "cpu/block.h"
 #include "cpu/charge.h"
-#include "cpu/debug.h"
-#include "cpu/event.h"
-#include "cpu/insn/fp.h"
-#include "cpu/mmio.h"
-#include "cpu/raise.h"
-#include "mmu/request.h"
+#include "cpu/event/event.h"
+#include "cpu/event/raise.h"
+#include "cpu/insn/sse/fp.h"
+#include "cpu/memory/mmio.h"
+#include "cpu/state/debug.h"
+#include "mmu/tlb/request.h"
 #include "mmu/translate.h"
 
 /* Every access of a block that was run to its end has hit the TLB, more or less:

@@ -2,13 +2,13 @@
 /*
  * embed/access.c - <umbra/mmu.h>: accesses that missed the TLB, or cross a page boundary.
  *
- * Each is a span (mmu/span.h).  If one of its pieces is lost, the access starts over here.
+ * Each is a span (mmu/guest/span.h).  If one of its pieces is lost, the access starts over here.
  */
 #include "embed/embed.h"
-#include "mmu/request.h"
-#include "mmu/span.h"
+#include "mmu/guest/span.h"
+#include "mmu/guest/x86.h"
+#include "mmu/tlb/request.h"
 #include "mmu/translate.h"
-#include "mmu/x86.h"
 
 /* Lost races before the thread lets others run. */
 #define MAX_TRIES 16

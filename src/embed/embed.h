@@ -9,7 +9,7 @@
 
 #include "mem/host_process.h"
 #include "mmu/mmu.h"
-#include "mmu/request.h"
+#include "mmu/tlb/request.h"
 #include "mmu/vcpu.h"
 #include "mmu/verdict.h"
 #include "sync/thread.h"

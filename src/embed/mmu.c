@@ -6,8 +6,8 @@
 #include "base/random.h"
 #include "mem/dirty_log.h"
 #include "mem/reservation.h"
-#include "mmu/flush.h"
 #include "mmu/notifier.h"
+#include "mmu/tlb/flush.h"
 #include "sync/thread.h"
 
 #define DEFAULT_PHYSICAL_BITS 40

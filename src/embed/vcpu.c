@@ -4,11 +4,11 @@
 
 #include "embed/embed.h"
 #include "mem/reservation.h"
-#include "mmu/gpte.h"
-#include "mmu/request.h"
-#include "mmu/tlb.h"
+#include "mmu/guest/gpte.h"
+#include "mmu/guest/x86.h"
+#include "mmu/tlb/request.h"
+#include "mmu/tlb/tlb.h"
 #include "mmu/translate.h"
-#include "mmu/x86.h"
 
 /* The public header's view of a vCPU is the head of ours. */
 _Static_assert(offsetof(struct api_vcpu, mmu) == 0, "a vCPU begins with its MMU's half");

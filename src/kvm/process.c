@@ -8,7 +8,7 @@
 
 #include "base/bug.h"
 #include "base/guarded.h"
-#include "kvm/mappings.h"
+#include "kvm/fd/mappings.h"
 #include "mem/reservation.h"
 #include "sync/lock.h"
 #include "sync/thread.h"

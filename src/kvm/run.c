@@ -3,16 +3,16 @@
  * kvm/run.c - KVM_RUN.
  *
  * The client can write to the run page at any time, so each field is read once.  Signals are held
- * throughout (kvm/call.c).  A deferred signal kicks the vCPU; blocked signals are polled whenever
- * CPU_BUDGET is used up.
+ * throughout (kvm/calls/call.c).  A deferred signal kicks the vCPU; blocked signals are polled
+ * whenever CPU_BUDGET is used up.
  */
 #include <string.h>
 
 #include "cpu/charge.h"
 #include "kvm/abi.h"
-#include "kvm/regs.h"
+#include "kvm/calls/regs.h"
 #include "kvm/vm.h"
-#include "mmu/request.h"
+#include "mmu/tlb/request.h"
 
 static long interrupted(struct vcpu *vcpu)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * kvm/umbra.c - the functions of <umbra/umbra.h>: the choices for future VMs, and descriptors.
- * Those that change memory are kvm/memory.c and kvm/file_memory.c.
+ * Those that change memory are kvm/calls/memory.c and kvm/fd/file_memory.c.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "kvm/call.h"
+#include "kvm/calls/call.h"
 #include "kvm/process.h"
 #include "kvm/stats.h"
 

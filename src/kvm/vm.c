@@ -7,7 +7,7 @@
 
 #include "base/bug.h"
 #include "base/random.h"
-#include "cpu/cpuid.h"
+#include "cpu/state/cpuid.h"
 #include "kvm/process.h"
 #include "kvm/stats.h"
 #include "mem/reservation.h"

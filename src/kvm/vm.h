@@ -8,7 +8,7 @@
 #include "base/list.h"
 #include "cpu/cpu.h"
 #include "kvm/bus.h"
-#include "kvm/shared.h"
+#include "kvm/fd/shared.h"
 #include "mem/alloc.h"
 #include "mem/host_process.h"
 #include "mem/slots.h"
@@ -84,7 +84,7 @@ void vm_choose_mode(enum mmu_mode mode);
 enum mmu_mode vm_chosen_mode(void);
 void vm_choose_flush_policy(enum flush_policy policy);
 
-/* The guest's time-stamp counter: kvm/tsc.c.  @khz was accepted by a call. */
+/* The guest's time-stamp counter: kvm/calls/tsc.c.  @khz was accepted by a call. */
 void tsc_set_khz(struct cpu *cpu, uint32_t khz);
 uint32_t tsc_khz(const struct cpu *cpu);
 

@@ -21,7 +21,7 @@
  * a vCPU that needs longer is not running. */
 #define REQUEST_SPINS 40
 
-/* For each piece of an iteration under the MMU lock (mmu/range.h).  At least one on every
+/* For each piece of an iteration under the MMU lock (mmu/paging/range.h).  At least one on every
  * level, or there is no progress. */
 #define ENTRIES_BEFORE_YIELD 4096u
 /* Likewise, to iterate over all tables, not over a range. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "mmu/lookup.h"
 
-#include "mmu/walk.h"
+#include "mmu/guest/walk.h"
 
 enum mmu_verdict mmu_lookup(struct mmu_vcpu *v, gva_t gva, gpa_t *gpa)
 {

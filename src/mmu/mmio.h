@@ -10,7 +10,7 @@
 #define MMU_MMIO_H
 
 #include "mmu/mmu.h"
-#include "mmu/spte.h"
+#include "mmu/paging/spte.h"
 
 /* A generation under which nothing may be cached or trusted. */
 static inline bool mmio_in_flux(uint64_t generation)

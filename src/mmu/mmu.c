@@ -2,10 +2,10 @@
 /* mmu/mmu.c - life of an MMU and of its vCPUs. */
 #include "mmu/mmu.h"
 
-#include "mmu/flush.h"
 #include "mmu/shadow/shadow.h"
 #include "mmu/tdp/tdp.h"
-#include "mmu/tlb.h"
+#include "mmu/tlb/flush.h"
+#include "mmu/tlb/tlb.h"
 
 static const struct mmu_ops *const ops_of_mode[] = {
 	[MMU_TDP] = &tdp_ops,

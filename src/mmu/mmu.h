@@ -67,7 +67,7 @@ struct mmu {
 	struct host_changes own_changes; /* (o) */
 	struct atomic64 invalidate_seq;	/* (a) ended ones that met a slot */
 
-	/* The flush debt: mmu/flush.h. */
+	/* The flush debt: mmu/tlb/flush.h. */
 	struct atomic64 owed;		/* (a) */
 	struct atomic64 paid;		/* (a) written under flush_lock */
 	uint64_t age_debt;		/* [l] `paid` from which on no TLB hides a use */

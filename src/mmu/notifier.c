@@ -2,7 +2,7 @@
 #include "mmu/notifier.h"
 
 #include "base/trace.h"
-#include "mmu/flush.h"
+#include "mmu/tlb/flush.h"
 
 struct unmap {
 	struct mmu *mmu;

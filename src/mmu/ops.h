@@ -8,8 +8,8 @@
 #define MMU_OPS_H
 
 #include "mem/slots.h"
-#include "mmu/paging.h"
-#include "mmu/range.h"
+#include "mmu/paging/paging.h"
+#include "mmu/paging/range.h"
 #include "mmu/verdict.h"
 
 struct mmu;

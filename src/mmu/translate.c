@@ -2,9 +2,9 @@
 #include "mmu/translate.h"
 
 #include "mmu/fault.h"
-#include "mmu/guest_memory.h"
+#include "mmu/guest/guest_memory.h"
 #include "mmu/mmio.h"
-#include "mmu/request.h"
+#include "mmu/tlb/request.h"
 
 void mmu_access_faulted(struct mmu_vcpu *v, const void *host)
 {

@@ -11,7 +11,7 @@
 #include "base/types.h"
 #include "mem/dirty_ring.h"
 #include "mem/slots.h"
-#include "mmu/paging.h"
+#include "mmu/paging/paging.h"
 #include "mmu/shadow/vcpu.h"
 #include "sync/atomic.h"
 #include "sync/window.h"
@@ -44,7 +44,7 @@ struct tracked_write {
 #define MAX_TRACKED_WRITES 4u
 
 /* A page where data is watched: the TLB does not hit for a write, nor for a read if
- * reads are too.  mmu/tlb.h: tlb_watch(). */
+ * reads are too.  mmu/tlb/tlb.h: tlb_watch(). */
 struct tlb_watch {
 	gva_t page;
 	bool reads;

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "kvm/file.h"
+#include "kvm/fd/file.h"
 #include "preload/device.h"
 
 static int change_device(void)

@@ -9,7 +9,7 @@
 #include <umbra/umbra.h>
 #include <unistd.h>
 
-#include "kvm/file.h"
+#include "kvm/fd/file.h"
 
 EXPORT int close(int fd)
 {

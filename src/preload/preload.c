@@ -16,10 +16,10 @@
 #include <unistd.h>
 
 #include "base/guarded.h"
-#include "kvm/call.h"
+#include "kvm/calls/call.h"
 #include "mem/reservation.h"
-#include "preload/defer.h"
 #include "preload/device.h"
+#include "preload/signals/defer.h"
 #include "sync/thread.h"
 
 EXPORT int ioctl(int fd, unsigned long request, ...)

@@ -26,9 +26,9 @@
 #include <umbra/umbra.h>
 #include <unistd.h>
 
-#include "kvm/file.h"
-#include "preload/defer.h"
+#include "kvm/fd/file.h"
 #include "preload/device.h"
+#include "preload/signals/defer.h"
 #include "preload/there.h"
 #include "preload/truncation.h"
 #include "sync/thread.h"

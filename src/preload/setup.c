@@ -18,8 +18,8 @@
 #include "base/log.h"
 #include "kvm/process.h"
 #include "kvm/stats.h"
-#include "preload/defer.h"
 #include "preload/preload.h"
+#include "preload/signals/defer.h"
 #include "sync/thread.h"
 
 /* A program may open the device from a constructor that runs before ours, except where that is

@@ -11,7 +11,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "kvm/file.h"
+#include "kvm/fd/file.h"
 #include "preload/device.h"
 #include "preload/there.h"
 

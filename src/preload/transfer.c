@@ -14,7 +14,7 @@
 #include <umbra/umbra.h>
 #include <unistd.h>
 
-#include "kvm/file.h"
+#include "kvm/fd/file.h"
 
 enum transfer {
 	READS,

@@ -3,7 +3,7 @@
 #ifndef PRELOAD_TRUNCATION_H
 #define PRELOAD_TRUNCATION_H
 
-#include "kvm/file_memory.h"
+#include "kvm/fd/file_memory.h"
 
 /* What @call returns. */
 #define MAY_TRUNCATE(dir, path, flags, call)                            \

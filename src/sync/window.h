@@ -11,14 +11,14 @@
  * that it changes what the window compares with, so that nothing matches the second time.
  *
  * The comparison is with one of two words, both accessed only by the owner's thread and its
- * handler: the tag of a TLB entry (window_hit_*(), mmu/tlb.h), or the *epoch*, for a host address
- * that was found in another way and is kept for a moment.  The epoch is read before the address
- * is looked up:
+ * handler: the tag of a TLB entry (window_hit_*(), mmu/tlb/tlb.h), or the *epoch*, for a host
+ * address that was found in another way and is kept for a moment.  The epoch is read before the
+ * address is looked up:
  *
  *	n = epoch_read(e);  host = ...a walk...;  window_load32(e, n, host, &value)
  *
  * False: it faulted, or is stale.  Flushes wait for a thread that uses addresses outside of
- * windows (mmu/request.h, "pinned").
+ * windows (mmu/tlb/request.h, "pinned").
  */
 #ifndef SYNC_WINDOW_H
 #define SYNC_WINDOW_H

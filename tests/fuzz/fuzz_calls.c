@@ -19,7 +19,7 @@
 
 #include "base/guarded.h"
 #include "input.h"
-#include "kvm/call.h"
+#include "kvm/calls/call.h"
 
 #define PAGE 4096ul
 #define ARENA_PAGES 64ul

@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "kvm/call.h"
+#include "kvm/calls/call.h"
 
 /* What a vCPU and its VM look like from outside. */
 struct snapshot {

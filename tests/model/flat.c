@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "mmu/x86.h"
+#include "mmu/guest/x86.h"
 
 static uint64_t field(uint64_t v, int high, int low)
 {

@@ -12,8 +12,8 @@
 #include <string.h>
 
 #include "mmu/notifier.h"
-#include "mmu/request.h"
 #include "mmu/shadow/internal.h"
+#include "mmu/tlb/request.h"
 
 struct change {
 	gpa_t gpa;

@@ -7,9 +7,9 @@
 
 #include "mem/dirty_log.h"
 #include "mmu/notifier.h"
-#include "mmu/request.h"
 #include "mmu/shadow/internal.h"
 #include "mmu/tdp/internal.h"
+#include "mmu/tlb/request.h"
 
 /* Between two accesses of one kind, how many tries may meet a race?  There is none. */
 #define MAX_RETRIES 3

@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "base/guarded.h"
-#include "mmu/request.h"
 #include "mmu/shadow/internal.h"
-#include "mmu/tlb.h"
+#include "mmu/tlb/request.h"
+#include "mmu/tlb/tlb.h"
 
 _Noreturn void world_fail(const struct world *w, int machine, const char *what)
 {

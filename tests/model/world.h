@@ -13,7 +13,7 @@
 #include "flat.h"
 #include "vm_fixture.h"
 
-#include "mmu/x86.h"
+#include "mmu/guest/x86.h"
 
 /* Guest memory: small pages, some of them read-only, some far up; and a large slot. */
 #define SMALL 48u		/* frames from 0 */

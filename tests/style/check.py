@@ -51,6 +51,9 @@ DOORS = [
 ACYCLIC = {'mem', 'mmu', 'kvm', 'cpu'}
 MAX_LINES = 1200
 MAX_COLUMNS = 100
+# In a folder; one of data, a file an entry, has as many as it has entries.
+MAX_FILES = 25
+DATA = {'check/mutants'}
 TAB = 8
 SOURCE_ENDINGS = {'.c', '.h', '.S', '.def', '.py', '.sh', '.build', '.txt', '.ld', '.map'}
 
@@ -226,10 +229,18 @@ def check_rule_names(root, known):
                 fail(f'docs/{name}.md', f'names {word}: there is no such rule or word')
 
 
+def check_rooms(files):
+    for folder in sorted({file.parent for file in files}):
+        count = sum(file.parent == folder for file in files)
+        if count > MAX_FILES and 'corpus' not in folder.parts and str(folder) not in DATA:
+            fail(f'{folder}/', f'{count} files, at most {MAX_FILES}: divide it')
+
+
 def check_documents(root):
     """HACKING's map has every folder; and what it and CONTRIBUTING name exists."""
     hacking = (root / 'docs/HACKING.md').read_text()
     files = {path.relative_to(root) for path in project_files(root)}
+    check_rooms(files)
     folders = {folder for file in files for folder in file.parents} - {pathlib.Path('.')}
     for folder in sorted({file.parent for file in files} & folders):
         if folder.parts[0].startswith('.') or 'corpus' in folder.parts:

@@ -13,9 +13,9 @@
 #include <stdio.h>
 #include <umbra/umbra.h>
 
-#include "cpu/control.h"
-#include "cpu/cpuid.h"
-#include "cpu/msr.h"
+#include "cpu/state/control.h"
+#include "cpu/state/cpuid.h"
+#include "cpu/state/msr.h"
 
 #define MAX_CAPABILITY 1024u
 #define MAX_ATTRIBUTE 32u
@@ -26,7 +26,7 @@ static const char *const capability_names[] = {
 #define CALL_NAME(name)
 #define CALL_NAME_SINCE(name, number)
 #define CAPABILITY_NAME(number, name) [number] = #name,
-#include "kvm/names.def"
+#include "kvm/calls/names.def"
 #undef CALL_NAME
 #undef CALL_NAME_SINCE
 #undef CAPABILITY_NAME

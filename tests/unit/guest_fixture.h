@@ -8,10 +8,10 @@
 
 #include "vm_fixture.h"
 
-#include "mmu/request.h"
-#include "mmu/tlb.h"
+#include "mmu/guest/x86.h"
+#include "mmu/tlb/request.h"
+#include "mmu/tlb/tlb.h"
 #include "mmu/translate.h"
-#include "mmu/x86.h"
 
 #define N_PAGES 256u
 #define PAGES(n) ((uint64_t)(n) << PAGE_SHIFT)

@@ -10,10 +10,10 @@
 
 #include "vm_fixture.h"
 
-#include "mmu/request.h"
+#include "mmu/guest/x86.h"
 #include "mmu/shadow/internal.h"
-#include "mmu/tlb.h"
-#include "mmu/x86.h"
+#include "mmu/tlb/request.h"
+#include "mmu/tlb/tlb.h"
 
 #define N_PAGES 2048u		/* four times 2 MiB */
 #define PAGES(n) ((uint64_t)(n) << PAGE_SHIFT)

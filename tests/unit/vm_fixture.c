@@ -8,9 +8,9 @@
 #include <sys/mman.h>
 
 #include "base/guarded.h"
-#include "mmu/request.h"
+#include "mmu/guest/walk.h"
 #include "mmu/tdp/internal.h"
-#include "mmu/walk.h"
+#include "mmu/tlb/request.h"
 #include "sync/wait.h"
 
 /*

@@ -13,10 +13,10 @@
  * and a slow one that does the whole instruction again by the general accessors, which handle
  * every case.  The fast half calls nothing, so it needs no stack frame.
  */
-#include "cpu/access.h"
+#include "cpu/event/raise.h"
 #include "cpu/insn/alu.h"
 #include "cpu/insn/insn.h"
-#include "cpu/raise.h"
+#include "cpu/memory/access.h"
 
 enum form { FORM_RR, FORM_RI, FORM_RM, FORM_MR, FORM_MI, N_FORMS };
 
@@ -177,7 +177,7 @@ static const op_fn unary_fns[][2][4] = {
 
 /*
  * Locked forms: compare and exchange until nobody has come between.  The plain
- * form, for what cannot be locked (cpu/access.h), is that of the tables above.
+ * form, for what cannot be locked (cpu/memory/access.h), is that of the tables above.
  */
 #define DEFINE_LOCKED(name, bits, plain, compute)                                             \
 	static NOINLINE bool name##bits##_locked_at(struct cpu *cpu,                          \

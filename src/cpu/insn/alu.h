@@ -4,13 +4,13 @@
  * flags, without touching anything.
  *
  * Additions, subtractions and logic leave their flags to be worked out later
- * (cpu/flags.h).  The others are done by the host's own instruction, which is the
+ * (cpu/state/flags.h).  The others are done by the host's own instruction, which is the
  * same one, and take its flags, undefined ones included.
  */
 #ifndef CPU_INSN_ALU_H
 #define CPU_INSN_ALU_H
 
-#include "cpu/flags.h"
+#include "cpu/state/flags.h"
 
 struct alu {
 	uint64_t value;

@@ -3,14 +3,14 @@
  * cpu/insn/bits.c - single bits, bit scans, double shifts, ADCX/ADOX; and the locked
  * exchanges that compare or add.
  */
-#include "cpu/access.h"
-#include "cpu/address.h"
-#include "cpu/guarded_wide.h"
+#include "cpu/event/raise.h"
 #include "cpu/insn/alu.h"
 #include "cpu/insn/insn.h"
 #include "cpu/insn/locked.h"
 #include "cpu/insn/operand.h"
-#include "cpu/raise.h"
+#include "cpu/memory/access.h"
+#include "cpu/memory/address.h"
+#include "cpu/memory/guarded_wide.h"
 
 /* BT, BTS, BTR, BTC. */
 enum bit_action { BIT_TEST, BIT_SET, BIT_RESET, BIT_COMPLEMENT };

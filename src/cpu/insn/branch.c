@@ -5,12 +5,12 @@
  * The quick forms are for operands as wide as (E)IP on a flat stack; the rest
  * have op->size bytes of it, and a limit.
  */
-#include "cpu/access.h"
-#include "cpu/flags.h"
+#include "cpu/event/raise.h"
 #include "cpu/insn/insn.h"
 #include "cpu/insn/operand.h"
-#include "cpu/raise.h"
-#include "cpu/stack.h"
+#include "cpu/memory/access.h"
+#include "cpu/memory/stack.h"
+#include "cpu/state/flags.h"
 
 /* May execution go on at @target?  Limits of flat code are not reached. */
 static bool check_target(struct cpu *cpu, uint64_t target)

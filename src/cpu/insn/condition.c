@@ -2,13 +2,13 @@
 /*
  * cpu/insn/condition.c - Jcc, SETcc and CMOVcc: a handler for each condition.
  *
- * Each tests by the quick half of cpu/flags.h, and hands over to a general
+ * Each tests by the quick half of cpu/state/flags.h, and hands over to a general
  * handler, which has the condition in imm or src, when that does not know.
  */
-#include "cpu/flags.h"
 #include "cpu/insn/insn.h"
 #include "cpu/insn/operand.h"
-#include "cpu/mode.h"
+#include "cpu/state/flags.h"
+#include "cpu/state/mode.h"
 
 static ALWAYS_INLINE void jump_taken(struct cpu *cpu, const struct op *op)
 {

@@ -3,11 +3,11 @@
  * cpu/insn/control.c - moves to and from control and debug registers.  SDM 3B 17.2.
  */
 #include "cpu/charge.h"
-#include "cpu/control.h"
-#include "cpu/debug.h"
+#include "cpu/event/raise.h"
 #include "cpu/insn/insn.h"
 #include "cpu/insn/operand.h"
-#include "cpu/raise.h"
+#include "cpu/state/control.h"
+#include "cpu/state/debug.h"
 
 #define DR6_FIXED 0xffff0ff0ull
 #define DR6_WRITABLE 0xe00full

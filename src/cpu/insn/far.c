@@ -3,13 +3,13 @@
  * cpu/insn/far.c - far jumps, calls and returns, call gates.  SDM 3A 5.8, 2A CALL, JMP,
  * RET.  Task switches are not implemented.
  */
-#include "cpu/access.h"
 #include "cpu/charge.h"
+#include "cpu/event/raise.h"
+#include "cpu/event/transfer.h"
 #include "cpu/insn/insn.h"
 #include "cpu/insn/operand.h"
-#include "cpu/raise.h"
-#include "cpu/stack.h"
-#include "cpu/transfer.h"
+#include "cpu/memory/access.h"
+#include "cpu/memory/stack.h"
 
 struct far_pointer {
 	uint16_t selector;

@@ -8,7 +8,7 @@
 #ifndef CPU_INSN_INSN_H
 #define CPU_INSN_INSN_H
 
-#include "cpu/decode.h"
+#include "cpu/decode/decode.h"
 #include "cpu/insn/names.h"
 
 /* Every handler and picker of insn.def, */

@@ -9,18 +9,18 @@
  * rest when it is started again.  While somebody looks for traps (single steps,
  * breakpoints) they take one element at a time.
  */
-#include "cpu/access.h"
-#include "cpu/address.h"
 #include "cpu/charge.h"
-#include "cpu/control.h"
-#include "cpu/debug.h"
+#include "cpu/event/raise.h"
 #include "cpu/insn/insn.h"
 #include "cpu/insn/operand.h"
 #include "cpu/insn/string.h"
-#include "cpu/mmio.h"
-#include "cpu/raise.h"
-#include "cpu/segment.h"
-#include "mmu/request.h"
+#include "cpu/memory/access.h"
+#include "cpu/memory/address.h"
+#include "cpu/memory/mmio.h"
+#include "cpu/state/control.h"
+#include "cpu/state/debug.h"
+#include "cpu/state/segment.h"
+#include "mmu/tlb/request.h"
 
 static uint64_t linear_rip(const struct cpu *cpu)
 {

@@ -7,7 +7,7 @@
 #ifndef CPU_INSN_LOCKED_H
 #define CPU_INSN_LOCKED_H
 
-#include "cpu/access.h"
+#include "cpu/memory/access.h"
 
 #define LOCKED_DEFINE_EXCHANGE(name)                                                      \
 	static inline bool locked_##name(const struct cpu *cpu, struct host_at at,        \

@@ -4,13 +4,13 @@
  *
  * As in cpu/insn/alu.c, forms that meet memory have a quick and a slow half.
  */
-#include "cpu/access.h"
-#include "cpu/address.h"
+#include "cpu/event/raise.h"
 #include "cpu/insn/insn.h"
 #include "cpu/insn/locked.h"
 #include "cpu/insn/operand.h"
-#include "cpu/raise.h"
-#include "cpu/stack.h"
+#include "cpu/memory/access.h"
+#include "cpu/memory/address.h"
+#include "cpu/memory/stack.h"
 
 #define SIZE_ROW(name, form) { name##8_##form, name##16_##form, name##32_##form, name##64_##form }
 

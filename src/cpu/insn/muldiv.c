@@ -5,10 +5,10 @@
  * As everywhere the host's instruction is used where it exists in 64-bit mode,
  * for the flags that it leaves; a division is first checked not to trap.
  */
+#include "cpu/event/raise.h"
 #include "cpu/insn/alu.h"
 #include "cpu/insn/insn.h"
 #include "cpu/insn/operand.h"
-#include "cpu/raise.h"
 
 /* IMUL with two or three operands: the product of src and imm or dst. */
 

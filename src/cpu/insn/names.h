@@ -8,7 +8,7 @@
 #ifndef CPU_INSN_NAMES_H
 #define CPU_INSN_NAMES_H
 
-#include "cpu/flags.h"
+#include "cpu/state/flags.h"
 
 enum {
 #define BINARY(mnemonic, name, writes) PICK_binary_##name,
@@ -31,22 +31,22 @@ enum {
 
 enum {
 #define SSE_INT(mnemonic, name) PICK_sse_int_##name,
-#include "cpu/insn/sse.def"
+#include "cpu/insn/sse/sse.def"
 };
 
 enum {
 #define SSE_SHIFT(mnemonic, name) PICK_sse_shift_##name,
-#include "cpu/insn/sse.def"
+#include "cpu/insn/sse/sse.def"
 };
 
 enum {
 #define SSE_FP(mnemonic, name, bytes) PICK_sse_fp_##name,
-#include "cpu/insn/sse.def"
+#include "cpu/insn/sse/sse.def"
 };
 
 enum {
 #define SSE_FROM_GPR(mnemonic, name) PICK_sse_from_gpr_##name,
-#include "cpu/insn/sse.def"
+#include "cpu/insn/sse/sse.def"
 };
 
 /* name, and whether REPE and REPNE look at what it has compared. */

@@ -8,8 +8,8 @@
 #ifndef CPU_INSN_OPERAND_H
 #define CPU_INSN_OPERAND_H
 
-#include "cpu/access.h"
-#include "cpu/op.h"
+#include "cpu/decode/op.h"
+#include "cpu/memory/access.h"
 
 static inline bool operand_src_sized(struct cpu *cpu, const struct op *op, unsigned int bytes,
 				     uint64_t *value)

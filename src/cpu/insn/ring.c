@@ -4,12 +4,12 @@
  * flags, as far as privilege has a say in them.
  */
 #include "cpu/charge.h"
-#include "cpu/cpuid.h"
-#include "cpu/flags.h"
+#include "cpu/event/raise.h"
+#include "cpu/event/transfer.h"
 #include "cpu/insn/insn.h"
-#include "cpu/raise.h"
-#include "cpu/stack.h"
-#include "cpu/transfer.h"
+#include "cpu/memory/stack.h"
+#include "cpu/state/cpuid.h"
+#include "cpu/state/flags.h"
 
 /* The flags that POPF and IRET may change, by privilege and width. */
 static uint64_t writable_flags(const struct cpu *cpu, unsigned int bytes)

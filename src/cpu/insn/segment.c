@@ -2,13 +2,13 @@
 /*
  * cpu/insn/segment.c - segment registers and descriptor tables: loads, stores, questions.
  */
-#include "cpu/access.h"
-#include "cpu/flags.h"
+#include "cpu/event/raise.h"
 #include "cpu/insn/insn.h"
 #include "cpu/insn/operand.h"
-#include "cpu/raise.h"
-#include "cpu/segment.h"
-#include "cpu/stack.h"
+#include "cpu/memory/access.h"
+#include "cpu/memory/stack.h"
+#include "cpu/state/flags.h"
+#include "cpu/state/segment.h"
 
 OP_END(mov_to_segment)
 {

@@ -6,16 +6,16 @@
  * be left and started again anywhere.  Runs of elements within a page are moved
  * by the host's own string instruction.
  */
-#include "cpu/access.h"
-#include "cpu/address.h"
 #include "cpu/charge.h"
-#include "cpu/guarded_wide.h"
+#include "cpu/event/raise.h"
 #include "cpu/insn/alu.h"
 #include "cpu/insn/insn.h"
 #include "cpu/insn/string.h"
-#include "cpu/mmio.h"
-#include "cpu/raise.h"
-#include "mmu/request.h"
+#include "cpu/memory/access.h"
+#include "cpu/memory/address.h"
+#include "cpu/memory/guarded_wide.h"
+#include "cpu/memory/mmio.h"
+#include "mmu/tlb/request.h"
 
 /* Does as many elements as it likes, at least one and at most @max; 0: the
  * instruction is to be abandoned. */

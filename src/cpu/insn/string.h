@@ -3,7 +3,7 @@
 #ifndef CPU_INSN_STRING_H
 #define CPU_INSN_STRING_H
 
-#include "cpu/decode.h"
+#include "cpu/decode/decode.h"
 
 /* The counter of REP. */
 uint64_t string_count(const struct cpu *cpu, unsigned int address_bytes);

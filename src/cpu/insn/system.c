@@ -2,17 +2,17 @@
 /*
  * cpu/insn/system.c - instructions of the system, and others that move no data.
  */
-#include "cpu/access.h"
 #include "cpu/charge.h"
-#include "cpu/cpuid.h"
-#include "cpu/flags.h"
+#include "cpu/event/raise.h"
 #include "cpu/insn/insn.h"
 #include "cpu/insn/operand.h"
-#include "cpu/mode.h"
-#include "cpu/msr.h"
-#include "cpu/raise.h"
+#include "cpu/memory/access.h"
+#include "cpu/state/cpuid.h"
+#include "cpu/state/flags.h"
+#include "cpu/state/mode.h"
+#include "cpu/state/msr.h"
 #include "mmu/mmu.h"
-#include "mmu/tlb.h"
+#include "mmu/tlb/tlb.h"
 #include "sync/clock.h"
 
 /* The results of KVM's hypercalls, in RAX. */

@@ -5,7 +5,7 @@
 #ifndef CPU_INSN_TABLE_H
 #define CPU_INSN_TABLE_H
 
-#include "cpu/decode.h"
+#include "cpu/decode/decode.h"
 
 /* What insn.def says of a mnemonic. */
 #define ENDS (1u << 0)		/* the block ends behind it */

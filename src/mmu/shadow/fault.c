@@ -9,10 +9,10 @@
 
 #include "base/trace.h"
 #include "mmu/dirty.h"
-#include "mmu/flush.h"
+#include "mmu/guest/walk.h"
 #include "mmu/mmio.h"
 #include "mmu/shadow/internal.h"
-#include "mmu/walk.h"
+#include "mmu/tlb/flush.h"
 
 struct shadow_fault {
 	struct walk walk;

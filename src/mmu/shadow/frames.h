@@ -9,7 +9,7 @@
 #ifndef MMU_SHADOW_FRAMES_H
 #define MMU_SHADOW_FRAMES_H
 
-#include "mmu/range.h"
+#include "mmu/paging/range.h"
 #include "mmu/shadow/spte_list.h"
 
 /* (c) constant after creation  [l] the MMU lock for write */

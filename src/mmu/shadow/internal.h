@@ -5,12 +5,12 @@
 
 #include "base/list.h"
 #include "mem/rules.h"
-#include "mmu/gpte.h"
+#include "mmu/guest/gpte.h"
 #include "mmu/limits.h"
+#include "mmu/paging/table.h"
 #include "mmu/shadow/frames.h"
 #include "mmu/shadow/hash.h"
 #include "mmu/shadow/shadow.h"
-#include "mmu/table.h"
 #include "mmu/translate.h"
 
 /* The permissions that the entries above a shadow page leave. */

@@ -2,8 +2,8 @@
 /* mmu/shadow/page.c - shadow pages: creating, linking, finding and zapping them. */
 #include "base/bug.h"
 #include "base/trace.h"
-#include "mmu/flush.h"
 #include "mmu/shadow/internal.h"
+#include "mmu/tlb/flush.h"
 
 /* More unlinked pages than this are flushed for. */
 #define MAX_DEAD 256u

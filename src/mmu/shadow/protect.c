@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* mmu/shadow/protect.c - shadow translations changed in place: for the dirty log, and for age. */
-#include "mmu/flush.h"
-#include "mmu/leaf.h"
+#include "mmu/paging/leaf.h"
 #include "mmu/shadow/internal.h"
+#include "mmu/tlb/flush.h"
 
 /* --- the dirty log ------------------------------------------------------------ */
 

@@ -6,8 +6,8 @@
  * one of them needs no lock, unless something below it is out of date or the roots themselves are
  * gone.
  */
-#include "mmu/flush.h"
 #include "mmu/shadow/internal.h"
+#include "mmu/tlb/flush.h"
 
 #define NO_TABLE (~0ull)
 

@@ -2,10 +2,10 @@
 /* mmu/shadow/shadow.c - paging by the shadow tables, as a whole. */
 #include "mmu/shadow/shadow.h"
 
-#include "mmu/collapse.h"
-#include "mmu/flush.h"
 #include "mmu/mmio.h"
+#include "mmu/paging/collapse.h"
 #include "mmu/shadow/internal.h"
+#include "mmu/tlb/flush.h"
 
 static int shadow_init(struct mmu *m)
 {

@@ -8,10 +8,10 @@
  * If it has changed in between (shadow_page.changed), what was read is stale, and the page is
  * simply emptied.
  */
-#include "mmu/flush.h"
-#include "mmu/guest_memory.h"
-#include "mmu/request.h"
+#include "mmu/guest/guest_memory.h"
 #include "mmu/shadow/internal.h"
+#include "mmu/tlb/flush.h"
+#include "mmu/tlb/request.h"
 
 #define ENTRIES ENTRIES_PER_TABLE
 

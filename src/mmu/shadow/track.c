@@ -10,8 +10,8 @@
  * mapped finds the debt.
  */
 #include "mmu/dirty.h"
-#include "mmu/flush.h"
 #include "mmu/shadow/internal.h"
+#include "mmu/tlb/flush.h"
 
 /* After this many writes with no use in between, assume the page is no longer a page table. */
 #define MAX_WRITES_UNUSED 3u

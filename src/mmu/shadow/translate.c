@@ -4,9 +4,9 @@
  * without a lock.  If they have no translation, that is a fault.
  */
 #include "mmu/mmio.h"
-#include "mmu/request.h"
 #include "mmu/shadow/internal.h"
-#include "mmu/tlb.h"
+#include "mmu/tlb/request.h"
+#include "mmu/tlb/tlb.h"
 
 /* SMEP, SMAP and keys mean nothing without paging, whatever CR4 says. */
 static bool allows(const struct paging *p, const struct rights *r, enum access access)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* mmu/shadow/zap.c - taking shadow translations away: for the host, for a slot that goes. */
-#include "mmu/flush.h"
-#include "mmu/request.h"
 #include "mmu/shadow/internal.h"
+#include "mmu/tlb/flush.h"
+#include "mmu/tlb/request.h"
 
 struct zap {
 	struct mmu *mmu;

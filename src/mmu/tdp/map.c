@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* mmu/tdp/map.c - making direct translations. */
 #include "base/trace.h"
-#include "mmu/table.h"
+#include "mmu/paging/table.h"
 #include "mmu/tdp/internal.h"
 
 int tdp_max_level(const struct mmu *m, gfn_t gfn)

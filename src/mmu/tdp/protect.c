@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* mmu/tdp/protect.c - direct translations changed in place: for the dirty log, and for age. */
-#include "mmu/flush.h"
-#include "mmu/leaf.h"
+#include "mmu/paging/leaf.h"
 #include "mmu/tdp/internal.h"
+#include "mmu/tlb/flush.h"
 
 struct protect {
 	int first_level;

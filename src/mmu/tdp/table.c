@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* mmu/tdp/table.c - direct tables: made, unlinked, and freed when no walk can be in them. */
-#include "mmu/flush.h"
 #include "mmu/limits.h"
-#include "mmu/table.h"
+#include "mmu/paging/table.h"
 #include "mmu/tdp/internal.h"
+#include "mmu/tlb/flush.h"
 #include "sync/rcu.h"
 
 struct table *tdp_table_new(struct mmu *m, int level)

@@ -2,9 +2,9 @@
 /* mmu/tdp/tdp.c - paging by the direct tables, as a whole. */
 #include "mmu/tdp/tdp.h"
 
-#include "mmu/flush.h"
+#include "mmu/tlb/flush.h"
 #include "mmu/mmio.h"
-#include "mmu/collapse.h"
+#include "mmu/paging/collapse.h"
 #include "mmu/tdp/internal.h"
 
 static int tdp_init(struct mmu *m)

@@ -11,7 +11,7 @@
 #define MMU_TDP_TDP_H
 
 #include "mmu/mmu.h"
-#include "mmu/table.h"
+#include "mmu/paging/table.h"
 
 extern const struct mmu_ops tdp_ops;
 

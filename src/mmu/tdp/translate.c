@@ -2,11 +2,11 @@
 /* mmu/tdp/translate.c - a TLB miss: the guest's tables, then ours. */
 #include "mmu/translate.h"
 
+#include "mmu/guest/walk.h"
 #include "mmu/mmio.h"
-#include "mmu/request.h"
 #include "mmu/tdp/internal.h"
-#include "mmu/tlb.h"
-#include "mmu/walk.h"
+#include "mmu/tlb/request.h"
+#include "mmu/tlb/tlb.h"
 
 /* Outside guest mode and back.  MMU_OK: translate again. */
 static enum mmu_verdict fault_in(struct mmu_vcpu *v, gpa_t gpa, bool write)

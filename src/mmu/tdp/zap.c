@@ -13,9 +13,9 @@
  * is flushed; then the entries are emptied and the tables below them freed.
  */
 #include "base/trace.h"
-#include "mmu/flush.h"
-#include "mmu/table.h"
+#include "mmu/paging/table.h"
 #include "mmu/tdp/internal.h"
+#include "mmu/tlb/flush.h"
 #include "sync/rcu.h"
 
 /* --- for the host ------------------------------------------------------------------ */

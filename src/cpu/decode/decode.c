@@ -1,0 +1,444 @@
+/* SPDX-License-Identifier: MIT */
+#include "cpu/decode/decode.h"
+
+#include <string.h>
+
+#include "cpu/insn/insn.h"
+#include "cpu/insn/table.h"
+#include "cpu/state/cpuid.h"
+#include "cpu/state/mode.h"
+
+#define LOCK_COSTS 4
+
+void decode_init(struct decoders *d)
+{
+	static const struct {
+		ZydisMachineMode mode;
+		ZydisStackWidth stack;
+	} modes[] = {
+		{ ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64 },
+		{ ZYDIS_MACHINE_MODE_LONG_COMPAT_32, ZYDIS_STACK_WIDTH_32 },
+		{ ZYDIS_MACHINE_MODE_LONG_COMPAT_16, ZYDIS_STACK_WIDTH_16 },
+		{ ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32 },
+		{ ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_STACK_WIDTH_16 },
+		{ ZYDIS_MACHINE_MODE_REAL_16, ZYDIS_STACK_WIDTH_16 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+		ZydisDecoder *z = &d->zydis[modes[i].mode];
+
+		ZydisDecoderInit(z, modes[i].mode, modes[i].stack);
+		/* Their encodings are NOPs where they are not offered. */
+		ZydisDecoderEnableMode(z, ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
+		ZydisDecoderEnableMode(z, ZYDIS_DECODER_MODE_CET, ZYAN_FALSE);
+		ZydisDecoderEnableMode(z, ZYDIS_DECODER_MODE_CLDEMOTE, ZYAN_FALSE);
+		ZydisDecoderEnableMode(z, ZYDIS_DECODER_MODE_WBNOINVD, ZYAN_FALSE);
+	}
+}
+
+static ZydisMachineMode machine_mode(uint32_t mode)
+{
+	bool is_long = mode & MODE_LONG;
+
+	switch (mode & MODE_CODE_MASK) {
+	case MODE_CODE_64:
+		return ZYDIS_MACHINE_MODE_LONG_64;
+	case MODE_CODE_32:
+		return is_long ? ZYDIS_MACHINE_MODE_LONG_COMPAT_32 : ZYDIS_MACHINE_MODE_LEGACY_32;
+	default:
+		if (mode & MODE_REAL)
+			return ZYDIS_MACHINE_MODE_REAL_16;
+		return is_long ? ZYDIS_MACHINE_MODE_LONG_COMPAT_16 : ZYDIS_MACHINE_MODE_LEGACY_16;
+	}
+}
+
+/* Of a general register: its byte offset in cpu->r; of another: its number. */
+static uint8_t register_at(ZydisRegister reg)
+{
+	ZyanI8 id = ZydisRegisterGetId(reg);
+
+	switch (ZydisRegisterGetClass(reg)) {
+	case ZYDIS_REGCLASS_GPR8:
+		/* AL to BL, AH to BH, SPL to DIL, R8B and on. */
+		if (id < 4)
+			return (uint8_t)GPR_AT(id);
+		return (uint8_t)(id < 8 ? GPR_AT(id - 4) + 1 : GPR_AT(id - 4));
+	case ZYDIS_REGCLASS_GPR16:
+	case ZYDIS_REGCLASS_GPR32:
+	case ZYDIS_REGCLASS_GPR64:
+		return (uint8_t)GPR_AT(id);
+	default:
+		return id < 0 ? 0 : (uint8_t)id;
+	}
+}
+
+static uint8_t address_reg(ZydisRegister reg)
+{
+	switch (reg) {
+	case ZYDIS_REGISTER_NONE:
+		return GPR_ZERO;
+	case ZYDIS_REGISTER_RIP:
+	case ZYDIS_REGISTER_EIP:
+	case ZYDIS_REGISTER_IP:
+		return GPR_BLOCK;
+	default:
+		return (uint8_t)ZydisRegisterGetId(reg);
+	}
+}
+
+/* The displacement, made relative to the block where the base is RIP. */
+static int64_t displacement(const struct op *op, const ZydisDecodedOperandMem *m)
+{
+	int64_t disp = m->disp.value;
+
+	if (op->base == GPR_BLOCK)
+		disp += op->offset + op->length;
+	if (op->address_bytes == 4)
+		disp = (int32_t)disp;
+	return disp;
+}
+
+/* Can op_ea() address this operand? */
+static bool is_quick(const struct insn *insn, const struct op *op, int64_t disp)
+{
+	unsigned int native = insn->mode & MODE_CODE_64 ? 8 : 4;
+
+	if (!(insn->mode & MODE_FLAT) || op->address_bytes != native || disp != (int32_t)disp)
+		return false;
+	return op->seg != SEG_FS && op->seg != SEG_GS && (native == 8 || op->seg != SEG_CS);
+}
+
+static unsigned int access_bytes(const ZydisDecodedOperand *o)
+{
+	return MAX(o->size / 8u, 1u);
+}
+
+/* Puts an op before @op that works out the address; @op uses what it leaves. */
+static void emit_address(struct decoded_block *b, struct op *op, const ZydisDecodedOperand *o,
+			 int64_t disp)
+{
+	struct op *a = &b->ops[b->n_ops++];
+
+	*a = *op;
+	a->fn = op_address;
+	a->imm = disp;
+	a->disp = (int32_t)access_bytes(o);
+	a->flags = (uint8_t)((op->flags & OP_LONG) |
+			     (o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE ? OP_WRITES : 0));
+	op->base = GPR_EA;
+	op->index = GPR_ZERO;
+	op->scale = 0;
+	op->disp = 0;
+}
+
+/* False: the handler would have to address what it cannot. */
+static bool fill_memory(struct decoded_block *b, const struct insn *insn, struct op *op,
+			const ZydisDecodedOperand *o, const struct insn_entry *entry)
+{
+	const ZydisDecodedOperandMem *m = &o->mem;
+	int64_t disp;
+
+	op->base = address_reg(m->base);
+	op->index = address_reg(m->index);
+	op->scale = m->scale > 1 ? (uint8_t)__builtin_ctz(m->scale) : 0;
+	op->seg = (uint8_t)decode_segment(m->segment);
+	disp = displacement(op, m);
+	op->disp = (int32_t)disp;
+
+	if (entry->how & NO_EA) {
+		op->imm = disp;
+		return true;
+	}
+	if (entry->how & OWN_EA)
+		return disp == (int32_t)disp;
+	if (is_quick(insn, op, disp))
+		return true;
+	/* POP moves the stack pointer before it uses it. */
+	if (insn->info.mnemonic == ZYDIS_MNEMONIC_POP && op->base == GPR_RSP)
+		disp += op->size;
+	emit_address(b, op, o, disp);
+	return true;
+}
+
+static uint64_t immediate(const struct op *op, const ZydisDecodedOperand *o)
+{
+	uint64_t v = o->imm.value.u;
+
+	return o->imm.is_relative ? v + op->offset + op->length : v;
+}
+
+static bool fill_operands(struct decoded_block *b, const struct insn *insn, struct op *op,
+			  const struct insn_entry *entry)
+{
+	for (unsigned int i = 0; i < insn->info.operand_count_visible; i++) {
+		const ZydisDecodedOperand *o = &insn->operands[i];
+
+		switch (o->type) {
+		case ZYDIS_OPERAND_TYPE_REGISTER:
+			if (i == 0)
+				op->dst = register_at(o->reg.value);
+			else if (i == 1)
+				op->src = register_at(o->reg.value);
+			break;
+		case ZYDIS_OPERAND_TYPE_IMMEDIATE:
+			op->imm = (int64_t)immediate(op, o);
+			if (i == 1)
+				op->flags |= OP_IMM_SRC;
+			break;
+		case ZYDIS_OPERAND_TYPE_POINTER:
+			op->imm = (int64_t)((uint64_t)o->ptr.segment << 32 | o->ptr.offset);
+			break;
+		case ZYDIS_OPERAND_TYPE_MEMORY:
+			op->flags |= i == 0 ? OP_MEM_DST : OP_MEM_SRC;
+			if (!fill_memory(b, insn, op, o, entry))
+				return false;
+			break;
+		default:
+			break;
+		}
+	}
+	return true;
+}
+
+static void fill_prefixes(const struct insn *insn, struct op *op)
+{
+	ZydisInstructionAttributes a = insn->info.attributes;
+
+	if (a & ZYDIS_ATTRIB_HAS_LOCK)
+		op->flags |= OP_LOCK;
+	if (a & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE))
+		op->flags |= OP_REP;
+	if (a & ZYDIS_ATTRIB_HAS_REPNE)
+		op->flags |= OP_REPNE;
+	if (decode_is_64bit(insn))
+		op->flags |= OP_LONG;
+}
+
+static uint8_t operand_bytes(const struct insn *insn, const struct insn_entry *entry)
+{
+	bool has_size = decode_is_reg(insn, 0) || decode_is_mem(insn, 0);
+
+	if ((entry->how & WIDTH) || !insn->info.operand_count_visible || !has_size)
+		return (uint8_t)(insn->info.operand_width / 8);
+	return (uint8_t)(insn->operands[0].size / 8);
+}
+
+/* The segment of memory that is not written in the instruction. */
+static void fill_hidden_segment(const struct insn *insn, struct op *op)
+{
+	for (unsigned int i = insn->info.operand_count_visible; i < insn->info.operand_count; i++)
+		if (decode_is_mem(insn, i))
+			op->seg = (uint8_t)decode_segment(insn->operands[i].mem.segment);
+}
+
+static unsigned int count_accesses(const struct insn *insn)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < insn->info.operand_count; i++)
+		n += decode_is_mem(insn, i) &&
+		     insn->operands[i].mem.type == ZYDIS_MEMOP_TYPE_MEM;
+	return n;
+}
+
+/* Whose CPUID bit an instruction without a handler waits for.  Most have none that
+ * counts: they also need a control bit that cannot be set here. */
+#define EVERYWHERE 0xfe		/* every processor has it */
+#define NOWHERE 0xff
+
+static uint8_t feature_of_set(ZydisISASet set)
+{
+	switch (set) {
+	case ZYDIS_ISA_SET_I86:
+	case ZYDIS_ISA_SET_I186:
+	case ZYDIS_ISA_SET_I286PROTECTED:
+	case ZYDIS_ISA_SET_I286REAL:
+	case ZYDIS_ISA_SET_I386:
+	case ZYDIS_ISA_SET_I486:
+	case ZYDIS_ISA_SET_I486REAL:
+	case ZYDIS_ISA_SET_PENTIUMREAL:
+	case ZYDIS_ISA_SET_PPRO:
+	case ZYDIS_ISA_SET_LONGMODE:
+	case ZYDIS_ISA_SET_SSE:
+	case ZYDIS_ISA_SET_SSE2:
+		return EVERYWHERE;
+	case ZYDIS_ISA_SET_PENTIUMMMX:
+	case ZYDIS_ISA_SET_SSE2MMX:
+	case ZYDIS_ISA_SET_SSSE3MMX:
+		return FEATURE_MMX;
+	case ZYDIS_ISA_SET_SSE3:
+	case ZYDIS_ISA_SET_SSE3X87:
+		return FEATURE_SSE3;
+	case ZYDIS_ISA_SET_SSSE3:
+		return FEATURE_SSSE3;
+	case ZYDIS_ISA_SET_SSE4:
+		return FEATURE_SSE41;
+	case ZYDIS_ISA_SET_SSE42:
+		return FEATURE_SSE42;
+	case ZYDIS_ISA_SET_AES:
+		return FEATURE_AES;
+	case ZYDIS_ISA_SET_PCLMULQDQ:
+		return FEATURE_PCLMUL;
+	case ZYDIS_ISA_SET_SHA:
+		return FEATURE_SHA;
+	case ZYDIS_ISA_SET_GFNI:
+		return FEATURE_GFNI;
+	case ZYDIS_ISA_SET_RDRAND:
+		return FEATURE_RDRAND;
+	case ZYDIS_ISA_SET_RDSEED:
+		return FEATURE_RDSEED;
+	case ZYDIS_ISA_SET_SSE4A:
+		return FEATURE_SSE4A;
+	case ZYDIS_ISA_SET_AMD3DNOW:
+		return FEATURE_3DNOW;
+	case ZYDIS_ISA_SET_BMI1:
+		return FEATURE_BMI1;
+	case ZYDIS_ISA_SET_BMI2:
+		return FEATURE_BMI2;
+	default:
+		return NOWHERE;
+	}
+}
+
+/* Also by a memory operand in the place of an MMX register. */
+static bool uses_mmx(const struct insn *insn)
+{
+	if (insn->info.mnemonic == ZYDIS_MNEMONIC_CVTPI2PS ||
+	    insn->info.mnemonic == ZYDIS_MNEMONIC_CVTPI2PD)
+		return true;
+	for (unsigned int i = 0; i < insn->info.operand_count; i++)
+		if (decode_is_reg(insn, i) &&
+		    ZydisRegisterGetClass(insn->operands[i].reg.value) == ZYDIS_REGCLASS_MMX)
+			return true;
+	return false;
+}
+
+/* There is no handler.  Whether that is the guest's mistake or ours is for CPUID to
+ * say, when it is executed. */
+static op_fn lacking(const struct insn *insn, struct op *op)
+{
+	bool x87 = insn->info.meta.isa_ext == ZYDIS_ISA_EXT_X87;
+	uint8_t feature = uses_mmx(insn) ? FEATURE_MMX :
+			  x87		 ? FEATURE_FPU :
+					   feature_of_set(insn->info.meta.isa_set);
+
+	op->imm = (int64_t)(uintptr_t)ZydisMnemonicGetString(insn->info.mnemonic);
+	op->src = feature;
+	if (feature == EVERYWHERE)
+		return op_unimplemented;
+	if (feature == NOWHERE)
+		return op_undefined;
+	return x87 ? op_lacking_x87 : op_lacking;
+}
+
+/* Forms that Zydis takes for AMD's other name of CR8, which is not offered. */
+static bool is_locked_cr_move(const struct insn *insn, const struct op *op)
+{
+	return insn->info.mnemonic == ZYDIS_MNEMONIC_MOV && (op->flags & OP_LOCK) &&
+	       !decode_is_mem(insn, 0);
+}
+
+static bool is_known(const struct insn_entry *entry)
+{
+	return entry->fn || entry->pick || entry->pick_of;
+}
+
+static op_fn choose(struct decoded_block *b, const struct insn *insn, struct op *op,
+		    const struct insn_entry *entry)
+{
+	op_fn fn;
+
+	if (is_locked_cr_move(insn, op))
+		return op_undefined;
+	if ((entry->how & SSE) && (insn->mode & (MODE_SSE_UD | MODE_SSE_NM)))
+		return insn->mode & MODE_SSE_UD ? op_undefined : op_device_not_available;
+	if (!is_known(entry) || !fill_operands(b, insn, op, entry))
+		return lacking(insn, op);
+	if (entry->fn)
+		return entry->fn;
+	fn = entry->pick ? entry->pick(insn, op) : entry->pick_of(insn, op, entry->which);
+	return fn ? fn : lacking(insn, op);
+}
+
+/* What executes it does not go on to the next instruction. */
+static bool never_completes(op_fn fn)
+{
+	return fn == op_undefined || fn == op_unimplemented || fn == op_lacking ||
+	       fn == op_lacking_x87 || fn == op_device_not_available;
+}
+
+/* Returns whether the block ends behind this instruction. */
+static bool emit(struct decoded_block *b, const struct insn *insn)
+{
+	const struct insn_entry *entry = &insn_table[insn->info.mnemonic];
+	struct op op = {
+		.base = GPR_ZERO,
+		.index = GPR_ZERO,
+		.seg = SEG_DS,
+		.length = insn->info.length & 15,
+		.address_bytes = (insn->info.address_width / 8) & 15,
+		.offset = (uint16_t)b->bytes,
+		.ordinal = (uint8_t)b->n_instructions,
+	};
+
+	op.size = operand_bytes(insn, entry);
+	fill_prefixes(insn, &op);
+	fill_hidden_segment(insn, &op);
+	op.fn = choose(b, insn, &op, entry);
+
+	b->ops[b->n_ops++] = op;
+	b->n_instructions++;
+	b->n_accesses += count_accesses(insn);
+	b->costs += (entry->how >> COSTS_SHIFT) + (op.flags & OP_LOCK ? LOCK_COSTS : 0);
+	b->bytes += insn->info.length;
+	return (entry->how & ENDS) || never_completes(op.fn);
+}
+
+/* What Zydis refuses: the bytes that it has looked at, at most. */
+static void emit_invalid(struct decoded_block *b, ZyanStatus status, unsigned int available)
+{
+	b->ops[b->n_ops++] = (struct op){
+		.fn = status == ZYDIS_STATUS_INSTRUCTION_TOO_LONG ? op_too_long : op_undefined,
+		.base = GPR_ZERO,
+		.index = GPR_ZERO,
+		.length = 1,
+	};
+	b->n_instructions = 1;
+	b->bytes = MIN(available, 15u);
+}
+
+static void emit_end(struct decoded_block *b)
+{
+	b->ops[b->n_ops++] = (struct op){
+		.fn = op_block_end,
+		.offset = (uint16_t)b->bytes,
+		.ordinal = (uint8_t)b->n_instructions,
+	};
+}
+
+void decode_block(const struct decoders *d, uint32_t mode, const uint8_t *code,
+		  unsigned int available, struct decoded_block *b)
+{
+	const ZydisDecoder *z = &d->zydis[machine_mode(mode)];
+	unsigned int max = mode & MODE_SINGLE ? 1 : BLOCK_MAX_INSTRUCTIONS;
+	struct insn insn = { .mode = mode };
+	ZyanStatus status;
+
+	b->n_ops = b->n_instructions = b->n_accesses = b->bytes = b->costs = 0;
+	b->needs_more = false;
+	while (b->n_instructions < max) {
+		status = ZydisDecoderDecodeFull(z, code + b->bytes, available - b->bytes,
+						&insn.info, insn.operands);
+		if (ZYAN_FAILED(status)) {
+			if (b->n_instructions)
+				break;
+			b->needs_more = status == ZYDIS_STATUS_NO_MORE_DATA;
+			if (!b->needs_more)
+				emit_invalid(b, status, available);
+			return;
+		}
+		if (emit(b, &insn))
+			return;
+	}
+	emit_end(b);
+}

@@ -1,0 +1,407 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cpu/state/cpuid.c - which features there are, where CPUID shows them, and what it
+ * answers.
+ *
+ * The table below is the one place where a feature is offered.  Vendor, family
+ * and address width are the host's: programs compare them with what they see
+ * outside of the guest.
+ */
+#include "cpu/state/cpuid.h"
+
+#include <cpuid.h>
+#include <string.h>
+
+enum output { EAX, EBX, ECX, EDX };
+
+#define KVM_SIGNATURE_LEAF 0x40000000u
+#define MAX_BASIC_LEAF 7u
+#define MAX_EXTENDED_LEAF 0x80000008u
+/* CLFLUSH line of 64 bytes, one logical processor. */
+#define LEAF_1_EBX 0x00010800u
+
+struct place {
+	uint32_t leaf, subleaf;
+	enum output output;
+	uint8_t bit;
+};
+
+/* Features that others ask for, by their place. */
+static const struct place places[] = {
+	[FEATURE_NX] = { 0x80000001, 0, EDX, 20 },
+	[FEATURE_LM] = { 0x80000001, 0, EDX, 29 },
+	[FEATURE_1G_PAGES] = { 0x80000001, 0, EDX, 26 },
+	[FEATURE_RDTSCP] = { 0x80000001, 0, EDX, 27 },
+	[FEATURE_PCID] = { 1, 0, ECX, 17 },
+	[FEATURE_PGE] = { 1, 0, EDX, 13 },
+	[FEATURE_PSE] = { 1, 0, EDX, 3 },
+	[FEATURE_PAE] = { 1, 0, EDX, 6 },
+	[FEATURE_FSGSBASE] = { 7, 0, EBX, 0 },
+	[FEATURE_SMEP] = { 7, 0, EBX, 7 },
+	[FEATURE_SMAP] = { 7, 0, EBX, 20 },
+	[FEATURE_PKU] = { 7, 0, ECX, 3 },
+	[FEATURE_UMIP] = { 7, 0, ECX, 2 },
+	[FEATURE_LA57] = { 7, 0, ECX, 16 },
+	[FEATURE_INVPCID] = { 7, 0, EBX, 10 },
+	[FEATURE_RDPID] = { 7, 0, ECX, 22 },
+	[FEATURE_SYSCALL] = { 0x80000001, 0, EDX, 11 },
+	[FEATURE_MCE] = { 1, 0, EDX, 7 },
+	[FEATURE_DE] = { 1, 0, EDX, 2 },
+	[FEATURE_FXSR] = { 1, 0, EDX, 24 },
+	[FEATURE_XSAVE] = { 1, 0, ECX, 26 },
+	[FEATURE_TSC_ADJUST] = { 7, 0, EBX, 1 },
+	[FEATURE_APIC] = { 1, 0, EDX, 9 },
+	[FEATURE_X2APIC] = { 1, 0, ECX, 21 },
+	[FEATURE_MONITOR] = { 1, 0, ECX, 3 },
+	[FEATURE_MTRR] = { 1, 0, EDX, 12 },
+	[FEATURE_PAT] = { 1, 0, EDX, 16 },
+	[FEATURE_SEP] = { 1, 0, EDX, 11 },
+	[FEATURE_MCA] = { 1, 0, EDX, 14 },
+	[FEATURE_FPU] = { 1, 0, EDX, 0 },
+	[FEATURE_MMX] = { 1, 0, EDX, 23 },
+	[FEATURE_SSE3] = { 1, 0, ECX, 0 },
+	[FEATURE_SSSE3] = { 1, 0, ECX, 9 },
+	[FEATURE_SSE41] = { 1, 0, ECX, 19 },
+	[FEATURE_SSE42] = { 1, 0, ECX, 20 },
+	[FEATURE_AES] = { 1, 0, ECX, 25 },
+	[FEATURE_PCLMUL] = { 1, 0, ECX, 1 },
+	[FEATURE_SHA] = { 7, 0, EBX, 29 },
+	[FEATURE_GFNI] = { 7, 0, ECX, 8 },
+	[FEATURE_RDRAND] = { 1, 0, ECX, 30 },
+	[FEATURE_RDSEED] = { 7, 0, EBX, 18 },
+	[FEATURE_SSE4A] = { 0x80000001, 0, ECX, 6 },
+	[FEATURE_3DNOW] = { 0x80000001, 0, EDX, 31 },
+	[FEATURE_BMI1] = { 7, 0, EBX, 3 },
+	[FEATURE_BMI2] = { 7, 0, EBX, 8 },
+};
+_Static_assert(ARRAY_SIZE(places) == N_FEATURES, "every feature has its place");
+
+/* The features offered: those above that work, and those that nothing else depends on. */
+#define BIT(n) (1u << (n))
+#define OFFERED_1_ECX                                                             \
+	(BIT(13) /* CMPXCHG16B */ | BIT(17) /* PCID */ | BIT(22) /* MOVBE */ |    \
+	 BIT(23) /* POPCNT */ | BIT(31) /* hypervisor */)
+#define OFFERED_1_EDX                                                             \
+	(BIT(2) /* DE */ | BIT(3) /* PSE */ | BIT(4) /* TSC */ | BIT(5) /* MSR */ | \
+	 BIT(6) /* PAE */ | BIT(7) /* MCE */ | BIT(8) /* CX8 */ |                  \
+	 BIT(11) /* SEP */ | BIT(12) /* MTRR */ | BIT(13) /* PGE */ |             \
+	 BIT(14) /* MCA */ | BIT(15) /* CMOV */ | BIT(16) /* PAT */ |             \
+	 BIT(17) /* PSE-36 */ | BIT(19) /* CLFLUSH */ | BIT(24) /* FXSR */ |      \
+	 BIT(25) /* SSE */ | BIT(26) /* SSE2 */)
+#define OFFERED_7_EBX                                                             \
+	(BIT(0) /* FSGSBASE */ | BIT(1) /* TSC_ADJUST */ | BIT(7) /* SMEP */ |    \
+	 BIT(9) /* ERMS */ | BIT(10) /* INVPCID */ | BIT(19) /* ADX */ |          \
+	 BIT(20) /* SMAP */ | BIT(23) /* CLFLUSHOPT */ | BIT(24) /* CLWB */)
+#define OFFERED_7_ECX (BIT(2) /* UMIP */ | BIT(3) /* PKU */ | BIT(22) /* RDPID */)
+#define OFFERED_7_EDX BIT(4) /* FSRM */
+#define OFFERED_EXT_1_ECX                                                         \
+	(BIT(0) /* LAHF in 64-bit */ | BIT(5) /* LZCNT */ | BIT(8) /* PREFETCHW */)
+/* Bits that AMD's processors repeat from leaf 1. */
+#define AMD_REPEATED (OFFERED_1_EDX & 0x0183f3ffu)
+#define OFFERED_EXT_1_EDX                                                         \
+	(BIT(11) /* SYSCALL */ | BIT(20) /* NX */ | BIT(26) /* 1 GiB pages */ |   \
+	 BIT(27) /* RDTSCP */ | BIT(29) /* long mode */)
+#define TSC_IS_CONSTANT BIT(8)
+/* KVM_FEATURE_NOP_IO_DELAY: a port has been written to when the next instruction runs. */
+#define OFFERED_KVM BIT(1)
+#define LA57 BIT(16)
+
+/* Control bits that stand for features, and those that work but have none. */
+static const struct {
+	uint64_t bit;
+	enum cpuid_feature feature;
+} cr4_features[] = {
+	{ X86_CR4_UMIP, FEATURE_UMIP },	    { X86_CR4_LA57, FEATURE_LA57 },
+	{ X86_CR4_FSGSBASE, FEATURE_FSGSBASE }, { X86_CR4_PCIDE, FEATURE_PCID },
+	{ X86_CR4_SMEP, FEATURE_SMEP },	    { X86_CR4_SMAP, FEATURE_SMAP },
+	{ X86_CR4_PKE, FEATURE_PKU },
+};
+#define CR4_ALWAYS                                                                            \
+	(X86_CR4_VME | X86_CR4_PVI | X86_CR4_TSD | X86_CR4_DE | X86_CR4_PSE | X86_CR4_PAE |   \
+	 X86_CR4_MCE | X86_CR4_PGE | X86_CR4_PCE | X86_CR4_OSFXSR | X86_CR4_OSXMMEXCPT)
+
+static void host_cpuid(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
+{
+	out[EAX] = out[EBX] = out[ECX] = out[EDX] = 0;
+	if ((uint32_t)__get_cpuid_max(leaf & 0x80000000, NULL) >= leaf)
+		__cpuid_count(leaf, subleaf, out[EAX], out[EBX], out[ECX], out[EDX]);
+}
+
+/* "AuthenticAMD", "HygonGenuine", as EBX has them. */
+static bool vendor_is_amd(uint32_t ebx)
+{
+	return ebx == 0x68747541 || ebx == 0x6f677948;
+}
+
+static bool host_is_amd(void)
+{
+	uint32_t out[4];
+
+	host_cpuid(0, 0, out);
+	return vendor_is_amd(out[EBX]);
+}
+
+static uint32_t host_la57(void)
+{
+	uint32_t out[4];
+
+	host_cpuid(7, 0, out);
+	return out[ECX] & LA57;
+}
+
+/* Physical address bits of the host, virtual ones of what is offered. */
+static uint32_t address_widths(void)
+{
+	uint32_t out[4], physical, virtual = host_la57() ? 57 : 48;
+
+	host_cpuid(0x80000008, 0, out);
+	physical = out[EAX] & 0xff;
+	if (!physical || physical > 52)
+		physical = 36;
+	return physical | virtual << 8;
+}
+
+/* The features of a leaf, in place of the host's. */
+static void offer(uint32_t leaf, uint32_t out[4])
+{
+	uint32_t host[4] = { out[EAX], out[EBX], out[ECX], out[EDX] };
+	static const char signature[12] = "KVMKVMKVM";
+
+	switch (leaf) {
+	case 0:
+		out[EAX] = MAX_BASIC_LEAF;
+		break;
+	case 1:
+		out[EBX] = LEAF_1_EBX;
+		out[ECX] = OFFERED_1_ECX;
+		out[EDX] = OFFERED_1_EDX;
+		break;
+	case 6:
+		memset(out, 0, 4 * sizeof(*out));
+		break;
+	case 7:
+		out[EAX] = 0;
+		out[EBX] = OFFERED_7_EBX;
+		out[ECX] = OFFERED_7_ECX | (host[ECX] & LA57);
+		out[EDX] = OFFERED_7_EDX;
+		break;
+	case KVM_SIGNATURE_LEAF:
+		out[EAX] = KVM_SIGNATURE_LEAF + 1;
+		memcpy(&out[EBX], signature, 12);
+		break;
+	case KVM_SIGNATURE_LEAF + 1:
+		memset(out, 0, 4 * sizeof(*out));
+		out[EAX] = OFFERED_KVM;
+		break;
+	case 0x80000000:
+		out[EAX] = MAX_EXTENDED_LEAF;
+		break;
+	case 0x80000001:
+		out[EBX] = 0;
+		out[ECX] = OFFERED_EXT_1_ECX;
+		out[EDX] = OFFERED_EXT_1_EDX | (host_is_amd() ? AMD_REPEATED : 0);
+		break;
+	case 0x80000007:
+		out[EAX] = out[EBX] = out[ECX] = 0;
+		out[EDX] &= TSC_IS_CONSTANT;
+		break;
+	case 0x80000008:
+		out[EAX] = address_widths();
+		out[EBX] = out[ECX] = out[EDX] = 0;
+		break;
+	default:
+		break;
+	}
+}
+
+struct list {
+	struct cpuid_entry *entries;
+	unsigned int n, max;
+};
+
+static void add(struct list *l, uint32_t leaf, uint32_t subleaf, bool has_subleafs)
+{
+	uint32_t out[4];
+
+	host_cpuid(leaf, subleaf, out);
+	offer(leaf, out);
+	if (l->n < l->max)
+		l->entries[l->n] = (struct cpuid_entry){
+			.leaf = leaf, .subleaf = subleaf, .has_subleafs = has_subleafs,
+			.eax = out[EAX], .ebx = out[EBX], .ecx = out[ECX], .edx = out[EDX],
+		};
+	l->n++;
+}
+
+/* Caches, of Intel's processors: until there is none. */
+static void add_caches(struct list *l)
+{
+	uint32_t out[4];
+
+	for (uint32_t i = 0; i < 8; i++) {
+		host_cpuid(4, i, out);
+		/* A single CPU does not share its caches. */
+		if (l->n < l->max)
+			l->entries[l->n] = (struct cpuid_entry){
+				.leaf = 4, .subleaf = i, .has_subleafs = true,
+				.eax = out[EAX] & 0x3fff, .ebx = out[EBX], .ecx = out[ECX],
+				.edx = out[EDX],
+			};
+		l->n++;
+		if (!(out[EAX] & 0x1f))
+			break;
+	}
+}
+
+unsigned int cpuid_supported(struct cpuid_entry *entries, unsigned int max)
+{
+	struct list l = { .entries = entries, .max = max };
+
+	add(&l, 0, 0, false);
+	add(&l, 1, 0, false);
+	if (!host_is_amd()) {
+		add(&l, 2, 0, false);
+		add_caches(&l);
+	}
+	add(&l, 6, 0, false);
+	add(&l, 7, 0, true);
+	add(&l, KVM_SIGNATURE_LEAF, 0, false);
+	add(&l, KVM_SIGNATURE_LEAF + 1, 0, false);
+	for (uint32_t leaf = 0x80000000; leaf <= MAX_EXTENDED_LEAF; leaf++)
+		add(&l, leaf, 0, false);
+	return l.n;
+}
+
+static const struct cpuid_entry *find(const struct cpu *cpu, uint32_t leaf, uint32_t subleaf)
+{
+	for (unsigned int i = 0; i < cpu->n_cpuid; i++) {
+		const struct cpuid_entry *e = &cpu->cpuid[i];
+
+		if (e->leaf == leaf && (!e->has_subleafs || e->subleaf == subleaf))
+			return e;
+	}
+	return NULL;
+}
+
+static uint32_t output_of(const struct cpuid_entry *e, enum output output)
+{
+	switch (output) {
+	case EAX:
+		return e->eax;
+	case EBX:
+		return e->ebx;
+	case ECX:
+		return e->ecx;
+	case EDX:
+		break;
+	}
+	return e->edx;
+}
+
+static void set_bit(uint32_t *word, unsigned int bit, bool value)
+{
+	*word = (*word & ~BIT(bit)) | (value ? BIT(bit) : 0);
+}
+
+/* Bits that show the state of the processor, of those features that it has. */
+static void show_state(const struct cpu *cpu, uint32_t leaf, uint32_t out[4])
+{
+	if (leaf == 1) {
+		set_bit(&out[ECX], 27, cpu->mmu.paging.cr4 & X86_CR4_OSXSAVE);
+		if (!(cpu->apic_base >> 11 & 1))
+			set_bit(&out[EDX], 9, false);
+	} else if (leaf == 7) {
+		set_bit(&out[ECX], 4, cpu->mmu.paging.cr4 & X86_CR4_PKE);
+	}
+}
+
+/* Beyond the last leaf Intel's processors repeat the highest basic one, AMD's say
+ * nothing. */
+static const struct cpuid_entry *find_instead(const struct cpu *cpu, uint32_t leaf,
+					      uint32_t subleaf)
+{
+	const struct cpuid_entry *basic = find(cpu, 0, 0);
+	const struct cpuid_entry *class = find(cpu, leaf & 0xc0000000, 0);
+
+	if (!basic || vendor_is_amd(basic->ebx) || (class && leaf <= class->eax))
+		return NULL;
+	return find(cpu, basic->eax, subleaf);
+}
+
+void cpuid_execute(struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
+{
+	const struct cpuid_entry *e = find(cpu, leaf, subleaf);
+
+	memset(out, 0, 4 * sizeof(*out));
+	if (!e)
+		e = find_instead(cpu, leaf, subleaf);
+	if (!e)
+		return;
+	out[EAX] = e->eax;
+	out[EBX] = e->ebx;
+	out[ECX] = e->ecx;
+	out[EDX] = e->edx;
+	show_state(cpu, e->leaf, out);
+}
+
+/* Before the client has set a table, what would be in one. */
+static bool supported(const struct place *p)
+{
+	uint32_t out[4];
+
+	host_cpuid(p->leaf, p->subleaf, out);
+	offer(p->leaf, out);
+	return out[p->output] & BIT(p->bit);
+}
+
+bool cpuid_has(const struct cpu *cpu, enum cpuid_feature feature)
+{
+	const struct place *p = &places[feature];
+	const struct cpuid_entry *e;
+
+	if (!cpu->n_cpuid)
+		return supported(p);
+	e = find(cpu, p->leaf, p->subleaf);
+	return e && (output_of(e, p->output) & BIT(p->bit));
+}
+
+bool cpuid_is_amd(const struct cpu *cpu)
+{
+	const struct cpuid_entry *e = find(cpu, 0, 0);
+
+	return e ? vendor_is_amd(e->ebx) : host_is_amd();
+}
+
+uint8_t cpuid_maxphyaddr(const struct cpu *cpu)
+{
+	const struct cpuid_entry *e = find(cpu, 0x80000008, 0);
+	uint8_t bits;
+
+	if (!cpu->n_cpuid)
+		return (uint8_t)address_widths();
+	bits = e ? (uint8_t)e->eax : 36;
+	return bits < 32 || bits > 52 ? 36 : bits;
+}
+
+uint64_t cpuid_cr4_reserved(const struct cpu *cpu)
+{
+	uint64_t allowed = CR4_ALWAYS;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cr4_features); i++)
+		if (cpuid_has(cpu, cr4_features[i].feature))
+			allowed |= cr4_features[i].bit;
+	return ~allowed;
+}
+
+uint64_t cpuid_efer_reserved(const struct cpu *cpu)
+{
+	uint64_t allowed = 0;
+
+	if (cpuid_has(cpu, FEATURE_SYSCALL))
+		allowed |= X86_EFER_SCE;
+	if (cpuid_has(cpu, FEATURE_LM))
+		allowed |= X86_EFER_LME | X86_EFER_LMA;
+	if (cpuid_has(cpu, FEATURE_NX))
+		allowed |= X86_EFER_NX;
+	return ~allowed;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cpu/state/cpuid.h - the features that are reported to the guest.
+ */
+#ifndef CPU_CPUID_H
+#define CPU_CPUID_H
+
+#include "cpu/cpu.h"
+
+/* The entries that this processor supports, for KVM_GET_SUPPORTED_CPUID: host
+ * vendor and address width, and only features that work.  Returns how many;
+ * never more than @max are written. */
+unsigned int cpuid_supported(struct cpuid_entry *entries, unsigned int max);
+
+/* The CPUID instruction: the client's table, and what follows the state of the
+ * processor (OSXSAVE, APIC, OSPKE).  A leaf that is not there answers as the
+ * vendor's processors do. */
+void cpuid_execute(struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
+
+/* Features of the client's table that other parts ask for. */
+enum cpuid_feature {
+	FEATURE_NX, FEATURE_LM, FEATURE_1G_PAGES, FEATURE_RDTSCP, FEATURE_PCID, FEATURE_PGE,
+	FEATURE_PSE, FEATURE_PAE, FEATURE_FSGSBASE, FEATURE_SMEP, FEATURE_SMAP, FEATURE_PKU,
+	FEATURE_UMIP, FEATURE_LA57, FEATURE_INVPCID, FEATURE_RDPID, FEATURE_SYSCALL, FEATURE_MCE,
+	FEATURE_DE, FEATURE_FXSR, FEATURE_XSAVE, FEATURE_TSC_ADJUST, FEATURE_APIC,
+	FEATURE_X2APIC, FEATURE_MONITOR, FEATURE_MTRR, FEATURE_PAT, FEATURE_SEP, FEATURE_MCA,
+	/* Of instructions that are not there: a client may offer them all the same. */
+	FEATURE_FPU, FEATURE_MMX, FEATURE_SSE3, FEATURE_SSSE3, FEATURE_SSE41, FEATURE_SSE42,
+	FEATURE_AES, FEATURE_PCLMUL, FEATURE_SHA, FEATURE_GFNI, FEATURE_RDRAND, FEATURE_RDSEED,
+	FEATURE_SSE4A, FEATURE_3DNOW, FEATURE_BMI1, FEATURE_BMI2,
+	N_FEATURES,
+};
+bool cpuid_has(const struct cpu *cpu, enum cpuid_feature feature);
+/* AMD's and Hygon's processors differ in what SYSCALL and SYSENTER do. */
+bool cpuid_is_amd(const struct cpu *cpu);
+/* MAXPHYADDR; 36 if the table does not say. */
+uint8_t cpuid_maxphyaddr(const struct cpu *cpu);
+
+/* CR4 bits that are reserved under the client's table. */
+uint64_t cpuid_cr4_reserved(const struct cpu *cpu);
+uint64_t cpuid_efer_reserved(const struct cpu *cpu);
+
+#endif

@@ -1,0 +1,302 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * kvm/calls/regs.c - the registers, between the API's structures and the CPU's.
+ */
+#include "kvm/calls/regs.h"
+
+#include <string.h>
+
+#include "cpu/state/cpuid.h"
+#include "kvm/calls/call.h"
+
+#define APIC_BASE_RESERVED 0x6ffull	/* bit 8: bootstrap processor, bit 11: enabled */
+#define CR8_MAX 15u
+
+void regs_get(struct cpu *cpu, struct kvm_regs *r)
+{
+	*r = (struct kvm_regs){
+		.rax = cpu->r[GPR_RAX], .rbx = cpu->r[GPR_RBX],
+		.rcx = cpu->r[GPR_RCX], .rdx = cpu->r[GPR_RDX],
+		.rsi = cpu->r[GPR_RSI], .rdi = cpu->r[GPR_RDI],
+		.rsp = cpu->r[GPR_RSP], .rbp = cpu->r[GPR_RBP],
+		.r8 = cpu->r[GPR_R8], .r9 = cpu->r[GPR_R9],
+		.r10 = cpu->r[GPR_R10], .r11 = cpu->r[GPR_R11],
+		.r12 = cpu->r[GPR_R12], .r13 = cpu->r[GPR_R13],
+		.r14 = cpu->r[GPR_R14], .r15 = cpu->r[GPR_R15],
+		.rip = cpu->rip,
+		.rflags = cpu_get_rflags(cpu),
+	};
+}
+
+void regs_set(struct cpu *cpu, const struct kvm_regs *r)
+{
+	const uint64_t order[N_GPRS] = {
+		r->rax, r->rcx, r->rdx, r->rbx, r->rsp, r->rbp, r->rsi, r->rdi,
+		r->r8, r->r9, r->r10, r->r11, r->r12, r->r13, r->r14, r->r15,
+	};
+
+	memcpy(cpu->r, order, sizeof(order));
+	cpu->rip = r->rip;
+	cpu_set_rflags(cpu, r->rflags | X86_EFLAGS_FIXED);
+	/* A pending exception belongs to the old registers; an interrupt does not. */
+	if (!cpu->event.interrupt)
+		cpu->event.pending = false;
+	cpu->debug.held = 0;
+	cpu_state_changed(cpu);
+}
+
+static struct kvm_segment get_segment(const struct segment *s)
+{
+	return (struct kvm_segment){
+		.base = s->base, .limit = s->limit, .selector = s->selector, .type = s->type,
+		.present = s->present, .dpl = s->dpl, .db = s->db, .s = s->s, .l = s->l,
+		.g = s->g, .avl = s->avl, .unusable = s->unusable,
+	};
+}
+
+static struct segment set_segment(const struct kvm_segment *s)
+{
+	return (struct segment){
+		.base = s->base, .limit = s->limit, .selector = s->selector,
+		.type = s->type & 15, .dpl = s->dpl & 3,
+		.present = s->present & 1 && !s->unusable,
+		.s = s->s & 1, .l = s->l & 1, .db = s->db & 1, .g = s->g & 1, .avl = s->avl & 1,
+		.unusable = s->unusable || !s->present,
+	};
+}
+
+static void queue_interrupt(struct cpu *cpu, uint8_t vector)
+{
+	cpu->event = (struct cpu_event){ .pending = true, .interrupt = true, .vector = vector };
+}
+
+static bool interrupt_is_queued(const struct cpu *cpu)
+{
+	return cpu->event.pending && cpu->event.interrupt;
+}
+
+/* The lowest of several; none leaves the queue unchanged. */
+static void queue_from_bitmap(struct cpu *cpu, const struct kvm_sregs *s)
+{
+	for (unsigned int i = 0; i < ARRAY_SIZE(s->interrupt_bitmap); i++) {
+		if (!s->interrupt_bitmap[i])
+			continue;
+		queue_interrupt(cpu, (uint8_t)(64 * i + (unsigned int)__builtin_ctzll(
+								s->interrupt_bitmap[i])));
+		return;
+	}
+}
+
+void sregs_get(struct cpu *cpu, struct kvm_sregs *s)
+{
+	const struct paging *p = &cpu->mmu.paging;
+
+	*s = (struct kvm_sregs){
+		.cs = get_segment(&cpu->segs[SEG_CS]), .ds = get_segment(&cpu->segs[SEG_DS]),
+		.es = get_segment(&cpu->segs[SEG_ES]), .fs = get_segment(&cpu->segs[SEG_FS]),
+		.gs = get_segment(&cpu->segs[SEG_GS]), .ss = get_segment(&cpu->segs[SEG_SS]),
+		.tr = get_segment(&cpu->segs[SEG_TR]), .ldt = get_segment(&cpu->segs[SEG_LDTR]),
+		.gdt = { .base = cpu->gdt.base, .limit = cpu->gdt.limit },
+		.idt = { .base = cpu->idt.base, .limit = cpu->idt.limit },
+		.cr0 = p->cr0, .cr2 = cpu->cr2, .cr3 = p->cr3, .cr4 = p->cr4, .cr8 = cpu->cr8,
+		.efer = p->efer,
+		.apic_base = cpu->apic_base,
+	};
+	if (interrupt_is_queued(cpu))
+		s->interrupt_bitmap[cpu->event.vector / 64] |= 1ull << (cpu->event.vector % 64);
+}
+
+static uint64_t physical_address_reserved(const struct cpu *cpu)
+{
+	return ~0ull << cpu->mmu.paging.maxphyaddr;
+}
+
+static bool sregs_are_valid(const struct cpu *cpu, const struct kvm_sregs *s)
+{
+	if ((s->efer & X86_EFER_LME) && (s->cr0 & X86_CR0_PG)) {
+		if (!(s->cr4 & X86_CR4_PAE) || !(s->efer & X86_EFER_LMA) ||
+		    (s->cr3 & physical_address_reserved(cpu)))
+			return false;
+	} else if ((s->efer & X86_EFER_LMA) || s->cs.l) {
+		return false;
+	}
+	if (s->cr4 & cpuid_cr4_reserved(cpu))
+		return false;
+	if ((s->cr0 >> 32) || ((s->cr0 & X86_CR0_NW) && !(s->cr0 & X86_CR0_CD)) ||
+	    ((s->cr0 & X86_CR0_PG) && !(s->cr0 & X86_CR0_PE)))
+		return false;
+	if (s->efer & cpuid_efer_reserved(cpu))
+		return false;
+	return !(s->apic_base & (APIC_BASE_RESERVED | physical_address_reserved(cpu)));
+}
+
+int sregs_set(struct cpu *cpu, const struct kvm_sregs *s)
+{
+	struct paging *p = &cpu->mmu.paging;
+
+	if (!sregs_are_valid(cpu, s))
+		return -EINVAL;
+
+	cpu->apic_base = s->apic_base;
+	cpu->idt = (struct descriptor_table){ s->idt.base, s->idt.limit };
+	cpu->gdt = (struct descriptor_table){ s->gdt.base, s->gdt.limit };
+	cpu->cr2 = s->cr2;
+	cpu->cr8 = s->cr8 & CR8_MAX;
+	p->cr0 = s->cr0 | X86_CR0_ET;
+	p->cr3 = s->cr3;
+	p->cr4 = s->cr4;
+	p->efer = s->efer;
+	cpu->segs[SEG_CS] = set_segment(&s->cs);
+	cpu->segs[SEG_DS] = set_segment(&s->ds);
+	cpu->segs[SEG_ES] = set_segment(&s->es);
+	cpu->segs[SEG_FS] = set_segment(&s->fs);
+	cpu->segs[SEG_GS] = set_segment(&s->gs);
+	cpu->segs[SEG_SS] = set_segment(&s->ss);
+	cpu->segs[SEG_TR] = set_segment(&s->tr);
+	cpu->segs[SEG_LDTR] = set_segment(&s->ldt);
+	/* Before anything is translated: the TLB is of the old registers. */
+	cpu_state_changed(cpu);
+	if ((p->cr0 & X86_CR0_PG) && (p->cr4 & X86_CR4_PAE) && !(p->efer & X86_EFER_LMA))
+		cpu_load_pdptrs(cpu, p->cr3);
+	queue_from_bitmap(cpu, s);
+	return 0;
+}
+
+void events_get(struct cpu *cpu, struct kvm_vcpu_events *e)
+{
+	const struct cpu_event *event = &cpu->event;
+
+	*e = (struct kvm_vcpu_events){
+		.flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW,
+		.interrupt.shadow = cpu->interrupt_shadow,
+	};
+	if (interrupt_is_queued(cpu)) {
+		e->interrupt.injected = 1;
+		e->interrupt.nr = event->vector;
+	} else if (event->pending && !event->software) {
+		/* A software interrupt recurs when its instruction runs again. */
+		e->exception.injected = 1;
+		e->exception.nr = event->vector;
+		e->exception.has_error_code = event->has_error;
+		e->exception.error_code = event->error_code;
+	}
+}
+
+_Static_assert(SHADOW_MOV_SS == KVM_X86_SHADOW_INT_MOV_SS && SHADOW_STI == KVM_X86_SHADOW_INT_STI,
+	       "the client's bits");
+
+/* Without the shadow no #DB is held back. */
+static void set_shadow(struct cpu *cpu, uint8_t shadow)
+{
+	cpu->interrupt_shadow = shadow & (SHADOW_MOV_SS | SHADOW_STI);
+	if (!(shadow & SHADOW_MOV_SS))
+		cpu->debug.held = 0;
+}
+
+int events_set(struct cpu *cpu, const struct kvm_vcpu_events *e)
+{
+	const uint32_t known = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SIPI_VECTOR |
+			       KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_SMM;
+
+	if (e->flags & ~known)
+		return -EINVAL;
+	if (e->exception.injected && (e->exception.nr > 31 || e->exception.nr == EXC_NMI))
+		return -EINVAL;
+	/* One event at a time; INT n recurs; there are no NMI and no SMM. */
+	if ((e->interrupt.injected && (e->interrupt.soft || e->exception.injected)) ||
+	    e->nmi.injected || e->nmi.pending || e->smi.smm || e->smi.pending)
+		return -EINVAL;
+
+	cpu->event = (struct cpu_event){
+		.pending = e->exception.injected,
+		.vector = e->exception.nr,
+		.has_error = e->exception.has_error_code,
+		.error_code = e->exception.error_code,
+	};
+	if (e->interrupt.injected)
+		queue_interrupt(cpu, e->interrupt.nr);
+	if (e->flags & KVM_VCPUEVENT_VALID_SHADOW)
+		set_shadow(cpu, e->interrupt.shadow);
+	return 0;
+}
+
+long call_get_regs(struct call *c)
+{
+	regs_get(&c->vcpu->cpu, c->data);
+	return 0;
+}
+
+long call_set_regs(struct call *c)
+{
+	regs_set(&c->vcpu->cpu, c->data);
+	return 0;
+}
+
+long call_get_sregs(struct call *c)
+{
+	sregs_get(&c->vcpu->cpu, c->data);
+	return 0;
+}
+
+long call_set_sregs(struct call *c)
+{
+	return sregs_set(&c->vcpu->cpu, c->data);
+}
+
+long call_get_vcpu_events(struct call *c)
+{
+	events_get(&c->vcpu->cpu, c->data);
+	return 0;
+}
+
+long call_set_vcpu_events(struct call *c)
+{
+	return events_set(&c->vcpu->cpu, c->data);
+}
+
+/* The guest cannot use the x87 registers yet; the client gets back what it set. */
+long call_get_fpu(struct call *c)
+{
+	struct kvm_fpu *fpu = c->data;
+
+	*fpu = c->vcpu->x87;
+	fpu->fcw = c->vcpu->cpu.fcw;
+	fpu->mxcsr = c->vcpu->cpu.mxcsr;
+	memcpy(fpu->xmm, c->vcpu->cpu.xmm, sizeof(fpu->xmm));
+	return 0;
+}
+
+long call_set_fpu(struct call *c)
+{
+	const struct kvm_fpu *fpu = c->data;
+
+	c->vcpu->x87 = *fpu;
+	c->vcpu->cpu.fcw = fpu->fcw;
+	c->vcpu->cpu.mxcsr = fpu->mxcsr & 0xffff;
+	memcpy(c->vcpu->cpu.xmm, fpu->xmm, sizeof(fpu->xmm));
+	return 0;
+}
+
+long call_get_debugregs(struct call *c)
+{
+	const struct cpu *cpu = &c->vcpu->cpu;
+	struct kvm_debugregs *d = c->data;
+
+	*d = (struct kvm_debugregs){ .dr6 = cpu->dr6, .dr7 = cpu->dr7 };
+	memcpy(d->db, cpu->dr, sizeof(d->db));
+	return 0;
+}
+
+long call_set_debugregs(struct call *c)
+{
+	struct cpu *cpu = &c->vcpu->cpu;
+	const struct kvm_debugregs *d = c->data;
+
+	if (d->flags || d->dr6 >> 32 || d->dr7 >> 32)
+		return -EINVAL;
+	memcpy(cpu->dr, d->db, sizeof(d->db));
+	cpu->dr6 = d->dr6;
+	cpu->dr7 = d->dr7;
+	cpu_state_changed(cpu);
+	return 0;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+#include "mmu/paging/collapse.h"
+
+#include "mmu/mmu.h"
+
+static void collapse_frame(struct mmu *m, const struct memslot *slot, gfn_t gfn, int level)
+{
+	if (memslot_max_level(slot, gfn) >= level && m->ops->is_split(m, gfn, level) &&
+	    host_level(&m->host, memslot_gfn_to_hva(slot, gfn), level) >= level)
+		m->ops->collapse(m, gfn, level);
+}
+
+/*
+ * A logged slot is mapped by 4 KiB pages.  Where the host has a large page, that can be mapped
+ * again: zap the small ones, and faults do the rest.  One large page at a time, each under the
+ * lock for as long as it takes to check its table.
+ */
+void collapse_slot(struct mmu *m, const struct memslot *slot)
+{
+	gfn_t end = slot->base_gfn + slot->npages;
+
+	for (int level = LEVEL_2M; level <= LEVEL_1G; level++) {
+		uint64_t step = level_pages(level);
+
+		for (gfn_t gfn = ALIGN_UP(slot->base_gfn, step); gfn < end; gfn += step) {
+			collapse_frame(m, slot, gfn, level);
+			m->ops->reap(m, false);
+		}
+	}
+	m->ops->reap(m, true);
+}
