@@ -160,7 +160,7 @@ bool sched_has_failed(void);
 /* The threads' places in the partial order. */
 uint64_t sched_hash(int t);
 void sched_set_hash(int t, uint64_t hash);
-/* Somebody's memory changed: who waits in a loop looks again. */
+/* Somebody's memory changed: a thread that waits in a loop looks again. */
 void sched_progress(void);
 /* Who sleeps on a word. */
 struct sleeper {

@@ -192,7 +192,7 @@ SCENARIO(walk_logged,
 
 static enum outcome outcome_of_write;
 
-/* With its shadow, too: who has made one walks again. */
+/* With its shadow, too: a vCPU that has made one walks again. */
 static void entry_is_not_dirty(void)
 {
 	guest_make((struct machine_options){ .vcpus = 1 }, 0);

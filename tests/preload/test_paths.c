@@ -388,7 +388,7 @@ static void assert_calls_are_efault(const char *path)
 	IS_EFAULT(execveat(dev, path, none, none, 0));
 }
 
-/* Also for who has blocked the signal of it, before and after there is a VM. */
+/* Also with the signal of it blocked, before and after there is a VM. */
 static void a_bad_pointer_is_efault(void **state)
 {
 	char *const bad_list[] = { (char *)8, NULL };

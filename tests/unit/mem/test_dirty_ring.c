@@ -337,7 +337,7 @@ struct race {
 	struct atomic32 done;
 };
 
-/* RING_PUBLISH: who sees the flag sees the entry that belongs to it. */
+/* RING_PUBLISH: whoever sees the flag sees the entry that belongs to it. */
 static void *be_the_client(void *arg)
 {
 	struct race *race = arg;

@@ -418,7 +418,7 @@ static void assert_child_knows_itself(pid_t child)
 	int status;
 
 	if (!child) {
-		/* fork(3) has called it; who clones calls it before it makes a VM. */
+		/* fork(3) has called it; whoever clones calls it before it makes a VM. */
 		if (!can_interrupt())
 			_exit(2);
 		window_bind(&v->line);
