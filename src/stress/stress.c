@@ -188,12 +188,18 @@ static bool start(struct stress *s, pthread_t *watch)
 	return true;
 }
 
-static volatile sig_atomic_t interrupted;
+/* The signal.  An atomic: the handler runs on any thread. */
+static int interrupted;
 
 /* Once: a second signal kills. */
 static void on_interrupt(int sig)
 {
-	interrupted = sig;
+	__atomic_store_n(&interrupted, sig, __ATOMIC_RELAXED);
+}
+
+static int interruption(void)
+{
+	return __atomic_load_n(&interrupted, __ATOMIC_RELAXED);
 }
 
 static void watch_for_interrupts(void)
@@ -211,7 +217,7 @@ static void run_for_its_time(struct stress *s)
 	uint64_t every = output_is_screen(stderr) ? PROGRESS_NS : PROGRESS_NS_IN_FILE;
 	uint64_t end = s->start_ns + (uint64_t)(s->seconds * 1e9), shown = s->start_ns;
 
-	for (uint64_t now = s->start_ns; now < end && !interrupted; now = stress_now_ns()) {
+	for (uint64_t now = s->start_ns; now < end && !interruption(); now = stress_now_ns()) {
 		usleep((useconds_t)(10000 + stress_random(&s->main) % 40000));
 		stress_checkpoint(s);
 		if (now - shown >= every) {
@@ -249,7 +255,7 @@ static int run(struct stress *s)
 	stress_progress(s, true);
 	stress_summary(s);
 	stress_world_destroy(s);
-	return interrupted ? 128 + interrupted : 0;
+	return interruption() ? 128 + interruption() : 0;
 }
 
 int stress_command(int argc, char **argv)

@@ -111,8 +111,8 @@ class Interrupts(unittest.TestCase):
         return process.returncode, out, err
 
     def test_stress_tells_what_it_did(self):
-        status, out, _ = self.interrupted('stress', '--seconds=1000', ready='stderr')
-        self.assertEqual(status, 130)
+        status, out, err = self.interrupted('stress', '--seconds=1000', ready='stderr')
+        self.assertEqual(status, 130, err)
         self.assertIsNone(json.loads(out)['hit'])
 
     def test_check_tells_what_it_did_and_leaves_no_process(self):
