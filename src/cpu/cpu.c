@@ -67,7 +67,7 @@ void cpu_reset(struct cpu *cpu)
 	cpu->event.pending = false;
 	cpu->fault.pending = false;
 	cpu->interrupt_shadow = 0;
-	cpu->debug = (struct cpu_debug){ 0 };
+	cpu->debug = (struct cpu_debug){ .client = cpu->debug.client };
 	cpu->halted = false;
 	cpu->io.pending = false;
 	cpu->io.n_ready = 0;

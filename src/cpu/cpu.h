@@ -82,6 +82,7 @@ enum cpu_exit {
 	CPU_EXIT_IO,		/* cpu->io */
 	CPU_EXIT_MMIO,		/* cpu->mmio */
 	CPU_EXIT_HLT,
+	CPU_EXIT_DEBUG,		/* cpu->debug.report: what the client's debugging has met */
 	CPU_EXIT_SHUTDOWN,	/* triple fault */
 	CPU_EXIT_INTERNAL_ERROR, /* cpu->error */
 	CPU_EXIT_RING_FULL,	/* no page can be dirtied before the ring is reset */
@@ -160,11 +161,27 @@ struct cpu_event {
 	uint32_t error_code;
 };
 
+/* How the client debugs the guest. */
+struct cpu_client_debug {
+	bool steps;		/* after each instruction */
+	bool breaks;		/* at breakpoints of its own, in place of the guest's */
+	bool takes_int3;
+	uint64_t dr[4], dr7;	/* those breakpoints */
+	uint64_t step_rip;	/* linear: where it was when it asked for steps */
+};
+
 /* Breakpoints and their #DB: cpu/state/debug.h. */
 struct cpu_debug {
 	bool enabled;		/* DR7 enables any */
 	uint8_t seen;		/* hit by what is under way: bits of DR6 */
 	uint16_t held;		/* waits for an instruction or a delivery: bits of DR6 */
+	uint64_t dr[4], dr7;	/* in effect: the guest's, or the client's */
+	struct cpu_client_debug client;
+	struct {
+		bool pending;	/* the exit is still to be made */
+		uint8_t vector;	/* EXC_DB or EXC_BP */
+		uint64_t dr6;
+	} report;
 };
 
 union xmm {

@@ -96,6 +96,11 @@ static bool must_leave(struct cpu *cpu)
 {
 	if (cpu->leaving)
 		return true;
+	if (cpu->debug.report.pending) {
+		cpu->debug.report.pending = false;
+		raise_exit(cpu, CPU_EXIT_DEBUG);
+		return true;
+	}
 	if (mmio_has_writes(cpu)) {
 		mmio_next_write(cpu);
 		raise_exit(cpu, CPU_EXIT_MMIO);

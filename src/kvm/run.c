@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "cpu/charge.h"
+#include "cpu/state/debug.h"
 #include "kvm/abi.h"
 #include "kvm/calls/regs.h"
 #include "kvm/vm.h"
@@ -161,6 +162,19 @@ static long exit_internal_error(struct vcpu *vcpu)
 	return 0;
 }
 
+static long exit_debug(struct vcpu *vcpu)
+{
+	struct kvm_run *run = vcpu->run;
+	const struct cpu_debug *debug = &vcpu->cpu.debug;
+
+	run->exit_reason = KVM_EXIT_DEBUG;
+	run->debug.arch = (struct kvm_debug_exit_arch){
+		.exception = debug->report.vector, .pc = debug_linear_rip(&vcpu->cpu),
+		.dr6 = debug->report.dr6, .dr7 = debug->dr7,
+	};
+	return 0;
+}
+
 static long exit_ring_full(struct vcpu *vcpu)
 {
 	vcpu->run->exit_reason = KVM_EXIT_DIRTY_RING_FULL;
@@ -211,6 +225,8 @@ static long run_guest(struct vcpu *vcpu, thread_sigmask_t blocked)
 			if (!halt_waits(vcpu))
 				return 0;
 			break;
+		case CPU_EXIT_DEBUG:
+			return exit_debug(vcpu);
 		case CPU_EXIT_SHUTDOWN:
 			vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
 			vcpu_count(mmu, shutdown_exits);

@@ -9,7 +9,6 @@
 #include "cpu/state/control.h"
 #include "cpu/state/debug.h"
 
-#define DR6_FIXED 0xffff0ff0ull
 #define DR6_WRITABLE 0xe00full
 #define DR7_FIXED (1ull << 10)
 #define DR7_WRITABLE 0xffff2bffull
@@ -106,6 +105,9 @@ static bool debug_register(struct cpu *cpu, unsigned int *number)
 		*number += 2;
 	if (cpl(cpu) != 0)
 		return raise_gp(cpu, 0);
+	if (cpu->debug.client.breaks)
+		return cpu->debug.client.dr7 & DR7_GD ? debug_raise_exit(cpu, EXC_DB, DR6_BD) :
+							true;
 	if (cpu->dr7 & DR7_GD) {
 		/* A fault, and #DB is none by its vector.  GD goes with the delivery. */
 		debug_report(cpu, DR6_BD);

@@ -9,6 +9,7 @@
 #include "cpu/insn/insn.h"
 #include "cpu/memory/stack.h"
 #include "cpu/state/cpuid.h"
+#include "cpu/state/debug.h"
 #include "cpu/state/flags.h"
 
 /* The flags that POPF and IRET may change, by privilege and width. */
@@ -83,6 +84,8 @@ OP_END(int)
 
 OP_END(int3)
 {
+	if (cpu->debug.client.takes_int3)
+		return debug_raise_exit(cpu, EXC_BP, 0);
 	return raise_software(cpu, op, EXC_BP);
 }
 
@@ -94,6 +97,8 @@ OP_END(into)
 /* A trap that no gate's DPL forbids. */
 OP_END(int1)
 {
+	if (debug_is_clients(cpu))
+		return debug_raise_exit(cpu, EXC_DB, 0);
 	cpu->event = (struct cpu_event){ .pending = true, .vector = EXC_DB };
 	cpu->stop = true;
 	return true;

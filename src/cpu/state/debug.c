@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "cpu/state/debug.h"
 
+#include <string.h>
+
 #include "cpu/charge.h"
+#include "cpu/event/raise.h"
 #include "cpu/state/mode.h"
 #include "mmu/tlb/tlb.h"
 
@@ -13,12 +16,12 @@ enum { AT_EXECUTION, AT_WRITE, AT_IO, AT_ACCESS };
 
 static bool is_enabled(const struct cpu *cpu, unsigned int i)
 {
-	return cpu->dr7 >> (2 * i) & 3;
+	return cpu->debug.dr7 >> (2 * i) & 3;
 }
 
 static unsigned int kind_of(const struct cpu *cpu, unsigned int i)
 {
-	return cpu->dr7 >> (16 + 4 * i) & 3;
+	return cpu->debug.dr7 >> (16 + 4 * i) & 3;
 }
 
 /* DR7.LEN: 1, 2, 8 or 4 bytes. */
@@ -26,13 +29,13 @@ static unsigned int length_of(const struct cpu *cpu, unsigned int i)
 {
 	static const uint8_t lengths[] = { 1, 2, 8, 4 };
 
-	return lengths[cpu->dr7 >> (18 + 4 * i) & 3];
+	return lengths[cpu->debug.dr7 >> (18 + 4 * i) & 3];
 }
 
 /* The low bits of an address that its length covers do not count. */
 static uint64_t address_of(const struct cpu *cpu, unsigned int i)
 {
-	return cpu->dr[i] & ~(uint64_t)(length_of(cpu, i) - 1);
+	return cpu->debug.dr[i] & ~(uint64_t)(length_of(cpu, i) - 1);
 }
 
 /* Addresses wrap at 32 bits but in long mode. */
@@ -45,27 +48,86 @@ static bool overlaps(const struct cpu *cpu, unsigned int i, uint64_t at, unsigne
 	return ((watched - at) & mask) < bytes || ((at - watched) & mask) < length_of(cpu, i);
 }
 
+static void choose_registers(struct cpu *cpu)
+{
+	struct cpu_debug *d = &cpu->debug;
+
+	memcpy(d->dr, d->client.breaks ? d->client.dr : cpu->dr, sizeof(d->dr));
+	d->dr7 = d->client.breaks ? d->client.dr7 : cpu->dr7;
+}
+
 void debug_changed(struct cpu *cpu)
 {
 	struct tlb_watch watches[TLB_WATCHES];
 	unsigned int n = 0;
 
+	choose_registers(cpu);
+
 	for (unsigned int i = 0; i < N_BREAKPOINTS; i++) {
 		unsigned int kind = kind_of(cpu, i);
 
 		if (is_enabled(cpu, i) && (kind == AT_WRITE || kind == AT_ACCESS))
-			watches[n++] = (struct tlb_watch){ .page = cpu->dr[i] & PAGE_MASK,
+			watches[n++] = (struct tlb_watch){ .page = cpu->debug.dr[i] & PAGE_MASK,
 							   .reads = kind == AT_ACCESS };
 	}
 	tlb_watch(&cpu->mmu, watches, n);
-	cpu->debug.enabled = cpu->dr7 & DR7_ENABLES;
+	cpu->debug.enabled = cpu->debug.dr7 & DR7_ENABLES;
 	/* Breakpoints are not looked for within a block. */
 	if (cpu->debug.enabled)
 		cpu->stop = true;
 }
 
+uint64_t debug_linear_rip(const struct cpu *cpu)
+{
+	return (cpu->cs_base + cpu->rip) & cpu->ea_mask;
+}
+
+void debug_set_client(struct cpu *cpu, const struct cpu_client_debug *client)
+{
+	uint64_t rflags = debug_client_rflags(cpu);
+
+	cpu->debug.client = client ? *client : (struct cpu_client_debug){ 0 };
+	cpu->debug.client.step_rip = debug_linear_rip(cpu);
+	cpu->debug.report.pending = false;
+	debug_client_set_rflags(cpu, rflags);
+	debug_changed(cpu);
+}
+
+uint64_t debug_client_rflags(struct cpu *cpu)
+{
+	uint64_t hidden = cpu->debug.client.steps ? X86_EFLAGS_TF : 0;
+
+	return cpu_get_rflags(cpu) & ~hidden;
+}
+
+void debug_client_set_rflags(struct cpu *cpu, uint64_t rflags)
+{
+	bool steps = cpu->debug.client.steps && debug_linear_rip(cpu) == cpu->debug.client.step_rip;
+
+	cpu_set_rflags(cpu, rflags | (steps ? X86_EFLAGS_TF : 0));
+}
+
+static void note_report(struct cpu *cpu, uint8_t vector, uint64_t bits)
+{
+	cpu->debug.report.vector = vector;
+	cpu->debug.report.dr6 = DR6_FIXED | bits;
+}
+
+bool debug_raise_exit(struct cpu *cpu, uint8_t vector, uint64_t bits)
+{
+	note_report(cpu, vector, bits);
+	return raise_exit(cpu, CPU_EXIT_DEBUG);
+}
+
+/* Between instructions: the exit is made when the loop looks around. */
 static void raise_debug(struct cpu *cpu, uint64_t bits)
 {
+	if (debug_is_clients(cpu)) {
+		note_report(cpu, EXC_DB, bits);
+		cpu->debug.report.pending = true;
+		cpu->stop = true;
+		return;
+	}
 	debug_report(cpu, bits);
 	cpu->event = (struct cpu_event){ .pending = true, .vector = EXC_DB };
 }
@@ -74,7 +136,7 @@ static void raise_debug(struct cpu *cpu, uint64_t bits)
  * than one is undefined here, and never hits. */
 bool debug_stops_instruction(struct cpu *cpu)
 {
-	uint64_t at = (cpu->cs_base + cpu->rip) & cpu->ea_mask;
+	uint64_t at = debug_linear_rip(cpu);
 	uint8_t hits = 0;
 
 	charge(cpu, CHARGE_DEBUG);
@@ -82,7 +144,7 @@ bool debug_stops_instruction(struct cpu *cpu)
 		return false;
 	for (unsigned int i = 0; i < N_BREAKPOINTS; i++)
 		if (is_enabled(cpu, i) && kind_of(cpu, i) == AT_EXECUTION &&
-		    length_of(cpu, i) == 1 && cpu->dr[i] == at)
+		    length_of(cpu, i) == 1 && cpu->debug.dr[i] == at)
 			hits |= (uint8_t)(1u << i);
 	if (hits)
 		raise_debug(cpu, hits);

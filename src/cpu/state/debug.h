@@ -15,13 +15,37 @@
 
 #include "cpu/cpu.h"
 
+#define DR6_FIXED 0xffff0ff0ull
 #define DR6_HITS 0xfull		/* B0-B3 */
 #define DR6_BD (1ull << 13)
 #define DR6_BS (1ull << 14)
 #define DR7_GD (1ull << 13)
 
-/* DR0-DR3 or DR7 have changed: by the guest, the client, a reset. */
+/* DR0-DR3, DR7 or cpu->debug.client have changed: by the guest, the client, a reset. */
 void debug_changed(struct cpu *cpu);
+
+/*
+ * The client debugs from now on as @client says, or no longer (NULL).  Single steps are EFLAGS.TF,
+ * as in the kernel: whoever delivers an event takes it along, so that a step over an instruction
+ * that faults runs the handler too.
+ */
+void debug_set_client(struct cpu *cpu, const struct cpu_client_debug *client);
+
+/* EFLAGS as the client sees and sets them: without the TF that steps for it. */
+uint64_t debug_client_rflags(struct cpu *cpu);
+void debug_client_set_rflags(struct cpu *cpu, uint64_t rflags);
+
+/* Where the guest is: for the client, at CPU_EXIT_DEBUG. */
+uint64_t debug_linear_rip(const struct cpu *cpu);
+
+/* #DB goes to the client, whatever its cause. */
+static inline bool debug_is_clients(const struct cpu *cpu)
+{
+	return cpu->debug.client.steps || cpu->debug.client.breaks;
+}
+
+/* The instruction is abandoned, and the client told of #BP, or of #DB with @bits of DR6: false. */
+bool debug_raise_exit(struct cpu *cpu, uint8_t vector, uint64_t bits);
 
 /* An instruction breakpoint at RIP that nothing suppresses: its #DB becomes the event.
  * To be asked while cpu->debug.enabled. */

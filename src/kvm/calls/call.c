@@ -56,6 +56,7 @@ const struct command commands[] = {
 	{ KVM_SET_SREGS, FILE_VCPU, LOCK_VCPU, call_set_sregs },
 	{ KVM_GET_FPU, FILE_VCPU, LOCK_VCPU, call_get_fpu },
 	{ KVM_SET_FPU, FILE_VCPU, LOCK_VCPU, call_set_fpu },
+	{ KVM_SET_GUEST_DEBUG, FILE_VCPU, LOCK_VCPU, call_set_guest_debug },
 	{ KVM_GET_DEBUGREGS, FILE_VCPU, LOCK_VCPU, call_get_debugregs },
 	{ KVM_SET_DEBUGREGS, FILE_VCPU, LOCK_VCPU, call_set_debugregs },
 	{ KVM_GET_VCPU_EVENTS, FILE_VCPU, LOCK_VCPU, call_get_vcpu_events },

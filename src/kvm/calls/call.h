@@ -123,6 +123,12 @@ long call_get_sregs(struct call *c);
 long call_set_sregs(struct call *c);
 long call_get_fpu(struct call *c);
 long call_set_fpu(struct call *c);
+/* All that KVM_SET_GUEST_DEBUG knows, as KVM_CAP_SET_GUEST_DEBUG2 tells. */
+#define GUEST_DEBUG_CONTROLS                                                          \
+	(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_SW_BP |     \
+	 KVM_GUESTDBG_USE_HW_BP | KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP |   \
+	 KVM_GUESTDBG_BLOCKIRQ)
+long call_set_guest_debug(struct call *c);
 long call_get_debugregs(struct call *c);
 long call_set_debugregs(struct call *c);
 long call_get_vcpu_events(struct call *c);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cpu/state/cpuid.h"
+#include "cpu/state/debug.h"
 #include "kvm/calls/call.h"
 
 #define APIC_BASE_RESERVED 0x6ffull	/* bit 8: bootstrap processor, bit 11: enabled */
@@ -24,7 +25,7 @@ void regs_get(struct cpu *cpu, struct kvm_regs *r)
 		.r12 = cpu->r[GPR_R12], .r13 = cpu->r[GPR_R13],
 		.r14 = cpu->r[GPR_R14], .r15 = cpu->r[GPR_R15],
 		.rip = cpu->rip,
-		.rflags = cpu_get_rflags(cpu),
+		.rflags = debug_client_rflags(cpu),
 	};
 }
 
@@ -37,7 +38,7 @@ void regs_set(struct cpu *cpu, const struct kvm_regs *r)
 
 	memcpy(cpu->r, order, sizeof(order));
 	cpu->rip = r->rip;
-	cpu_set_rflags(cpu, r->rflags | X86_EFLAGS_FIXED);
+	debug_client_set_rflags(cpu, r->rflags | X86_EFLAGS_FIXED);
 	/* A pending exception belongs to the old registers; an interrupt does not. */
 	if (!cpu->event.interrupt)
 		cpu->event.pending = false;
