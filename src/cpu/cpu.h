@@ -325,6 +325,13 @@ static inline bool cpu_is_long_mode(const struct cpu *cpu)
 	return cpu->mmu.paging.efer & X86_EFER_LMA;
 }
 
+/* EFLAGS.VM means nothing in real mode and in long mode. */
+static inline bool cpu_flags_say_v86(const struct cpu *cpu)
+{
+	return (cpu->rflags & X86_EFLAGS_VM) && (cpu->mmu.paging.cr0 & X86_CR0_PE) &&
+	       !cpu_is_long_mode(cpu);
+}
+
 static inline bool cpu_is_64bit(const struct cpu *cpu)
 {
 	return cpu_is_long_mode(cpu) && cpu->segs[SEG_CS].l;

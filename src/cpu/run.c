@@ -159,9 +159,6 @@ enum cpu_exit cpu_run(struct cpu *cpu, int64_t budget)
 	cpu->halted = false;
 	cpu->leaving = false;
 	cpu->fault.pending = false;
-	if (cpu->rflags & X86_EFLAGS_VM)
-		raise_unimplemented(cpu, "virtual-8086 mode");
-
 	guest_enter(&cpu->mmu);
 	while (!must_leave(cpu)) {
 		/* A guest that only faults must not keep us. */

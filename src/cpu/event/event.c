@@ -90,6 +90,9 @@ static bool read_handler_code(struct cpu *cpu, const struct gate *g, struct desc
 	if (!segment_is_code(&d->s) || d->s.dpl > cpl(cpu) ||
 	    (cpu_is_long_mode(cpu) && (!d->s.l || d->s.db)))
 		return raise_gp(cpu, selector_code(g->selector));
+	/* Virtual-8086 mode is left to level 0 alone. */
+	if (mode_is_v86(cpu) && (segment_is_conforming(&d->s) || d->s.dpl != 0))
+		return raise_gp(cpu, selector_code(g->selector));
 	if (!d->s.present)
 		return raise_with_code(cpu, EXC_NP, selector_code(g->selector));
 	return transfer_check_rip(cpu, &d->s, g->offset) && descriptor_set_accessed(cpu, d);
@@ -132,11 +135,31 @@ static bool take_stack(struct cpu *cpu, const struct gate *g, const struct segme
 	return true;
 }
 
+/* What virtual-8086 code had in these is of no use to its system: it is saved, and they are null. */
+static const enum cpu_seg v86_data[] = { SEG_GS, SEG_FS, SEG_DS, SEG_ES };
+
+static bool push_v86_data(struct cpu *cpu, const struct gate *g, uint64_t *sp)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(v86_data); i++)
+		if (!stack_push(cpu, sp, cpu->segs[v86_data[i]].selector, g->bytes))
+			return false;
+	return true;
+}
+
+static void drop_v86_data(struct cpu *cpu)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(v86_data); i++)
+		cpu->segs[v86_data[i]] = (struct segment){ .unusable = true };
+	mode_update(cpu);
+}
+
 static bool push_frame(struct cpu *cpu, const struct cpu_event *e, const struct gate *g,
 		       const struct context *old, bool with_stack, uint64_t flags, uint64_t *sp)
 {
 	uint64_t rip = cpu->rip + (e->software ? e->length : 0);
 
+	if (old->vm && !push_v86_data(cpu, g, sp))
+		return false;
 	if (with_stack && (!stack_push(cpu, sp, old->ss.selector, g->bytes) ||
 			   !stack_push(cpu, sp, old->rsp, g->bytes)))
 		return false;
@@ -159,12 +182,15 @@ static bool deliver_protected(struct cpu *cpu, const struct cpu_event *e)
 		return false;
 	level = segment_is_conforming(&d.s) ? cpl(cpu) : d.s.dpl;
 	inner = level < cpl(cpu);
+	cpu->rflags &= ~X86_EFLAGS_VM;
 	if (!take_stack(cpu, &g, &d.s, level, inner, &sp) ||
 	    !push_frame(cpu, e, &g, &old, inner || cpu_is_long_mode(cpu), flags, &sp)) {
 		context_restore(cpu, &old);
 		return false;
 	}
 	stack_commit(cpu, sp);
+	if (old.vm)
+		drop_v86_data(cpu);
 	cpu->rip = g.offset;
 	transfer_set_flags(cpu, 0, X86_EFLAGS_TF | X86_EFLAGS_NT | X86_EFLAGS_RF | X86_EFLAGS_VM |
 				   (g.masks ? X86_EFLAGS_IF : 0));
@@ -217,7 +243,8 @@ void event_deliver(struct cpu *cpu)
 
 	charge(cpu, CHARGE_EVENT);
 	cpu->debug.seen = 0;
-	if (mode_is_real(cpu) ? deliver_real(cpu, &e) : deliver_protected(cpu, &e)) {
+	if (mode_is_real(cpu) && !mode_is_v86(cpu) ? deliver_real(cpu, &e) :
+						     deliver_protected(cpu, &e)) {
 		cpu->event.pending = false;
 		cpu->mmio.of_event = false;
 		cpu->interrupt_shadow = 0;

@@ -6,7 +6,8 @@
 
 struct context context_save(const struct cpu *cpu)
 {
-	return (struct context){ cpu->segs[SEG_CS], cpu->segs[SEG_SS], cpu->r[GPR_RSP], cpl(cpu) };
+	return (struct context){ cpu->segs[SEG_CS], cpu->segs[SEG_SS], cpu->r[GPR_RSP], cpl(cpu),
+				 cpu->rflags & X86_EFLAGS_VM };
 }
 
 void context_restore(struct cpu *cpu, const struct context *c)
@@ -14,6 +15,7 @@ void context_restore(struct cpu *cpu, const struct context *c)
 	cpu->segs[SEG_CS] = c->cs;
 	cpu->segs[SEG_SS] = c->ss;
 	cpu->r[GPR_RSP] = c->rsp;
+	cpu->rflags = (cpu->rflags & ~X86_EFLAGS_VM) | c->vm;
 	mode_set_cpl(cpu, c->cpl);
 	mode_update(cpu);
 }
@@ -109,9 +111,11 @@ bool transfer_read_return_ss(struct cpu *cpu, uint16_t selector, const struct se
 
 void transfer_set_flags(struct cpu *cpu, uint64_t value, uint64_t mask)
 {
-	uint64_t flags = (cpu_get_rflags(cpu) & ~mask) | (value & mask);
+	uint64_t old = cpu_get_rflags(cpu), flags = (old & ~mask) | (value & mask);
 
 	cpu_set_rflags(cpu, flags);
+	if ((old ^ flags) & X86_EFLAGS_VM)
+		mode_update(cpu);
 	/* Neither single stepping nor the end of RF is looked for within a block. */
 	if (flags & (X86_EFLAGS_TF | X86_EFLAGS_RF))
 		cpu->stop = true;

@@ -14,6 +14,7 @@ struct context {
 	struct segment cs, ss;
 	uint64_t rsp;
 	unsigned int cpl;
+	uint32_t vm;		/* EFLAGS.VM */
 };
 
 struct context context_save(const struct cpu *cpu);

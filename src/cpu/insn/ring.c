@@ -26,11 +26,19 @@ static uint64_t writable_flags(const struct cpu *cpu, unsigned int bytes)
 	return mask;
 }
 
+/* PUSHF, POPF, INT n and IRET of virtual-8086 mode are for its system to allow. */
+static bool v86_forbids(const struct cpu *cpu)
+{
+	return mode_is_v86(cpu) && iopl(cpu) < 3;
+}
+
 OP(pushf)
 {
 	uint64_t sp = stack_pointer(cpu);
 	uint64_t flags = cpu_get_rflags(cpu) & ~(uint64_t)(X86_EFLAGS_VM | X86_EFLAGS_RF);
 
+	if (v86_forbids(cpu))
+		return raise_gp(cpu, 0);
 	if (!stack_push(cpu, &sp, flags, op->size))
 		return false;
 	stack_commit(cpu, sp);
@@ -41,6 +49,8 @@ OP_END(popf)
 {
 	uint64_t sp = stack_pointer(cpu), flags;
 
+	if (v86_forbids(cpu))
+		return raise_gp(cpu, 0);
 	if (!stack_pop(cpu, &sp, &flags, op->size))
 		return false;
 	stack_commit(cpu, sp);
@@ -50,7 +60,7 @@ OP_END(popf)
 
 OP_END(cli)
 {
-	if (!mode_is_real(cpu) && cpl(cpu) > iopl(cpu))
+	if (cpl(cpu) > iopl(cpu))
 		return raise_gp(cpu, 0);
 	cpu->rflags &= ~X86_EFLAGS_IF;
 	return true;
@@ -58,7 +68,7 @@ OP_END(cli)
 
 OP_END(sti)
 {
-	if (!mode_is_real(cpu) && cpl(cpu) > iopl(cpu))
+	if (cpl(cpu) > iopl(cpu))
 		return raise_gp(cpu, 0);
 	if (!(cpu->rflags & X86_EFLAGS_IF)) {
 		cpu->interrupt_shadow |= SHADOW_STI;
@@ -79,6 +89,8 @@ static bool raise_software(struct cpu *cpu, const struct op *op, uint8_t vector)
 
 OP_END(int)
 {
+	if (v86_forbids(cpu))
+		return raise_gp(cpu, 0);
 	return raise_software(cpu, op, (uint8_t)op->imm);
 }
 
@@ -134,15 +146,45 @@ struct frame {
 	uint64_t rip, cs, flags, sp, ss;
 };
 
+static bool iret_goes_to_v86(const struct cpu *cpu, const struct op *op, const struct frame *f)
+{
+	return !cpu_is_long_mode(cpu) && op->size == 4 && (f->flags & X86_EFLAGS_VM) &&
+	       cpl(cpu) == 0;
+}
+
 /* In 64-bit code the stack is always part of the frame. */
 static bool pop_frame(struct cpu *cpu, const struct op *op, uint64_t *sp, struct frame *f)
 {
 	if (!stack_pop(cpu, sp, &f->rip, op->size) || !stack_pop(cpu, sp, &f->cs, op->size) ||
 	    !stack_pop(cpu, sp, &f->flags, op->size))
 		return false;
+	if (iret_goes_to_v86(cpu, op, f))
+		return stack_pop(cpu, sp, &f->sp, 4) && stack_pop(cpu, sp, &f->ss, 4);
 	if (!mode_is_64bit(cpu) && (f->cs & SELECTOR_RPL) == cpl(cpu))
 		return true;
 	return stack_pop(cpu, sp, &f->sp, op->size) && stack_pop(cpu, sp, &f->ss, op->size);
+}
+
+/* Behind the frame are the data segments. */
+static bool iret_to_v86(struct cpu *cpu, const struct op *op, uint64_t sp, const struct frame *f)
+{
+	static const enum cpu_seg data[] = { SEG_ES, SEG_DS, SEG_FS, SEG_GS };
+	uint64_t selectors[ARRAY_SIZE(data)], mask = iret_flags(cpu, op) | X86_EFLAGS_VM;
+
+	for (size_t i = 0; i < ARRAY_SIZE(data); i++)
+		if (!stack_pop(cpu, &sp, &selectors[i], 4))
+			return false;
+	if (f->rip > 0xffff)
+		return raise_gp(cpu, 0);
+	for (size_t i = 0; i < ARRAY_SIZE(data); i++)
+		segment_load_v86(cpu, data[i], (uint16_t)selectors[i]);
+	segment_load_v86(cpu, SEG_CS, (uint16_t)f->cs);
+	segment_load_v86(cpu, SEG_SS, (uint16_t)f->ss);
+	cpu->r[GPR_RSP] = f->sp;
+	cpu->rip = f->rip;
+	mode_set_cpl(cpu, 3);
+	transfer_set_flags(cpu, f->flags, mask);
+	return true;
 }
 
 OP_END(iret)
@@ -154,6 +196,8 @@ OP_END(iret)
 	struct descriptor d;
 	struct frame f;
 
+	if (v86_forbids(cpu))
+		return raise_gp(cpu, 0);
 	if (mode_is_real(cpu))
 		return iret_real(cpu, op);
 	if (cpu->rflags & X86_EFLAGS_NT)
@@ -161,8 +205,8 @@ OP_END(iret)
 					       raise_unimplemented(cpu, "a task return");
 	if (!pop_frame(cpu, op, &sp, &f))
 		return false;
-	if (!cpu_is_long_mode(cpu) && op->size == 4 && (f.flags & X86_EFLAGS_VM) && cpl(cpu) == 0)
-		return raise_unimplemented(cpu, "virtual-8086 mode");
+	if (iret_goes_to_v86(cpu, op, &f))
+		return iret_to_v86(cpu, op, sp, &f);
 
 	level = f.cs & SELECTOR_RPL;
 	outer = level != cpl(cpu);
@@ -274,7 +318,7 @@ OP_END(sysenter)
 
 	if (!sysenter_is_there(cpu))
 		return raise_ud(cpu);
-	if (mode_is_real(cpu) || !cs)
+	if ((mode_is_real(cpu) && !mode_is_v86(cpu)) || !cs)
 		return raise_gp(cpu, 0);
 	enter_flat(cpu, cs, cs + 8, 0, is_long);
 	transfer_set_flags(cpu, 0, X86_EFLAGS_IF | X86_EFLAGS_VM | X86_EFLAGS_RF);

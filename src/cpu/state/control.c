@@ -221,7 +221,10 @@ void cpu_cpuid_changed(struct cpu *cpu)
 void cpu_state_changed(struct cpu *cpu)
 {
 	/* In protected mode the stack segment tells the privilege. */
-	mode_set_cpl(cpu, cpu->mmu.paging.cr0 & X86_CR0_PE ? cpu->segs[SEG_SS].dpl : 0);
+	if (cpu_flags_say_v86(cpu))
+		mode_set_cpl(cpu, 3);
+	else
+		mode_set_cpl(cpu, cpu->mmu.paging.cr0 & X86_CR0_PE ? cpu->segs[SEG_SS].dpl : 0);
 	mode_update(cpu);
 	debug_changed(cpu);
 	/* MODEL_SREGS_FLUSH. */

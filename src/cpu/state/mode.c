@@ -22,6 +22,8 @@ static uint32_t code_mode(const struct cpu *cpu)
 
 	if (cpu_is_64bit(cpu))
 		return MODE_CODE_64 | MODE_STACK_64 | MODE_FLAT | MODE_LONG;
+	if (cpu_flags_say_v86(cpu))
+		return MODE_CODE_16 | MODE_STACK_16 | MODE_REAL | MODE_V86;
 
 	mode |= cpu->segs[SEG_CS].db ? MODE_CODE_32 : MODE_CODE_16;
 	mode |= cpu->segs[SEG_SS].db ? MODE_STACK_32 : MODE_STACK_16;

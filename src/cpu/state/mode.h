@@ -21,14 +21,15 @@ enum {
 	MODE_STACK_64 = 2 << 2,
 	MODE_STACK_MASK = 3 << 2,
 	MODE_FLAT = 1 << 4,	/* ES, CS, SS, DS: from 0, without limit */
-	MODE_REAL = 1 << 5,	/* CR0.PE clear */
+	MODE_REAL = 1 << 5,	/* segments are shifted selectors: CR0.PE clear, or MODE_V86 */
 	MODE_LONG = 1 << 6,	/* EFER.LMA */
 	MODE_SSE_NM = 1 << 7,	/* SSE instructions raise #NM */
 	MODE_SSE_UD = 1 << 8,	/* or #UD */
 	MODE_SINGLE = 1 << 9,	/* blocks of one instruction */
+	MODE_V86 = 1 << 10,	/* virtual-8086 mode: EFLAGS.VM in protected mode */
 };
 
-/* segs, CR0, CR4 or EFER have changed. */
+/* segs, CR0, CR4, EFER or EFLAGS.VM have changed. */
 void mode_update(struct cpu *cpu);
 
 static inline bool mode_is_64bit(const struct cpu *cpu)
@@ -36,9 +37,15 @@ static inline bool mode_is_64bit(const struct cpu *cpu)
 	return (cpu->mode & MODE_CODE_MASK) == MODE_CODE_64;
 }
 
+/* In virtual-8086 mode too. */
 static inline bool mode_is_real(const struct cpu *cpu)
 {
 	return cpu->mode & MODE_REAL;
+}
+
+static inline bool mode_is_v86(const struct cpu *cpu)
+{
+	return cpu->mode & MODE_V86;
 }
 
 /* Bytes of the stack pointer; of a push without prefix. */

@@ -96,6 +96,14 @@ void segment_load_real(struct cpu *cpu, enum cpu_seg seg, uint16_t selector)
 	mode_update(cpu);
 }
 
+void segment_load_v86(struct cpu *cpu, enum cpu_seg seg, uint16_t selector)
+{
+	cpu->segs[seg] = (struct segment){
+		.selector = selector, .base = (uint64_t)selector << 4, .limit = 0xffff,
+		.type = 3, .s = true, .dpl = 3, .present = true,
+	};
+}
+
 struct segment segment_null_stack(unsigned int level)
 {
 	return (struct segment){ .selector = (uint16_t)level, .dpl = (uint8_t)level,
@@ -217,7 +225,7 @@ bool tss_allows_io(struct cpu *cpu, uint16_t port, unsigned int bytes)
 	uint16_t map = 0, bits = 0;
 	unsigned int mask = ((1u << bytes) - 1) << (port & 7);
 
-	if (mode_is_real(cpu) || cpl(cpu) <= iopl(cpu))
+	if (!mode_is_v86(cpu) && cpl(cpu) <= iopl(cpu))
 		return true;
 	/* A map that lies beyond the limit, wholly or in part, forbids. */
 	if (tr->unusable || !tr->present || tss_is_16bit(cpu) || tr->limit < 103)

@@ -70,8 +70,10 @@ bool descriptor_set_accessed(struct cpu *cpu, struct descriptor *d);
 
 /* MOV, POP and L?S to a data segment register or SS, in all modes. */
 bool segment_load(struct cpu *cpu, enum cpu_seg seg, uint16_t selector);
-/* Of real mode. */
+/* Of real mode, and within virtual-8086 mode. */
 void segment_load_real(struct cpu *cpu, enum cpu_seg seg, uint16_t selector);
+/* As virtual-8086 mode begins, for each of its six: limit and attributes are fixed. */
+void segment_load_v86(struct cpu *cpu, enum cpu_seg seg, uint16_t selector);
 /* A stack segment for @level, which need not be current yet; *s becomes it. */
 bool segment_check_stack(struct cpu *cpu, uint16_t selector, unsigned int level, uint8_t vector,
 			 struct segment *s);
