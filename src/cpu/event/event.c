@@ -135,7 +135,7 @@ static bool take_stack(struct cpu *cpu, const struct gate *g, const struct segme
 	return true;
 }
 
-/* What virtual-8086 code had in these is of no use to its system: it is saved, and they are null. */
+/* What virtual-8086 code had in these is of no use to its system: saved, and replaced by null. */
 static const enum cpu_seg v86_data[] = { SEG_GS, SEG_FS, SEG_DS, SEG_ES };
 
 static bool push_v86_data(struct cpu *cpu, const struct gate *g, uint64_t *sp)

@@ -225,8 +225,9 @@ static void ports_are_the_bitmaps_to_allow(void **state)
 }
 
 /* A far transfer, and the return of the handler to where it was. */
-CODE(far_jump, ".code16", "ljmp $0x3001, $(1f - 77b - 16)\n hlt\n .fill 32 - (. - 77b), 1, 0x90\n 1: int $0x50\n"
-			  "inc %cx\n int $0x50\n")
+CODE(far_jump, ".code16",
+     "ljmp $0x3001, $(1f - 77b - 16)\n hlt\n .fill 32 - (. - 77b), 1, 0x90\n"
+     "1: int $0x50\n inc %cx\n int $0x50\n")
 
 static void a_handler_returns_to_it(void **state)
 {
