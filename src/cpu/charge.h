@@ -33,6 +33,7 @@ enum {
 	CHARGE_CHUNK = 1024,	/* memory for blocks, or dropping them all */
 	CHARGE_ELEMENT = 8,	/* of a string instruction */
 	CHARGE_FAR = 64,	/* to other code */
+	CHARGE_TASK = 512,	/* to another task */
 	CHARGE_DESCRIPTOR = 16,	/* read, and checked */
 	CHARGE_DEBUG = 16,	/* breakpoints that are looked for, or change */
 	CHARGE_SPLIT_LOCK = CPU_BUDGET, /* across cache lines: the host may sleep for it */

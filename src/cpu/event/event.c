@@ -6,6 +6,7 @@
 
 #include "cpu/charge.h"
 #include "cpu/event/raise.h"
+#include "cpu/event/task.h"
 #include "cpu/event/transfer.h"
 #include "cpu/memory/access.h"
 #include "cpu/memory/mmio.h"
@@ -45,6 +46,7 @@ struct gate {
 	unsigned int bytes;	/* width of what is pushed */
 	unsigned int ist;
 	bool masks;		/* clears IF */
+	bool task;		/* to the task of a TSS, selector; no more of it counts */
 };
 
 static bool read_gate(struct cpu *cpu, const struct cpu_event *e, struct gate *g)
@@ -62,9 +64,9 @@ static bool read_gate(struct cpu *cpu, const struct cpu_event *e, struct gate *g
 		return false;
 
 	type = (raw >> 40) & 0x1f;
-	if (type == SYS_TASK_GATE && !cpu_is_long_mode(cpu))
-		return raise_unimplemented(cpu, "a task gate");
-	if ((type & ~9u) != SYS_INT_GATE_16 || (cpu_is_long_mode(cpu) && type < SYS_INT_GATE))
+	g->task = type == SYS_TASK_GATE && !cpu_is_long_mode(cpu);
+	if (!g->task && ((type & ~9u) != SYS_INT_GATE_16 ||
+			 (cpu_is_long_mode(cpu) && type < SYS_INT_GATE)))
 		return raise_gp(cpu, code);
 	if (e->software && ((raw >> 45) & 3) < cpl(cpu))
 		return raise_gp(cpu, code);
@@ -169,6 +171,18 @@ static bool push_frame(struct cpu *cpu, const struct cpu_event *e, const struct 
 	       (!e->has_error || stack_push(cpu, sp, e->error_code, g->bytes));
 }
 
+/* The handler returns by IRET, to the task as it is saved here. */
+static bool deliver_to_task(struct cpu *cpu, const struct cpu_event *e, const struct gate *g)
+{
+	const struct task_resume old = {
+		.rip = cpu->rip + (e->software ? e->length : 0), .rflags = pushed_flags(cpu, e),
+	};
+	bool entered;
+
+	return task_switch(cpu, g->selector, TASK_CALL, &old, &entered) &&
+	       (!e->has_error || task_push_error(cpu, e->error_code));
+}
+
 static bool deliver_protected(struct cpu *cpu, const struct cpu_event *e)
 {
 	struct context old = context_save(cpu);
@@ -178,7 +192,11 @@ static bool deliver_protected(struct cpu *cpu, const struct cpu_event *e)
 	struct gate g;
 	bool inner;
 
-	if (!read_gate(cpu, e, &g) || !read_handler_code(cpu, &g, &d))
+	if (!read_gate(cpu, e, &g))
+		return false;
+	if (g.task)
+		return deliver_to_task(cpu, e, &g);
+	if (!read_handler_code(cpu, &g, &d))
 		return false;
 	level = segment_is_conforming(&d.s) ? cpl(cpu) : d.s.dpl;
 	inner = level < cpl(cpu);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * cpu/insn/far.c - far jumps, calls and returns, call gates.  SDM 3A 5.8, 2A CALL, JMP,
- * RET.  Task switches are not implemented.
+ * RET.
  */
 #include "cpu/charge.h"
 #include "cpu/event/raise.h"
+#include "cpu/event/task.h"
 #include "cpu/event/transfer.h"
 #include "cpu/insn/insn.h"
 #include "cpu/insn/operand.h"
@@ -210,7 +211,7 @@ static bool far_transfer(struct cpu *cpu, const struct far_pointer *p)
 		return far_through_gate(cpu, p, &d);
 	if (!d.s.s && !cpu_is_long_mode(cpu) &&
 	    (d.s.type == SYS_TASK_GATE || d.s.type == SYS_TSS || d.s.type == SYS_TSS_16))
-		return raise_unimplemented(cpu, "a task switch");
+		return task_jump_or_call(cpu, &d, p->selector, p->call ? TASK_CALL : TASK_JUMP);
 	return raise_gp(cpu, selector_code(p->selector));
 }
 

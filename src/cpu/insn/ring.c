@@ -5,6 +5,7 @@
  */
 #include "cpu/charge.h"
 #include "cpu/event/raise.h"
+#include "cpu/event/task.h"
 #include "cpu/event/transfer.h"
 #include "cpu/insn/insn.h"
 #include "cpu/memory/stack.h"
@@ -201,8 +202,7 @@ OP_END(iret)
 	if (mode_is_real(cpu))
 		return iret_real(cpu, op);
 	if (cpu->rflags & X86_EFLAGS_NT)
-		return cpu_is_long_mode(cpu) ? raise_gp(cpu, 0) :
-					       raise_unimplemented(cpu, "a task return");
+		return cpu_is_long_mode(cpu) ? raise_gp(cpu, 0) : task_return(cpu);
 	if (!pop_frame(cpu, op, &sp, &f))
 		return false;
 	if (iret_goes_to_v86(cpu, op, &f))

@@ -214,6 +214,11 @@ bool tss_stack(struct cpu *cpu, unsigned int level, uint16_t *ss, uint64_t *sp)
 	return true;
 }
 
+bool tss_link(struct cpu *cpu, uint16_t *link)
+{
+	return tss_load(cpu, 0, link, sizeof(*link));
+}
+
 bool tss_ist(struct cpu *cpu, unsigned int ist, uint64_t *sp)
 {
 	return tss_load(cpu, 36 + 8 * (ist - 1), sp, 8);

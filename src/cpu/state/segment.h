@@ -82,6 +82,8 @@ struct segment segment_null_stack(unsigned int level);
 
 /* The stack that the TSS has for @level: SS (a selector) and the pointer. */
 bool tss_stack(struct cpu *cpu, unsigned int level, uint16_t *ss, uint64_t *sp);
+/* The selector of the task that called this one. */
+bool tss_link(struct cpu *cpu, uint16_t *link);
 bool tss_ist(struct cpu *cpu, unsigned int ist, uint64_t *sp);
 /* May port I/O be done at this privilege?  #GP(0) if not. */
 bool tss_allows_io(struct cpu *cpu, uint16_t port, unsigned int bytes);
