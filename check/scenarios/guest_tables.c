@@ -328,3 +328,18 @@ SCENARIO(slot_tables,
 		},
 		.finish = both_go_by_the_new_table,
 	});
+
+/* The same by direct tables: a walk through the old table, kept over the fault at its end, must
+ * not become a TLB entry. */
+SCENARIO(slot_of_a_walk,
+	.about = "the slot of a guest table is deleted, and made again over another table, "
+		 "while a vCPU faults on the page that it has walked to",
+	.modes = TDP_ONLY,
+	.program = {
+		.setup = table_has_its_own_slot,
+		.thread = {
+			{ "vCPU 0", vcpu0_reads_by_the_table },
+			{ "client", client_exchanges_the_table },
+		},
+		.finish = both_go_by_the_new_table,
+	});

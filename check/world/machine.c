@@ -442,7 +442,7 @@ static void show_entry(const struct mmu_vcpu *v, const struct tlb_entry *e, unsi
 static void show_sptes(void)
 {
 	for (gfn_t gfn = 0; gfn < 8 && vm->mmu.root; gfn++) {
-		struct tdp_entry e = tdp_lookup(&vm->mmu, gfn);
+		struct table_entry e = tdp_lookup(&vm->mmu, gfn);
 
 		if (spte_kind(e.spte) != SPTE_NONE)
 			timeline_add_state("  spte of gfn %llu (level %d): %s\n",

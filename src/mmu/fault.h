@@ -4,6 +4,7 @@
 #define MMU_FAULT_H
 
 #include "mmu/mmu.h"
+#include "mmu/paging/table.h"
 #include "mmu/verdict.h"
 
 /* One fault, from the address to its end. */
@@ -12,6 +13,8 @@ struct fault {
 	gpa_t gpa;
 	gfn_t gfn;
 	bool write;
+	/* what the miss has found in our tables; at the end, the leaf */
+	struct table_entry entry;
 	int max_level;			/* that our tables allow; then the lowest of all limits */
 	/* from its slot; a copy, as the slot may be deleted while we wait */
 	uint64_t set_version;

@@ -143,6 +143,10 @@ void __real_wait_on_for(struct atomic32 *word, uint32_t value, uint32_t microsec
 void __wrap_wait_on_for(struct atomic32 *word, uint32_t value, uint32_t microseconds);
 void __real_rcu_synchronize(void);
 void __wrap_rcu_synchronize(void);
+struct table_entry __real_tdp_lookup(const struct mmu *m, gfn_t gfn);
+struct table_entry __wrap_tdp_lookup(const struct mmu *m, gfn_t gfn);
+enum walk_verdict __real_walk_guest(struct mmu_vcpu *v, struct walk *w);
+enum walk_verdict __wrap_walk_guest(struct mmu_vcpu *v, struct walk *w);
 
 static const struct test_vm *worked;
 static uint64_t work_seen, most_work;
@@ -224,6 +228,18 @@ void __wrap_rcu_synchronize(void)
 {
 	come_to(HOOK_SYNCHRONIZE);
 	__real_rcu_synchronize();
+}
+
+struct table_entry __wrap_tdp_lookup(const struct mmu *m, gfn_t gfn)
+{
+	come_to(HOOK_DESCENT);
+	return __real_tdp_lookup(m, gfn);
+}
+
+enum walk_verdict __wrap_walk_guest(struct mmu_vcpu *v, struct walk *w)
+{
+	come_to(HOOK_WALK);
+	return __real_walk_guest(v, w);
 }
 
 /* --- slots alone ------------------------------------------------------- */
@@ -484,10 +500,11 @@ enum mmu_verdict translate_gpa(struct mmu_vcpu *v, gpa_t gpa, bool write,
 			       struct mmu_result *result)
 {
 	enum mmu_verdict verdict = MMU_OK;
+	struct table_entry e;
 
 	*result = (struct mmu_result){ .gpa = gpa };
 	while (verdict == MMU_OK) {
-		result->host = walk_gpa(v, tlb_stamp(v), gpa, write);
+		result->host = walk_gpa(v, tlb_stamp(v), gpa, write, &e);
 		if (result->host)
 			break;
 		guest_leave(v);

@@ -5,8 +5,8 @@
  *   test_vm   slots, an MMU, vCPUs and memory behind them
  *   recorder  slots alone, with a table of operations that writes down its calls
  *   hooks     a function that runs when some thread is about to take a lock, to
- *             sleep or to wait for readers: so that a race is played, not hoped
- *             for.  The linker sends those calls through the fixture (--wrap).
+ *             sleep, to wait for readers or to walk tables: so that a race is played,
+ *             not hoped for.  The linker sends those calls through the fixture (--wrap).
  *   run       random numbers from a seed, and checks that name seed and step
  */
 #ifndef UNIT_VM_FIXTURE_H
@@ -76,6 +76,8 @@ enum hook_point {
 	HOOK_WATCHED,		/* the mutex that is watched */
 	HOOK_WAIT,
 	HOOK_SYNCHRONIZE,
+	HOOK_DESCENT,		/* from the root of the direct tables */
+	HOOK_WALK,		/* of the guest's tables, by the direct ones */
 	N_HOOKS,
 };
 

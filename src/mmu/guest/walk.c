@@ -19,45 +19,58 @@
 /* How a walk reads the guest's tables. */
 enum memory { BY_TABLES, BY_SLOTS };
 
-static bool tdp_pointer(struct mmu_vcpu *v, gpa_t gpa, bool write, uint64_t *hva)
+static bool find_page(struct mmu_vcpu *v, gpa_t gpa, bool write, struct table_entry *e)
 {
-	uint64_t need = SPTE_A | (write ? SPTE_D : 0);
+	uint64_t need = write ? SPTE_W : 0;
 
 	/* Our tables have no higher address bits: it would alias another address. */
-	if (gpa >> TDP_ADDRESS_BITS)
+	if (gpa >> TDP_ADDRESS_BITS) {
+		*e = (struct table_entry){ .level = TDP_ROOT_LEVEL };
 		return false;
-	for (;;) {
-		struct tdp_entry e = tdp_lookup(v->mmu, gpa >> PAGE_SHIFT);
-		spte_t new = { e.spte.raw | need };
-
-		if (!spte_is_leaf(e.spte) || (write && !spte_is_writable(e.spte)))
-			return false;
-		if (e.spte.raw != new.raw && !sptep_cmpxchg(e.sptep, &e.spte, new))
-			continue;
-		*hva = (spte_pfn_of(e.spte, gpa >> PAGE_SHIFT) << PAGE_SHIFT) |
-		       (gpa & PAGE_OFFSET_MASK);
-		return true;
 	}
+	*e = tdp_lookup(v->mmu, gpa >> PAGE_SHIFT);
+	return tdp_use(e, gpa >> PAGE_SHIFT, need, need);
 }
 
-void *walk_gpa(struct mmu_vcpu *v, struct tlb_stamp stamp, gpa_t gpa, bool write)
+void *walk_gpa(struct mmu_vcpu *v, struct tlb_stamp stamp, gpa_t gpa, bool write,
+	       struct table_entry *e)
 {
-	struct tlb_entry *e = &v->gpa_tlb[(gpa >> PAGE_SHIFT) & (GPA_TLB_ENTRIES - 1)];
+	struct tlb_entry *cached = &v->gpa_tlb[(gpa >> PAGE_SHIFT) & (GPA_TLB_ENTRIES - 1)];
 	/* NO_TLB_POINTER_ACROSS_BLOCKING: a flush in between changes it. */
 	uint64_t number = stamp.context & ~(uint64_t)TLB_PRIVILEGE_MASK;
 	uint64_t tag = (gpa & PAGE_MASK) | number | TLB_GPA;
 	bool found;
-	uint64_t hva;
+	hva_t hva;
 
-	if ((write ? e->write : e->read) == tag)
-		return (void *)(uintptr_t)(gpa + e->addend);
+	if ((write ? cached->write : cached->read) == tag)
+		return (void *)(uintptr_t)(gpa + cached->addend);
 	guest_pin(v);
-	found = tdp_pointer(v, gpa, write, &hva);
+	found = find_page(v, gpa, write, e);
 	guest_unpin(v);
 	if (!found)
 		return NULL;
-	*e = (struct tlb_entry){ .read = tag, .write = write ? tag : 0, .addend = hva - gpa };
+	hva = spte_pfn_of(e->spte, gpa >> PAGE_SHIFT) << PAGE_SHIFT | (gpa & PAGE_OFFSET_MASK);
+	*cached = (struct tlb_entry){
+		.read = tag,
+		.write = write ? tag : 0,
+		.addend = hva - gpa,
+	};
 	return (void *)(uintptr_t)hva;
+}
+
+/*
+ * KEEP_WALK_UNTIL_FLUSH.  What a walk has found is as good as a TLB entry: it may be used until
+ * the vCPU is asked to flush.  The epoch goes up whenever guest mode is entered, once more for
+ * each request that was serviced there, and when the vCPU is interrupted.
+ */
+bool walk_renew(struct mmu_vcpu *v, struct walk *w)
+{
+	struct tlb_stamp now = tlb_stamp(v);
+
+	if (rule(KEEP_WALK_UNTIL_FLUSH) && now.epoch != w->stamp.epoch + 1)
+		return false;
+	w->stamp = now;
+	return true;
 }
 
 static enum walk_verdict miss(struct walk *w, gpa_t gpa, bool write, void *absent)
@@ -97,7 +110,7 @@ static bool is_stale(const struct mmu_vcpu *v, const struct walk *w)
 static enum walk_verdict read_by_tables(struct mmu_vcpu *v, struct walk *w,
 					struct walk_step *step)
 {
-	void *at = walk_gpa(v, w->stamp, step->gpa, false);
+	void *at = walk_gpa(v, w->stamp, step->gpa, false, &w->entry);
 	uint32_t narrow = 0;
 	bool ok;
 
@@ -157,7 +170,7 @@ static enum update update_by_tables(struct mmu_vcpu *v, struct walk *w, int i, u
 	struct walk_step *step = &w->step[i];
 	uint32_t old32 = (uint32_t)step->entry;
 	uint64_t old = step->entry;
-	void *at = walk_gpa(v, w->stamp, step->gpa, true);
+	void *at = walk_gpa(v, w->stamp, step->gpa, true, &w->entry);
 
 	w->missing_step = i;
 	if (!at) {

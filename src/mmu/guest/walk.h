@@ -10,6 +10,7 @@
 
 #include "mmu/guest/gpte.h"
 #include "mmu/mmu.h"
+#include "mmu/paging/table.h"
 #include "mmu/tlb/tlb.h"
 #include "mmu/verdict.h"
 
@@ -51,6 +52,7 @@ struct walk {
 	gpa_t missing;
 	bool missing_write;	/* it is an entry's A or D bit that must be set */
 	int missing_step;	/* and this the entry's number */
+	struct table_entry entry; /* ours that does not translate it */
 	void *absent;		/* not NULL: translated, but the host has no page there */
 	/* for WALK_BLOCKED */
 	enum mmu_verdict blocked;
@@ -70,9 +72,18 @@ enum walk_verdict walk_guest(struct mmu_vcpu *v, struct walk *w);
  * an entry cannot be read. */
 enum mmu_verdict walk_guest_slots(struct mmu_vcpu *v, struct walk *w);
 
-/* The host address of the guest's physical page, if our direct tables translate it for this
- * access:  NULL if not.  In guest mode; valid for @stamp.  Sets A, and D for a write.  Pinned
- * while it lasts. */
-void *walk_gpa(struct mmu_vcpu *v, struct tlb_stamp stamp, gpa_t gpa, bool write);
+/*
+ * Renews the stamp of a walk that led to a fault, which has been taken.  False: walk again, there
+ * was a flush.
+ */
+bool walk_renew(struct mmu_vcpu *v, struct walk *w);
+
+/*
+ * The host address of a page of the guest's tables, if our direct tables translate it for this
+ * access.  NULL: *e is the entry that does not.  In guest mode; valid for @stamp.  Sets A, and D
+ * for a write.  Pinned while it lasts.
+ */
+void *walk_gpa(struct mmu_vcpu *v, struct tlb_stamp stamp, gpa_t gpa, bool write,
+	       struct table_entry *e);
 
 #endif

@@ -14,6 +14,34 @@ struct table {
 	bool for_mmio;			/* (c) direct: made to remember MMIO */
 };
 
+/* An entry of a table, as it was found on the way to a frame: the lowest that there was. */
+struct table_entry {
+	struct spte_word *sptep;	/* NULL: none was looked for */
+	spte_t spte;
+	int level;
+	uint64_t unlinks;		/* mmu.unlinks before it was looked for */
+};
+
+/*
+ * ENTRY_STILL_LINKED.  Whoever finds an entry of the tables may come back to it in another
+ * section, if no table was unlinked in between.  The number is raised after the link is gone, and
+ * before the flush and the grace period that precede the table's end.  So if it has not changed,
+ * either the table is still linked, or its end waits for this section: guest mode, pinned, or
+ * RCU.
+ */
+static inline bool table_entry_holds(const struct mmu *m, const struct table_entry *e)
+{
+	if (rule(ENTRY_STILL_LINKED) && atomic64_load_acquire(&m->unlinks) != e->unlinks)
+		return false;
+	return e->sptep;
+}
+
+/* A link was cleared. */
+static inline void table_unlinked(struct mmu *m)
+{
+	atomic64_fetch_add(&m->unlinks, 1);
+}
+
 /* There are @n more tables; more leafs of this level. */
 static inline void table_count(struct mmu *m, int64_t n)
 {

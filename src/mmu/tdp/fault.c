@@ -14,33 +14,35 @@
  * asking the host.  Correct only because the tables are direct: the entry cannot belong to
  * another frame by now (FAST_PF_ONLY_DIRECT).
  */
-static bool fix_fast(struct mmu_vcpu *v, const struct fault *f, enum fault_verdict *verdict)
+static bool fix_fast(struct mmu_vcpu *v, struct fault *f, enum fault_verdict *verdict)
 {
+	struct table_entry *e = &f->entry;
 	const struct memslot *slot;
-	struct tdp_entry e;
-	spte_t new;
+	spte_t old, new;
 	bool fixed = false;
 
-	if (!f->write)
+	/* As the miss found it. */
+	if (!f->write || !(e->spte.raw & SPTE_MMUW))
 		return false;
 
 	rcu_read_begin();
 	slot = slot_set_find_hinted(slots_current(v->mmu->slots), f->gfn, &v->slot_hint);
-	e = tdp_lookup(v->mmu, f->gfn);
-	if (!slot || (rule(FAST_PF_REJECTS_MMIO) && !spte_is_leaf(e.spte)) ||
-	    spte_is_writable(e.spte) || !(e.spte.raw & SPTE_MMUW))
+	tdp_look_again(v->mmu, e, f->gfn);
+	if (!slot || (rule(FAST_PF_REJECTS_MMIO) && !spte_is_leaf(e->spte)) ||
+	    spte_is_writable(e->spte) || !(e->spte.raw & SPTE_MMUW))
 		goto out;
 	/* Split a large page first: one bit of the log covers 4 KiB. */
-	if (memslot_is_logged(slot) && e.level > LEVEL_4K && rule(NO_HUGE_WRITABLE_WHEN_LOGGING))
+	if (memslot_is_logged(slot) && e->level > LEVEL_4K && rule(NO_HUGE_WRITABLE_WHEN_LOGGING))
 		goto out;
 	if (dirty_ring_blocks(v, slot)) {
 		*verdict = FAULT_RING_FULL;
 		fixed = true;
 		goto out;
 	}
-	new.raw = e.spte.raw | SPTE_W;
-	if (sptep_cmpxchg(e.sptep, &e.spte, new)) {
-		trace_fast_page_fault(v->index, f->gpa, e.spte.raw, new.raw);
+	old = e->spte;
+	new.raw = old.raw | SPTE_W;
+	if (sptep_cmpxchg(e->sptep, &e->spte, new)) {
+		trace_fast_page_fault(v->index, f->gpa, old.raw, new.raw);
 		/* SET_BIT_ORDER_VCPU: not before. */
 		dirty_mark(v, slot, f->gfn);
 		vcpu_count(v, pf_fast);
@@ -52,21 +54,21 @@ out:
 	return fixed;
 }
 
-static enum fault_verdict remember_mmio(struct mmu_vcpu *v, const struct fault *f)
+static enum fault_verdict remember_mmio(struct mmu_vcpu *v, struct fault *f)
 {
 	if (mmio_in_flux(f->generation) && rule(GEN_FROM_SAME_SNAPSHOT))
 		return FAULT_MMIO;
 	rwlock_rdlock(&v->mmu->lock);
 	rcu_read_begin();
 	if (fault_may_keep_mmio(v->mmu, f))
-		tdp_map_mmio(v->mmu, f->gfn, f->generation);
+		tdp_map_mmio(v->mmu, f);
 	rcu_read_end();
 	rwlock_rdunlock(&v->mmu->lock);
 	vcpu_count(v, pf_mmio);
 	return FAULT_MMIO;
 }
 
-static enum fault_verdict install(struct mmu_vcpu *v, const struct fault *f,
+static enum fault_verdict install(struct mmu_vcpu *v, struct fault *f,
 				  const struct host_page *page)
 {
 	enum fault_verdict verdict = FAULT_RETRY;
@@ -82,7 +84,7 @@ static enum fault_verdict install(struct mmu_vcpu *v, const struct fault *f,
 		verdict = FAULT_RING_FULL;
 		goto out;
 	}
-	verdict = tdp_map(v->mmu, f->gfn, page, f->write, f->write || !memslot_is_logged(slot));
+	verdict = tdp_map(v->mmu, f, page, f->write || !memslot_is_logged(slot));
 	if (f->write && verdict == FAULT_FIXED)
 		dirty_mark(v, slot, f->gfn);
 	lost = verdict == FAULT_RETRY;
@@ -102,23 +104,30 @@ static enum fault_verdict fix(struct mmu_vcpu *v, struct fault *f)
 
 	if (fix_fast(v, f, &verdict))
 		return verdict;
-	rcu_read_begin();
-	f->max_level = tdp_max_level(v->mmu, f->gfn);
-	rcu_read_end();
+	f->max_level = tdp_max_level(f->entry.level);
 	verdict = fault_resolve(v, f, &page);
 	if (verdict == FAULT_MMIO)
 		return remember_mmio(v, f);
 	return verdict == FAULT_FIXED ? install(v, f, &page) : verdict;
 }
 
+enum fault_verdict tdp_fault_at(struct mmu_vcpu *v, struct fault *f)
+{
+	enum fault_verdict verdict;
+
+	trace_page_fault(v->index, f->gpa, f->write);
+	vcpu_count(v, pf_taken);
+	verdict = fix(v, f);
+	fault_count_verdict(v, verdict);
+	return verdict;
+}
+
 enum fault_verdict tdp_fault(struct mmu_vcpu *v, gpa_t gpa, bool write)
 {
 	struct fault f = { .gpa = gpa, .gfn = gpa >> PAGE_SHIFT, .write = write };
-	enum fault_verdict verdict;
 
-	trace_page_fault(v->index, gpa, write);
-	vcpu_count(v, pf_taken);
-	verdict = fix(v, &f);
-	fault_count_verdict(v, verdict);
-	return verdict;
+	rcu_read_begin();
+	f.entry = tdp_lookup(v->mmu, f.gfn);
+	rcu_read_end();
+	return tdp_fault_at(v, &f);
 }

@@ -3,6 +3,7 @@
 #ifndef MMU_TDP_INTERNAL_H
 #define MMU_TDP_INTERNAL_H
 
+#include "mmu/fault.h"
 #include "mmu/tdp/tdp.h"
 
 /* --- table.c --- */
@@ -41,28 +42,32 @@ void tdp_visit(struct mmu *m, struct range *r, const struct tdp_visitor *v);
 /* --- map.c --- */
 
 /*
- * Maps @page at @gfn, at the highest level that @page and the tables allow; a
- * page over 4 KiB is mapped from its own start.  @allow_write: W may be set now
- * (else only MMUW).  @write: the access that needs it.
- * MMU lock for read, RCU section.
+ * Maps @page at f->gfn, at the highest level that @page and the tables allow, from f->entry on,
+ * which becomes the leaf; a page over 4 KiB is mapped from its own start.  @allow_write: W may be
+ * set now (else only MMUW).  MMU lock for read, RCU section.
  */
-enum fault_verdict tdp_map(struct mmu *m, gfn_t gfn, const struct host_page *page, bool write,
+enum fault_verdict tdp_map(struct mmu *m, struct fault *f, const struct host_page *page,
 			   bool allow_write) REQUIRES_SHARED(m->lock);
 /* Tables made only to cache that there is no memory: a guest that probes its whole address space
  * must not exhaust ours. */
 #define MAX_TABLES_FOR_MMIO 16384u
-/* Notes that @gfn has no memory, under @generation.  Best effort. */
-void tdp_map_mmio(struct mmu *m, gfn_t gfn, uint64_t generation) REQUIRES_SHARED(m->lock);
+/* Notes that f->gfn has no memory, under f->generation.  Best effort. */
+void tdp_map_mmio(struct mmu *m, struct fault *f) REQUIRES_SHARED(m->lock);
 
-/* The highest level at which a fault on @gfn can map.  RCU section. */
-int tdp_max_level(const struct mmu *m, gfn_t gfn);
+/* The highest level at which a fault can map that has found an entry of @level. */
+static inline int tdp_max_level(int level)
+{
+	return MIN(level, (int)LEVEL_1G);
+}
 
 /* --- fault.c, translate.c --- */
 
 /*
- * Makes the direct tables translate @gpa, for reading or writing.  The vCPU's thread,
- * outside guest mode; may block in the host.
+ * Makes the direct tables translate f->gpa, for reading or writing, given what stands in its
+ * place.  The vCPU's thread, outside guest mode; may block in the host.
  */
+enum fault_verdict tdp_fault_at(struct mmu_vcpu *v, struct fault *f);
+/* For a caller that has not looked. */
 enum fault_verdict tdp_fault(struct mmu_vcpu *v, gpa_t gpa, bool write);
 
 /* mmu_ops.translate, prefault */

@@ -4,11 +4,6 @@
 #include "mmu/paging/table.h"
 #include "mmu/tdp/internal.h"
 
-int tdp_max_level(const struct mmu *m, gfn_t gfn)
-{
-	return MIN(tdp_lookup(m, gfn).level, (int)LEVEL_1G);
-}
-
 /* Links a new table into an empty entry.  False: no memory. */
 static bool grow(struct mmu *m, struct spte_word *sptep, spte_t old, int level, bool for_mmio)
 {
@@ -59,15 +54,16 @@ static uint64_t leaf_bits(const struct host_page *page, bool allow_write)
 	return bits;
 }
 
-static enum fault_verdict set_leaf(struct mmu *m, struct tdp_entry *e, gfn_t gfn,
-				   const struct host_page *page, bool write, bool allow_write)
+static enum fault_verdict set_leaf(struct mmu *m, struct fault *f, const struct host_page *page,
+				   bool allow_write)
 {
 	uint64_t bits = leaf_bits(page, allow_write);
-	pfn_t first = page->pfn - (gfn & (level_pages(e->level) - 1));
+	struct table_entry *e = &f->entry;
+	pfn_t first = page->pfn - (f->gfn & (level_pages(e->level) - 1));
 	spte_t old = e->spte, new;
 
 	if (spte_is_leaf(old)) {
-		if (!write || spte_is_writable(old))
+		if (!f->write || spte_is_writable(old))
 			return FAULT_SPURIOUS;
 		bug_on(rule(PFN_CHANGE_GOES_THROUGH_ZERO) && spte_pfn(old) != first);
 		new.raw = old.raw | bits;
@@ -75,56 +71,54 @@ static enum fault_verdict set_leaf(struct mmu *m, struct tdp_entry *e, gfn_t gfn
 		new = spte_make_leaf(first, e->level, bits);
 	}
 	/* VOLATILE_RMW: W, A and D of the old value may change at any moment. */
-	if (!sptep_cmpxchg(e->sptep, &old, new))
+	if (!sptep_cmpxchg(e->sptep, &e->spte, new))
 		return FAULT_RETRY;
+	e->spte = new;
 	if (!spte_is_leaf(old))
 		table_count_leafs(m, e->level, 1);
-	trace_spte_changed(gfn, e->level, old.raw, new.raw);
+	trace_spte_changed(f->gfn, e->level, old.raw, new.raw);
 	return FAULT_FIXED;
 }
 
-enum fault_verdict tdp_map(struct mmu *m, gfn_t gfn, const struct host_page *page, bool write,
+enum fault_verdict tdp_map(struct mmu *m, struct fault *f, const struct host_page *page,
 			   bool allow_write)
 {
-	rwlock_assert_held(&m->lock);
-	for (;;) {
-		struct tdp_entry e = tdp_lookup(m, gfn);
+	struct table_entry *e = &f->entry;
 
+	rwlock_assert_held(&m->lock);
+	for (tdp_look_again(m, e, f->gfn);; tdp_descend(e, f->gfn)) {
 		/* The thread that froze it is about to flush and empty it. */
-		if (rule(FROZEN_SPTE_UNTOUCHED) && spte_kind(e.spte) == SPTE_FROZEN)
+		if (rule(FROZEN_SPTE_UNTOUCHED) && spte_kind(e->spte) == SPTE_FROZEN)
 			return FAULT_RETRY;
-		if (e.level <= page->level)
-			return set_leaf(m, &e, gfn, page, write, allow_write);
-		if (spte_is_leaf(e.spte)) {
-			if (!write || spte_is_writable(e.spte))
+		if (e->level <= page->level)
+			return set_leaf(m, f, page, allow_write);
+		if (spte_is_leaf(e->spte)) {
+			if (!f->write || spte_is_writable(e->spte))
 				return FAULT_SPURIOUS;
-			if (!split(m, e.sptep, e.spte, e.level))
+			if (!split(m, e->sptep, e->spte, e->level))
 				return FAULT_NO_MEMORY;
-		} else if (!grow(m, e.sptep, e.spte, e.level, false)) {
+		} else if (!grow(m, e->sptep, e->spte, e->level, false)) {
 			return FAULT_NO_MEMORY;
 		}
 	}
 }
 
-void tdp_map_mmio(struct mmu *m, gfn_t gfn, uint64_t generation)
+void tdp_map_mmio(struct mmu *m, struct fault *f)
 {
-	spte_t new = spte_make_mmio(gfn, MMIO_ACCESS_MASK, generation);
-	struct tdp_entry e;
+	spte_t new = spte_make_mmio(f->gfn, MMIO_ACCESS_MASK, f->generation);
+	struct table_entry *e = &f->entry;
 
 	rwlock_assert_held(&m->lock);
-	if (gfn > MMIO_MAX_GFN)
+	if (f->gfn > MMIO_MAX_GFN)
 		return;
-	for (;;) {
-		e = tdp_lookup(m, gfn);
-		if (e.level == LEVEL_4K)
-			break;
-		if (spte_kind(e.spte) != SPTE_NONE ||
+	tdp_look_again(m, e, f->gfn);
+	for (; e->level > LEVEL_4K; tdp_descend(e, f->gfn))
+		if (spte_kind(e->spte) != SPTE_NONE ||
 		    atomic64_load_relaxed(&m->n_mmio_tables) >= MAX_TABLES_FOR_MMIO ||
-		    !grow(m, e.sptep, e.spte, e.level, true))
+		    !grow(m, e->sptep, e->spte, e->level, true))
 			return;
-	}
-	if (spte_kind(e.spte) != SPTE_NONE && spte_kind(e.spte) != SPTE_MMIO)
+	if (spte_kind(e->spte) != SPTE_NONE && spte_kind(e->spte) != SPTE_MMIO)
 		return;
-	if (sptep_cmpxchg(e.sptep, &e.spte, new))
-		trace_mark_mmio_spte(gfn, MMIO_ACCESS_MASK, generation);
+	if (sptep_cmpxchg(e->sptep, &e->spte, new))
+		trace_mark_mmio_spte(f->gfn, MMIO_ACCESS_MASK, f->generation);
 }

@@ -38,7 +38,7 @@ static uint64_t protect_mask(struct mmu *m, gfn_t first, uint64_t mask) REQUIRES
 
 	while (mask) {
 		unsigned int bit = (unsigned int)__builtin_ctzll(mask);
-		struct tdp_entry e = tdp_lookup(m, first + bit);
+		struct table_entry e = tdp_lookup(m, first + bit);
 
 		/* One lookup serves all its neighbours in the same table. */
 		do {

@@ -29,6 +29,7 @@ void tdp_table_free(struct mmu *m, struct table *t)
 void tdp_table_bury(struct mmu *m, struct table *t)
 {
 	rwlock_assert_held_write(&m->lock);
+	table_unlinked(m);
 	t->next_dead = m->dead;
 	m->dead = t;
 	atomic32_fetch_add(&m->n_dead, 1);

@@ -19,25 +19,48 @@ extern const struct mmu_ops tdp_ops;
 /* Width of guest physical addresses; higher ones must not be looked up. */
 #define TDP_ADDRESS_BITS (PAGE_SHIFT + TDP_ROOT_LEVEL * LEVEL_BITS)
 
-/* The lowest entry for @gfn that there is: a leaf, or what stands in its place.
- * Guest mode or RCU section. */
-struct tdp_entry {
-	struct spte_word *sptep;
-	spte_t spte;
-	int level;
-};
+/* The lowest entry for @gfn that there is: a leaf, or what stands in its place.  From the root:
+ * a first touch of a page does it once.  Guest mode, pinned, or RCU section. */
+struct table_entry tdp_lookup(const struct mmu *m, gfn_t gfn);
 
-static inline struct tdp_entry tdp_lookup(const struct mmu *m, gfn_t gfn)
+/* Reads the entry for @gfn again, and goes on down if it is a link now. */
+static inline void tdp_descend(struct table_entry *e, gfn_t gfn)
 {
-	struct table *table = m->root;
-	struct tdp_entry e;
+	struct table *below;
 
-	for (e.level = TDP_ROOT_LEVEL;; e.level--) {
-		e.sptep = &table->spte[level_index(gfn, e.level)];
-		e.spte = sptep_read(e.sptep);
-		if (!spte_is_link(e.spte))
-			return e;
-		table = spte_link(e.spte);
+	for (;;) {
+		e->spte = sptep_read(e->sptep);
+		if (!spte_is_link(e->spte))
+			return;
+		below = spte_link(e->spte);
+		e->level--;
+		e->sptep = &below->spte[level_index(gfn, e->level)];
+	}
+}
+
+/* tdp_lookup(), from where @e was found before if it is still there. */
+static inline void tdp_look_again(const struct mmu *m, struct table_entry *e, gfn_t gfn)
+{
+	if (table_entry_holds(m, e))
+		tdp_descend(e, gfn);
+	else
+		*e = tdp_lookup(m, gfn);
+}
+
+/*
+ * A TLB entry is about to be made of @e: sets A, and D if @want says SPTE_W and it has that.
+ * False: it is no leaf, or lacks @need (SPTE_W or 0).
+ */
+static inline bool tdp_use(struct table_entry *e, gfn_t gfn, uint64_t need, uint64_t want)
+{
+	spte_t new;
+
+	for (;; tdp_descend(e, gfn)) {
+		if (!spte_is_leaf(e->spte) || (e->spte.raw & need) != need)
+			return false;
+		new.raw = e->spte.raw | SPTE_A | (e->spte.raw & want ? SPTE_D : 0);
+		if (e->spte.raw == new.raw || sptep_cmpxchg(e->sptep, &e->spte, new))
+			return true;
 	}
 }
 

@@ -8,25 +8,34 @@
 #include "mmu/tlb/request.h"
 #include "mmu/tlb/tlb.h"
 
-/* Outside guest mode and back.  MMU_OK: translate again. */
-static enum mmu_verdict fault_in(struct mmu_vcpu *v, gpa_t gpa, bool write)
+/* Outside guest mode and back.  MMU_OK: look again. */
+static enum mmu_verdict fault_in(struct mmu_vcpu *v, struct fault *f)
 {
 	enum fault_verdict verdict;
 
 	guest_leave(v);
-	verdict = tdp_fault(v, gpa, write);
+	verdict = tdp_fault_at(v, f);
 	guest_enter(v);
 	return mmu_verdict_of_fault(verdict);
 }
 
-/* A guest table, or a bit in it, could not be accessed. */
+/* A guest table, or a bit in it, could not be accessed.  MMU_OK: walk again. */
 static enum mmu_verdict walk_missed(struct mmu_vcpu *v, struct walk *w)
 {
+	struct fault f = {
+		.gpa = w->missing,
+		.gfn = w->missing >> PAGE_SHIFT,
+		.write = w->missing_write,
+		.entry = w->entry,
+	};
 	enum mmu_verdict verdict;
 
-	if (w->absent)
+	/* Our tables do translate it, or did. */
+	if (w->absent) {
 		mmu_access_faulted(v, w->absent);
-	verdict = fault_in(v, w->missing, w->missing_write);
+		return MMU_OK;
+	}
+	verdict = fault_in(v, &f);
 	if (verdict != MMU_MMIO)
 		return verdict;
 	/* In a read-only slot A and D are not set; otherwise there is no table. */
@@ -36,71 +45,93 @@ static enum mmu_verdict walk_missed(struct mmu_vcpu *v, struct walk *w)
 	return MMU_OK;
 }
 
-static bool is_mmio_now(struct mmu_vcpu *v, gpa_t gpa)
+/* MMU_OK and *found, or not: try again. */
+static enum mmu_verdict walk(struct mmu_vcpu *v, struct walk *w, struct mmu_result *result,
+			     bool *found)
 {
-	spte_t spte;
-
-	guest_pin(v);
-	spte = tdp_lookup(v->mmu, gpa >> PAGE_SHIFT).spte;
-	guest_unpin(v);
-	return spte_kind(spte) == SPTE_MMIO && mmio_spte_is_current(v->mmu, spte);
+	*found = false;
+	switch (walk_guest(v, w)) {
+	case WALK_RACED:
+		return epoch_read(&v->epoch) != w->stamp.epoch ? MMU_OK : MMU_RETRY;
+	case WALK_BLOCKED:
+		return MMU_RETRY;
+	case WALK_FAULT:
+		result->error_code = w->error_code;
+		return MMU_GUEST_FAULT;
+	case WALK_MISS:
+		return walk_missed(v, w);
+	case WALK_OK:
+		break;
+	}
+	*found = true;
+	return MMU_OK;
 }
 
-static bool find_host(struct mmu_vcpu *v, gva_t gva, enum access access, const struct walk *w,
-		      bool write, struct mmu_result *result)
+/*
+ * Where the page is, if our tables translate it for this access.  On a read the TLB entry is
+ * writable only if our entry already is: reading must not dirty the page.
+ */
+static bool find_host(struct mmu_vcpu *v, const struct walk *w, struct fault *f,
+		      struct mmu_result *result)
 {
+	uint64_t want = w->access != ACCESS_EXEC && w->writable ? SPTE_W : 0;
+	bool found = false;
+
 	result->gpa = w->gpa;
 	result->epoch = w->stamp.epoch;
-	result->host = walk_gpa(v, w->stamp, w->gpa, write);
-	if (result->host)
-		result->was_code = tlb_fill(v, gva, access, result->host, write, w->level > 1,
-					    w->stamp);
-	return result->host;
+	guest_pin(v);
+	/* Our tables have no higher address bits: it would alias another address. */
+	if (!(f->gpa >> TDP_ADDRESS_BITS)) {
+		tdp_look_again(v->mmu, &f->entry, f->gfn);
+		found = tdp_use(&f->entry, f->gfn, f->write ? SPTE_W : 0, want);
+	}
+	guest_unpin(v);
+	if (!found)
+		return false;
+	result->host = (char *)host_pointer(spte_pfn_of(f->entry.spte, f->gfn)) +
+		       (f->gpa & PAGE_OFFSET_MASK);
+	result->was_code = tlb_fill(v, w->gva, w->access, result->host,
+				    f->entry.spte.raw & want, w->level > 1, w->stamp);
+	return true;
+}
+
+static bool is_mmio(const struct mmu *m, spte_t spte)
+{
+	return spte_kind(spte) == SPTE_MMIO && mmio_spte_is_current(m, spte);
 }
 
 enum mmu_verdict tdp_translate(struct mmu_vcpu *v, gva_t gva, enum access access,
 			       struct mmu_result *result)
 {
 	struct walk w = { .gva = gva, .access = access };
-	enum mmu_verdict verdict;
+	enum mmu_verdict verdict = MMU_OK;
+	bool walked = false;
 	uint64_t generation;
+	struct fault f;
 
-	for (int i = 0; i < MAX_FAULTS; i++) {
-		switch (walk_guest(v, &w)) {
-		case WALK_RACED:
-			if (epoch_read(&v->epoch) != w.stamp.epoch)
+	for (int i = 0; i < MAX_FAULTS && verdict == MMU_OK; i++) {
+		if (!walked) {
+			verdict = walk(v, &w, result, &walked);
+			if (!walked)
 				continue;
-			return MMU_RETRY;
-		case WALK_BLOCKED:
-			return MMU_RETRY;
-		case WALK_FAULT:
-			result->error_code = w.error_code;
-			return MMU_GUEST_FAULT;
-		case WALK_MISS:
-			verdict = walk_missed(v, &w);
-			if (verdict != MMU_OK)
-				return verdict;
-			continue;
-		case WALK_OK:
-			break;
+			f = (struct fault){
+				.gpa = w.gpa,
+				.gfn = w.gpa >> PAGE_SHIFT,
+				.write = access == ACCESS_WRITE,
+			};
 		}
-
-		/* On a read the TLB entry is writable only if our entry already is: reading must
-		 * not dirty the page. */
 		generation = mmio_generation(v->mmu);
-		if (find_host(v, gva, access, &w, access != ACCESS_EXEC && w.writable, result) ||
-		    (access != ACCESS_WRITE && find_host(v, gva, access, &w, false, result)))
+		if (find_host(v, &w, &f, result))
 			return MMU_OK;
-		if (is_mmio_now(v, w.gpa)) {
+		if (is_mmio(v->mmu, f.entry.spte)) {
 			if (access != ACCESS_EXEC)
 				mmio_cache_add(v, gva, access, w.gpa, generation);
 			return MMU_MMIO;
 		}
-		verdict = fault_in(v, w.gpa, access == ACCESS_WRITE);
-		if (verdict != MMU_OK)
-			return verdict;
+		verdict = fault_in(v, &f);
+		walked = walk_renew(v, &w);
 	}
-	return MMU_RETRY;
+	return verdict == MMU_OK ? MMU_RETRY : verdict;
 }
 
 enum mmu_verdict tdp_prefault(struct mmu_vcpu *v, gpa_t gpa, uint64_t *bytes)

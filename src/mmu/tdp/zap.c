@@ -172,6 +172,7 @@ static void freeze(struct frozen *f, const struct tdp_place *at)
 
 	f->owes = true;
 	if (spte_is_link(old)) {
+		table_unlinked(f->mmu);
 		range_charge(&f->left, ENTRIES_PER_TABLE);
 		collect_dead(f->mmu, f, spte_link(old));
 	} else if (spte_is_leaf(old)) {

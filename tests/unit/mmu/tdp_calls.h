@@ -31,11 +31,12 @@ enum { READ_ONLY = 1, WRITE = 2, NO_W_YET = 4 };
 static inline enum fault_verdict map(struct test_vm *vm, gfn_t gfn, pfn_t pfn, int level, int how)
 {
 	struct host_page page = { .pfn = pfn, .writable = !(how & READ_ONLY), .level = level };
+	struct fault f = { .gfn = gfn, .write = how & WRITE };
 	enum fault_verdict verdict;
 
 	rwlock_rdlock(&vm->mmu.lock);
 	rcu_read_begin();
-	verdict = tdp_map(&vm->mmu, gfn, &page, how & WRITE, !(how & NO_W_YET));
+	verdict = tdp_map(&vm->mmu, &f, &page, !(how & NO_W_YET));
 	rcu_read_end();
 	rwlock_rdunlock(&vm->mmu.lock);
 	return verdict;
@@ -43,9 +44,11 @@ static inline enum fault_verdict map(struct test_vm *vm, gfn_t gfn, pfn_t pfn, i
 
 static inline void map_mmio(struct test_vm *vm, gfn_t gfn, uint64_t generation)
 {
+	struct fault f = { .gfn = gfn, .generation = generation };
+
 	rwlock_rdlock(&vm->mmu.lock);
 	rcu_read_begin();
-	tdp_map_mmio(&vm->mmu, gfn, generation);
+	tdp_map_mmio(&vm->mmu, &f);
 	rcu_read_end();
 	rwlock_rdunlock(&vm->mmu.lock);
 }
@@ -84,9 +87,9 @@ static inline uint64_t zap(struct test_vm *vm, gfn_t start, gfn_t end)
 	return n;
 }
 
-static inline struct tdp_entry look(struct test_vm *vm, gfn_t gfn)
+static inline struct table_entry look(struct test_vm *vm, gfn_t gfn)
 {
-	struct tdp_entry e;
+	struct table_entry e;
 
 	rcu_read_begin();
 	e = tdp_lookup(&vm->mmu, gfn);

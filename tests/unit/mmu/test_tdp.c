@@ -15,7 +15,7 @@ static uint64_t debt(struct test_vm *vm)
 
 static void assert_leaf(struct test_vm *vm, gfn_t gfn, int level, pfn_t pfn, uint64_t state)
 {
-	struct tdp_entry e = look(vm, gfn);
+	struct table_entry e = look(vm, gfn);
 
 	assert_true(spte_is_leaf(e.spte));
 	assert_int_equal(e.level, level);
@@ -26,7 +26,7 @@ static void assert_leaf(struct test_vm *vm, gfn_t gfn, int level, pfn_t pfn, uin
 
 static void assert_nothing(struct test_vm *vm, gfn_t gfn, int level)
 {
-	struct tdp_entry e = look(vm, gfn);
+	struct table_entry e = look(vm, gfn);
 
 	assert_int_equal(spte_kind(e.spte), SPTE_NONE);
 	assert_int_equal(e.level, level);
@@ -125,10 +125,10 @@ static void a_page_below_a_table_is_as_small_as_the_table_makes_it(void **state)
 	struct test_vm *vm = *state;
 
 	assert_int_equal(map(vm, M2 + 5, PFN + M2 + 5, LEVEL_4K, WRITE), FAULT_FIXED);
-	assert_int_equal(tdp_max_level(&vm->mmu, M2 + 6), LEVEL_4K);
-	assert_int_equal(tdp_max_level(&vm->mmu, 6), LEVEL_2M);
-	assert_int_equal(tdp_max_level(&vm->mmu, G1), LEVEL_1G);
-	assert_int_equal(tdp_max_level(&vm->mmu, G512), LEVEL_1G);
+	assert_int_equal(tdp_max_level(look(vm, M2 + 6).level), LEVEL_4K);
+	assert_int_equal(tdp_max_level(look(vm, 6).level), LEVEL_2M);
+	assert_int_equal(tdp_max_level(look(vm, G1).level), LEVEL_1G);
+	assert_int_equal(tdp_max_level(look(vm, G512).level), LEVEL_1G);
 	assert_int_equal(map(vm, M2 + 6, PFN + M2 + 6, LEVEL_2M, WRITE), FAULT_FIXED);
 	assert_leaf(vm, M2 + 6, LEVEL_4K, PFN + M2 + 6, RW);
 	assert_nothing(vm, M2 + 7, LEVEL_4K);
@@ -168,7 +168,7 @@ static void a_page_of_1g_splits_by_two_levels(void **state)
 static void a_split_keeps_what_the_page_had(void **state)
 {
 	struct test_vm *vm = *state;
-	struct tdp_entry e;
+	struct table_entry e;
 
 	assert_int_equal(map(vm, 0, PFN, LEVEL_2M, NO_W_YET), FAULT_FIXED);
 	e = look(vm, 0);
@@ -223,8 +223,9 @@ static void overtake(void *ctx) NO_THREAD_SAFETY
 {
 	struct overtaker *o = ctx;
 	struct host_page page = { .pfn = PFN + o->gfn, .writable = true, .level = o->level };
+	struct fault f = { .gfn = o->gfn, .write = o->how & WRITE };
 
-	o->verdict = tdp_map(&o->vm->mmu, o->gfn, &page, o->how & WRITE, !(o->how & NO_W_YET));
+	o->verdict = tdp_map(&o->vm->mmu, &f, &page, !(o->how & NO_W_YET));
 }
 
 static void next_table_is_overtaken(struct overtaker *o)
@@ -594,7 +595,7 @@ static void what_a_slot_had_stays_frozen_until_the_flush_is_through(void **state
 static void no_memory_is_remembered_at_4k(void **state)
 {
 	struct test_vm *vm = *state;
-	struct tdp_entry e;
+	struct table_entry e;
 
 	map_mmio(vm, 0xfee00, 77);
 	e = look(vm, 0xfee00);

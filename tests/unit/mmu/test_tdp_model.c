@@ -242,7 +242,7 @@ static void step_mmio(struct model *m)
 static bool page_agrees(struct model *m, gfn_t gfn)
 {
 	const struct model_page *p = at(m, gfn);
-	struct tdp_entry e = tdp_lookup(&m->vm->mmu, gfn);
+	struct table_entry e = tdp_lookup(&m->vm->mmu, gfn);
 	spte_t s = e.spte;
 
 	if (e.level != p->level || spte_kind(s) != p->kind)
@@ -464,7 +464,7 @@ static void threads_that_map_and_take_keep_the_tables_whole(void **state)
 	assert_no_thread_failed();
 	assert_true(tdp_is_valid(&vm->mmu));
 	for (gfn_t gfn = 0; gfn < WINDOW; gfn++) {
-		struct tdp_entry e = look(vm, gfn);
+		struct table_entry e = look(vm, gfn);
 
 		if (!spte_is_leaf(e.spte))
 			continue;
