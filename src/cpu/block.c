@@ -312,8 +312,8 @@ static const struct block *find_crossing(struct cpu *cpu, gva_t gva, uint32_t mo
 		return b;
 	if (b)
 		unlink_block(cpu, b);
-	decode_block(cpu->blocks->decoders, mode | MODE_SINGLE, code, first + MAX_INSTRUCTION_BYTES,
-		     d);
+	decode_block(cpu->blocks->decoders, mode | MODE_SINGLE, cpu->usable, code,
+		     first + MAX_INSTRUCTION_BYTES, d);
 	return make_block(cpu, at.host, mode, code, d);
 }
 
@@ -327,7 +327,7 @@ static const struct block *decode_at(struct cpu *cpu, gva_t gva, struct host_at 
 
 	if (!copy_code(cpu, code, at, available))
 		return NULL;
-	decode_block(cpu->blocks->decoders, mode, code, available, d);
+	decode_block(cpu->blocks->decoders, mode, cpu->usable, code, available, d);
 	if (d->needs_more)
 		return find_crossing(cpu, gva, mode);
 	return make_block(cpu, at.host, mode, code, d);

@@ -37,6 +37,7 @@ enum {
 	CHARGE_DESCRIPTOR = 16,	/* read, and checked */
 	CHARGE_DEBUG = 16,	/* breakpoints that are looked for, or change */
 	CHARGE_SPLIT_LOCK = CPU_BUDGET, /* across cache lines: the host may sleep for it */
+	CHARGE_X87 = 64,	/* registers into the host's, and back */
 	CHARGE_PAGING = 512,	/* other tables, an empty TLB */
 };
 

@@ -7,6 +7,7 @@
 #include "base/guarded.h"
 #include "cpu/block.h"
 #include "cpu/insn/sse/fp.h"
+#include "cpu/insn/x87/x87.h"
 #include "cpu/memory/mmio.h"
 #include "cpu/state/cpuid.h"
 #include "cpu/state/mode.h"
@@ -17,7 +18,6 @@
 
 #define RESET_CR0 (X86_CR0_CD | X86_CR0_NW | X86_CR0_ET)
 #define RESET_RIP 0xfff0
-#define RESET_FCW 0x37f
 #define RESET_DR6 0xffff0ff0
 #define RESET_DR7 0x400
 
@@ -59,7 +59,9 @@ void cpu_reset(struct cpu *cpu)
 	cpu->r[GPR_RDX] = out[0] ? out[0] : 0x600;
 	cpu->rip = RESET_RIP;
 	cpu->mxcsr = MXCSR_RESET;
-	cpu->fcw = RESET_FCW;
+	cpu->xcr0 = XCR0_X87;
+	x87_reset(&cpu->x87);
+	memset(cpu->x87.st, 0, sizeof(cpu->x87.st));
 	cpu->cr2 = cpu->cr8 = 0;
 	memset(cpu->dr, 0, sizeof(cpu->dr));
 	cpu->dr6 = RESET_DR6;
@@ -89,6 +91,7 @@ int cpu_init(struct cpu *cpu, uint8_t *io_data)
 	cpu->tsc_scale = TSC_SCALE_ONE;
 	cpu->tsc_offset = -cpu_tsc(cpu);
 	cpu->mxcsr_mask = fp_mxcsr_mask();
+	cpu->usable = cpuid_usable(cpu);
 	cpu_reset(cpu);
 	return 0;
 }

@@ -191,11 +191,36 @@ union xmm {
 	uint64_t u64[2];
 } __attribute__((aligned(16)));
 
+/* The x87's registers as FXSAVE orders them: cpu/insn/x87/x87.h. */
+struct x87 {
+	uint16_t fcw, fsw, fop;
+	uint8_t ftw;		/* a bit for each register that is in use, R0 first */
+	uint64_t fip, fdp;
+	union xmm st[8];	/* ST(0) first, ten bytes of each */
+};
+
 struct cpuid_entry {
 	uint32_t leaf, subleaf;
 	bool has_subleafs;
 	uint32_t eax, ebx, ecx, edx;
 };
+
+/* What FXSAVE stores, with 64-bit pointers. */
+struct fx_image {
+	uint16_t fcw, fsw;
+	uint8_t ftw, reserved;
+	uint16_t fop;
+	uint64_t fip, fdp;
+	uint32_t mxcsr, mxcsr_mask;
+	union xmm st[8];
+	union xmm xmm[16];
+	uint8_t unused[96];
+};
+_Static_assert(sizeof(struct fx_image) == 512, "as the manuals have it");
+
+#define XCR0_X87 (1ull << 0)
+#define XCR0_SSE (1ull << 1)
+#define XCR0_KNOWN (XCR0_X87 | XCR0_SSE)
 
 #define N_FIXED_MTRRS 11
 #define N_VARIABLE_MTRRS 8
@@ -234,7 +259,9 @@ struct cpu {
 	bool fp_live;		/* MXCSR is in the host's register: cpu/insn/sse/fp.h */
 	uint32_t host_mxcsr;	/* what was there before */
 	uint32_t mxcsr_mask;	/* (c) bits that the host has */
-	uint16_t fcw;
+	struct x87 x87;		/* but for what is in the host's registers */
+	bool x87_live;
+	uint64_t xcr0;
 
 	struct descriptor_table gdt, idt;
 	uint64_t cr2, cr8;
@@ -258,11 +285,14 @@ struct cpu {
 	/* The client's: replaced as a whole by KVM_SET_CPUID2. */
 	struct cpuid_entry *cpuid;
 	unsigned int n_cpuid;
+	uint64_t usable;	/* features that it has and that work: a bit for each */
+	uint8_t cpuid_number;	/* changes with them */
 
 	struct cpu_io io;
 	uint8_t *io_data;	/* (c) CPU_IO_BYTES, shared with the client */
 	struct cpu_mmio mmio;
 	struct cpu_error error;
+	struct fx_image host_x87; /* what was in the host's registers before the guest's */
 };
 
 #define TSC_SCALE_BITS 48
@@ -286,7 +316,8 @@ void cpu_destroy(struct cpu *cpu);
 void cpu_reset(struct cpu *cpu);
 
 /*
- * The client has replaced cpu->cpuid: takes over what is derived from it.
+ * The client has replaced cpu->cpuid: takes over what is derived from it.  Code is decoded
+ * again if other features are usable.
  */
 void cpu_cpuid_changed(struct cpu *cpu);
 

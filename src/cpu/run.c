@@ -13,6 +13,7 @@
 #include "cpu/event/event.h"
 #include "cpu/event/raise.h"
 #include "cpu/insn/sse/fp.h"
+#include "cpu/insn/x87/x87.h"
 #include "cpu/memory/mmio.h"
 #include "cpu/state/debug.h"
 #include "mmu/tlb/request.h"
@@ -172,6 +173,7 @@ enum cpu_exit cpu_run(struct cpu *cpu, int64_t budget)
 		}
 	}
 	fp_retire(cpu);
+	x87_retire(cpu);
 	guest_leave(&cpu->mmu);
 
 	vcpu_count_n(&cpu->mmu, VCPU_STAT_instructions,

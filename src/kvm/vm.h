@@ -61,7 +61,6 @@ struct vcpu {
 	struct kvm_run *run;		/* (c) shared with the client: read once */
 	bool has_run;			/* [l] */
 	uint32_t mp_state;		/* [l] */
-	struct kvm_fpu x87;		/* [l] kept for the client: the CPU does not have it yet */
 	bool sigmask_set;		/* [l] KVM_SET_SIGNAL_MASK */
 	thread_sigmask_t sigmask;	/* [l] */
 };

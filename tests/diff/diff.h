@@ -21,12 +21,20 @@
 #define DATA_BYTES 0x3000u
 #define DATA_WRITABLE 0x2000u
 
+/* The x87's registers in the order of FXSAVE. */
+struct diff_x87 {
+	uint16_t fcw, fsw, ftw, fop;
+	uint64_t fip, fdp;
+	uint8_t st[8][16];
+};
+
 struct diff_state {
 	uint64_t gpr[16];
 	uint64_t rip;
 	uint64_t rflags;
 	uint8_t xmm[16][16];
 	uint32_t mxcsr;
+	struct diff_x87 x87;
 	/* How it ended: 3 is the INT3 behind the code. */
 	uint32_t vector, error;
 	uint64_t cr2;
@@ -36,6 +44,7 @@ struct diff_state {
 #define MAX_INSNS 16
 struct diff_case {
 	bool is_32bit;
+	bool floats;			/* mostly x87 instructions */
 	unsigned int bytes;
 	unsigned int offset;		/* of the code in its page */
 	uint8_t code[256];

@@ -87,6 +87,15 @@ static bool leaves_segment(const struct diff_case *c, const struct diff_state *a
 	return c->is_32bit && faults && b->vector == EXC_PF && (uint32_t)(b->cr2 + 16) < 32;
 }
 
+/* The pointers are what processors agree on only while an exception waits. */
+static bool same_x87(const struct diff_x87 *a, const struct diff_x87 *b)
+{
+	if (a->fcw != b->fcw || a->fsw != b->fsw || a->ftw != b->ftw ||
+	    memcmp(a->st, b->st, sizeof(a->st)))
+		return false;
+	return !(a->fsw & 0x80) || (a->fip == b->fip && a->fdp == b->fdp && a->fop == b->fop);
+}
+
 static bool same(const struct diff_case *c, struct diff_state *h, struct diff_state *e)
 {
 	const uint32_t flags = (X86_EFLAGS_STATUS | X86_EFLAGS_DF) & ~undefined_at(c, h->rip);
@@ -99,7 +108,8 @@ static bool same(const struct diff_case *c, struct diff_state *h, struct diff_st
 			h->gpr[i] = i < 8 ? (uint32_t)h->gpr[i] : e->gpr[i];
 	if (h->vector != e->vector || h->rip != e->rip || ((h->rflags ^ e->rflags) & flags) ||
 	    h->mxcsr != e->mxcsr || memcmp(h->gpr, e->gpr, sizeof(h->gpr)) ||
-	    memcmp(h->xmm, e->xmm, 16 * registers) || memcmp(h->data, e->data, DATA_BYTES))
+	    !same_x87(&h->x87, &e->x87) || memcmp(h->xmm, e->xmm, 16 * registers) ||
+	    memcmp(h->data, e->data, DATA_BYTES))
 		return false;
 	if (h->vector == EXC_PF && h->cr2 != e->cr2)
 		return false;
@@ -114,6 +124,32 @@ static void show(const char *what, uint64_t in, uint64_t h, uint64_t e)
 	if (h != e)
 		printf("  %-8s before %016" PRIx64 "  host %016" PRIx64 "  umbra %016" PRIx64 "\n",
 		       what, in, h, e);
+}
+
+static void show_x87(const struct diff_x87 *in, const struct diff_x87 *h,
+		     const struct diff_x87 *e)
+{
+	char name[24];
+
+	show("fcw", in->fcw, h->fcw, e->fcw);
+	show("fsw", in->fsw, h->fsw, e->fsw);
+	show("ftw", in->ftw, h->ftw, e->ftw);
+	if (h->fsw & 0x80) {
+		show("fop", in->fop, h->fop, e->fop);
+		show("fip", in->fip, h->fip, e->fip);
+		show("fdp", in->fdp, h->fdp, e->fdp);
+	}
+	for (unsigned int i = 0; i < 8; i++) {
+		uint64_t v[3][2];
+
+		memcpy(v[0], in->st[i], 16);
+		memcpy(v[1], h->st[i], 16);
+		memcpy(v[2], e->st[i], 16);
+		snprintf(name, sizeof(name), "st%u", i);
+		show(name, v[0][0], v[1][0], v[2][0]);
+		snprintf(name, sizeof(name), "st%u.exp", i);
+		show(name, v[0][1], v[1][1], v[2][1]);
+	}
 }
 
 static void report(unsigned int number, const struct diff_case *c, const struct diff_state *h,
@@ -150,6 +186,7 @@ static void report(unsigned int number, const struct diff_case *c, const struct 
 		snprintf(name, sizeof(name), "xmm%u.hi", i);
 		show(name, in[1], hv[1], ev[1]);
 	}
+	show_x87(&c->in.x87, &h->x87, &e->x87);
 	for (unsigned int i = 0, n = 0; i < DATA_BYTES && n < 8; i++)
 		if (h->data[i] != e->data[i]) {
 			snprintf(name, sizeof(name), "%#x", DATA_AT + i);

@@ -91,6 +91,13 @@ static void look_closer(struct effects *e, const ZydisDecodedInstruction *insn,
 		set_shift(e, count, false);
 		e->result_open = op[0].size == 16 && (count == UNKNOWN_COUNT || count > 16);
 		break;
+	case ZYDIS_MNEMONIC_FCOMI:
+	case ZYDIS_MNEMONIC_FCOMIP:
+	case ZYDIS_MNEMONIC_FUCOMI:
+	case ZYDIS_MNEMONIC_FUCOMIP:
+		/* Not with an exception that is not masked. */
+		e->defines = 0;
+		break;
 	case ZYDIS_MNEMONIC_BSF:
 	case ZYDIS_MNEMONIC_BSR:
 		e->open_if_zf = number_of(op[0].reg.value);

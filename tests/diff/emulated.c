@@ -80,6 +80,24 @@ void emulated_stop(void)
 	machine_free(m);
 }
 
+static void set_x87(struct x87 *x, const struct diff_x87 *in)
+{
+	*x = (struct x87){
+		.fcw = in->fcw, .fsw = in->fsw, .ftw = (uint8_t)in->ftw, .fop = in->fop,
+		.fip = in->fip, .fdp = in->fdp,
+	};
+	memcpy(x->st, in->st, sizeof(x->st));
+}
+
+static void get_x87(const struct x87 *x, struct diff_x87 *out)
+{
+	*out = (struct diff_x87){
+		.fcw = x->fcw, .fsw = x->fsw, .ftw = x->ftw, .fop = x->fop,
+		.fip = x->fip, .fdp = x->fdp,
+	};
+	memcpy(out->st, x->st, sizeof(out->st));
+}
+
 static void begin_case(const struct diff_case *c)
 {
 	struct cpu *cpu = m->cpu;
@@ -101,6 +119,7 @@ static void begin_case(const struct diff_case *c)
 	memcpy(cpu->r, c->in.gpr, sizeof(c->in.gpr));
 	memcpy(cpu->xmm, c->in.xmm, sizeof(c->in.xmm));
 	cpu->mxcsr = c->in.mxcsr;
+	set_x87(&cpu->x87, &c->in.x87);
 	cpu->rip = c->in.rip;
 	cpu->event.pending = false;
 	cpu_set_rflags(cpu, c->in.rflags | X86_EFLAGS_IF);
@@ -128,6 +147,7 @@ static void end_case(struct diff_state *s, uint32_t vector)
 	s->cr2 = cpu->cr2;
 	memcpy(s->xmm, cpu->xmm, sizeof(s->xmm));
 	s->mxcsr = cpu->mxcsr;
+	get_x87(&cpu->x87, &s->x87);
 	memcpy(s->data, m->memory + DATA_GPA, DATA_BYTES);
 }
 

@@ -31,6 +31,7 @@ enum {
 	BRANCH8 = 1 << 14,	/* a displacement over the next instruction */
 	BRANCH32 = 1 << 15,
 	RARE = 1 << 16,
+	X87 = 1 << 17,
 };
 
 struct opcode {
@@ -151,6 +152,46 @@ static const struct opcode opcodes[] = {
 	{ 0, 0, 0xe2, -1, BRANCH8 }, { 0, 0, 0xe3, -1, BRANCH8 },
 	{ 0, 0, 0xe8, -1, BRANCH32 }, { 0, 0, 0xe9, -1, BRANCH32 },
 	{ 0, 0, 0xeb, -1, BRANCH8 },
+	/* x87: memory, but for what put_x87_special() does; registers */
+	{ 0, 0, 0xd8, -1, MODRM | MEM_ONLY | X87 }, { 0, 0, 0xda, -1, MODRM | MEM_ONLY | X87 },
+	{ 0, 0, 0xdc, -1, MODRM | MEM_ONLY | X87 }, { 0, 0, 0xde, -1, MODRM | MEM_ONLY | X87 },
+	{ 0, 0, 0xd9, 0, MODRM | MEM_ONLY | X87 },
+	{ 0, 0, 0xd9, 2, MODRM | MEM_ONLY | X87 },
+	{ 0, 0, 0xd9, 3, MODRM | MEM_ONLY | X87 },
+	{ 0, 0, 0xd9, 7, MODRM | MEM_ONLY | X87 },
+	{ 0, 0, 0xdb, 0, MODRM | MEM_ONLY | X87 },
+	{ 0, 0, 0xdb, 2, MODRM | MEM_ONLY | X87 },
+	{ 0, 0, 0xdb, 3, MODRM | MEM_ONLY | X87 },
+	{ 0, 0, 0xdb, 5, MODRM | MEM_ONLY | X87 },
+	{ 0, 0, 0xdd, 0, MODRM | MEM_ONLY | X87 },
+	{ 0, 0, 0xdd, 2, MODRM | MEM_ONLY | X87 },
+	{ 0, 0, 0xdd, 3, MODRM | MEM_ONLY | X87 },
+	{ 0, 0, 0xdd, 7, MODRM | MEM_ONLY | X87 },
+	{ 0, 0, 0xdf, 0, MODRM | MEM_ONLY | X87 },
+	{ 0, 0, 0xdf, 2, MODRM | MEM_ONLY | X87 },
+	{ 0, 0, 0xdf, 3, MODRM | MEM_ONLY | X87 },
+	{ 0, 0, 0xdf, 4, MODRM | MEM_ONLY | X87 },
+	{ 0, 0, 0xdf, 5, MODRM | MEM_ONLY | X87 },
+	{ 0, 0, 0xdf, 7, MODRM | MEM_ONLY | X87 },
+	{ 0, 0, 0xd9, 5, MODRM | MEM_ONLY | X87 | RARE }, { 0, 0, 0x9b, -1, X87 | RARE },
+	{ 0, 0, 0xd8, -1, MODRM | REG_ONLY | X87 },
+	{ 0, 0, 0xd8, -1, MODRM | REG_ONLY | X87 },
+	{ 0, 0, 0xd9, -1, MODRM | REG_ONLY | X87 },
+	{ 0, 0, 0xd9, -1, MODRM | REG_ONLY | X87 },
+	{ 0, 0, 0xd9, -1, MODRM | REG_ONLY | X87 },
+	{ 0, 0, 0xd9, -1, MODRM | REG_ONLY | X87 },
+	{ 0, 0, 0xda, -1, MODRM | REG_ONLY | X87 },
+	{ 0, 0, 0xda, -1, MODRM | REG_ONLY | X87 },
+	{ 0, 0, 0xdb, -1, MODRM | REG_ONLY | X87 },
+	{ 0, 0, 0xdb, -1, MODRM | REG_ONLY | X87 },
+	{ 0, 0, 0xdc, -1, MODRM | REG_ONLY | X87 },
+	{ 0, 0, 0xdc, -1, MODRM | REG_ONLY | X87 },
+	{ 0, 0, 0xdd, -1, MODRM | REG_ONLY | X87 },
+	{ 0, 0, 0xdd, -1, MODRM | REG_ONLY | X87 },
+	{ 0, 0, 0xde, -1, MODRM | REG_ONLY | X87 },
+	{ 0, 0, 0xde, -1, MODRM | REG_ONLY | X87 },
+	{ 0, 0, 0xdf, -1, MODRM | REG_ONLY | X87 },
+	{ 0, 0, 0xdf, -1, MODRM | REG_ONLY | X87 },
 	/* SSE and SSE2: floating point */
 	FP4(0x51), FP4(0x58), FP4(0x59), FP4(0x5a), FP4(0x5c), FP4(0x5d), FP4(0x5e), FP4(0x5f),
 	FP2(0x14), FP2(0x15), FP2(0x54), FP2(0x55), FP2(0x56), FP2(0x57), FP2(0x2e), FP2(0x2f),
@@ -243,7 +284,6 @@ static void ask_host(void)
 		host_has.popcnt = c & bit_POPCNT;
 	}
 	if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
-		host_has.bmi1 = b & bit_BMI;
 		host_has.adx = b & bit_ADX;
 	}
 	if (__get_cpuid(0x80000001, &a, &b, &c, &d))
@@ -555,6 +595,15 @@ static void put_preparation(struct out *o, struct rng *r, const struct opcode *o
 	}
 }
 
+/* movl $0, n(%rbx) */
+static void put_clear(struct out *o, unsigned int at)
+{
+	put(o, 0xc7);
+	put(o, 0x43);
+	put(o, at);
+	put_n(o, 0, 4);
+}
+
 /* What needs its operands to be just so: @at is where it will be. */
 static void put_special(struct out *o, struct rng *r, bool is_32bit, uint64_t at)
 {
@@ -609,11 +658,94 @@ static void put_special(struct out *o, struct rng *r, bool is_32bit, uint64_t at
 			put_n(o, DATA_AT + 16 * rng_below(r, 128), 4);
 			put(o, 0x0f);
 			put(o, 0xae);
-			put(o, chance(r, 50) ? 0x03 : 0x1b);
+			if (chance(r, 50)) {
+				put(o, 0x1b);
+				break;
+			}
+			put(o, 0x03);
+			/* FOP and the pointers. */
+			for (unsigned int field = 6; field < 22; field += 4)
+				put_clear(o, field);
+			put_clear(o, 20);
 		}
 	}
 	if (o->full)
 		o->at = begin;
+}
+
+/* What saves pointers, which differ between processors: they are cleared in memory behind it;
+ * what loads them; and stores of ten bytes, of which some processors make the first eight
+ * before they fault on the others. */
+static void put_x87_special(struct out *o, struct rng *r)
+{
+	static const uint8_t insns[][2] = {
+		{ 0xd9, 0x33 }, { 0xdd, 0x33 }, { 0xd9, 0x23 }, { 0xdd, 0x23 }, { 0xdb, 0xe3 },
+		{ 0xdb, 0xe2 }, { 0xdb, 0x3b }, { 0xdf, 0x33 }, { 0xdb, 0x3b },
+	};
+	unsigned int which = rng_below(r, 9);
+	bool narrow = chance(r, 30);
+
+	put(o, 0xbb);			/* mov $p, %ebx */
+	put_n(o, DATA_AT + rng_below(r, DATA_WRITABLE - 108), 4);
+	if (narrow)
+		put(o, 0x66);
+	put(o, insns[which][0]);
+	put(o, insns[which][1]);
+	if (which < 2)
+		for (unsigned int at = narrow ? 6 : 12; at < (narrow ? 14 : 28); at += 4)
+			put_clear(o, at);
+}
+
+/* A number of 80 bits, mostly one that instructions like. */
+static void generate_float(uint8_t st[16], struct rng *r)
+{
+	uint64_t mantissa = chance(r, 30) ? rng_next(r) & ~0ull << rng_below(r, 64) : rng_next(r);
+	uint16_t exponent = (uint16_t)(16383 + (int)rng_below(r, 129) - 64);
+
+	switch (rng_below(r, 10)) {
+	case 0:
+		exponent = (uint16_t)rng_next(r) & 0x7fff;
+		break;
+	case 1:
+		exponent = chance(r, 50) ? 0x7fff : 0;
+		break;
+	case 2:
+		exponent = chance(r, 50) ? 1 : 0x7ffe;
+		break;
+	default:
+		break;
+	}
+	if (chance(r, 10))
+		mantissa = 0;
+	if (exponent && !chance(r, 4))
+		mantissa |= 1ull << 63;
+	if (chance(r, 40))
+		exponent |= 0x8000;
+	memset(st, 0, 16);
+	memcpy(st, &mantissa, 8);
+	memcpy(st + 8, &exponent, 2);
+}
+
+static void generate_x87(struct diff_x87 *x, bool used, struct rng *r)
+{
+	x->fcw = 0x37f;
+	if (!used)
+		return;
+	if (chance(r, 50))
+		x->fcw = (uint16_t)((rng_next(r) & 0xf00) | 0x7f);
+	if (chance(r, 25))
+		x->fcw &= (uint16_t)(rng_next(r) | 0xffc0);
+	x->fsw = (uint16_t)(rng_next(r) & 0x7f00);
+	if (chance(r, 30))
+		x->fsw |= (uint16_t)(rng_next(r) & 0x7f);
+	/* An exception waits, if at all, as hardware would have it. */
+	if (!chance(r, 10))
+		x->fsw &= (uint16_t)(x->fcw | 0xffc0);
+	if (x->fsw & ~x->fcw & 0x3f)
+		x->fsw |= 0x8080;
+	x->ftw = chance(r, 50) ? 0xff : (uint8_t)(rng_next(r) | rng_next(r));
+	for (unsigned int i = 0; i < 8; i++)
+		generate_float(x->st[i], r);
 }
 
 static void generate_state(struct diff_case *c, struct rng *r)
@@ -651,6 +783,7 @@ static void generate_state(struct diff_case *c, struct rng *r)
 	 * than if they are: Umbra does not know that. */
 	if (chance(r, 10))
 		s->mxcsr ^= (uint32_t)rng_next(r) & 0x1380;
+	generate_x87(&s->x87, c->floats, r);
 	for (unsigned int i = 0; i < DATA_BYTES; i += 8) {
 		uint64_t v = rng_next(r);
 
@@ -702,6 +835,10 @@ static void put_step(struct diff_case *c, struct out *o, struct rng *r, const st
 	/* The page begins this many bytes before the code. */
 	const uint8_t *page = c->code - c->offset, *insn;
 
+	if (c->floats && chance(r, 6)) {
+		put_x87_special(o, r);
+		return;
+	}
 	if (chance(r, 4)) {
 		put_special(o, r, c->is_32bit, c->in.rip + (uint64_t)(o->at - c->code));
 		return;
@@ -727,7 +864,8 @@ static void add_step(struct diff_case *c, struct out *o, struct rng *r, uint32_t
 
 	do
 		op = pick_opcode(r);
-	while (op->how & (c->is_32bit ? ONLY64 : ONLY32) || (op->how & RARE && chance(r, 80)));
+	while ((c->floats && !(op->how & X87) && chance(r, 90)) ||
+	       op->how & (c->is_32bit ? ONLY64 : ONLY32) || (op->how & RARE && chance(r, 80)));
 	again = *r;
 	put_step(c, o, r, op);
 	if (o->full || track(c, o, begin, undefined))
@@ -754,6 +892,7 @@ void generate_case(struct diff_case *c, struct rng *r, unsigned int insns)
 
 	memset(c, 0, sizeof(*c));
 	c->is_32bit = chance(r, 30);
+	c->floats = chance(r, 25);
 	c->offset = chance(r, 5) ? CODE_BYTES - 256 : rng_below(r, 64);
 	generate_state(c, r);
 	while (insns-- && !o.full) {

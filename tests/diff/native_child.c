@@ -9,6 +9,7 @@
  * the kernel returns to the code segment that we say.
  */
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -36,6 +37,31 @@ static const int registers[16] = {
 	REG_R8, REG_R9, REG_R10, REG_R11, REG_R12, REG_R13, REG_R14, REG_R15,
 };
 
+/* The frame begins as FXSAVE's image does. */
+static void set_x87(struct _libc_fpstate *fp, const struct diff_x87 *in)
+{
+	fp->cwd = in->fcw;
+	fp->swd = in->fsw;
+	fp->ftw = in->ftw;
+	fp->fop = in->fop;
+	fp->rip = in->fip;
+	fp->rdp = in->fdp;
+	memcpy(fp->_st, in->st, sizeof(in->st));
+}
+
+static void get_x87(const struct _libc_fpstate *fp, bool saved, struct diff_x87 *out)
+{
+	memset(out, 0, sizeof(*out));
+	out->fcw = 0x37f;
+	if (!saved)
+		return;
+	*out = (struct diff_x87){
+		.fcw = fp->cwd, .fsw = fp->swd, .ftw = fp->ftw, .fop = fp->fop,
+		.fip = fp->rip, .fdp = fp->rdp,
+	};
+	memcpy(out->st, fp->_st, sizeof(out->st));
+}
+
 static void begin_case(ucontext_t *uc, const struct diff_case *c)
 {
 	greg_t *g = uc->uc_mcontext.gregs;
@@ -57,6 +83,7 @@ static void begin_case(ucontext_t *uc, const struct diff_case *c)
 	g[REG_CSGSFS] = (greg_t)(USER_DS << 48 | (c->is_32bit ? USER_CS32 : USER_CS64));
 	memcpy(fp->_xmm, c->in.xmm, sizeof(c->in.xmm));
 	fp->mxcsr = c->in.mxcsr;
+	set_x87(fp, &c->in.x87);
 	memcpy(&magic, fp_bytes + XSAVE_MAGIC_AT, 4);
 	if (magic == XSAVE_MAGIC)
 		fp_bytes[XSAVE_HEADER] |= 3;
@@ -82,6 +109,7 @@ static void end_case(const ucontext_t *uc, struct diff_state *s)
 	memcpy(&magic, fp_bytes + XSAVE_MAGIC_AT, 4);
 	if (magic == XSAVE_MAGIC && !(fp_bytes[XSAVE_HEADER] & 2))
 		memset(s->xmm, 0, sizeof(s->xmm));
+	get_x87(fp, magic != XSAVE_MAGIC || (fp_bytes[XSAVE_HEADER] & 1), &s->x87);
 	memcpy(s->data, (const void *)(uintptr_t)DATA_AT, DATA_BYTES);
 	mprotect((void *)(uintptr_t)CODE_AT, CODE_BYTES, PROT_READ | PROT_WRITE);
 	mprotect((void *)(uintptr_t)(DATA_AT + DATA_WRITABLE), DATA_BYTES - DATA_WRITABLE,
@@ -96,6 +124,8 @@ static void go_home(ucontext_t *uc)
 	memcpy(uc->uc_mcontext.gregs, home.uc_mcontext.gregs, sizeof(gregset_t));
 	memcpy(fp->_xmm, home_fp._xmm, sizeof(fp->_xmm));
 	fp->mxcsr = home_fp.mxcsr;
+	memcpy(fp, &home_fp, offsetof(struct _libc_fpstate, mxcsr));
+	memcpy(fp->_st, home_fp._st, sizeof(fp->_st));
 	fp_bytes[XSAVE_HEADER] |= 3;
 }
 

@@ -13,7 +13,8 @@
 #include "kvm/abi.h"
 
 #define FAR 0x3e000000ull	/* mapped by the guest, backed by nothing */
-#define VCPU_BIT_FPU 1u		/* CPUID.1:EDX, which is not there */
+#define GFNI (1u << 8)		/* CPUID.7:ECX, which is not there */
+#define GF2P8MULB "\x66\x0f\x38\xcf\xc1"
 
 static long capability_of(const struct api_vm *vm, long number)
 {
@@ -312,17 +313,109 @@ static void an_internal_error_has_its_data(void **state)
 
 	assert_int_equal(capability_of(vm, KVM_CAP_INTERNAL_ERROR_DATA), 1);
 	get_supported(vm, &t);
-	leaf_of(&t, 1)->edx |= VCPU_BIT_FPU;
+	leaf_of(&t, 7)->ecx |= GFNI;
 	assert_int_equal(umbra_set_cpuid2(vm->vcpu.fd, &t.head), 0);
-	load_code(vm, "\xd9\xe8\xf4", 3); /* fld1 */
+	load_code(vm, GF2P8MULB, 5);
 	run_to(vm, KVM_EXIT_INTERNAL_ERROR);
 	assert_int_equal(run->internal.suberror, KVM_INTERNAL_ERROR_EMULATION);
 	assert_int_equal(run->internal.ndata, 3);
 	assert_int_equal(run->emulation_failure.flags,
 			 KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES);
-	assert_true(run->emulation_failure.insn_size >= 2);
-	assert_memory_equal(run->emulation_failure.insn_bytes, "\xd9\xe8", 2);
+	assert_true(run->emulation_failure.insn_size >= 5);
+	assert_memory_equal(run->emulation_failure.insn_bytes, GF2P8MULB, 5);
 	assert_int_equal(api_regs(&vm->vcpu).rip, API_CODE);
+}
+
+/* --- x87 and SSE ------------------------------------------------------------------- */
+
+#define XSTATE_BV (512 / 4)	/* in words of kvm_xsave.region */
+
+static void registers_of_x87_and_sse_go_in_and_out(void **state)
+{
+	struct api_vm *vm = *state;
+	struct kvm_fpu fpu = { .fcw = 0x37f, .fsw = 7 << 11, .ftwx = 0x80, .last_ip = 0x1234,
+			       .mxcsr = 0xffffffff };
+	struct kvm_xsave xsave, other;
+
+	assert_int_equal(capability_of(vm, KVM_CAP_XSAVE), 1);
+	assert_int_equal(capability_of(vm, KVM_CAP_XSAVE2), sizeof(xsave));
+	memcpy(fpu.fpr[0], "\0\0\0\0\0\0\0\xc0\0\x40", 10); /* 3 */
+	memcpy(fpu.xmm[2], "second register.", 16);
+	assert_int_equal(umbra_set_fpu(vm->vcpu.fd, &fpu), 0);
+	load_code(vm, "\xd9\xe8\xde\xc1\xf4", 5); /* fld1; faddp */
+	run_to(vm, KVM_EXIT_HLT);
+	memset(&fpu, 0, sizeof(fpu));
+	assert_int_equal(umbra_get_fpu(vm->vcpu.fd, &fpu), 0);
+	assert_memory_equal(fpu.fpr[0], "\0\0\0\0\0\0\0\x80\x01\x40", 10); /* 4 */
+	assert_int_equal(fpu.fsw, 7 << 11);
+	assert_int_equal(fpu.last_ip, API_CODE + 2);
+	assert_int_equal(umbra_get_xsave(vm->vcpu.fd, &xsave), 0);
+	assert_int_equal(umbra_ioctl(vm->vcpu.fd, KVM_GET_XSAVE2, (uintptr_t)&other), 0);
+	assert_memory_equal(&xsave, &other, sizeof(xsave));
+	assert_memory_equal((uint8_t *)xsave.region + 32, fpu.fpr[0], 16);
+	assert_memory_equal((uint8_t *)xsave.region + 160 + 32, "second register.", 16);
+	assert_int_equal(xsave.region[XSTATE_BV], 3);
+	/* What is not named is as after reset. */
+	xsave.region[XSTATE_BV] = 1;
+	assert_int_equal(umbra_set_xsave(vm->vcpu.fd, &xsave), 0);
+	assert_int_equal(umbra_get_fpu(vm->vcpu.fd, &fpu), 0);
+	assert_int_equal(fpu.fsw, 7 << 11);
+	assert_int_equal(fpu.xmm[2][0], 0);
+}
+
+static void xsave_is_refused_with_what_is_unknown(void **state)
+{
+	struct api_vm *vm = *state;
+	struct kvm_xsave xsave, bad;
+
+	assert_int_equal(umbra_get_xsave(vm->vcpu.fd, &xsave), 0);
+	for (unsigned int i = 0; i < 5; i++) {
+		bad = xsave;
+		if (i == 0)
+			bad.region[XSTATE_BV] = 1u << 17;
+		else if (i == 1)
+			bad.region[XSTATE_BV + 3] = 1u << 31; /* the compacted format */
+		else if (i == 2)
+			bad.region[XSTATE_BV + 15] = 1;
+		else
+			bad.region[6] = 1u << 31; /* MXCSR */
+		if (i >= 3)
+			bad.region[XSTATE_BV] = i - 2;
+		assert_int_equal(umbra_set_xsave(vm->vcpu.fd, &bad), -EINVAL);
+	}
+	bad.region[XSTATE_BV] = 0;
+	assert_int_equal(umbra_set_xsave(vm->vcpu.fd, &bad), 0);
+}
+
+static void xcr0_is_what_cpuid_allows(void **state)
+{
+	struct api_vm *vm = *state;
+	struct kvm_xcrs xcrs;
+	static struct cpuid_table t;
+
+	assert_int_equal(capability_of(vm, KVM_CAP_XCRS), 1);
+	get_supported(vm, &t);
+	assert_int_equal(umbra_set_cpuid2(vm->vcpu.fd, &t.head), 0);
+	memset(&xcrs, 0x55, sizeof(xcrs));
+	assert_int_equal(umbra_get_xcrs(vm->vcpu.fd, &xcrs), 0);
+	assert_int_equal(xcrs.nr_xcrs, 1);
+	assert_true(xcrs.xcrs[0].xcr == 0 && xcrs.xcrs[0].value == 1);
+	xcrs.xcrs[0].value = 3;
+	assert_int_equal(umbra_set_xcrs(vm->vcpu.fd, &xcrs), 0);
+	for (unsigned int i = 0; i < 4; i++) {
+		struct kvm_xcrs bad = xcrs;
+
+		bad.flags = i == 0;
+		bad.nr_xcrs = i == 1 ? 17 : 1;
+		bad.xcrs[0].value = i == 2 ? 2 : i == 3 ? 1ull << 40 | 1 : 1;
+		assert_int_equal(umbra_set_xcrs(vm->vcpu.fd, &bad), -EINVAL);
+	}
+	/* Other registers than XCR0 say nothing. */
+	xcrs.xcrs[0].xcr = 1;
+	xcrs.xcrs[0].value = 1;
+	assert_int_equal(umbra_set_xcrs(vm->vcpu.fd, &xcrs), 0);
+	assert_int_equal(umbra_get_xcrs(vm->vcpu.fd, &xcrs), 0);
+	assert_int_equal(xcrs.xcrs[0].value, 3);
 }
 
 /* --- VMs ------------------------------------------------------------------------- */
@@ -525,6 +618,9 @@ int main(void)
 		api_test(features_that_are_msrs_are_read_from_the_device),
 		api_test(platform_info_can_be_hidden_from_the_guest),
 		api_test(an_internal_error_has_its_data),
+		api_test(registers_of_x87_and_sse_go_in_and_out),
+		api_test(xsave_is_refused_with_what_is_unknown),
+		api_test(xcr0_is_what_cpuid_allows),
 		api_test(addresses_for_real_mode_are_taken),
 		api_test(there_may_be_as_many_vcpus_as_reported),
 		api_test(ids_of_vcpus_can_be_limited),

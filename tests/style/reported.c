@@ -33,15 +33,15 @@ static const char *const capability_names[] = {
 };
 
 /* Leaves, and words of others, that hold numbers and names; every other word is of bits. */
-static bool leaf_is_of_numbers(uint32_t leaf)
+static bool leaf_is_of_numbers(uint32_t leaf, uint32_t subleaf)
 {
 	return leaf == 0 || leaf == 2 || leaf == 4 || leaf == 0x40000000 || leaf == 0x80000000 ||
-	       (leaf >= 0x80000002 && leaf <= 0x80000006);
+	       (leaf == 0xd && !subleaf) || (leaf >= 0x80000002 && leaf <= 0x80000006);
 }
 
 static bool word_is_a_number(uint32_t leaf, unsigned int word)
 {
-	return (leaf == 1 && word < 2) || (leaf == 7 && word == 0) ||
+	return (leaf == 1 && word < 2) || (leaf == 7 && word == 0) || (leaf == 0xd && word == 1) ||
 	       (leaf == 0x80000001 && word == 0) || (leaf == 0x80000008 && word == 0);
 }
 
@@ -73,7 +73,7 @@ static void write_cpuid(void)
 
 		if (e->leaf == 1)
 			repeated = e->edx & AMD_REPEATS;
-		if (leaf_is_of_numbers(e->leaf)) {
+		if (leaf_is_of_numbers(e->leaf, e->subleaf)) {
 			if (!e->subleaf)
 				printf("CPUID.%X\n", e->leaf);
 			continue;

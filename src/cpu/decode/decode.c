@@ -241,63 +241,59 @@ static unsigned int count_accesses(const struct insn *insn)
 	return n;
 }
 
-/* Whose CPUID bit an instruction without a handler waits for.  Most have none that
- * counts: they also need a control bit that cannot be set here. */
+/* Whose CPUID bit an instruction needs.  Most that are missing here have none that counts: they
+ * also need a control bit that cannot be set. */
 #define EVERYWHERE 0xfe		/* every processor has it */
 #define NOWHERE 0xff
 
 static uint8_t feature_of_set(ZydisISASet set)
 {
-	switch (set) {
-	case ZYDIS_ISA_SET_I86:
-	case ZYDIS_ISA_SET_I186:
-	case ZYDIS_ISA_SET_I286PROTECTED:
-	case ZYDIS_ISA_SET_I286REAL:
-	case ZYDIS_ISA_SET_I386:
-	case ZYDIS_ISA_SET_I486:
-	case ZYDIS_ISA_SET_I486REAL:
-	case ZYDIS_ISA_SET_PENTIUMREAL:
-	case ZYDIS_ISA_SET_PPRO:
-	case ZYDIS_ISA_SET_LONGMODE:
-	case ZYDIS_ISA_SET_SSE:
-	case ZYDIS_ISA_SET_SSE2:
-		return EVERYWHERE;
-	case ZYDIS_ISA_SET_PENTIUMMMX:
-	case ZYDIS_ISA_SET_SSE2MMX:
-	case ZYDIS_ISA_SET_SSSE3MMX:
-		return FEATURE_MMX;
-	case ZYDIS_ISA_SET_SSE3:
-	case ZYDIS_ISA_SET_SSE3X87:
-		return FEATURE_SSE3;
-	case ZYDIS_ISA_SET_SSSE3:
-		return FEATURE_SSSE3;
-	case ZYDIS_ISA_SET_SSE4:
-		return FEATURE_SSE41;
-	case ZYDIS_ISA_SET_SSE42:
-		return FEATURE_SSE42;
-	case ZYDIS_ISA_SET_AES:
-		return FEATURE_AES;
-	case ZYDIS_ISA_SET_PCLMULQDQ:
-		return FEATURE_PCLMUL;
-	case ZYDIS_ISA_SET_SHA:
-		return FEATURE_SHA;
-	case ZYDIS_ISA_SET_GFNI:
-		return FEATURE_GFNI;
-	case ZYDIS_ISA_SET_RDRAND:
-		return FEATURE_RDRAND;
-	case ZYDIS_ISA_SET_RDSEED:
-		return FEATURE_RDSEED;
-	case ZYDIS_ISA_SET_SSE4A:
-		return FEATURE_SSE4A;
-	case ZYDIS_ISA_SET_AMD3DNOW:
-		return FEATURE_3DNOW;
-	case ZYDIS_ISA_SET_BMI1:
-		return FEATURE_BMI1;
-	case ZYDIS_ISA_SET_BMI2:
-		return FEATURE_BMI2;
-	default:
+	static const uint8_t features[ZYDIS_ISA_SET_MAX_VALUE + 1] = {
+		[ZYDIS_ISA_SET_I86] = EVERYWHERE,
+		[ZYDIS_ISA_SET_I186] = EVERYWHERE,
+		[ZYDIS_ISA_SET_I286PROTECTED] = EVERYWHERE,
+		[ZYDIS_ISA_SET_I286REAL] = EVERYWHERE,
+		[ZYDIS_ISA_SET_I386] = EVERYWHERE,
+		[ZYDIS_ISA_SET_I486] = EVERYWHERE,
+		[ZYDIS_ISA_SET_I486REAL] = EVERYWHERE,
+		[ZYDIS_ISA_SET_PENTIUMREAL] = EVERYWHERE,
+		[ZYDIS_ISA_SET_PPRO] = EVERYWHERE,
+		[ZYDIS_ISA_SET_LONGMODE] = EVERYWHERE,
+		[ZYDIS_ISA_SET_SSE] = EVERYWHERE,
+		[ZYDIS_ISA_SET_SSE2] = EVERYWHERE,
+		[ZYDIS_ISA_SET_X87] = 1 + FEATURE_FPU,
+		[ZYDIS_ISA_SET_PENTIUMMMX] = 1 + FEATURE_MMX,
+		[ZYDIS_ISA_SET_SSE2MMX] = 1 + FEATURE_MMX,
+		[ZYDIS_ISA_SET_SSSE3MMX] = 1 + FEATURE_SSSE3,
+		[ZYDIS_ISA_SET_SSE3] = 1 + FEATURE_SSE3,
+		[ZYDIS_ISA_SET_SSE3X87] = 1 + FEATURE_SSE3,
+		[ZYDIS_ISA_SET_SSSE3] = 1 + FEATURE_SSSE3,
+		[ZYDIS_ISA_SET_SSE4] = 1 + FEATURE_SSE41,
+		[ZYDIS_ISA_SET_SSE42] = 1 + FEATURE_SSE42,
+		[ZYDIS_ISA_SET_AES] = 1 + FEATURE_AES,
+		[ZYDIS_ISA_SET_PCLMULQDQ] = 1 + FEATURE_PCLMUL,
+		[ZYDIS_ISA_SET_SHA] = 1 + FEATURE_SHA,
+		[ZYDIS_ISA_SET_GFNI] = 1 + FEATURE_GFNI,
+		[ZYDIS_ISA_SET_RDRAND] = 1 + FEATURE_RDRAND,
+		[ZYDIS_ISA_SET_RDSEED] = 1 + FEATURE_RDSEED,
+		[ZYDIS_ISA_SET_SSE4A] = 1 + FEATURE_SSE4A,
+		[ZYDIS_ISA_SET_AMD3DNOW] = 1 + FEATURE_3DNOW,
+		[ZYDIS_ISA_SET_BMI1] = 1 + FEATURE_BMI1,
+		[ZYDIS_ISA_SET_BMI2] = 1 + FEATURE_BMI2,
+		[ZYDIS_ISA_SET_POPCNT] = 1 + FEATURE_POPCNT,
+		[ZYDIS_ISA_SET_LZCNT] = 1 + FEATURE_LZCNT,
+		[ZYDIS_ISA_SET_MOVBE] = 1 + FEATURE_MOVBE,
+		[ZYDIS_ISA_SET_ADOX_ADCX] = 1 + FEATURE_ADX,
+		[ZYDIS_ISA_SET_XSAVE] = 1 + FEATURE_XSAVE,
+		[ZYDIS_ISA_SET_XSAVEOPT] = 1 + FEATURE_XSAVEOPT,
+		[ZYDIS_ISA_SET_XSAVEC] = 1 + FEATURE_XSAVEC,
+		[ZYDIS_ISA_SET_XSAVES] = 1 + FEATURE_XSAVES,
+	};
+	uint8_t feature = features[set];
+
+	if (!feature)
 		return NOWHERE;
-	}
+	return feature == EVERYWHERE ? EVERYWHERE : (uint8_t)(feature - 1);
 }
 
 /* Also by a memory operand in the place of an MMX register. */
@@ -313,14 +309,18 @@ static bool uses_mmx(const struct insn *insn)
 	return false;
 }
 
-/* There is no handler.  Whether that is the guest's mistake or ours is for CPUID to
- * say, when it is executed. */
+static uint8_t feature_of(const struct insn *insn)
+{
+	if (uses_mmx(insn) && insn->info.meta.isa_set != ZYDIS_ISA_SET_SSSE3MMX)
+		return FEATURE_MMX;
+	return feature_of_set(insn->info.meta.isa_set);
+}
+
+/* There is no handler, or no feature.  Whether that is the guest's mistake or ours is for CPUID
+ * to say, when it is executed. */
 static op_fn lacking(const struct insn *insn, struct op *op)
 {
-	bool x87 = insn->info.meta.isa_ext == ZYDIS_ISA_EXT_X87;
-	uint8_t feature = uses_mmx(insn) ? FEATURE_MMX :
-			  x87		 ? FEATURE_FPU :
-					   feature_of_set(insn->info.meta.isa_set);
+	uint8_t feature = feature_of(insn);
 
 	op->imm = (int64_t)(uintptr_t)ZydisMnemonicGetString(insn->info.mnemonic);
 	op->src = feature;
@@ -328,7 +328,14 @@ static op_fn lacking(const struct insn *insn, struct op *op)
 		return op_unimplemented;
 	if (feature == NOWHERE)
 		return op_undefined;
-	return x87 ? op_lacking_x87 : op_lacking;
+	return insn->info.meta.isa_ext == ZYDIS_ISA_EXT_X87 ? op_lacking_x87 : op_lacking;
+}
+
+static bool is_usable(const struct insn *insn)
+{
+	uint8_t feature = feature_of(insn);
+
+	return feature >= N_FEATURES || (insn->usable >> feature & 1);
 }
 
 /* Forms that Zydis takes for AMD's other name of CR8, which is not offered. */
@@ -352,7 +359,9 @@ static op_fn choose(struct decoded_block *b, const struct insn *insn, struct op 
 		return op_undefined;
 	if ((entry->how & SSE) && (insn->mode & (MODE_SSE_UD | MODE_SSE_NM)))
 		return insn->mode & MODE_SSE_UD ? op_undefined : op_device_not_available;
-	if (!is_known(entry) || !fill_operands(b, insn, op, entry))
+	if ((entry->how & X87) && (insn->mode & (MODE_EM | MODE_TS)))
+		return op_device_not_available;
+	if (!is_known(entry) || !is_usable(insn) || !fill_operands(b, insn, op, entry))
 		return lacking(insn, op);
 	if (entry->fn)
 		return entry->fn;
@@ -367,10 +376,27 @@ static bool never_completes(op_fn fn)
 	       fn == op_lacking_x87 || fn == op_device_not_available;
 }
 
-/* Returns whether the block ends behind this instruction. */
-static bool emit(struct decoded_block *b, const struct insn *insn)
+/* The encodings of two are others', with a prefix that says nothing, where they are not there. */
+static const struct insn_entry *entry_of(struct insn *insn)
 {
-	const struct insn_entry *entry = &insn_table[insn->info.mnemonic];
+	ZydisMnemonic m = insn->info.mnemonic;
+
+	if (is_usable(insn))
+		return &insn_table[m];
+	if (m == ZYDIS_MNEMONIC_TZCNT)
+		m = ZYDIS_MNEMONIC_BSF;
+	else if (m == ZYDIS_MNEMONIC_LZCNT)
+		m = ZYDIS_MNEMONIC_BSR;
+	else
+		return &insn_table[m];
+	insn->info.meta.isa_set = ZYDIS_ISA_SET_I386;
+	return &insn_table[m];
+}
+
+/* Returns whether the block ends behind this instruction. */
+static bool emit(struct decoded_block *b, struct insn *insn)
+{
+	const struct insn_entry *entry = entry_of(insn);
 	struct op op = {
 		.base = GPR_ZERO,
 		.index = GPR_ZERO,
@@ -416,12 +442,12 @@ static void emit_end(struct decoded_block *b)
 	};
 }
 
-void decode_block(const struct decoders *d, uint32_t mode, const uint8_t *code,
+void decode_block(const struct decoders *d, uint32_t mode, uint64_t usable, const uint8_t *code,
 		  unsigned int available, struct decoded_block *b)
 {
 	const ZydisDecoder *z = &d->zydis[machine_mode(mode)];
 	unsigned int max = mode & MODE_SINGLE ? 1 : BLOCK_MAX_INSTRUCTIONS;
-	struct insn insn = { .mode = mode };
+	struct insn insn = { .mode = mode, .usable = usable };
 	ZyanStatus status;
 
 	b->n_ops = b->n_instructions = b->n_accesses = b->bytes = b->costs = 0;

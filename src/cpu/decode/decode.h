@@ -17,6 +17,7 @@ struct insn {
 	ZydisDecodedInstruction info;
 	ZydisDecodedOperand operands[ZYDIS_MAX_OPERAND_COUNT];
 	uint32_t mode;		/* MODE_* */
+	uint64_t usable;	/* a bit for each feature */
 };
 
 /* How a block ends: in number, in size. */
@@ -39,8 +40,9 @@ struct decoders {
 };
 
 void decode_init(struct decoders *d);
-/* Decodes from @code, of which @available bytes can be read. */
-void decode_block(const struct decoders *d, uint32_t mode, const uint8_t *code,
+/* Decodes from @code, of which @available bytes can be read, for a processor that has the
+ * features @usable. */
+void decode_block(const struct decoders *d, uint32_t mode, uint64_t usable, const uint8_t *code,
 		  unsigned int available, struct decoded_block *b);
 
 static inline enum cpu_seg decode_segment(ZydisRegister reg)

@@ -29,6 +29,7 @@
 	X(ret_far) X(load_far_pointer) X(imul_wide) X(shld) X(shrd) X(enter)                   \
 	X(out) X(ins) X(outs) X(cmpsd) X(cvtsi2ss) X(cvtsi2sd)                           \
 	X(load_low) X(store_low) X(merge_low) X(move_low) X(low_from_gpr) X(low_to_gpr)        \
+	X(x87_register_first) X(x87_flags) X(x87_load) X(x87_store)                            \
 	X(load_half) X(store_half) X(pmovmskb) X(pextrw) X(pinsrw)
 #define DECLARE_HANDLER(name) void op_##name(struct cpu *cpu, const struct op *op);
 OTHER_HANDLERS(DECLARE_HANDLER)

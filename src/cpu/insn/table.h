@@ -13,9 +13,11 @@
 #define OWN_EA (1u << 2)	/* its handler works out addresses itself */
 #define NO_EA (1u << 3)		/* does not access its memory operand */
 #define WIDTH (1u << 4)		/* op->size is the operand width, not the operand's size */
+#define X87 (1u << 5)		/* needs the x87 to be there */
 #define COSTS_SHIFT 8
 #define COSTS(units) ((units) << COSTS_SHIFT) /* beyond the one of every instruction */
 #define SSE_ASSIST 8		/* floating point: of denormal numbers */
+#define X87_SLOW 40		/* sines and the like */
 
 /* Chooses the handler and may complete the op; NULL: there is none. */
 typedef op_fn (*pick_fn)(const struct insn *insn, struct op *op);

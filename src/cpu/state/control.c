@@ -211,11 +211,22 @@ bool control_write_efer(struct cpu *cpu, uint64_t value)
 	return true;
 }
 
-void cpu_cpuid_changed(struct cpu *cpu)
+static void take_limits(struct cpu *cpu)
 {
 	cpu->mmu.paging.maxphyaddr = cpuid_maxphyaddr(cpu);
 	cpu->mmu.paging.has_1g_pages = cpuid_has(cpu, FEATURE_1G_PAGES);
 	mmu_paging_changed(&cpu->mmu);
+}
+
+void cpu_cpuid_changed(struct cpu *cpu)
+{
+	uint64_t usable = cpuid_usable(cpu);
+
+	if (usable != cpu->usable)
+		cpu->cpuid_number++;
+	cpu->usable = usable;
+	mode_update(cpu);
+	take_limits(cpu);
 }
 
 void cpu_state_changed(struct cpu *cpu)
@@ -228,5 +239,5 @@ void cpu_state_changed(struct cpu *cpu)
 	mode_update(cpu);
 	debug_changed(cpu);
 	/* MODEL_SREGS_FLUSH. */
-	cpu_cpuid_changed(cpu);
+	take_limits(cpu);
 }

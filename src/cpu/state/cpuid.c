@@ -15,7 +15,7 @@
 enum output { EAX, EBX, ECX, EDX };
 
 #define KVM_SIGNATURE_LEAF 0x40000000u
-#define MAX_BASIC_LEAF 7u
+#define MAX_BASIC_LEAF 0xdu
 #define MAX_EXTENDED_LEAF 0x80000008u
 /* CLFLUSH line of 64 bytes, one logical processor. */
 #define LEAF_1_EBX 0x00010800u
@@ -73,23 +73,34 @@ static const struct place places[] = {
 	[FEATURE_3DNOW] = { 0x80000001, 0, EDX, 31 },
 	[FEATURE_BMI1] = { 7, 0, EBX, 3 },
 	[FEATURE_BMI2] = { 7, 0, EBX, 8 },
+	[FEATURE_POPCNT] = { 1, 0, ECX, 23 },
+	[FEATURE_LZCNT] = { 0x80000001, 0, ECX, 5 },
+	[FEATURE_MOVBE] = { 1, 0, ECX, 22 },
+	[FEATURE_ADX] = { 7, 0, EBX, 19 },
+	[FEATURE_XSAVEOPT] = { 0xd, 1, EAX, 0 },
+	[FEATURE_XSAVEC] = { 0xd, 1, EAX, 1 },
+	[FEATURE_XGETBV1] = { 0xd, 1, EAX, 2 },
+	[FEATURE_XSAVES] = { 0xd, 1, EAX, 3 },
 };
 _Static_assert(ARRAY_SIZE(places) == N_FEATURES, "every feature has its place");
+_Static_assert(N_FEATURES <= 64, "and its bit");
 
 /* The features offered: those above that work, and those that nothing else depends on. */
 #define BIT(n) (1u << (n))
 #define OFFERED_1_ECX                                                             \
 	(BIT(13) /* CMPXCHG16B */ | BIT(17) /* PCID */ | BIT(22) /* MOVBE */ |    \
-	 BIT(23) /* POPCNT */ | BIT(31) /* hypervisor */)
+	 BIT(23) /* POPCNT */ | BIT(26) /* XSAVE */ | BIT(31) /* hypervisor */)
 #define OFFERED_1_EDX                                                             \
-	(BIT(2) /* DE */ | BIT(3) /* PSE */ | BIT(4) /* TSC */ | BIT(5) /* MSR */ | \
-	 BIT(6) /* PAE */ | BIT(7) /* MCE */ | BIT(8) /* CX8 */ |                  \
+	(BIT(0) /* FPU */ | BIT(2) /* DE */ | BIT(3) /* PSE */ |                  \
+	 BIT(4) /* TSC */ | BIT(5) /* MSR */ | BIT(6) /* PAE */ |                 \
+	 BIT(7) /* MCE */ | BIT(8) /* CX8 */ |                                    \
 	 BIT(11) /* SEP */ | BIT(12) /* MTRR */ | BIT(13) /* PGE */ |             \
 	 BIT(14) /* MCA */ | BIT(15) /* CMOV */ | BIT(16) /* PAT */ |             \
 	 BIT(17) /* PSE-36 */ | BIT(19) /* CLFLUSH */ | BIT(24) /* FXSR */ |      \
 	 BIT(25) /* SSE */ | BIT(26) /* SSE2 */)
 #define OFFERED_7_EBX                                                             \
 	(BIT(0) /* FSGSBASE */ | BIT(1) /* TSC_ADJUST */ | BIT(7) /* SMEP */ |    \
+	 BIT(6) /* FDP only with exceptions */ | BIT(13) /* no FCS, FDS */ |      \
 	 BIT(9) /* ERMS */ | BIT(10) /* INVPCID */ | BIT(19) /* ADX */ |          \
 	 BIT(20) /* SMAP */ | BIT(23) /* CLFLUSHOPT */ | BIT(24) /* CLWB */)
 #define OFFERED_7_ECX (BIT(2) /* UMIP */ | BIT(3) /* PKU */ | BIT(22) /* RDPID */)
@@ -105,6 +116,9 @@ _Static_assert(ARRAY_SIZE(places) == N_FEATURES, "every feature has its place");
 /* KVM_FEATURE_NOP_IO_DELAY: a port has been written to when the next instruction runs. */
 #define OFFERED_KVM BIT(1)
 #define LA57 BIT(16)
+#define OFFERED_XSAVE (BIT(0) /* XSAVEOPT */ | BIT(1) /* XSAVEC */ | BIT(2) /* XGETBV of 1 */)
+/* Of x87 and SSE, and the header. */
+#define XSAVE_BYTES 576u
 
 /* Control bits that stand for features, and those that work but have none. */
 static const struct {
@@ -114,7 +128,7 @@ static const struct {
 	{ X86_CR4_UMIP, FEATURE_UMIP },	    { X86_CR4_LA57, FEATURE_LA57 },
 	{ X86_CR4_FSGSBASE, FEATURE_FSGSBASE }, { X86_CR4_PCIDE, FEATURE_PCID },
 	{ X86_CR4_SMEP, FEATURE_SMEP },	    { X86_CR4_SMAP, FEATURE_SMAP },
-	{ X86_CR4_PKE, FEATURE_PKU },
+	{ X86_CR4_PKE, FEATURE_PKU },	    { X86_CR4_OSXSAVE, FEATURE_XSAVE },
 };
 #define CR4_ALWAYS                                                                            \
 	(X86_CR4_VME | X86_CR4_PVI | X86_CR4_TSD | X86_CR4_DE | X86_CR4_PSE | X86_CR4_PAE |   \
@@ -161,8 +175,17 @@ static uint32_t address_widths(void)
 	return physical | virtual << 8;
 }
 
+/* XSAVE's leaf: what there is, and how large its area is. */
+static void offer_xsave(uint32_t subleaf, uint32_t out[4])
+{
+	out[EAX] = subleaf ? OFFERED_XSAVE : XCR0_KNOWN;
+	out[EBX] = XSAVE_BYTES;
+	out[ECX] = subleaf ? 0 : XSAVE_BYTES;
+	out[EDX] = 0;
+}
+
 /* The features of a leaf, in place of the host's. */
-static void offer(uint32_t leaf, uint32_t out[4])
+static void offer(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 {
 	uint32_t host[4] = { out[EAX], out[EBX], out[ECX], out[EDX] };
 	static const char signature[12] = "KVMKVMKVM";
@@ -184,6 +207,9 @@ static void offer(uint32_t leaf, uint32_t out[4])
 		out[EBX] = OFFERED_7_EBX;
 		out[ECX] = OFFERED_7_ECX | (host[ECX] & LA57);
 		out[EDX] = OFFERED_7_EDX;
+		break;
+	case 0xd:
+		offer_xsave(subleaf, out);
 		break;
 	case KVM_SIGNATURE_LEAF:
 		out[EAX] = KVM_SIGNATURE_LEAF + 1;
@@ -224,7 +250,7 @@ static void add(struct list *l, uint32_t leaf, uint32_t subleaf, bool has_sublea
 	uint32_t out[4];
 
 	host_cpuid(leaf, subleaf, out);
-	offer(leaf, out);
+	offer(leaf, subleaf, out);
 	if (l->n < l->max)
 		l->entries[l->n] = (struct cpuid_entry){
 			.leaf = leaf, .subleaf = subleaf, .has_subleafs = has_subleafs,
@@ -265,6 +291,8 @@ unsigned int cpuid_supported(struct cpuid_entry *entries, unsigned int max)
 	}
 	add(&l, 6, 0, false);
 	add(&l, 7, 0, true);
+	add(&l, 0xd, 0, true);
+	add(&l, 0xd, 1, true);
 	add(&l, KVM_SIGNATURE_LEAF, 0, false);
 	add(&l, KVM_SIGNATURE_LEAF + 1, 0, false);
 	for (uint32_t leaf = 0x80000000; leaf <= MAX_EXTENDED_LEAF; leaf++)
@@ -350,7 +378,7 @@ static bool supported(const struct place *p)
 	uint32_t out[4];
 
 	host_cpuid(p->leaf, p->subleaf, out);
-	offer(p->leaf, out);
+	offer(p->leaf, p->subleaf, out);
 	return out[p->output] & BIT(p->bit);
 }
 
@@ -363,6 +391,32 @@ bool cpuid_has(const struct cpu *cpu, enum cpuid_feature feature)
 		return supported(p);
 	e = find(cpu, p->leaf, p->subleaf);
 	return e && (output_of(e, p->output) & BIT(p->bit));
+}
+
+/* Those of one leaf. */
+static uint64_t usable_of(const struct cpu *cpu, uint32_t leaf, uint32_t subleaf)
+{
+	const struct cpuid_entry *e = find(cpu, leaf, subleaf);
+	uint64_t usable = 0;
+	uint32_t out[4];
+
+	host_cpuid(leaf, subleaf, out);
+	offer(leaf, subleaf, out);
+	for (unsigned int i = 0; i < N_FEATURES; i++) {
+		const struct place *p = &places[i];
+		bool has = cpu->n_cpuid ? e && (output_of(e, p->output) & BIT(p->bit)) : true;
+
+		if (p->leaf == leaf && p->subleaf == subleaf && has &&
+		    (out[p->output] & BIT(p->bit)))
+			usable |= 1ull << i;
+	}
+	return usable;
+}
+
+uint64_t cpuid_usable(const struct cpu *cpu)
+{
+	return usable_of(cpu, 1, 0) | usable_of(cpu, 7, 0) | usable_of(cpu, 0xd, 1) |
+	       usable_of(cpu, 0x80000001, 0);
 }
 
 bool cpuid_is_amd(const struct cpu *cpu)
@@ -404,4 +458,14 @@ uint64_t cpuid_efer_reserved(const struct cpu *cpu)
 	if (cpuid_has(cpu, FEATURE_NX))
 		allowed |= X86_EFER_NX;
 	return ~allowed;
+}
+
+bool cpuid_allows_xcr0(const struct cpu *cpu, uint64_t xcr0)
+{
+	const struct cpuid_entry *e = find(cpu, 0xd, 0);
+	uint64_t allowed = XCR0_KNOWN;
+
+	if (cpu->n_cpuid)
+		allowed &= e ? (uint64_t)e->edx << 32 | e->eax : 0;
+	return (xcr0 & XCR0_X87) && !(xcr0 & ~(allowed | XCR0_X87));
 }

@@ -24,13 +24,17 @@ enum cpuid_feature {
 	FEATURE_UMIP, FEATURE_LA57, FEATURE_INVPCID, FEATURE_RDPID, FEATURE_SYSCALL, FEATURE_MCE,
 	FEATURE_DE, FEATURE_FXSR, FEATURE_XSAVE, FEATURE_TSC_ADJUST, FEATURE_APIC,
 	FEATURE_X2APIC, FEATURE_MONITOR, FEATURE_MTRR, FEATURE_PAT, FEATURE_SEP, FEATURE_MCA,
-	/* Of instructions that are not there: a client may offer them all the same. */
+	/* What instructions need. */
 	FEATURE_FPU, FEATURE_MMX, FEATURE_SSE3, FEATURE_SSSE3, FEATURE_SSE41, FEATURE_SSE42,
 	FEATURE_AES, FEATURE_PCLMUL, FEATURE_SHA, FEATURE_GFNI, FEATURE_RDRAND, FEATURE_RDSEED,
 	FEATURE_SSE4A, FEATURE_3DNOW, FEATURE_BMI1, FEATURE_BMI2,
+	FEATURE_POPCNT, FEATURE_LZCNT, FEATURE_MOVBE, FEATURE_ADX, FEATURE_XSAVEOPT,
+	FEATURE_XSAVEC, FEATURE_XGETBV1, FEATURE_XSAVES,
 	N_FEATURES,
 };
 bool cpuid_has(const struct cpu *cpu, enum cpuid_feature feature);
+/* What the client's table has and this processor can do: a bit for each. */
+uint64_t cpuid_usable(const struct cpu *cpu);
 /* AMD's and Hygon's processors differ in what SYSCALL and SYSENTER do. */
 bool cpuid_is_amd(const struct cpu *cpu);
 /* MAXPHYADDR; 36 if the table does not say. */
@@ -39,5 +43,7 @@ uint8_t cpuid_maxphyaddr(const struct cpu *cpu);
 /* CR4 bits that are reserved under the client's table. */
 uint64_t cpuid_cr4_reserved(const struct cpu *cpu);
 uint64_t cpuid_efer_reserved(const struct cpu *cpu);
+/* XCR0 can have this value. */
+bool cpuid_allows_xcr0(const struct cpu *cpu, uint64_t xcr0);
 
 #endif

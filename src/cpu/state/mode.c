@@ -43,11 +43,15 @@ void mode_update(struct cpu *cpu)
 	const struct paging *p = &cpu->mmu.paging;
 	uint32_t mode = code_mode(cpu);
 
+	if (p->cr0 & X86_CR0_EM)
+		mode |= MODE_EM;
+	if (p->cr0 & X86_CR0_TS)
+		mode |= MODE_TS;
 	if ((p->cr0 & X86_CR0_EM) || !(p->cr4 & X86_CR4_OSFXSR))
 		mode |= MODE_SSE_UD;
 	else if (p->cr0 & X86_CR0_TS)
 		mode |= MODE_SSE_NM;
-	cpu->mode = mode;
+	cpu->mode = mode | (uint32_t)cpu->cpuid_number << MODE_CPUID_SHIFT;
 	cpu->ea_mask = mode_is_64bit(cpu) ? ~0ull : 0xffffffff;
 	cpu->cs_base = mode_is_64bit(cpu) ? 0 : cpu->segs[SEG_CS].base;
 }

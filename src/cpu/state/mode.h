@@ -27,6 +27,9 @@ enum {
 	MODE_SSE_UD = 1 << 8,	/* or #UD */
 	MODE_SINGLE = 1 << 9,	/* blocks of one instruction */
 	MODE_V86 = 1 << 10,	/* virtual-8086 mode: EFLAGS.VM in protected mode */
+	MODE_EM = 1 << 11,	/* CR0.EM: no x87 */
+	MODE_TS = 1 << 12,	/* CR0.TS: it has another task's registers */
+	MODE_CPUID_SHIFT = 16,	/* cpu->cpuid_number, of 8 bits */
 };
 
 /* segs, CR0, CR4, EFER or EFLAGS.VM have changed. */

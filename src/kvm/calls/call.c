@@ -12,7 +12,6 @@
 #include <linux/ioctl.h>
 #include <sys/ioctl.h>
 
-#include "base/bug.h"
 #include "base/log.h"
 #include "kvm/abi.h"
 #include "kvm/fd/client.h"
@@ -57,6 +56,11 @@ const struct command commands[] = {
 	{ KVM_GET_FPU, FILE_VCPU, LOCK_VCPU, call_get_fpu },
 	{ KVM_SET_FPU, FILE_VCPU, LOCK_VCPU, call_set_fpu },
 	{ KVM_SET_GUEST_DEBUG, FILE_VCPU, LOCK_VCPU, call_set_guest_debug },
+	{ KVM_GET_XSAVE, FILE_VCPU, LOCK_VCPU, call_get_xsave },
+	{ KVM_GET_XSAVE2, FILE_VCPU, LOCK_VCPU, call_get_xsave },
+	{ KVM_SET_XSAVE, FILE_VCPU, LOCK_VCPU, call_set_xsave },
+	{ KVM_GET_XCRS, FILE_VCPU, LOCK_VCPU, call_get_xcrs },
+	{ KVM_SET_XCRS, FILE_VCPU, LOCK_VCPU, call_set_xcrs },
 	{ KVM_GET_DEBUGREGS, FILE_VCPU, LOCK_VCPU, call_get_debugregs },
 	{ KVM_SET_DEBUGREGS, FILE_VCPU, LOCK_VCPU, call_set_debugregs },
 	{ KVM_GET_VCPU_EVENTS, FILE_VCPU, LOCK_VCPU, call_get_vcpu_events },
@@ -112,7 +116,7 @@ static long handle_locked(const struct command *cmd, struct call *c) NO_THREAD_S
 static long answer(const struct file *file, struct call *c, void *data)
 {
 	const struct command *cmd = find_command(c->request, file->kind);
-	size_t bytes = _IOC_SIZE(c->request);
+	size_t bytes = _IOC_SIZE(c->request) <= CALL_DATA_MAX ? _IOC_SIZE(c->request) : 0;
 	long result;
 
 	if (file->vm && file->vm->process != process_number())
@@ -120,7 +124,6 @@ static long answer(const struct file *file, struct call *c, void *data)
 	if (!cmd)
 		return file->kind == FILE_VM ? -ENOTTY : -EINVAL;
 
-	bug_on(bytes > CALL_DATA_MAX);
 	c->data = data;
 	/* A null signal mask is not a bad address but "none". */
 	if (c->request == KVM_SET_SIGNAL_MASK && !c->arg)

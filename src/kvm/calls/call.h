@@ -66,7 +66,7 @@ bool call_try(int fd, unsigned long request, uintptr_t arg, long *result);
 extern const struct command commands[];
 extern const unsigned int n_commands;
 
-/* Largest fixed part of any command. */
+/* Largest argument that is copied for the handler; it copies a larger one itself. */
 #define CALL_DATA_MAX 512
 
 /* The handlers, by file. */
@@ -121,8 +121,6 @@ long call_get_regs(struct call *c);
 long call_set_regs(struct call *c);
 long call_get_sregs(struct call *c);
 long call_set_sregs(struct call *c);
-long call_get_fpu(struct call *c);
-long call_set_fpu(struct call *c);
 /* All that KVM_SET_GUEST_DEBUG knows, as KVM_CAP_SET_GUEST_DEBUG2 tells. */
 #define GUEST_DEBUG_CONTROLS                                                          \
 	(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_SW_BP |     \
@@ -133,6 +131,13 @@ long call_get_debugregs(struct call *c);
 long call_set_debugregs(struct call *c);
 long call_get_vcpu_events(struct call *c);
 long call_set_vcpu_events(struct call *c);
+/* kvm/calls/fpu.c */
+long call_get_fpu(struct call *c);
+long call_set_fpu(struct call *c);
+long call_get_xsave(struct call *c);
+long call_set_xsave(struct call *c);
+long call_get_xcrs(struct call *c);
+long call_set_xcrs(struct call *c);
 
 /* kvm/calls/caps.c: what KVM_CHECK_EXTENSION answers; 0: no. */
 int capability(uint64_t number);

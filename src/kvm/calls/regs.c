@@ -255,29 +255,6 @@ long call_set_vcpu_events(struct call *c)
 	return events_set(&c->vcpu->cpu, c->data);
 }
 
-/* The guest cannot use the x87 registers yet; the client gets back what it set. */
-long call_get_fpu(struct call *c)
-{
-	struct kvm_fpu *fpu = c->data;
-
-	*fpu = c->vcpu->x87;
-	fpu->fcw = c->vcpu->cpu.fcw;
-	fpu->mxcsr = c->vcpu->cpu.mxcsr;
-	memcpy(fpu->xmm, c->vcpu->cpu.xmm, sizeof(fpu->xmm));
-	return 0;
-}
-
-long call_set_fpu(struct call *c)
-{
-	const struct kvm_fpu *fpu = c->data;
-
-	c->vcpu->x87 = *fpu;
-	c->vcpu->cpu.fcw = fpu->fcw;
-	c->vcpu->cpu.mxcsr = fpu->mxcsr & 0xffff;
-	memcpy(c->vcpu->cpu.xmm, fpu->xmm, sizeof(fpu->xmm));
-	return 0;
-}
-
 long call_get_debugregs(struct call *c)
 {
 	const struct cpu *cpu = &c->vcpu->cpu;

@@ -136,9 +136,7 @@ long call_set_cpuid2(struct call *c)
 	free_cpuid(c->vm, cpu->cpuid, cpu->n_cpuid);
 	cpu->cpuid = entries;
 	cpu->n_cpuid = head->nent;
-	cpu->mmu.paging.maxphyaddr = (uint8_t)MIN(MAX(cpuid_maxphyaddr(cpu), 32), 52);
-	cpu->mmu.paging.has_1g_pages = cpuid_has(cpu, FEATURE_1G_PAGES);
-	cpu_state_changed(cpu);
+	cpu_cpuid_changed(cpu);
 	return 0;
 }
 

@@ -580,7 +580,7 @@ CODE(ts_cleared, ".code64",
      "mov %cr0, %rax\n or $8, %al\n mov %rax, %cr0\n clts\n pxor %xmm0, %xmm0\n hlt\n")
 CODE(privileged, ".code64", "mov %cr0, %rax\n")
 CODE(vex, ".code64", "vaddps %ymm0, %ymm1, %ymm2\n")
-CODE(x87, ".code64", "fld1\n")
+CODE(galois, ".code64", "gf2p8mulb %xmm1, %xmm0\n")
 CODE(x87_switched_off, ".code64", "mov %cr0, %rax\n or $4, %al\n mov %rax, %cr0\n fld1\n")
 CODE(mmx, ".code64", "paddb %mm0, %mm1\n")
 CODE(mmx_source, ".code64", "cvtpi2ps (%rsp), %xmm0\n")
@@ -602,8 +602,8 @@ static void refusals_have_their_vector(void **state)
 	} refusals[] = {
 		{ &device_missing, false, EXC_NM }, { &no_osfxsr, false, EXC_UD },
 		{ &ts_cleared, false, -1 },	    { &privileged, true, EXC_GP },
-		{ &vex, false, EXC_UD },	    { &x87, false, EXC_UD },
-		{ &x87, true, EXC_UD },		    { &x87_switched_off, false, EXC_NM },
+		{ &vex, false, EXC_UD },	    { &galois, false, EXC_UD },
+		{ &galois, true, EXC_UD },	    { &x87_switched_off, false, EXC_NM },
 		{ &mmx, true, EXC_UD },		    { &mmx_source, true, EXC_UD },
 		{ &sse3, true, EXC_UD },	    { &pextrw_to_memory, true, EXC_UD },
 		{ &locked_register, true, EXC_UD }, { &locked_move, false, EXC_UD },
@@ -645,17 +645,17 @@ static void sysenter_needs_its_feature(void **state)
 /* It is the client's mistake, not the guest's. */
 static void what_cpuid_offers_and_is_not_there_is_reported(void **state)
 {
-	struct cpuid_entry one = { .leaf = 1, .edx = 1 };
+	struct cpuid_entry one = { .leaf = 7, .ecx = 1u << 8 };
 	struct machine *m = *state;
 	struct cpu *cpu = m->cpu;
 
 	cpu->cpuid = &one;
 	cpu->n_cpuid = 1;
 	machine_set_long(m, cpu, false);
-	assert_int_equal(run_code(m, cpu, x87), CPU_EXIT_INTERNAL_ERROR);
+	assert_int_equal(run_code(m, cpu, galois), CPU_EXIT_INTERNAL_ERROR);
 	assert_int_equal(cpu->rip, MACHINE_CODE);
-	assert_true(cpu->error.n_bytes >= 2);
-	assert_memory_equal(cpu->error.bytes, "\xd9\xe8", 2);
+	assert_true(cpu->error.n_bytes >= 5);
+	assert_memory_equal(cpu->error.bytes, "\x66\x0f\x38\xcf\xc1", 5);
 	cpu->cpuid = NULL;
 	cpu->n_cpuid = 0;
 }

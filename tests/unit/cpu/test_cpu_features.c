@@ -459,6 +459,7 @@ static void cr4_has_no_bits_without_their_feature(void **state)
 		{ X86_CR4_UMIP, 7, 0, 1u << 2 },     { X86_CR4_FSGSBASE, 7, 1u << 0, 0 },
 		{ X86_CR4_PCIDE, 1, 0, 1u << 17 },   { X86_CR4_SMEP, 7, 1u << 7, 0 },
 		{ X86_CR4_SMAP, 7, 1u << 20, 0 },    { X86_CR4_PKE, 7, 0, 1u << 3 },
+		{ X86_CR4_OSXSAVE, 1, 0, 1u << 26 },
 	};
 	struct machine *m = *state;
 	struct cpu *cpu = m->cpu;

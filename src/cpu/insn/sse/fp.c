@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* cpu/insn/sse/fp.c - MXCSR; LDMXCSR, STMXCSR, FXSAVE, FXRSTOR. */
+/* cpu/insn/sse/fp.c - MXCSR; LDMXCSR, STMXCSR. */
 #include "cpu/insn/sse/fp.h"
-
-#include <string.h>
 
 #include "cpu/event/raise.h"
 #include "cpu/insn/insn.h"
@@ -75,7 +73,7 @@ bool xmm_load(struct cpu *cpu, const struct op *op, unsigned int bytes, __m128i 
 	return true;
 }
 
-static bool set_mxcsr(struct cpu *cpu, uint32_t value)
+bool fp_set_mxcsr(struct cpu *cpu, uint32_t value)
 {
 	if (value & ~cpu->mxcsr_mask)
 		return raise_gp(cpu, 0);
@@ -89,67 +87,11 @@ OP(ldmxcsr)
 	uint64_t value;
 
 	return mem_read(cpu, op->seg, op_ea(cpu, op), 4, &value) &&
-	       set_mxcsr(cpu, (uint32_t)value);
+	       fp_set_mxcsr(cpu, (uint32_t)value);
 }
 
 OP(stmxcsr)
 {
 	fp_retire(cpu);
 	return mem_write(cpu, op->seg, op_ea(cpu, op), 4, cpu->mxcsr);
-}
-
-/* The image of FXSAVE, of which the x87's part is that of an x87 not used. */
-struct fx_image {
-	uint16_t fcw, fsw;
-	uint8_t ftw, reserved;
-	uint16_t fop;
-	uint64_t fip, fdp;
-	uint32_t mxcsr, mxcsr_mask;
-	uint8_t st[8][16];
-	union xmm xmm[16];
-};
-
-/* Outside of 64-bit code there are eight registers. */
-static unsigned int fx_bytes(const struct op *op)
-{
-	unsigned int n = op->flags & OP_LONG ? 16 : 8;
-
-	return offsetof(struct fx_image, xmm) + n * (unsigned int)sizeof(union xmm);
-}
-
-static bool fx_check(struct cpu *cpu, uint64_t ea)
-{
-	if (cpu->mmu.paging.cr0 & (X86_CR0_EM | X86_CR0_TS))
-		return raise_exception(cpu, EXC_NM);
-	return !(ea & 15) || raise_gp(cpu, 0);
-}
-
-OP(fxsave)
-{
-	uint64_t ea = op_ea(cpu, op);
-	struct fx_image x;
-
-	if (!fx_check(cpu, ea))
-		return false;
-	fp_retire(cpu);
-	memset(&x, 0, sizeof(x));
-	x.fcw = cpu->fcw;
-	x.mxcsr = cpu->mxcsr;
-	x.mxcsr_mask = cpu->mxcsr_mask;
-	memcpy(x.xmm, cpu->xmm, sizeof(x.xmm));
-	return mem_store(cpu, op->seg, ea, &x, fx_bytes(op));
-}
-
-OP(fxrstor)
-{
-	uint64_t ea = op_ea(cpu, op);
-	struct fx_image x;
-
-	memcpy(x.xmm, cpu->xmm, sizeof(x.xmm));
-	if (!fx_check(cpu, ea) || !mem_load(cpu, op->seg, ea, &x, fx_bytes(op)) ||
-	    !set_mxcsr(cpu, x.mxcsr))
-		return false;
-	cpu->fcw = x.fcw;
-	memcpy(cpu->xmm, x.xmm, sizeof(x.xmm));
-	return true;
 }

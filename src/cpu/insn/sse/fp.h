@@ -30,6 +30,8 @@ void fp_retire(struct cpu *cpu);
 void fp_begin_careful(struct cpu *cpu);
 bool fp_end_careful(struct cpu *cpu);
 
+/* LDMXCSR; #GP for what this host does not have. */
+bool fp_set_mxcsr(struct cpu *cpu, uint32_t value);
 /* Bits of MXCSR that this host has. */
 uint32_t fp_mxcsr_mask(void);
 
