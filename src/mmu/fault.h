@@ -26,6 +26,15 @@ struct fault {
 	uint64_t generation;
 };
 
+/* What is asked; nothing was looked for yet.  The rest is found on the way. */
+static inline void fault_begin(struct fault *f, gpa_t gpa, bool write)
+{
+	f->gpa = gpa;
+	f->gfn = gpa >> PAGE_SHIFT;
+	f->write = write;
+	f->entry = (struct table_entry){ 0 };
+}
+
 /*
  * Finds the host page behind f->gfn:  FAULT_FIXED, or the reason why there is none.  Outside
  * guest mode, no lock held; may block in the host.

@@ -58,6 +58,15 @@ struct walk {
 	enum mmu_verdict blocked;
 };
 
+/* All that a walk needs; the rest is its result. */
+static inline void walk_begin(struct walk *w, gva_t gva, enum access access)
+{
+	w->gva = gva;
+	w->access = access;
+	for (int i = 0; i < WALK_MAX_STEPS; i++)
+		w->read_only[i] = 0;
+}
+
 /* Never 0: entries are aligned. */
 static inline gpa_t walk_read_only_mark(gpa_t entry)
 {

@@ -3,6 +3,7 @@
 #ifndef MMU_TABLE_H
 #define MMU_TABLE_H
 
+#include "base/trace.h"
 #include "mmu/mmu.h"
 #include "mmu/paging/spte.h"
 
@@ -31,9 +32,11 @@ struct table_entry {
  */
 static inline bool table_entry_holds(const struct mmu *m, const struct table_entry *e)
 {
+	if (!e->sptep)
+		return false;
 	if (rule(ENTRY_STILL_LINKED) && atomic64_load_acquire(&m->unlinks) != e->unlinks)
 		return false;
-	return e->sptep;
+	return true;
 }
 
 /* A link was cleared. */
@@ -49,5 +52,20 @@ static inline void table_count(struct mmu *m, int64_t n)
 }
 
 void table_count_leafs(struct mmu *m, int level, int64_t n);
+
+/*
+ * An entry for @gfn has become a leaf, or is one no more: counts and traces that.  What it owes,
+ * the caller records (W_LOSS_OWES).  The leafs of a table that is linked or unlinked as a whole
+ * are counted where that is done.
+ */
+static inline void table_leaf_changed(struct mmu *m, gfn_t gfn UNUSED, int level, spte_t old,
+				      spte_t new)
+{
+	int n = spte_is_leaf(new) - spte_is_leaf(old);
+
+	if (n)
+		table_count_leafs(m, level, n);
+	trace_spte_changed(gfn, level, old.raw, new.raw);
+}
 
 #endif

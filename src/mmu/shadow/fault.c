@@ -204,6 +204,7 @@ static enum fault_verdict new_leaf(struct mmu *m, struct shadow_fault *sf, struc
 {
 	int level = at.sp->table.level;
 	struct frame *frame = frames_make(&m->shadow->frames, gfn, level);
+	spte_t new = spte_make_leaf(pfn, level, bits);
 
 	if (frame && spte_list_length(&frame->rmap) >= SHADOW_LIST_MAX) {
 		shadow_drop_all(m, &frame->rmap);
@@ -213,8 +214,8 @@ static enum fault_verdict new_leaf(struct mmu *m, struct shadow_fault *sf, struc
 		return FAULT_NO_MEMORY;
 	if (at.sp->gfns)
 		shared64_store_relaxed(&at.sp->gfns[at.i], gfn);
-	sptep_set(shadow_sptep(at), spte_make_leaf(pfn, level, bits));
-	table_count_leafs(m, level, 1);
+	sptep_set(shadow_sptep(at), new);
+	table_leaf_changed(m, gfn, level, NO_SPTE, new);
 	return FAULT_FIXED;
 }
 

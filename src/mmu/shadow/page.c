@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* mmu/shadow/page.c - shadow pages: creating, linking, finding and zapping them. */
 #include "base/bug.h"
-#include "base/trace.h"
 #include "mmu/shadow/internal.h"
 #include "mmu/tlb/flush.h"
 
@@ -215,8 +214,7 @@ bool shadow_drop(struct mmu *m, struct shadow_page *sp, unsigned int i)
 			s->write_debt = atomic64_load_relaxed(&m->owed) + 1;
 		if (rule(RMAP_BIJECTION))
 			spte_list_remove(&s->frames.nodes, &frame->rmap, ref);
-		table_count_leafs(m, level, -1);
-		trace_spte_changed(gfn, level, old.raw, 0);
+		table_leaf_changed(m, gfn, level, old, NO_SPTE);
 		return true;
 	}
 	if (spte_is_link(old)) {

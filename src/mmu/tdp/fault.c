@@ -124,8 +124,9 @@ enum fault_verdict tdp_fault_at(struct mmu_vcpu *v, struct fault *f)
 
 enum fault_verdict tdp_fault(struct mmu_vcpu *v, gpa_t gpa, bool write)
 {
-	struct fault f = { .gpa = gpa, .gfn = gpa >> PAGE_SHIFT, .write = write };
+	struct fault f;
 
+	fault_begin(&f, gpa, write);
 	rcu_read_begin();
 	f.entry = tdp_lookup(v->mmu, f.gfn);
 	rcu_read_end();

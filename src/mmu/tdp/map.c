@@ -74,9 +74,7 @@ static enum fault_verdict set_leaf(struct mmu *m, struct fault *f, const struct 
 	if (!sptep_cmpxchg(e->sptep, &e->spte, new))
 		return FAULT_RETRY;
 	e->spte = new;
-	if (!spte_is_leaf(old))
-		table_count_leafs(m, e->level, 1);
-	trace_spte_changed(f->gfn, e->level, old.raw, new.raw);
+	table_leaf_changed(m, f->gfn, e->level, old, new);
 	return FAULT_FIXED;
 }
 

@@ -22,19 +22,16 @@ static enum mmu_verdict fault_in(struct mmu_vcpu *v, struct fault *f)
 /* A guest table, or a bit in it, could not be accessed.  MMU_OK: walk again. */
 static enum mmu_verdict walk_missed(struct mmu_vcpu *v, struct walk *w)
 {
-	struct fault f = {
-		.gpa = w->missing,
-		.gfn = w->missing >> PAGE_SHIFT,
-		.write = w->missing_write,
-		.entry = w->entry,
-	};
 	enum mmu_verdict verdict;
+	struct fault f;
 
 	/* Our tables do translate it, or did. */
 	if (w->absent) {
 		mmu_access_faulted(v, w->absent);
 		return MMU_OK;
 	}
+	fault_begin(&f, w->missing, w->missing_write);
+	f.entry = w->entry;
 	verdict = fault_in(v, &f);
 	if (verdict != MMU_MMIO)
 		return verdict;
@@ -103,22 +100,19 @@ static bool is_mmio(const struct mmu *m, spte_t spte)
 enum mmu_verdict tdp_translate(struct mmu_vcpu *v, gva_t gva, enum access access,
 			       struct mmu_result *result)
 {
-	struct walk w = { .gva = gva, .access = access };
 	enum mmu_verdict verdict = MMU_OK;
 	bool walked = false;
 	uint64_t generation;
 	struct fault f;
+	struct walk w;
 
+	walk_begin(&w, gva, access);
 	for (int i = 0; i < MAX_FAULTS && verdict == MMU_OK; i++) {
 		if (!walked) {
 			verdict = walk(v, &w, result, &walked);
 			if (!walked)
 				continue;
-			f = (struct fault){
-				.gpa = w.gpa,
-				.gfn = w.gpa >> PAGE_SHIFT,
-				.write = access == ACCESS_WRITE,
-			};
+			fault_begin(&f, w.gpa, access == ACCESS_WRITE);
 		}
 		generation = mmio_generation(v->mmu);
 		if (find_host(v, &w, &f, result))

@@ -12,7 +12,6 @@
  * first frozen, which keeps faults from putting anything in its place; then all
  * is flushed; then the entries are emptied and the tables below them freed.
  */
-#include "base/trace.h"
 #include "mmu/paging/table.h"
 #include "mmu/tdp/internal.h"
 #include "mmu/tlb/flush.h"
@@ -33,9 +32,7 @@ static bool zap_entry(void *ctx, const struct tdp_place *at)
 	if (!spte_is_leaf(at->spte))
 		return true;
 	old = sptep_xchg(at->sptep, NO_SPTE);
-	table_count_leafs(z->mmu, at->level, -1);
-	trace_spte_changed(at->gfn, at->level, old.raw, 0);
-	(void)old;
+	table_leaf_changed(z->mmu, at->gfn, at->level, old, NO_SPTE);
 	z->n++;
 	return false;
 }
@@ -176,7 +173,7 @@ static void freeze(struct frozen *f, const struct tdp_place *at)
 		range_charge(&f->left, ENTRIES_PER_TABLE);
 		collect_dead(f->mmu, f, spte_link(old));
 	} else if (spte_is_leaf(old)) {
-		table_count_leafs(f->mmu, at->level, -1);
+		table_leaf_changed(f->mmu, at->gfn, at->level, old, FROZEN_SPTE);
 		f->n_leafs++;
 	}
 }
