@@ -339,23 +339,25 @@ static enum mmu_verdict fault_found(struct mmu_vcpu *v, struct shadow_fault *sf)
 enum mmu_verdict shadow_fault(struct mmu_vcpu *v, gva_t gva, enum access access, int max_level,
 			      struct mmu_result *result)
 {
-	struct shadow_fault sf = { .walk = { .gva = gva, .access = access } };
 	enum mmu_verdict verdict;
+	struct shadow_fault sf;
 
+	/* The rest is found on the way, and large. */
+	walk_begin(&sf.walk, gva, access);
+	sf.unsync.n = 0;
+	sf.flush = sf.debt = sf.made = false;
 	vcpu_count(v, pf_taken);
 	sf.gpt_seq = atomic64_load_acquire(&v->mmu->shadow->gpt_seq);
 	verdict = walk_guest_slots(v, &sf.walk);
 	if (verdict == MMU_RETRY)
 		fault_count_verdict(v, FAULT_RETRY);
-	if (verdict != MMU_OK) {
+	if (verdict == MMU_GUEST_FAULT)
 		result->error_code = sf.walk.error_code;
+	if (verdict != MMU_OK)
 		return verdict;
-	}
 	result->gpa = sf.walk.gpa;
 	trace_page_fault(v->index, sf.walk.gpa, access == ACCESS_WRITE);
-	sf.fault.gpa = sf.walk.gpa;
-	sf.fault.gfn = sf.walk.gpa >> PAGE_SHIFT;
-	sf.fault.write = access == ACCESS_WRITE;
+	fault_begin(&sf.fault, sf.walk.gpa, access == ACCESS_WRITE);
 	sf.fault.max_level = MIN(max_level, sf.walk.n_steps ? sf.walk.level : (int)LEVEL_2M);
 	return fault_found(v, &sf);
 }
