@@ -68,6 +68,7 @@ void cpu_reset(struct cpu *cpu)
 	cpu->dr7 = RESET_DR7;
 	cpu->event.pending = false;
 	cpu->fault.pending = false;
+	cpu->interrupts = (struct cpu_interrupts){ 0 };
 	cpu->interrupt_shadow = 0;
 	cpu->debug = (struct cpu_debug){ .client = cpu->debug.client };
 	cpu->halted = false;

@@ -83,6 +83,8 @@ enum cpu_exit {
 	CPU_EXIT_MMIO,		/* cpu->mmio */
 	CPU_EXIT_HLT,
 	CPU_EXIT_DEBUG,		/* cpu->debug.report: what the client's debugging has met */
+	CPU_EXIT_WINDOW,	/* an interrupt can be taken: cpu->interrupts.window_wanted */
+	CPU_EXIT_TPR,		/* the guest has lowered CR8 */
 	CPU_EXIT_SHUTDOWN,	/* triple fault */
 	CPU_EXIT_INTERNAL_ERROR, /* cpu->error */
 	CPU_EXIT_RING_FULL,	/* no page can be dirtied before the ring is reset */
@@ -155,6 +157,7 @@ struct cpu_event {
 	bool pending;
 	bool software;		/* INT n, INT3, INTO: the DPL of the gate counts */
 	bool interrupt;		/* from outside: no exception, whatever the vector */
+	bool nmi;		/* and one that is not masked by IF */
 	bool has_error;
 	uint8_t vector;
 	uint8_t length;		/* of a software one's instruction: RIP + length is pushed */
@@ -168,6 +171,16 @@ struct cpu_client_debug {
 	bool takes_int3;
 	uint64_t dr[4], dr7;	/* those breakpoints */
 	uint64_t step_rip;	/* linear: where it was when it asked for steps */
+};
+
+/* What waits to become cpu->event, and what keeps it waiting: cpu/event/interrupt.h. */
+struct cpu_interrupts {
+	bool accepted;		/* one of .vector: to be delivered, whatever IF says by now */
+	uint8_t vector;
+	bool nmi_accepted;	/* to be delivered, whatever blocks NMIs by now */
+	uint8_t nmis;		/* that have not been accepted yet: at most 2 */
+	bool nmi_blocked;	/* from the delivery of one until IRET */
+	bool window_wanted;	/* the caller waits for the moment when one can be taken */
 };
 
 /* Breakpoints and their #DB: cpu/state/debug.h. */
@@ -268,6 +281,7 @@ struct cpu {
 	uint64_t dr[4], dr6, dr7;
 	struct cpu_event event;
 	struct cpu_event fault;	/* what the instruction under way has raised */
+	struct cpu_interrupts interrupts;
 	uint8_t interrupt_shadow; /* SHADOW_* */
 	struct cpu_debug debug;
 	bool halted;

@@ -11,6 +11,7 @@
 #include "cpu/block.h"
 #include "cpu/charge.h"
 #include "cpu/event/event.h"
+#include "cpu/event/interrupt.h"
 #include "cpu/event/raise.h"
 #include "cpu/insn/sse/fp.h"
 #include "cpu/insn/x87/x87.h"
@@ -116,7 +117,9 @@ static bool must_leave(struct cpu *cpu)
 		guest_enter(&cpu->mmu);
 		charge(cpu, CHARGE_REQUESTS);
 	}
-	if (budget_is_spent(cpu))
+	if (cpu->interrupts.window_wanted && interrupt_can_be_taken(cpu))
+		raise_exit(cpu, CPU_EXIT_WINDOW);
+	else if (budget_is_spent(cpu))
 		raise_exit(cpu, CPU_EXIT_POLL);
 	return cpu->leaving;
 }
@@ -141,6 +144,7 @@ static void run_next(struct cpu *cpu)
 		cpu->mmio.of_event = false;
 		mmio_end_instruction(cpu);
 	}
+	interrupt_next(cpu);
 	/* A device is not read twice: the instruction is finished before an interrupt that the
 	 * client has injected meanwhile. */
 	if (cpu->mmio.n_done && !cpu->mmio.of_event)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "cpu/charge.h"
+#include "cpu/event/interrupt.h"
 #include "cpu/state/debug.h"
 #include "kvm/abi.h"
 #include "kvm/calls/regs.h"
@@ -194,11 +195,28 @@ static bool halt_waits(struct vcpu *vcpu)
 	return true;
 }
 
+/* Without an interrupt controller in the kernel the client has one, and looks at CR8. */
+static bool tpr_exits(struct vcpu *vcpu)
+{
+	if (vcpu->vm->irqchip)
+		return false;
+	vcpu->run->exit_reason = KVM_EXIT_SET_TPR;
+	return true;
+}
+
+static bool window_is_requested(const struct vcpu *vcpu)
+{
+	return !vcpu->vm->irqchip &&
+	       shared8_load_relaxed(&vcpu->run->request_interrupt_window);
+}
+
 static long run_guest(struct vcpu *vcpu, thread_sigmask_t blocked)
 {
 	struct mmu_vcpu *mmu = &vcpu->cpu.mmu;
 
 	for (;;) {
+		if (vcpu->mp_state == KVM_MP_STATE_HALTED && interrupt_wakes(&vcpu->cpu))
+			vcpu->mp_state = KVM_MP_STATE_RUNNABLE;
 		if (vcpu->mp_state == KVM_MP_STATE_HALTED) {
 			thread_sleep_until_signal(blocked);
 			return interrupted(vcpu);
@@ -210,6 +228,7 @@ static long run_guest(struct vcpu *vcpu, thread_sigmask_t blocked)
 		if (thread_signal_deferred(blocked))
 			return interrupted(vcpu);
 
+		vcpu->cpu.interrupts.window_wanted = window_is_requested(vcpu);
 		switch (cpu_run(&vcpu->cpu, CPU_BUDGET)) {
 		case CPU_EXIT_POLL:
 			break;
@@ -227,6 +246,14 @@ static long run_guest(struct vcpu *vcpu, thread_sigmask_t blocked)
 			break;
 		case CPU_EXIT_DEBUG:
 			return exit_debug(vcpu);
+		case CPU_EXIT_WINDOW:
+			vcpu->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
+			vcpu_count(mmu, request_irq_exits);
+			return 0;
+		case CPU_EXIT_TPR:
+			if (tpr_exits(vcpu))
+				return 0;
+			break;
 		case CPU_EXIT_SHUTDOWN:
 			vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
 			vcpu_count(mmu, shutdown_exits);
@@ -301,7 +328,7 @@ long vcpu_run(struct vcpu *vcpu, thread_sigmask_t caller)
 	run->if_flag = !!(cpu->rflags & X86_EFLAGS_IF);
 	run->cr8 = cpu->cr8;
 	run->apic_base = cpu->apic_base;
-	run->ready_for_interrupt_injection = 0;
+	run->ready_for_interrupt_injection = vcpu->vm->irqchip || interrupt_can_be_taken(cpu);
 	vcpu_count(&cpu->mmu, exits);
 	return result;
 }

@@ -33,6 +33,24 @@ static void build_tables(uint8_t *memory)
 		pd[i] = i << 21 | PTE_PRESENT_WRITABLE | PTE_LARGE;
 }
 
+void api_set_gate(struct api_vm *vm, unsigned int vector)
+{
+	uint64_t gate[2] = { (API_HANDLER & 0xffff) | 8ull << 16 | 0x8eull << 40 |
+			     (API_HANDLER >> 16) << 48, 0 };
+	uint64_t code_64 = 0x00209b0000000000;
+	struct kvm_sregs sregs;
+
+	memcpy(vm->memory + API_IDT + 16 * vector, gate, 16);
+	memcpy(vm->memory + API_IDT + 0x1000 - 8, &code_64, 8); /* the descriptor of selector 8 */
+	vm->memory[API_HANDLER] = 0xf4;
+	assert_int_equal(umbra_get_sregs(vm->vcpu.fd, &sregs), 0);
+	sregs.idt.base = API_IDT;
+	sregs.idt.limit = 0xfff - 16;
+	sregs.gdt.base = API_IDT + 0x1000 - 16;
+	sregs.gdt.limit = 15;
+	assert_int_equal(umbra_set_sregs(vm->vcpu.fd, &sregs), 0);
+}
+
 long api_set_region(struct api_vm *vm, uint32_t slot, uint32_t flags, uint64_t gpa, uint64_t bytes,
 		    const void *memory)
 {

@@ -4,6 +4,8 @@
  *
  *	0x1000   page tables: identity of the first GiB, by 2 MiB pages
  *	0x10000  code
+ *	0x20000  interrupt descriptor table and GDT, if api_set_gate() has been called
+ *	0x21000  handler
  *	0x40000  end of the stack
  *	0x100000 data
  */
@@ -21,6 +23,8 @@
 #define API_MEMORY_BYTES (16ull << 20)
 #define API_TABLES 0x1000ull
 #define API_CODE 0x10000ull
+#define API_IDT 0x20000ull
+#define API_HANDLER 0x21000ull
 #define API_STACK 0x40000ull
 #define API_DATA 0x100000ull
 
@@ -48,6 +52,9 @@ void api_vcpu_create(struct api_vm *vm, unsigned int id, struct api_vcpu *vcpu);
 void api_vcpu_destroy(struct api_vm *vm, struct api_vcpu *vcpu);
 /* Long mode, flat, registers zero but for RIP and RSP. */
 void api_vcpu_reset(struct api_vcpu *vcpu);
+
+/* A gate of @vector to the handler, which is a HLT. */
+void api_set_gate(struct api_vm *vm, unsigned int vector);
 
 long api_set_region(struct api_vm *vm, uint32_t slot, uint32_t flags, uint64_t gpa, uint64_t bytes,
 		    const void *memory);

@@ -266,6 +266,8 @@ void event_deliver(struct cpu *cpu)
 		cpu->event.pending = false;
 		cpu->mmio.of_event = false;
 		cpu->interrupt_shadow = 0;
+		if (e.nmi)
+			cpu->interrupts.nmi_blocked = true;
 		if (is_in(&e, 1u << EXC_DB))
 			cpu->dr7 &= ~DR7_GD;
 		debug_event_delivered(cpu);

@@ -116,7 +116,8 @@ void transfer_set_flags(struct cpu *cpu, uint64_t value, uint64_t mask)
 	cpu_set_rflags(cpu, flags);
 	if ((old ^ flags) & X86_EFLAGS_VM)
 		mode_update(cpu);
-	/* Neither single stepping nor the end of RF is looked for within a block. */
-	if (flags & (X86_EFLAGS_TF | X86_EFLAGS_RF))
+	/* Neither single stepping nor the end of RF, nor who waits for IF, is looked for within
+	 * a block. */
+	if ((flags & (X86_EFLAGS_TF | X86_EFLAGS_RF)) || cpu->interrupts.window_wanted)
 		cpu->stop = true;
 }

@@ -38,6 +38,8 @@ OP_END(mov_to_cr)
 	case 8:
 		if (value & ~15ull)
 			return raise_gp(cpu, 0);
+		if (value < cpu->cr8)
+			raise_exit(cpu, CPU_EXIT_TPR);
 		cpu->cr8 = value;
 		return true;
 	default:

@@ -4,6 +4,7 @@
  * flags, as far as privilege has a say in them.
  */
 #include "cpu/charge.h"
+#include "cpu/event/interrupt.h"
 #include "cpu/event/raise.h"
 #include "cpu/event/task.h"
 #include "cpu/event/transfer.h"
@@ -140,6 +141,7 @@ static bool iret_real(struct cpu *cpu, const struct op *op)
 	segment_load_real(cpu, SEG_CS, (uint16_t)selector);
 	cpu->rip = rip;
 	transfer_set_flags(cpu, flags, mask);
+	interrupt_unblock_nmi(cpu);
 	return true;
 }
 
@@ -228,6 +230,7 @@ OP_END(iret)
 		transfer_drop_segments(cpu);
 	cpu->rip = f.rip;
 	transfer_set_flags(cpu, f.flags, mask);
+	interrupt_unblock_nmi(cpu);
 	return true;
 }
 

@@ -45,6 +45,7 @@ const struct command commands[] = {
 	{ KVM_SET_NR_MMU_PAGES, FILE_VM, LOCK_VM | LOCK_MMU | LOCK_FLUSH, call_set_nr_mmu_pages },
 	{ KVM_GET_NR_MMU_PAGES, FILE_VM, LOCK_VM, call_get_nr_mmu_pages },
 	{ KVM_CREATE_IRQCHIP, FILE_VM, LOCK_VM, call_create_irqchip },
+	{ KVM_SET_GSI_ROUTING, FILE_VM, LOCK_NONE, call_set_gsi_routing },
 	{ KVM_ENABLE_CAP, FILE_VM, LOCK_VM | LOCK_SLOTS, call_vm_enable_cap },
 	{ KVM_GET_STATS_FD, FILE_VM | FILE_VCPU, LOCKS_END_VM, call_get_stats_fd },
 
@@ -65,6 +66,8 @@ const struct command commands[] = {
 	{ KVM_SET_DEBUGREGS, FILE_VCPU, LOCK_VCPU, call_set_debugregs },
 	{ KVM_GET_VCPU_EVENTS, FILE_VCPU, LOCK_VCPU, call_get_vcpu_events },
 	{ KVM_SET_VCPU_EVENTS, FILE_VCPU, LOCK_VCPU, call_set_vcpu_events },
+	{ KVM_INTERRUPT, FILE_VCPU, LOCK_VCPU, call_interrupt },
+	{ KVM_NMI, FILE_VCPU, LOCK_VCPU, call_nmi },
 	{ KVM_GET_MP_STATE, FILE_VCPU, LOCK_VCPU, call_get_mp_state },
 	{ KVM_SET_MP_STATE, FILE_VCPU, LOCK_VCPU, call_set_mp_state },
 	{ KVM_GET_CPUID2, FILE_VCPU, LOCK_VCPU, call_get_cpuid2 },

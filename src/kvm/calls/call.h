@@ -94,6 +94,7 @@ long call_set_identity_map_addr(struct call *c);
 long call_set_nr_mmu_pages(struct call *c);
 long call_get_nr_mmu_pages(struct call *c);
 long call_create_irqchip(struct call *c);
+long call_set_gsi_routing(struct call *c);
 long call_vm_enable_cap(struct call *c);
 long call_get_stats_fd(struct call *c);
 /* kvm/calls/vcpu_calls.c */
@@ -129,8 +130,11 @@ long call_set_sregs(struct call *c);
 long call_set_guest_debug(struct call *c);
 long call_get_debugregs(struct call *c);
 long call_set_debugregs(struct call *c);
+/* kvm/calls/events.c */
 long call_get_vcpu_events(struct call *c);
 long call_set_vcpu_events(struct call *c);
+long call_interrupt(struct call *c);
+long call_nmi(struct call *c);
 /* kvm/calls/fpu.c */
 long call_get_fpu(struct call *c);
 long call_set_fpu(struct call *c);

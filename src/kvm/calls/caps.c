@@ -5,6 +5,8 @@
 #include "kvm/abi.h"
 #include "kvm/calls/call.h"
 
+#define MAX_GSI_ROUTES 4096	/* QEMU does not start without some */
+
 static const struct {
 	uint32_t number;
 	int value;
@@ -15,6 +17,7 @@ static const struct {
 	{ KVM_CAP_EXT_CPUID, 1 },
 	{ KVM_CAP_NR_MEMSLOTS, SLOTS_MAX_IDS },
 	{ KVM_CAP_NOP_IO_DELAY, 1 },
+	{ KVM_CAP_USER_NMI, 1 },
 	{ KVM_CAP_MP_STATE, 1 },
 	{ KVM_CAP_SYNC_MMU, 1 },
 	{ KVM_CAP_DESTROY_MEMORY_REGION_WORKS, 1 },
@@ -30,6 +33,7 @@ static const struct {
 	{ KVM_CAP_XSAVE2, sizeof(struct kvm_xsave) },
 	{ KVM_CAP_MAX_VCPUS, MMU_MAX_VCPUS },
 	{ KVM_CAP_SYNC_REGS, KVM_SYNC_X86_VALID_FIELDS },
+	{ KVM_CAP_IRQ_ROUTING, MAX_GSI_ROUTES },
 	{ KVM_CAP_READONLY_MEM, 1 },
 	{ KVM_CAP_ENABLE_CAP_VM, 1 },
 	{ KVM_CAP_CHECK_EXTENSION_VM, 1 },

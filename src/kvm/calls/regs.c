@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "cpu/event/interrupt.h"
 #include "cpu/state/cpuid.h"
 #include "cpu/state/debug.h"
 #include "kvm/calls/call.h"
@@ -66,24 +67,14 @@ static struct segment set_segment(const struct kvm_segment *s)
 	};
 }
 
-static void queue_interrupt(struct cpu *cpu, uint8_t vector)
-{
-	cpu->event = (struct cpu_event){ .pending = true, .interrupt = true, .vector = vector };
-}
-
-static bool interrupt_is_queued(const struct cpu *cpu)
-{
-	return cpu->event.pending && cpu->event.interrupt;
-}
-
 /* The lowest of several; none leaves the queue unchanged. */
 static void queue_from_bitmap(struct cpu *cpu, const struct kvm_sregs *s)
 {
 	for (unsigned int i = 0; i < ARRAY_SIZE(s->interrupt_bitmap); i++) {
 		if (!s->interrupt_bitmap[i])
 			continue;
-		queue_interrupt(cpu, (uint8_t)(64 * i + (unsigned int)__builtin_ctzll(
-								s->interrupt_bitmap[i])));
+		interrupt_accept(cpu, (uint8_t)(64 * i + (unsigned int)__builtin_ctzll(
+								 s->interrupt_bitmap[i])));
 		return;
 	}
 }
@@ -91,6 +82,7 @@ static void queue_from_bitmap(struct cpu *cpu, const struct kvm_sregs *s)
 void sregs_get(struct cpu *cpu, struct kvm_sregs *s)
 {
 	const struct paging *p = &cpu->mmu.paging;
+	int vector = interrupt_accepted(cpu);
 
 	*s = (struct kvm_sregs){
 		.cs = get_segment(&cpu->segs[SEG_CS]), .ds = get_segment(&cpu->segs[SEG_DS]),
@@ -103,8 +95,8 @@ void sregs_get(struct cpu *cpu, struct kvm_sregs *s)
 		.efer = p->efer,
 		.apic_base = cpu->apic_base,
 	};
-	if (interrupt_is_queued(cpu))
-		s->interrupt_bitmap[cpu->event.vector / 64] |= 1ull << (cpu->event.vector % 64);
+	if (vector >= 0)
+		s->interrupt_bitmap[vector / 64] |= 1ull << (vector % 64);
 }
 
 static uint64_t physical_address_reserved(const struct cpu *cpu)
@@ -163,64 +155,6 @@ int sregs_set(struct cpu *cpu, const struct kvm_sregs *s)
 	return 0;
 }
 
-void events_get(struct cpu *cpu, struct kvm_vcpu_events *e)
-{
-	const struct cpu_event *event = &cpu->event;
-
-	*e = (struct kvm_vcpu_events){
-		.flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW,
-		.interrupt.shadow = cpu->interrupt_shadow,
-	};
-	if (interrupt_is_queued(cpu)) {
-		e->interrupt.injected = 1;
-		e->interrupt.nr = event->vector;
-	} else if (event->pending && !event->software) {
-		/* A software interrupt recurs when its instruction runs again. */
-		e->exception.injected = 1;
-		e->exception.nr = event->vector;
-		e->exception.has_error_code = event->has_error;
-		e->exception.error_code = event->error_code;
-	}
-}
-
-_Static_assert(SHADOW_MOV_SS == KVM_X86_SHADOW_INT_MOV_SS && SHADOW_STI == KVM_X86_SHADOW_INT_STI,
-	       "the client's bits");
-
-/* Without the shadow no #DB is held back. */
-static void set_shadow(struct cpu *cpu, uint8_t shadow)
-{
-	cpu->interrupt_shadow = shadow & (SHADOW_MOV_SS | SHADOW_STI);
-	if (!(shadow & SHADOW_MOV_SS))
-		cpu->debug.held = 0;
-}
-
-int events_set(struct cpu *cpu, const struct kvm_vcpu_events *e)
-{
-	const uint32_t known = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SIPI_VECTOR |
-			       KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_SMM;
-
-	if (e->flags & ~known)
-		return -EINVAL;
-	if (e->exception.injected && (e->exception.nr > 31 || e->exception.nr == EXC_NMI))
-		return -EINVAL;
-	/* One event at a time; INT n recurs; there are no NMI and no SMM. */
-	if ((e->interrupt.injected && (e->interrupt.soft || e->exception.injected)) ||
-	    e->nmi.injected || e->nmi.pending || e->smi.smm || e->smi.pending)
-		return -EINVAL;
-
-	cpu->event = (struct cpu_event){
-		.pending = e->exception.injected,
-		.vector = e->exception.nr,
-		.has_error = e->exception.has_error_code,
-		.error_code = e->exception.error_code,
-	};
-	if (e->interrupt.injected)
-		queue_interrupt(cpu, e->interrupt.nr);
-	if (e->flags & KVM_VCPUEVENT_VALID_SHADOW)
-		set_shadow(cpu, e->interrupt.shadow);
-	return 0;
-}
-
 long call_get_regs(struct call *c)
 {
 	regs_get(&c->vcpu->cpu, c->data);
@@ -242,17 +176,6 @@ long call_get_sregs(struct call *c)
 long call_set_sregs(struct call *c)
 {
 	return sregs_set(&c->vcpu->cpu, c->data);
-}
-
-long call_get_vcpu_events(struct call *c)
-{
-	events_get(&c->vcpu->cpu, c->data);
-	return 0;
-}
-
-long call_set_vcpu_events(struct call *c)
-{
-	return events_set(&c->vcpu->cpu, c->data);
 }
 
 long call_get_debugregs(struct call *c)

@@ -172,6 +172,12 @@ long call_create_irqchip(struct call *c)
 	return 0;
 }
 
+/* There is no controller that they could lead to: the kernel's answer then. */
+long call_set_gsi_routing(struct call *c UNUSED)
+{
+	return -EINVAL;
+}
+
 static long enable_manual_protect(struct vm *vm, const struct kvm_enable_cap *cap)
 {
 	uint64_t allowed = KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE;
