@@ -183,6 +183,21 @@ struct cpu_interrupts {
 	bool window_wanted;	/* the caller waits for the moment when one can be taken */
 };
 
+/* Machine checks: cpu/state/mce.h. */
+#define MCE_MAX_BANKS 32u
+struct cpu_mce {
+	uint64_t capabilities, status, ctl;
+	uint64_t bank[MCE_MAX_BANKS][4];
+	bool shutdown;		/* one while another was handled, or that nobody handles */
+};
+
+/* What the guest has asked of KVM's clock; the pages are written by kvm/pvclock.h. */
+struct cpu_pvclock {
+	uint64_t system_time, wall_clock;	/* the MSRs */
+	bool time_stale, wall_stale;		/* the pages are out of date */
+	bool stopped;		/* the next one shall say that the guest was stopped */
+};
+
 /* Breakpoints and their #DB: cpu/state/debug.h. */
 struct cpu_debug {
 	bool enabled;		/* DR7 enables any */
@@ -293,7 +308,9 @@ struct cpu {
 	uint64_t tsc_scale;	/* guest's clocks for one of the host's; TSC_SCALE_ONE: the same */
 	uint64_t apic_base, pat, misc_enable, platform_info, mtrr_def_type;
 	uint64_t mtrr_fixed[N_FIXED_MTRRS], mtrr_variable[2 * N_VARIABLE_MTRRS];
-	uint64_t mcg_status, hwcr, microcode;
+	uint64_t hwcr, microcode;
+	struct cpu_mce mce;
+	struct cpu_pvclock pvclock;
 	bool platform_info_readable; /* by the guest: KVM_CAP_MSR_PLATFORM_INFO */
 
 	/* The client's: replaced as a whole by KVM_SET_CPUID2. */
@@ -312,11 +329,17 @@ struct cpu {
 #define TSC_SCALE_BITS 48
 #define TSC_SCALE_ONE (1ull << TSC_SCALE_BITS)
 
-/* The guest's time-stamp counter, now. */
+/* The guest's time-stamp counter, when the host's shows @host. */
+static inline uint64_t cpu_tsc_at(const struct cpu *cpu, uint64_t host)
+{
+	return (uint64_t)((unsigned __int128)host * cpu->tsc_scale >> TSC_SCALE_BITS) +
+	       cpu->tsc_offset;
+}
+
+/* Now. */
 static inline uint64_t cpu_tsc(const struct cpu *cpu)
 {
-	return (uint64_t)((unsigned __int128)clock_tsc() * cpu->tsc_scale >> TSC_SCALE_BITS) +
-	       cpu->tsc_offset;
+	return cpu_tsc_at(cpu, clock_tsc());
 }
 
 /*

@@ -176,6 +176,13 @@ static long exit_debug(struct vcpu *vcpu)
 	return 0;
 }
 
+static long exit_shutdown(struct vcpu *vcpu)
+{
+	vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
+	vcpu_count(&vcpu->cpu.mmu, shutdown_exits);
+	return 0;
+}
+
 static long exit_ring_full(struct vcpu *vcpu)
 {
 	vcpu->run->exit_reason = KVM_EXIT_DIRTY_RING_FULL;
@@ -223,6 +230,12 @@ static long run_guest(struct vcpu *vcpu, thread_sigmask_t blocked)
 		}
 		if (mmu->ring.entries && dirty_ring_is_full(&mmu->ring))
 			return exit_ring_full(vcpu);
+		if (pvclock_update(vcpu) == MMU_RING_FULL)
+			return exit_ring_full(vcpu);
+		if (vcpu->cpu.mce.shutdown) {
+			vcpu->cpu.mce.shutdown = false;
+			return exit_shutdown(vcpu);
+		}
 		/* A signal deferred after this posts it again. */
 		request_take(mmu, REQUEST_KICK);
 		if (thread_signal_deferred(blocked))
@@ -255,9 +268,7 @@ static long run_guest(struct vcpu *vcpu, thread_sigmask_t blocked)
 				return 0;
 			break;
 		case CPU_EXIT_SHUTDOWN:
-			vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
-			vcpu_count(mmu, shutdown_exits);
-			return 0;
+			return exit_shutdown(vcpu);
 		case CPU_EXIT_INTERNAL_ERROR:
 			return exit_internal_error(vcpu);
 		case CPU_EXIT_RING_FULL:

@@ -77,6 +77,7 @@ int vm_create(struct vm **created)
 	if (err)
 		goto destroy_slots;
 	bus_init(&vm->bus, &vm->alloc, vm->shared.map + stats_vm_bytes());
+	pvclock_init(&vm->clock);
 	mutex_init(&vm->lock, RANK_VM);
 	atomic32_store_relaxed(&vm->refs, 1);
 	reservation_expect(VM_EXPECTS);
@@ -171,10 +172,8 @@ int vcpu_create(struct vm *vm, uint32_t id, struct vcpu **created)
 	if (err)
 		goto destroy_mmu;
 
-	if (vm->tsc_khz) {
+	if (vm->tsc_khz)
 		tsc_set_khz(&vcpu->cpu, vm->tsc_khz);
-		vcpu->cpu.tsc_offset += -cpu_tsc(&vcpu->cpu);
-	}
 	mutex_init(&vcpu->lock, RANK_VCPU);
 	if (id == 0)
 		vcpu->cpu.apic_base |= APIC_BASE_BSP;
@@ -195,6 +194,7 @@ free_vcpu:
 
 void vcpu_add(struct vm *vm, struct vcpu *vcpu)
 {
+	pvclock_write_tsc(vcpu, 0);
 	vm->vcpus[vm->n_vcpus++] = vcpu;
 }
 

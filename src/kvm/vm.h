@@ -9,6 +9,7 @@
 #include "cpu/cpu.h"
 #include "kvm/bus.h"
 #include "kvm/fd/shared.h"
+#include "kvm/pvclock.h"
 #include "mem/alloc.h"
 #include "mem/host_process.h"
 #include "mem/slots.h"
@@ -37,6 +38,7 @@ struct vm {
 	struct host_process host;	/* (o) */
 	struct mmu mmu;			/* (o) */
 	struct bus bus;			/* (o) */
+	struct pvclock clock;		/* (o) */
 	struct shared shared;		/* (c) statistics, then the ring of coalesced writes */
 
 	struct vcpu *vcpus[MMU_MAX_VCPUS]; /* [v] in the order of creation */
@@ -60,6 +62,7 @@ struct vcpu {
 	struct shared shared;		/* (c) statistics, run page, ring */
 	struct kvm_run *run;		/* (c) shared with the client: read once */
 	bool has_run;			/* [l] */
+	bool tsc_apart;			/* [l] counted in vm->clock.n_apart */
 	uint32_t mp_state;		/* [l] */
 	bool sigmask_set;		/* [l] KVM_SET_SIGNAL_MASK */
 	thread_sigmask_t sigmask;	/* [l] */

@@ -23,6 +23,34 @@ enum mmu_verdict mmu_read_gpa(struct mmu_vcpu *v, gpa_t gpa, void *to, unsigned 
 	return verdict;
 }
 
+enum mmu_verdict mmu_load_gpa32(struct mmu_vcpu *v, gpa_t gpa, uint32_t *value)
+{
+	return guest_read(v, gpa, value, sizeof(*value));
+}
+
+/* The guest's other vCPUs may write to it at the same time. */
+#define MAX_STORE_TRIES 16
+
+enum mmu_verdict mmu_store_gpa32(struct mmu_vcpu *v, gpa_t gpa, uint32_t value)
+{
+	uint64_t old = 0, seen;
+	enum mmu_verdict verdict;
+
+	for (int i = 0; i < MAX_STORE_TRIES; i++) {
+		seen = old;
+		verdict = guest_cmpxchg(v, gpa, sizeof(value), &seen, value);
+		if (verdict != MMU_OK)
+			return verdict;
+		if (seen == old) {
+			if (v->mmu->ops->track_written)
+				v->mmu->ops->track_written(v, gpa, sizeof(value));
+			return MMU_OK;
+		}
+		old = seen;
+	}
+	return MMU_RETRY;
+}
+
 void mmu_tracked_writes(struct mmu_vcpu *v)
 {
 	guest_leave(v);

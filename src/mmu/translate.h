@@ -39,6 +39,12 @@ enum mmu_verdict mmu_translate(struct mmu_vcpu *v, gva_t gva, enum access access
  * MMU_OK, MMU_BAD_TABLES if there is no memory, MMU_HOST_FAULT, MMU_RETRY. */
 enum mmu_verdict mmu_read_gpa(struct mmu_vcpu *v, gpa_t gpa, void *to, unsigned int bytes);
 
+/* A word of the host's own in guest physical memory, aligned; the guest finds it, and logs and
+ * shadow tables too.  The vCPU's thread, outside guest mode.  MMU_OK, MMU_BAD_TABLES if there is
+ * no memory, MMU_MMIO if it is read-only, MMU_HOST_FAULT, MMU_RING_FULL or MMU_RETRY. */
+enum mmu_verdict mmu_load_gpa32(struct mmu_vcpu *v, gpa_t gpa, uint32_t *value);
+enum mmu_verdict mmu_store_gpa32(struct mmu_vcpu *v, gpa_t gpa, uint32_t value);
+
 /*
  * A write of @bytes at @gpa whose translation said `tracked` is about to be made.  False: too
  * many are pending, abandon the instruction and call mmu_tracked_writes().

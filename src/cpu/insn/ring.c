@@ -187,6 +187,17 @@ static bool iret_to_v86(struct cpu *cpu, const struct op *op, uint64_t sp, const
 	cpu->rip = f->rip;
 	mode_set_cpl(cpu, 3);
 	transfer_set_flags(cpu, f->flags, mask);
+	interrupt_unblock_nmi(cpu);
+	return true;
+}
+
+static bool iret_from_task(struct cpu *cpu)
+{
+	if (cpu_is_long_mode(cpu))
+		return raise_gp(cpu, 0);
+	if (!task_return(cpu))
+		return false;
+	interrupt_unblock_nmi(cpu);
 	return true;
 }
 
@@ -204,7 +215,7 @@ OP_END(iret)
 	if (mode_is_real(cpu))
 		return iret_real(cpu, op);
 	if (cpu->rflags & X86_EFLAGS_NT)
-		return cpu_is_long_mode(cpu) ? raise_gp(cpu, 0) : task_return(cpu);
+		return iret_from_task(cpu);
 	if (!pop_frame(cpu, op, &sp, &f))
 		return false;
 	if (iret_goes_to_v86(cpu, op, &f))

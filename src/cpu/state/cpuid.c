@@ -93,7 +93,7 @@ _Static_assert(N_FEATURES <= 64, "and its bit");
 #define OFFERED_1_EDX                                                             \
 	(BIT(0) /* FPU */ | BIT(2) /* DE */ | BIT(3) /* PSE */ |                  \
 	 BIT(4) /* TSC */ | BIT(5) /* MSR */ | BIT(6) /* PAE */ |                 \
-	 BIT(7) /* MCE */ | BIT(8) /* CX8 */ |                                    \
+	 BIT(7) /* MCE */ | BIT(8) /* CX8 */ | BIT(9) /* APIC */ |                \
 	 BIT(11) /* SEP */ | BIT(12) /* MTRR */ | BIT(13) /* PGE */ |             \
 	 BIT(14) /* MCA */ | BIT(15) /* CMOV */ | BIT(16) /* PAT */ |             \
 	 BIT(17) /* PSE-36 */ | BIT(19) /* CLFLUSH */ | BIT(24) /* FXSR */ |      \
@@ -114,7 +114,9 @@ _Static_assert(N_FEATURES <= 64, "and its bit");
 	 BIT(27) /* RDTSCP */ | BIT(29) /* long mode */)
 #define TSC_IS_CONSTANT BIT(8)
 /* KVM_FEATURE_NOP_IO_DELAY: a port has been written to when the next instruction runs. */
-#define OFFERED_KVM BIT(1)
+#define OFFERED_KVM                                                               \
+	(BIT(0) /* kvmclock */ | BIT(1) /* no I/O delay */ | BIT(3) /* kvmclock's new MSRs */ | \
+	 BIT(24) /* its stable bit */)
 #define LA57 BIT(16)
 #define OFFERED_XSAVE (BIT(0) /* XSAVEOPT */ | BIT(1) /* XSAVEC */ | BIT(2) /* XGETBV of 1 */)
 /* Of x87 and SSE, and the header. */

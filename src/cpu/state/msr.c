@@ -8,8 +8,10 @@
  */
 #include "cpu/state/msr.h"
 
+#include "cpu/event/raise.h"
 #include "cpu/state/control.h"
 #include "cpu/state/cpuid.h"
+#include "cpu/state/mce.h"
 #include "cpu/state/mode.h"
 #include "mmu/mmu.h"
 #include "sync/clock.h"
@@ -17,9 +19,10 @@
 enum {
 	MSR_P5_MC_ADDR = 0,
 	MSR_P5_MC_TYPE = 1,
-	MSR_TSC = 0x10,
 	MSR_PLATFORM_ID = 0x17,
 	MSR_APIC_BASE = 0x1b,
+	MSR_OLD_WALL_CLOCK = 0x11,
+	MSR_OLD_SYSTEM_TIME = 0x12,
 	MSR_TSC_ADJUST = 0x3b,
 	MSR_MICROCODE_WRITE = 0x79,
 	MSR_MICROCODE = 0x8b,
@@ -28,7 +31,6 @@ enum {
 	MSR_SYSENTER_CS = 0x174,
 	MSR_SYSENTER_ESP = 0x175,
 	MSR_SYSENTER_EIP = 0x176,
-	MSR_MCG_CAP = 0x179,
 	MSR_MCG_STATUS = 0x17a,
 	MSR_MISC_ENABLE = 0x1a0,
 	MSR_MTRR_VARIABLE = 0x200,
@@ -37,6 +39,8 @@ enum {
 	MSR_MTRR_FIXED_4K = 0x268,
 	MSR_PAT = 0x277,
 	MSR_MTRR_DEF_TYPE = 0x2ff,
+	MSR_WALL_CLOCK = 0x4b564d00,
+	MSR_SYSTEM_TIME = 0x4b564d01,
 	MSR_EFER = 0xc0000080,
 	MSR_STAR = 0xc0000081,
 	MSR_LSTAR = 0xc0000082,
@@ -80,7 +84,6 @@ static const struct plain {
 	{ MSR_SYSENTER_ESP, CANONICAL, offsetof(struct cpu, sysenter_esp) },
 	{ MSR_SYSENTER_EIP, CANONICAL, offsetof(struct cpu, sysenter_eip) },
 	{ MSR_PAT, PAT_TYPES, offsetof(struct cpu, pat) },
-	{ MSR_MCG_STATUS, ANY, offsetof(struct cpu, mcg_status) },
 	{ MSR_STAR, ANY, offsetof(struct cpu, star) },
 	{ MSR_LSTAR, CANONICAL, offsetof(struct cpu, lstar) },
 	{ MSR_CSTAR, CANONICAL, offsetof(struct cpu, cstar) },
@@ -99,6 +102,7 @@ static const uint32_t zeroes[] = {
 const uint32_t msr_list[] = {
 	MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, MSR_STAR, MSR_LSTAR, MSR_CSTAR,
 	MSR_SFMASK, MSR_KERNEL_GS_BASE, MSR_TSC, MSR_PAT, MSR_TSC_AUX, MSR_TSC_ADJUST,
+	MSR_OLD_WALL_CLOCK, MSR_OLD_SYSTEM_TIME, MSR_WALL_CLOCK, MSR_SYSTEM_TIME,
 	MSR_MISC_ENABLE, MSR_MCG_STATUS, MSR_PLATFORM_INFO, MSR_MICROCODE, MSR_HWCR,
 };
 const unsigned int n_msr_list = ARRAY_SIZE(msr_list);
@@ -127,7 +131,7 @@ void msr_reset(struct cpu *cpu)
 	cpu->pat = RESET_PAT;
 	cpu->misc_enable = RESET_MISC_ENABLE;
 	cpu->mtrr_def_type = 0;
-	cpu->mcg_status = 0;
+	cpu->mce.status = 0;
 	cpu->hwcr = 0;
 	cpu->microcode = RESET_MICROCODE;
 	for (unsigned int i = 0; i < N_FIXED_MTRRS; i++)
@@ -221,11 +225,15 @@ bool msr_read(struct cpu *cpu, uint32_t index, uint64_t *value, enum msr_access 
 {
 	const struct plain *p = find_plain(index);
 	uint64_t *mtrr = mtrr_word(cpu, index);
+	bool known, ok;
 
 	if (p || mtrr) {
 		*value = p ? *word_of(cpu, p) : *mtrr;
 		return true;
 	}
+	ok = mce_read(cpu, index, value, &known);
+	if (known)
+		return ok;
 	switch (index) {
 	case MSR_TSC:
 		*value = cpu_tsc(cpu);
@@ -237,6 +245,14 @@ bool msr_read(struct cpu *cpu, uint32_t index, uint64_t *value, enum msr_access 
 		*value = cpu->tsc_aux;
 		return who == MSR_BY_CLIENT || cpuid_has(cpu, FEATURE_RDTSCP) ||
 		       cpuid_has(cpu, FEATURE_RDPID);
+	case MSR_OLD_WALL_CLOCK:
+	case MSR_WALL_CLOCK:
+		*value = cpu->pvclock.wall_clock;
+		return true;
+	case MSR_OLD_SYSTEM_TIME:
+	case MSR_SYSTEM_TIME:
+		*value = cpu->pvclock.system_time;
+		return true;
 	case MSR_APIC_BASE:
 		*value = cpu->apic_base;
 		return true;
@@ -264,8 +280,7 @@ bool msr_read(struct cpu *cpu, uint32_t index, uint64_t *value, enum msr_access 
 	case MSR_DE_CFG:
 		*value = DE_CFG_LFENCE;
 		return true;
-	/* Machine checks: there are no banks, and the number cannot be written. */
-	case MSR_MCG_CAP:
+	/* Their successors have taken over. */
 	case MSR_P5_MC_ADDR:
 	case MSR_P5_MC_TYPE:
 		*value = 0;
@@ -295,6 +310,16 @@ static bool write_apic_base(struct cpu *cpu, uint64_t value, enum msr_access who
 	return true;
 }
 
+/* A page of the guest's is out of date: the caller of cpu_run() writes it before the next
+ * instruction. */
+static bool clock_changed(struct cpu *cpu, bool *stale, enum msr_access who)
+{
+	*stale = true;
+	if (who == MSR_BY_GUEST)
+		raise_exit(cpu, CPU_EXIT_POLL);
+	return true;
+}
+
 /* The guest's writes move the counter by as much as they say in TSC_ADJUST; the
  * client's do the one or the other. */
 static void write_tsc(struct cpu *cpu, uint64_t value, enum msr_access who)
@@ -304,6 +329,7 @@ static void write_tsc(struct cpu *cpu, uint64_t value, enum msr_access who)
 	cpu->tsc_offset += by;
 	if (who == MSR_BY_GUEST)
 		cpu->tsc_adjust += by;
+	clock_changed(cpu, &cpu->pvclock.time_stale, who);
 }
 
 static void write_tsc_adjust(struct cpu *cpu, uint64_t value, enum msr_access who)
@@ -311,6 +337,7 @@ static void write_tsc_adjust(struct cpu *cpu, uint64_t value, enum msr_access wh
 	if (who == MSR_BY_GUEST)
 		cpu->tsc_offset += value - cpu->tsc_adjust;
 	cpu->tsc_adjust = value;
+	clock_changed(cpu, &cpu->pvclock.time_stale, who);
 }
 
 static bool write_efer(struct cpu *cpu, uint64_t value, enum msr_access who)
@@ -340,9 +367,13 @@ bool msr_write(struct cpu *cpu, uint32_t index, uint64_t value, enum msr_access 
 {
 	const struct plain *p = find_plain(index);
 	uint64_t *mtrr = mtrr_word(cpu, index);
+	bool known, ok;
 
 	if (mtrr)
 		return write_mtrr(cpu, index, mtrr, value);
+	ok = mce_write(cpu, index, value, who, &known);
+	if (known)
+		return ok;
 	if (p) {
 		if (!obeys(cpu, p->rule, value))
 			return false;
@@ -358,6 +389,14 @@ bool msr_write(struct cpu *cpu, uint32_t index, uint64_t value, enum msr_access 
 		return true;
 	case MSR_TSC_AUX:
 		return write_aux(cpu, value, who);
+	case MSR_OLD_WALL_CLOCK:
+	case MSR_WALL_CLOCK:
+		cpu->pvclock.wall_clock = value;
+		return clock_changed(cpu, &cpu->pvclock.wall_stale, who);
+	case MSR_OLD_SYSTEM_TIME:
+	case MSR_SYSTEM_TIME:
+		cpu->pvclock.system_time = value;
+		return clock_changed(cpu, &cpu->pvclock.time_stale, who);
 	case MSR_APIC_BASE:
 		return write_apic_base(cpu, value, who);
 	case MSR_MICROCODE:

@@ -11,6 +11,8 @@
  * restore what it saved. */
 enum msr_access { MSR_BY_GUEST, MSR_BY_CLIENT };
 
+#define MSR_TSC 0x10u
+
 #define APIC_BASE_BSP (1ull << 8)
 #define APIC_BASE_X2APIC (1ull << 10)
 #define APIC_BASE_ENABLED (1ull << 11)

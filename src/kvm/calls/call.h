@@ -69,6 +69,9 @@ extern const unsigned int n_commands;
 /* Largest argument that is copied for the handler; it copies a larger one itself. */
 #define CALL_DATA_MAX 512
 
+/* What KVM_CAP_ADJUST_CLOCK says, and KVM_SET_CLOCK takes. */
+#define CLOCK_FLAGS (KVM_CLOCK_TSC_STABLE | KVM_CLOCK_REALTIME | KVM_CLOCK_HOST_TSC)
+
 /* The handlers, by file. */
 /* kvm/calls/system.c */
 long call_get_api_version(struct call *c);
@@ -117,6 +120,10 @@ long call_set_tsc_khz(struct call *c);
 long call_get_tsc_khz(struct call *c);
 long call_set_default_tsc_khz(struct call *c);
 long call_get_default_tsc_khz(struct call *c);
+/* kvm/pvclock.c */
+long call_get_clock(struct call *c);
+long call_set_clock(struct call *c);
+long call_kvmclock_ctrl(struct call *c);
 /* kvm/calls/regs.c */
 long call_get_regs(struct call *c);
 long call_set_regs(struct call *c);
@@ -130,6 +137,10 @@ long call_set_sregs(struct call *c);
 long call_set_guest_debug(struct call *c);
 long call_get_debugregs(struct call *c);
 long call_set_debugregs(struct call *c);
+/* kvm/calls/mce.c */
+long call_get_mce_cap_supported(struct call *c);
+long call_setup_mce(struct call *c);
+long call_set_mce(struct call *c);
 /* kvm/calls/events.c */
 long call_get_vcpu_events(struct call *c);
 long call_set_vcpu_events(struct call *c);

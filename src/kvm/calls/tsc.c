@@ -40,6 +40,7 @@ long call_set_tsc_khz(struct call *c)
 
 	if (!err)
 		tsc_set_khz(&c->vcpu->cpu, khz);
+	c->vcpu->cpu.pvclock.time_stale = true;
 	return err;
 }
 

@@ -141,7 +141,7 @@ long call_set_cpuid2(struct call *c)
 }
 
 /* Each in turn, up to the first that is refused; returns the number done. */
-static long each_msr(struct call *c, bool (*access)(struct cpu *cpu, struct kvm_msr_entry *e),
+static long each_msr(struct call *c, bool (*access)(struct vcpu *vcpu, struct kvm_msr_entry *e),
 		     bool write_back)
 {
 	const struct kvm_msrs *head = c->data;
@@ -154,7 +154,7 @@ static long each_msr(struct call *c, bool (*access)(struct cpu *cpu, struct kvm_
 
 		if (copy_from_client(&e, at, sizeof(e)))
 			return -EFAULT;
-		if (!access(&c->vcpu->cpu, &e))
+		if (!access(c->vcpu, &e))
 			return i;
 		if (write_back && copy_to_client(at, &e, sizeof(e)))
 			return -EFAULT;
@@ -162,19 +162,23 @@ static long each_msr(struct call *c, bool (*access)(struct cpu *cpu, struct kvm_
 	return head->nmsrs;
 }
 
-static bool get_one(struct cpu *cpu, struct kvm_msr_entry *e)
+static bool get_one(struct vcpu *vcpu, struct kvm_msr_entry *e)
 {
 	uint64_t value;
 
-	if (!msr_read(cpu, e->index, &value, MSR_BY_CLIENT))
+	if (!msr_read(&vcpu->cpu, e->index, &value, MSR_BY_CLIENT))
 		return false;
 	e->data = value;
 	return true;
 }
 
-static bool set_one(struct cpu *cpu, struct kvm_msr_entry *e)
+static bool set_one(struct vcpu *vcpu, struct kvm_msr_entry *e)
 {
-	return msr_write(cpu, e->index, e->data, MSR_BY_CLIENT);
+	if (e->index == MSR_TSC) {
+		pvclock_write_tsc(vcpu, e->data);
+		return true;
+	}
+	return msr_write(&vcpu->cpu, e->index, e->data, MSR_BY_CLIENT);
 }
 
 long call_get_msrs(struct call *c)
@@ -234,5 +238,6 @@ long call_set_device_attr(struct call *c)
 	const struct kvm_device_attr *attr = c->data;
 	uint64_t *value = find_attr(c);
 
+	c->vcpu->cpu.pvclock.time_stale = true;
 	return value ? copy_from_client(value, attr->addr, sizeof(*value)) : -ENXIO;
 }

@@ -47,6 +47,7 @@ enum {
 	REQUEST_ROOTS = 1u << 1,	/* some of the shadow roots are obsolete */
 	/* Not the MMU's: leave the guest and check what has changed. */
 	REQUEST_KICK = 1u << 8,
+	REQUEST_CLOCK = 1u << 9, /* the page of its clock is out of date */
 };
 #define REQUESTS_OF_MMU (REQUEST_TLB_FLUSH | REQUEST_ROOTS)
 

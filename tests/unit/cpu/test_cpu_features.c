@@ -910,7 +910,7 @@ static void a_guest_finds_that_it_is_kvms(void **state)
 	assert_true(cpu->r[GPR_RSI] >> 31 & 1);
 	assert_memory_equal(m->memory + MACHINE_DATA, "KVMKVMKVM\0\0\0", 12);
 	assert_int_equal(cpu->r[GPR_R8], 0x40000001);
-	assert_int_equal(cpu->r[GPR_R9], 2);
+	assert_int_equal(cpu->r[GPR_R9], 1u << 24 | 8 | 2 | 1);
 	/* ENOSYS: a hypercall that there is not. */
 	assert_true(cpu->r[GPR_RAX] == (uint64_t)-1000);
 	forget_table(cpu);
