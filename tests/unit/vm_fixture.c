@@ -143,8 +143,8 @@ void __real_wait_on_for(struct atomic32 *word, uint32_t value, uint32_t microsec
 void __wrap_wait_on_for(struct atomic32 *word, uint32_t value, uint32_t microseconds);
 void __real_rcu_synchronize(void);
 void __wrap_rcu_synchronize(void);
-struct table_entry __real_tdp_lookup(const struct mmu *m, gfn_t gfn);
-struct table_entry __wrap_tdp_lookup(const struct mmu *m, gfn_t gfn);
+void __real_tdp_find(const struct mmu *m, struct table_entry *e, gfn_t gfn);
+void __wrap_tdp_find(const struct mmu *m, struct table_entry *e, gfn_t gfn);
 enum walk_verdict __real_walk_guest(struct mmu_vcpu *v, struct walk *w);
 enum walk_verdict __wrap_walk_guest(struct mmu_vcpu *v, struct walk *w);
 
@@ -230,10 +230,10 @@ void __wrap_rcu_synchronize(void)
 	__real_rcu_synchronize();
 }
 
-struct table_entry __wrap_tdp_lookup(const struct mmu *m, gfn_t gfn)
+void __wrap_tdp_find(const struct mmu *m, struct table_entry *e, gfn_t gfn)
 {
 	come_to(HOOK_DESCENT);
-	return __real_tdp_lookup(m, gfn);
+	__real_tdp_find(m, e, gfn);
 }
 
 enum walk_verdict __wrap_walk_guest(struct mmu_vcpu *v, struct walk *w)

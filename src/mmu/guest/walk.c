@@ -28,7 +28,7 @@ static bool find_page(struct mmu_vcpu *v, gpa_t gpa, bool write, struct table_en
 		*e = (struct table_entry){ .level = TDP_ROOT_LEVEL };
 		return false;
 	}
-	*e = tdp_lookup(v->mmu, gpa >> PAGE_SHIFT);
+	tdp_find(v->mmu, e, gpa >> PAGE_SHIFT);
 	return tdp_use(e, gpa >> PAGE_SHIFT, need, need);
 }
 

@@ -21,7 +21,15 @@ extern const struct mmu_ops tdp_ops;
 
 /* The lowest entry for @gfn that there is: a leaf, or what stands in its place.  From the root:
  * a first touch of a page does it once.  Guest mode, pinned, or RCU section. */
-struct table_entry tdp_lookup(const struct mmu *m, gfn_t gfn);
+void tdp_find(const struct mmu *m, struct table_entry *e, gfn_t gfn);
+
+static inline struct table_entry tdp_lookup(const struct mmu *m, gfn_t gfn)
+{
+	struct table_entry e;
+
+	tdp_find(m, &e, gfn);
+	return e;
+}
 
 /* Reads the entry for @gfn again, and goes on down if it is a link now. */
 static inline void tdp_descend(struct table_entry *e, gfn_t gfn)
@@ -38,13 +46,13 @@ static inline void tdp_descend(struct table_entry *e, gfn_t gfn)
 	}
 }
 
-/* tdp_lookup(), from where @e was found before if it is still there. */
+/* tdp_find(), from where @e was found before if it is still there. */
 static inline void tdp_look_again(const struct mmu *m, struct table_entry *e, gfn_t gfn)
 {
 	if (table_entry_holds(m, e))
 		tdp_descend(e, gfn);
 	else
-		*e = tdp_lookup(m, gfn);
+		tdp_find(m, e, gfn);
 }
 
 /*
