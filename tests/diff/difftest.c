@@ -16,6 +16,7 @@
 
 #include "cpu/cpu.h"
 #include "diff.h"
+#include "effects.h"
 
 #define KERNEL_HALF 0x800000000000ull
 #define MAX_REPORTS 20
@@ -87,6 +88,28 @@ static bool leaves_segment(const struct diff_case *c, const struct diff_state *a
 	return c->is_32bit && faults && b->vector == EXC_PF && (uint32_t)(b->cr2 + 16) < 32;
 }
 
+#define TOP_SHIFT 11
+#define TOP (7u << TOP_SHIFT)
+
+/* An MMX instruction that has faulted: some processors have made R0 the top by then, and all
+ * registers used or not. */
+static void make_ready_for_mmx(const struct diff_case *c, const struct diff_state *h,
+			       struct diff_x87 *x)
+{
+	uint64_t at = h->rip - c->in.rip;
+	unsigned int top = x->fsw >> TOP_SHIFT & 7;
+	uint8_t st[8][16];
+
+	if (h->vector == EXC_BP || at >= c->bytes || (h->x87.fsw & TOP) ||
+	    !effects_of(c->is_32bit, c->code + at, c->bytes - at).mmx)
+		return;
+	memcpy(st, x->st, sizeof(st));
+	for (unsigned int i = 0; i < 8; i++)
+		memcpy(x->st[i], st[(i - top) & 7], sizeof(st[0]));
+	x->fsw &= (uint16_t)~TOP;
+	x->ftw |= h->x87.ftw == 0xff ? 0xff : 0;
+}
+
 /* The pointers are what processors agree on only while an exception waits. */
 static bool same_x87(const struct diff_x87 *a, const struct diff_x87 *b)
 {
@@ -103,6 +126,7 @@ static bool same(const struct diff_case *c, struct diff_state *h, struct diff_st
 
 	if (leaves_segment(c, h, e) || leaves_segment(c, e, h))
 		return h->rip == e->rip;
+	make_ready_for_mmx(c, h, &e->x87);
 	if (c->is_32bit)
 		for (unsigned int i = 0; i < 16; i++)
 			h->gpr[i] = i < 8 ? (uint32_t)h->gpr[i] : e->gpr[i];

@@ -148,6 +148,9 @@ struct effects effects_of(bool is_32bit, const uint8_t *code, size_t bytes)
 		e.defines = (insn.cpu_flags->modified | insn.cpu_flags->set_0 |
 			     insn.cpu_flags->set_1) & STATUS & ~e.undefined;
 	}
+	for (unsigned int i = 0; i < insn.operand_count; i++)
+		e.mmx |= operands[i].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+			 ZydisRegisterGetClass(operands[i].reg.value) == ZYDIS_REGCLASS_MMX;
 	look_closer(&e, &insn, operands);
 	return e;
 }

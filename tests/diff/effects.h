@@ -20,6 +20,8 @@ struct effects {
 	uint32_t undefined;	/* for some operands at least */
 	/* If it faults, the flags may be those of the instruction before or its own. */
 	bool fault_flags_open;
+	/* It has MMX registers: if it faults, the x87 may have been made ready for it or not. */
+	bool mmx;
 	/* The result is undefined for some operands. */
 	bool result_open;
 	/* The result is undefined if ZF is set: number of the register, or -1. */

@@ -32,6 +32,10 @@ enum {
 	BRANCH32 = 1 << 15,
 	RARE = 1 << 16,
 	X87 = 1 << 17,
+	SSE3 = 1 << 18,		/* not every host has these */
+	SSSE3 = 1 << 19,
+	AES = 1 << 20,
+	PCLMUL = 1 << 21,
 };
 
 struct opcode {
@@ -70,6 +74,9 @@ struct opcode {
 	{ 0xf3, 1, byte, -1, MODRM }, { 0xf2, 1, byte, -1, MODRM }
 #define FP2(byte)                                                                       \
 	{ 0, 1, byte, -1, MODRM | ALIGNED }, { 0x66, 1, byte, -1, MODRM | ALIGNED }
+#define SSSE3_BOTH(byte)                                                                \
+	{ 0x66, 2, byte, -1, MODRM | ALIGNED | SSSE3 }, { 0, 2, byte, -1, MODRM | X87 | SSSE3 }
+#define MM(byte) { 0, 1, byte, -1, MODRM | X87 }
 #define INT(byte) { 0x66, 1, byte, -1, MODRM | ALIGNED }
 
 static const struct opcode opcodes[] = {
@@ -192,6 +199,57 @@ static const struct opcode opcodes[] = {
 	{ 0, 0, 0xde, -1, MODRM | REG_ONLY | X87 },
 	{ 0, 0, 0xdf, -1, MODRM | REG_ONLY | X87 },
 	{ 0, 0, 0xdf, -1, MODRM | REG_ONLY | X87 },
+	/* MMX */
+	MM(0x60), MM(0x61), MM(0x62), MM(0x63), MM(0x64), MM(0x65), MM(0x66), MM(0x67),
+	MM(0x68), MM(0x69), MM(0x6a), MM(0x6b), MM(0x74), MM(0x75), MM(0x76), MM(0xd1),
+	MM(0xd2), MM(0xd3), MM(0xd4), MM(0xd5), MM(0xd8), MM(0xd9), MM(0xda), MM(0xdb),
+	MM(0xdc), MM(0xdd), MM(0xde), MM(0xdf), MM(0xe0), MM(0xe1), MM(0xe2), MM(0xe3),
+	MM(0xe4), MM(0xe5), MM(0xe8), MM(0xe9), MM(0xea), MM(0xeb), MM(0xec), MM(0xed),
+	MM(0xee), MM(0xef), MM(0xf1), MM(0xf2), MM(0xf3), MM(0xf4), MM(0xf5), MM(0xf6),
+	MM(0xf8), MM(0xf9), MM(0xfa), MM(0xfb), MM(0xfc), MM(0xfd), MM(0xfe), MM(0x6f),
+	MM(0x7f),
+	{ 0, 1, 0x6e, -1, MODRM | ONLY_W | X87 }, { 0, 1, 0x7e, -1, MODRM | ONLY_W | X87 },
+	{ 0, 1, 0x70, -1, MODRM | IMM8 | X87 }, { 0, 1, 0xc4, -1, MODRM | IMM8 | X87 },
+	{ 0, 1, 0xc5, -1, MODRM | REG_ONLY | IMM8 | X87 },
+	{ 0, 1, 0xd7, -1, MODRM | REG_ONLY | X87 }, { 0, 1, 0xe7, -1, MODRM | MEM_ONLY | X87 },
+	{ 0, 1, 0xf7, -1, MODRM | REG_ONLY | X87 }, { 0, 1, 0x77, -1, X87 | RARE },
+	{ 0xf2, 1, 0xd6, -1, MODRM | REG_ONLY | X87 },
+	{ 0xf3, 1, 0xd6, -1, MODRM | REG_ONLY | X87 },
+	{ 0, 1, 0x2a, -1, MODRM | REG_ONLY | X87 }, { 0x66, 1, 0x2a, -1, MODRM | X87 },
+	{ 0, 1, 0x2c, -1, MODRM | X87 }, { 0x66, 1, 0x2c, -1, MODRM | ALIGNED | X87 },
+	{ 0, 1, 0x2d, -1, MODRM | X87 }, { 0x66, 1, 0x2d, -1, MODRM | ALIGNED | X87 },
+	{ 0, 1, 0x71, 2, MODRM | REG_ONLY | IMM8 | X87 },
+	{ 0, 1, 0x71, 4, MODRM | REG_ONLY | IMM8 | X87 },
+	{ 0, 1, 0x71, 6, MODRM | REG_ONLY | IMM8 | X87 },
+	{ 0, 1, 0x72, 2, MODRM | REG_ONLY | IMM8 | X87 },
+	{ 0, 1, 0x72, 4, MODRM | REG_ONLY | IMM8 | X87 },
+	{ 0, 1, 0x72, 6, MODRM | REG_ONLY | IMM8 | X87 },
+	{ 0, 1, 0x73, 2, MODRM | REG_ONLY | IMM8 | X87 },
+	{ 0, 1, 0x73, 6, MODRM | REG_ONLY | IMM8 | X87 },
+	/* SSE3, SSSE3, AES, PCLMULQDQ */
+	{ 0x66, 1, 0xd0, -1, MODRM | ALIGNED | SSE3 },
+	{ 0xf2, 1, 0xd0, -1, MODRM | ALIGNED | SSE3 },
+	{ 0x66, 1, 0x7c, -1, MODRM | ALIGNED | SSE3 },
+	{ 0xf2, 1, 0x7c, -1, MODRM | ALIGNED | SSE3 },
+	{ 0x66, 1, 0x7d, -1, MODRM | ALIGNED | SSE3 },
+	{ 0xf2, 1, 0x7d, -1, MODRM | ALIGNED | SSE3 },
+	{ 0xf3, 1, 0x12, -1, MODRM | ALIGNED | SSE3 },
+	{ 0xf3, 1, 0x16, -1, MODRM | ALIGNED | SSE3 },
+	{ 0xf2, 1, 0x12, -1, MODRM | SSE3 }, { 0xf2, 1, 0xf0, -1, MODRM | MEM_ONLY | SSE3 },
+	{ 0, 0, 0xdb, 1, MODRM | MEM_ONLY | X87 | SSE3 },
+	{ 0, 0, 0xdd, 1, MODRM | MEM_ONLY | X87 | SSE3 },
+	{ 0, 0, 0xdf, 1, MODRM | MEM_ONLY | X87 | SSE3 },
+	SSSE3_BOTH(0x00), SSSE3_BOTH(0x01), SSSE3_BOTH(0x02), SSSE3_BOTH(0x03),
+	SSSE3_BOTH(0x04), SSSE3_BOTH(0x05), SSSE3_BOTH(0x06), SSSE3_BOTH(0x07),
+	SSSE3_BOTH(0x08), SSSE3_BOTH(0x09), SSSE3_BOTH(0x0a), SSSE3_BOTH(0x0b),
+	SSSE3_BOTH(0x1c), SSSE3_BOTH(0x1d), SSSE3_BOTH(0x1e),
+	{ 0x66, 3, 0x0f, -1, MODRM | IMM8 | ALIGNED | SSSE3 },
+	{ 0, 3, 0x0f, -1, MODRM | IMM8 | X87 | SSSE3 },
+	{ 0x66, 2, 0xdb, -1, MODRM | ALIGNED | AES }, { 0x66, 2, 0xdc, -1, MODRM | ALIGNED | AES },
+	{ 0x66, 2, 0xdd, -1, MODRM | ALIGNED | AES }, { 0x66, 2, 0xde, -1, MODRM | ALIGNED | AES },
+	{ 0x66, 2, 0xdf, -1, MODRM | ALIGNED | AES },
+	{ 0x66, 3, 0xdf, -1, MODRM | IMM8 | ALIGNED | AES },
+	{ 0x66, 3, 0x44, -1, MODRM | IMM8 | ALIGNED | PCLMUL },
 	/* SSE and SSE2: floating point */
 	FP4(0x51), FP4(0x58), FP4(0x59), FP4(0x5a), FP4(0x5c), FP4(0x5d), FP4(0x5e), FP4(0x5f),
 	FP2(0x14), FP2(0x15), FP2(0x54), FP2(0x55), FP2(0x56), FP2(0x57), FP2(0x2e), FP2(0x2f),
@@ -272,6 +330,7 @@ static bool chance(struct rng *r, uint32_t percent)
 /* What not every processor of the architecture has. */
 static struct {
 	bool known, movbe, popcnt, bmi1, lzcnt, adx;
+	uint32_t extensions;	/* as in struct opcode */
 } host_has;
 
 static void ask_host(void)
@@ -282,6 +341,8 @@ static void ask_host(void)
 	if (__get_cpuid(1, &a, &b, &c, &d)) {
 		host_has.movbe = c & bit_MOVBE;
 		host_has.popcnt = c & bit_POPCNT;
+		host_has.extensions = (c & bit_SSE3 ? SSE3 : 0) | (c & bit_SSSE3 ? SSSE3 : 0) |
+				      (c & bit_AES ? AES : 0) | (c & bit_PCLMUL ? PCLMUL : 0);
 	}
 	if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
 		host_has.adx = b & bit_ADX;
@@ -292,6 +353,8 @@ static void ask_host(void)
 
 static bool host_lacks(const struct opcode *op)
 {
+	if (op->how & (SSE3 | SSSE3 | AES | PCLMUL) & ~host_has.extensions)
+		return true;
 	if (op->map == 2 && (op->byte & 0xfe) == 0xf0)
 		return !host_has.movbe;
 	if (op->map == 2 && op->byte == 0xf6)

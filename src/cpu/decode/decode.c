@@ -296,17 +296,21 @@ static uint8_t feature_of_set(ZydisISASet set)
 	return feature == EVERYWHERE ? EVERYWHERE : (uint8_t)(feature - 1);
 }
 
+static bool uses(const struct insn *insn, ZydisRegisterClass class)
+{
+	for (unsigned int i = 0; i < insn->info.operand_count; i++)
+		if (decode_is_reg(insn, i) &&
+		    ZydisRegisterGetClass(insn->operands[i].reg.value) == class)
+			return true;
+	return false;
+}
+
 /* Also by a memory operand in the place of an MMX register. */
 static bool uses_mmx(const struct insn *insn)
 {
-	if (insn->info.mnemonic == ZYDIS_MNEMONIC_CVTPI2PS ||
-	    insn->info.mnemonic == ZYDIS_MNEMONIC_CVTPI2PD)
-		return true;
-	for (unsigned int i = 0; i < insn->info.operand_count; i++)
-		if (decode_is_reg(insn, i) &&
-		    ZydisRegisterGetClass(insn->operands[i].reg.value) == ZYDIS_REGCLASS_MMX)
-			return true;
-	return false;
+	return insn->info.mnemonic == ZYDIS_MNEMONIC_CVTPI2PS ||
+	       insn->info.mnemonic == ZYDIS_MNEMONIC_CVTPI2PD ||
+	       uses(insn, ZYDIS_REGCLASS_MMX);
 }
 
 static uint8_t feature_of(const struct insn *insn)
@@ -350,6 +354,22 @@ static bool is_known(const struct insn_entry *entry)
 	return entry->fn || entry->pick || entry->pick_of;
 }
 
+/* What the control registers have switched off.  MMX registers are the x87's; what has XMM
+ * registers beside them obeys the rules of SSE. */
+static op_fn refusal(const struct insn *insn, const struct insn_entry *entry)
+{
+	bool mmx = (entry->how & MMX) ||
+		   (uses(insn, ZYDIS_REGCLASS_MMX) && !uses(insn, ZYDIS_REGCLASS_XMM));
+
+	if (mmx && (insn->mode & (MODE_EM | MODE_TS)))
+		return insn->mode & MODE_EM ? op_undefined : op_device_not_available;
+	if ((entry->how & SSE) && !mmx && (insn->mode & (MODE_SSE_UD | MODE_SSE_NM)))
+		return insn->mode & MODE_SSE_UD ? op_undefined : op_device_not_available;
+	if ((entry->how & X87) && (insn->mode & (MODE_EM | MODE_TS)))
+		return op_device_not_available;
+	return NULL;
+}
+
 static op_fn choose(struct decoded_block *b, const struct insn *insn, struct op *op,
 		    const struct insn_entry *entry)
 {
@@ -357,11 +377,12 @@ static op_fn choose(struct decoded_block *b, const struct insn *insn, struct op 
 
 	if (is_locked_cr_move(insn, op))
 		return op_undefined;
-	if ((entry->how & SSE) && (insn->mode & (MODE_SSE_UD | MODE_SSE_NM)))
-		return insn->mode & MODE_SSE_UD ? op_undefined : op_device_not_available;
-	if ((entry->how & X87) && (insn->mode & (MODE_EM | MODE_TS)))
-		return op_device_not_available;
-	if (!is_known(entry) || !is_usable(insn) || !fill_operands(b, insn, op, entry))
+	if (!is_known(entry) || !is_usable(insn))
+		return lacking(insn, op);
+	fn = refusal(insn, entry);
+	if (fn)
+		return fn;
+	if (!fill_operands(b, insn, op, entry))
 		return lacking(insn, op);
 	if (entry->fn)
 		return entry->fn;

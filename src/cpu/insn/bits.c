@@ -202,6 +202,21 @@ OP(popcnt)
 	return true;
 }
 
+/* RDRAND, RDSEED: the host's.  Without a number CF is clear. */
+#define DEFINE_RANDOM(name)                                                     \
+	OP(name)                                                                \
+	{                                                                       \
+		uint64_t v;                                                     \
+		bool ok;                                                        \
+										\
+		__asm__ __volatile__(#name " %0" : "=r"(v), "=@ccc"(ok));       \
+		set_reg(cpu, op->dst, op->size, ok ? v : 0);                    \
+		cc_set_status(cpu, ok ? X86_EFLAGS_CF : 0);                     \
+		return true;                                                    \
+	}
+DEFINE_RANDOM(rdrand)
+DEFINE_RANDOM(rdseed)
+
 /* SHLD, SHRD: the count is in imm, or in CL if that is negative. */
 #define DOUBLE_SHIFT(name, s, m)                                            \
 	__asm__(name s " %%cl, %" m "[b], %" m "[a]" HOST_FLAGS_OUT         \

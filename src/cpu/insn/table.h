@@ -14,6 +14,7 @@
 #define NO_EA (1u << 3)		/* does not access its memory operand */
 #define WIDTH (1u << 4)		/* op->size is the operand width, not the operand's size */
 #define X87 (1u << 5)		/* needs the x87 to be there */
+#define MMX (1u << 6)		/* likewise, for its registers */
 #define COSTS_SHIFT 8
 #define COSTS(units) ((units) << COSTS_SHIFT) /* beyond the one of every instruction */
 #define SSE_ASSIST 8		/* floating point: of denormal numbers */

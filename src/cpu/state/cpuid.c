@@ -90,13 +90,19 @@ _Static_assert(N_FEATURES <= 64, "and its bit");
 #define OFFERED_1_ECX                                                             \
 	(BIT(13) /* CMPXCHG16B */ | BIT(17) /* PCID */ | BIT(22) /* MOVBE */ |    \
 	 BIT(23) /* POPCNT */ | BIT(26) /* XSAVE */ | BIT(31) /* hypervisor */)
+/* The host does these. */
+#define HOSTS_1_ECX                                                               \
+	(BIT(0) /* SSE3 */ | BIT(1) /* PCLMULQDQ */ | BIT(9) /* SSSE3 */ |        \
+	 BIT(25) /* AES */ | BIT(30) /* RDRAND */)
+#define HOSTS_7_EBX BIT(18) /* RDSEED */
 #define OFFERED_1_EDX                                                             \
 	(BIT(0) /* FPU */ | BIT(2) /* DE */ | BIT(3) /* PSE */ |                  \
 	 BIT(4) /* TSC */ | BIT(5) /* MSR */ | BIT(6) /* PAE */ |                 \
 	 BIT(7) /* MCE */ | BIT(8) /* CX8 */ | BIT(9) /* APIC */ |                \
 	 BIT(11) /* SEP */ | BIT(12) /* MTRR */ | BIT(13) /* PGE */ |             \
 	 BIT(14) /* MCA */ | BIT(15) /* CMOV */ | BIT(16) /* PAT */ |             \
-	 BIT(17) /* PSE-36 */ | BIT(19) /* CLFLUSH */ | BIT(24) /* FXSR */ |      \
+	 BIT(17) /* PSE-36 */ | BIT(19) /* CLFLUSH */ | BIT(23) /* MMX */ |       \
+	 BIT(24) /* FXSR */ |                                                     \
 	 BIT(25) /* SSE */ | BIT(26) /* SSE2 */)
 #define OFFERED_7_EBX                                                             \
 	(BIT(0) /* FSGSBASE */ | BIT(1) /* TSC_ADJUST */ | BIT(7) /* SMEP */ |    \
@@ -198,7 +204,7 @@ static void offer(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 		break;
 	case 1:
 		out[EBX] = LEAF_1_EBX;
-		out[ECX] = OFFERED_1_ECX;
+		out[ECX] = OFFERED_1_ECX | (host[ECX] & HOSTS_1_ECX);
 		out[EDX] = OFFERED_1_EDX;
 		break;
 	case 6:
@@ -206,7 +212,7 @@ static void offer(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 		break;
 	case 7:
 		out[EAX] = 0;
-		out[EBX] = OFFERED_7_EBX;
+		out[EBX] = OFFERED_7_EBX | (host[EBX] & HOSTS_7_EBX);
 		out[ECX] = OFFERED_7_ECX | (host[ECX] & LA57);
 		out[EDX] = OFFERED_7_EDX;
 		break;

@@ -582,16 +582,14 @@ CODE(privileged, ".code64", "mov %cr0, %rax\n")
 CODE(vex, ".code64", "vaddps %ymm0, %ymm1, %ymm2\n")
 CODE(galois, ".code64", "gf2p8mulb %xmm1, %xmm0\n")
 CODE(x87_switched_off, ".code64", "mov %cr0, %rax\n or $4, %al\n mov %rax, %cr0\n fld1\n")
-CODE(mmx, ".code64", "paddb %mm0, %mm1\n")
-CODE(mmx_source, ".code64", "cvtpi2ps (%rsp), %xmm0\n")
-CODE(sse3, ".code64", "haddps %xmm0, %xmm1\n")
+CODE(mmx_switched_off, ".code64",
+     "mov %cr0, %rax\n or $4, %al\n mov %rax, %cr0\n paddb %mm0, %mm1\n")
 CODE(pextrw_to_memory, ".code64", ".byte 0x66, 0x0f, 0x3a, 0x15, 0x04, 0x24, 1\n")
 CODE(locked_register, ".code64", ".byte 0xf0, 0x01, 0xc3\n")
 CODE(locked_move, ".code64", ".byte 0xf0, 0x89, 0x03\n")
 CODE(other_cr8, ".code64", ".byte 0xf0, 0x0f, 0x20, 0xc0\n")
 CODE(vmx, ".code64", "vmlaunch\n")
 CODE(svm, ".code64", "vmrun\n")
-CODE(random_number, ".code64", "rdrand %eax\n")
 
 static void refusals_have_their_vector(void **state)
 {
@@ -604,11 +602,11 @@ static void refusals_have_their_vector(void **state)
 		{ &ts_cleared, false, -1 },	    { &privileged, true, EXC_GP },
 		{ &vex, false, EXC_UD },	    { &galois, false, EXC_UD },
 		{ &galois, true, EXC_UD },	    { &x87_switched_off, false, EXC_NM },
-		{ &mmx, true, EXC_UD },		    { &mmx_source, true, EXC_UD },
-		{ &sse3, true, EXC_UD },	    { &pextrw_to_memory, true, EXC_UD },
+		{ &mmx_switched_off, false, EXC_UD },
+		{ &pextrw_to_memory, true, EXC_UD },
 		{ &locked_register, true, EXC_UD }, { &locked_move, false, EXC_UD },
 		{ &other_cr8, false, EXC_UD },	    { &vmx, false, EXC_UD },
-		{ &svm, false, EXC_UD },	    { &random_number, true, EXC_UD },
+		{ &svm, false, EXC_UD },
 	};
 	struct machine *m = *state;
 	struct cpu *cpu = m->cpu;

@@ -252,6 +252,40 @@ static void fnsave_keeps_what_frstor_brings_back(void **state)
 	assert_int_equal(cpu->x87.st[7].u16[4], 0x4000);
 }
 
+CODE(packs, ".code64",
+     "fninit\n fld1\n movq (%rsi), %mm5\n packuswb 8(%rsi), %mm5\n movq %mm5, 16(%rsi)\n"
+     "punpckhbw %mm5, %mm5\n movq %mm5, 24(%rsi)\n fnstsw %ax\n fnstenv 64(%rsi)\n hlt\n")
+CODE(empties, ".code64", "emms\n hlt\n")
+
+static void mmx_is_in_the_registers_of_the_x87(void **state)
+{
+	static const uint16_t words[8] = { 1, 0x80, 0xff, 0x100, 0xffff, 5, 6, 7 };
+	static const uint8_t packed[8] = { 1, 0x80, 0xff, 0xff, 0, 5, 6, 7 };
+	static const uint8_t doubled[8] = { 0, 0, 5, 5, 6, 6, 7, 7 };
+	struct machine *m = *state;
+	struct cpu *cpu = set_up(m);
+
+	memcpy(m->memory + MACHINE_DATA, words, 16);
+	expect(m, packs, -1);
+	assert_memory_equal(m->memory + MACHINE_DATA + 16, packed, 8);
+	assert_memory_equal(m->memory + MACHINE_DATA + 24, doubled, 8);
+	/* R0 is the top, all are in use, and what was written is no number. */
+	assert_int_equal(cpu->r[GPR_RAX] & 0x3800, 0);
+	assert_int_equal(cpu->x87.ftw, 0xff);
+	assert_memory_equal(&cpu->x87.st[5].u64[0], doubled, 8);
+	assert_int_equal(cpu->x87.st[5].u16[4], 0xffff);
+	/* What FLD1 has put there, which was R7. */
+	assert_int_equal(cpu->x87.st[7].u16[4], 0x3fff);
+	expect(m, empties, -1);
+	assert_int_equal(cpu->x87.ftw, 0);
+	cpu->x87.fcw = 0x37e;
+	cpu->x87.fsw = X87_ES | X87_B | 1;
+	expect(m, packs, -1);
+	cpu->x87.fcw = 0x37e;
+	cpu->x87.fsw = X87_ES | X87_B | 1;
+	expect(m, empties, EXC_MF);
+}
+
 /* --- XSAVE -------------------------------------------------------------------------- */
 
 CODE(turns_on, ".code64",
@@ -440,6 +474,7 @@ int main(void)
 		machine_test(the_hosts_registers_are_as_they_were),
 		machine_test(environments_have_four_formats),
 		machine_test(fnsave_keeps_what_frstor_brings_back),
+		machine_test(mmx_is_in_the_registers_of_the_x87),
 		machine_test(xsetbv_enables_what_there_is),
 		machine_test(xgetbv_tells_what_is_in_use),
 		machine_test(xsave_keeps_what_xrstor_brings_back),

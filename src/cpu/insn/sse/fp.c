@@ -7,7 +7,7 @@
 #include "cpu/insn/operand.h"
 #include "cpu/memory/access.h"
 
-bool fp_go_live(struct cpu *cpu)
+static bool fp_go_live(struct cpu *cpu)
 {
 	if ((cpu->mxcsr & MXCSR_MASKS) != MXCSR_MASKS)
 		return false;
@@ -27,10 +27,13 @@ void fp_retire(struct cpu *cpu)
 	cpu->fp_live = false;
 }
 
-void fp_begin_careful(struct cpu *cpu)
+bool fp_begin(struct cpu *cpu)
 {
+	if (cpu->fp_live || fp_go_live(cpu))
+		return false;
 	cpu->host_mxcsr = _mm_getcsr();
 	_mm_setcsr((cpu->mxcsr & cpu->mxcsr_mask & ~MXCSR_FLAGS) | MXCSR_MASKS);
+	return true;
 }
 
 bool fp_end_careful(struct cpu *cpu)

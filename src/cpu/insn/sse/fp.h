@@ -21,13 +21,12 @@
 #define MXCSR_MASKS 0x1f80u
 #define MXCSR_RESET 0x1f80u
 
-/* Goes live if it can. */
-bool fp_go_live(struct cpu *cpu);
 /* Takes the flags back; the host's register is as it was. */
 void fp_retire(struct cpu *cpu);
 
-/* With care: between the two is one instruction.  False: #XM or #UD. */
-void fp_begin_careful(struct cpu *cpu);
+/* Between the two is one instruction; the second only if the first answers true: it is done with
+ * care.  False of the second: #XM or #UD. */
+bool fp_begin(struct cpu *cpu);
 bool fp_end_careful(struct cpu *cpu);
 
 /* LDMXCSR; #GP for what this host does not have. */

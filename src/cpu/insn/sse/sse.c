@@ -8,6 +8,7 @@
 #include "cpu/insn/insn.h"
 #include "cpu/insn/operand.h"
 #include "cpu/insn/sse/fp.h"
+#include "cpu/insn/sse/mmx.h"
 #include "cpu/memory/access.h"
 #include "cpu/state/mode.h"
 
@@ -64,6 +65,36 @@ static bool has_xmm(const struct insn *insn)
 #define SSE_INT(mnemonic, name) DEFINE_INT(name)
 #include "cpu/insn/sse/sse.def"
 
+/* The same on MMX registers: imm is which. */
+OP(mmx_int)
+{
+	static const mmx_host_fn hosts[] = {
+#define SSE_INT(mnemonic, name) [PICK_sse_int_##name] = host_##name,
+#include "cpu/insn/sse/sse.def"
+	};
+
+	switch (op->imm) {
+	case PICK_sse_int_punpckhbw:
+	case PICK_sse_int_punpckhwd:
+	case PICK_sse_int_punpckhdq:
+		return mmx_execute(cpu, op, hosts[op->imm], MMX_HIGH);
+	case PICK_sse_int_packsswb:
+	case PICK_sse_int_packssdw:
+	case PICK_sse_int_packuswb:
+	case PICK_sse_int_phaddw:
+	case PICK_sse_int_phaddd:
+	case PICK_sse_int_phaddsw:
+	case PICK_sse_int_phsubw:
+	case PICK_sse_int_phsubd:
+	case PICK_sse_int_phsubsw:
+		return mmx_execute(cpu, op, hosts[op->imm], MMX_BOTH);
+	case PICK_sse_int_pshufb:
+		return mmx_execute(cpu, op, hosts[op->imm], MMX_SHUFFLE);
+	default:
+		return mmx_execute(cpu, op, hosts[op->imm], MMX_LOW);
+	}
+}
+
 op_fn pick_sse_int(const struct insn *insn, struct op *op, unsigned int which)
 {
 	static const op_fn fns[][2] = {
@@ -71,7 +102,11 @@ op_fn pick_sse_int(const struct insn *insn, struct op *op, unsigned int which)
 #include "cpu/insn/sse/sse.def"
 	};
 
-	return has_xmm(insn) ? fns[which][!!(op->flags & OP_MEM_SRC)] : NULL;
+	if (has_xmm(insn))
+		return fns[which][!!(op->flags & OP_MEM_SRC)];
+	op->imm = which;
+	op->size = (uint8_t)(insn->operands[1].size / 8);
+	return op_mmx_int;
 }
 
 /* Shifts; the count of an immediate is made a vector. */
@@ -88,6 +123,17 @@ op_fn pick_sse_int(const struct insn *insn, struct op *op, unsigned int which)
 #define SSE_SHIFT(mnemonic, name) DEFINE_SHIFT(name)
 #include "cpu/insn/sse/sse.def"
 
+/* imm is the count, if there is one, and above it which. */
+OP(mmx_shift)
+{
+	static const mmx_host_fn hosts[] = {
+#define SSE_SHIFT(mnemonic, name) [PICK_sse_shift_##name] = host_##name,
+#include "cpu/insn/sse/sse.def"
+	};
+
+	return mmx_execute(cpu, op, hosts[op->imm >> 8], MMX_LOW);
+}
+
 op_fn pick_sse_shift(const struct insn *insn, struct op *op, unsigned int which)
 {
 	static const op_fn fns[][3] = {
@@ -95,8 +141,11 @@ op_fn pick_sse_shift(const struct insn *insn, struct op *op, unsigned int which)
 #include "cpu/insn/sse/sse.def"
 	};
 
-	if (!has_xmm(insn))
-		return NULL;
+	if (!has_xmm(insn)) {
+		op->imm = (op->imm & 0xff) | which << 8;
+		op->size = 8;
+		return op_mmx_shift;
+	}
 	if (op->flags & OP_IMM_SRC)
 		return fns[which][2];
 	return fns[which][!!(op->flags & OP_MEM_SRC)];
@@ -112,15 +161,6 @@ static bool fp_source(struct cpu *cpu, const struct op *op, unsigned int bytes, 
 	if (op->flags & OP_MEM_SRC)
 		return xmm_load(cpu, op, bytes, b);
 	*b = xmm_get(cpu, op->src);
-	return true;
-}
-
-/* Begins an instruction: live, or with care. */
-static bool fp_begin(struct cpu *cpu)
-{
-	if (cpu->fp_live || fp_go_live(cpu))
-		return false;
-	fp_begin_careful(cpu);
 	return true;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cpu/insn/sse/sse_move.c - SSE and SSE2 instructions that move, shuffle and take apart.
+ * cpu/insn/sse/sse_move.c - SSE's instructions that move, shuffle and take apart, and others that
+ * have an immediate.
  */
 #include <string.h>
 
@@ -161,6 +162,16 @@ op_fn pick_movsd(const struct insn *insn, struct op *op)
 	return pick_mov_scalar(insn, op, PICK_mov_scalar_double);
 }
 
+static op_fn pick_mmx_move(const struct insn *insn, const struct op *op)
+{
+	if (op->flags & OP_MEM_DST)
+		return op_mmx_store;
+	if (!is_class(insn, 0, ZYDIS_REGCLASS_MMX))
+		return op_mmx_to_gpr;
+	return (op->flags & OP_MEM_SRC) || is_class(insn, 1, ZYDIS_REGCLASS_MMX) ? op_mmx_load :
+										    op_mmx_from_gpr;
+}
+
 /* MOVD, MOVQ */
 op_fn pick_mov_low(const struct insn *insn, struct op *op, unsigned int bytes)
 {
@@ -169,15 +180,13 @@ op_fn pick_mov_low(const struct insn *insn, struct op *op, unsigned int bytes)
 
 	op->size = (uint8_t)bytes;
 	if (!to_xmm && !from_xmm)
-		return NULL;
+		return pick_mmx_move(insn, op);
 	if (op->flags & OP_MEM_SRC)
 		return op_load_low;
 	if (op->flags & OP_MEM_DST)
 		return op_store_low;
 	if (to_xmm && from_xmm)
 		return op_move_low;
-	if (is_class(insn, 0, ZYDIS_REGCLASS_MMX) || is_class(insn, 1, ZYDIS_REGCLASS_MMX))
-		return NULL;
 	return to_xmm ? op_low_from_gpr : op_low_to_gpr;
 }
 
@@ -238,13 +247,13 @@ OP(pmovmskb)
 	return true;
 }
 
-/* These have MMX forms, which are not there; and PEXTRW has one whose destination may
- * be in memory, which is SSE4.1's. */
+/* PEXTRW also has a form whose destination may be in memory, which is SSE4.1's. */
 op_fn pick_from_xmm(const struct insn *insn, struct op *op UNUSED, unsigned int which)
 {
-	if (!is_class(insn, 1, ZYDIS_REGCLASS_XMM) ||
-	    insn->info.meta.isa_set == ZYDIS_ISA_SET_SSE4)
+	if (insn->info.meta.isa_set == ZYDIS_ISA_SET_SSE4)
 		return NULL;
+	if (!is_class(insn, 1, ZYDIS_REGCLASS_XMM))
+		return which == PICK_from_xmm_pextrw ? op_mmx_pextrw : op_mmx_pmovmskb;
 	return which == PICK_from_xmm_pextrw ? op_pextrw : op_pmovmskb;
 }
 
@@ -270,7 +279,7 @@ OP(pinsrw)
 
 op_fn pick_pinsrw(const struct insn *insn, struct op *op UNUSED)
 {
-	return is_class(insn, 0, ZYDIS_REGCLASS_XMM) ? op_pinsrw : NULL;
+	return is_class(insn, 0, ZYDIS_REGCLASS_XMM) ? op_pinsrw : op_mmx_pinsrw;
 }
 
 /* Shuffles by an immediate. */
@@ -394,5 +403,68 @@ OP(maskmovdqu)
 		if ((mask->u8[i] & 0x80) &&
 		    !mem_write(cpu, op->seg, (ea + i) & cpu->ea_mask, 1, data->u8[i]))
 			return false;
+	return true;
+}
+
+/* MOVDDUP: the low half twice. */
+OP(movddup)
+{
+	uint64_t v = cpu->xmm[op->src].u64[0];
+
+	if ((op->flags & OP_MEM_SRC) && !mem_read(cpu, op->seg, op_ea(cpu, op), 8, &v))
+		return false;
+	cpu->xmm[op->dst].u64[0] = cpu->xmm[op->dst].u64[1] = v;
+	return true;
+}
+
+/* PALIGNR: sixteen bytes out of the two operands, from byte imm on. */
+OP(palignr)
+{
+	unsigned int at = MIN((unsigned int)op->imm & 0xff, 32u);
+	uint8_t both[48] = { 0 };
+	union xmm s;
+
+	if (!shuffle_source(cpu, op, &s))
+		return false;
+	memcpy(both, s.u8, 16);
+	memcpy(both + 16, cpu->xmm[op->dst].u8, 16);
+	memcpy(cpu->xmm[op->dst].u8, both + at, 16);
+	return true;
+}
+
+op_fn pick_palignr(const struct insn *insn, struct op *op UNUSED)
+{
+	return is_class(insn, 0, ZYDIS_REGCLASS_XMM) ? op_palignr : op_mmx_palignr;
+}
+
+/* AESKEYGENASSIST: the constant is of two of the words, and is no part of the work. */
+OP(aeskeygenassist)
+{
+	union xmm s;
+	__m128i v;
+
+	if (!shuffle_source(cpu, op, &s))
+		return false;
+	v = _mm_load_si128((const __m128i *)&s);
+	__asm__("aeskeygenassist $0, %0, %0" : "+x"(v));
+	_mm_store_si128((__m128i *)&s, v);
+	s.u32[1] ^= (uint8_t)op->imm;
+	s.u32[3] ^= (uint8_t)op->imm;
+	cpu->xmm[op->dst] = s;
+	return true;
+}
+
+/* PCLMULQDQ: of a half each. */
+OP(pclmulqdq)
+{
+	union xmm s;
+	__m128i a, b;
+
+	if (!shuffle_source(cpu, op, &s))
+		return false;
+	a = _mm_cvtsi64_si128((long long)cpu->xmm[op->dst].u64[op->imm & 1]);
+	b = _mm_cvtsi64_si128((long long)s.u64[op->imm >> 4 & 1]);
+	__asm__("pclmulqdq $0, %1, %0" : "+x"(a) : "x"(b));
+	xmm_set(cpu, op->dst, a);
 	return true;
 }

@@ -36,15 +36,6 @@ OP(x87_nothing)
 	return true;
 }
 
-OP(emms)
-{
-	if (!x87_check_pending(cpu))
-		return false;
-	x87_retire(cpu);
-	cpu->x87.ftw = 0;
-	return true;
-}
-
 OP(fwait)
 {
 	uint64_t both = X86_CR0_MP | X86_CR0_TS;
