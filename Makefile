@@ -3,7 +3,7 @@
 # Meson's (see docs/HACKING.md).
 BUILD ?= build
 
-.PHONY: all run test test-sanitizers bench clean
+.PHONY: all run test test-boot test-sanitizers bench clean
 all: $(BUILD)/build.ninja
 	ninja -C $(BUILD)
 
@@ -18,6 +18,11 @@ run: all
 test: all
 	@tools/setup test
 	tests/run --build $(BUILD)
+
+# QEMU with every machine that it is tested with.
+test-boot: all
+	@tools/setup test
+	tests/boot/run --umbra $(BUILD)/umbra --full
 
 # Every test again, with Umbra built for AddressSanitizer, UndefinedBehaviorSanitizer
 # and ThreadSanitizer.
