@@ -315,9 +315,9 @@ static bool uses_mmx(const struct insn *insn)
 
 static uint8_t feature_of(const struct insn *insn)
 {
-	if (uses_mmx(insn) && insn->info.meta.isa_set != ZYDIS_ISA_SET_SSSE3MMX)
-		return FEATURE_MMX;
-	return feature_of_set(insn->info.meta.isa_set);
+	uint8_t feature = feature_of_set(insn->info.meta.isa_set);
+
+	return feature == EVERYWHERE && uses_mmx(insn) ? FEATURE_MMX : feature;
 }
 
 /* There is no handler, or no feature.  Whether that is the guest's mistake or ours is for CPUID
