@@ -104,11 +104,11 @@ static uint64_t withdraw_pages(struct mmu *m, hva_t start, hva_t end)
 {
 	uint64_t pages = 0;
 
-	for (hva_t at = start; at < end; at += LARGE_BYTES) {
-		hva_t stop = at + LARGE_BYTES < end ? at + LARGE_BYTES : end;
+	for (hva_t at = start; hva_lt(at, end); at = hva_add(at, LARGE_BYTES)) {
+		hva_t stop = hva_min(hva_add(at, LARGE_BYTES), end);
 
-		mmu_withdraw(m, at + 4096, stop);
-		pages += (stop - at) / 4096 - 1;
+		mmu_withdraw(m, hva_add(at, 4096), stop);
+		pages += hva_diff(stop, at) / 4096 - 1;
 	}
 	return pages;
 }
@@ -118,14 +118,15 @@ static double fault_rate_once(void *ctx)
 {
 	struct bench_vm *vm = ctx;
 	const uint64_t pages = DATA_PAGES - N_CHANGERS * BATCH_PAGES;
-	hva_t data = (uintptr_t)vm->memory + BENCH_DATA;
+	hva_t start = hva_of((uintptr_t)vm->memory + BENCH_DATA);
+	hva_t end = hva_add(start, pages << 12);
 	const int rounds = 4;	/* long beside a slice of the scheduler's time */
 	double ns = 0, faults = 0;
 
 	for (int i = 0; i < rounds; i++) {
 		double start_ns;
 
-		faults += (double)withdraw_pages(bench_mmu(vm), data, data + (pages << 12));
+		faults += (double)withdraw_pages(bench_mmu(vm), start, end);
 		bench_prepare(vm, vm->vcpu, bench_touch_write, bench_touch_write_end, BENCH_DATA,
 			      pages);
 		start_ns = bench_now_ns();

@@ -105,9 +105,9 @@ static double unmap_once(void *ctx)
 	struct mmu *m = bench_mmu(vm);
 	struct invalidation inv;
 	double start = bench_now_ns();
-	hva_t hva = (uintptr_t)vm->memory + BENCH_DATA;
+	hva_t hva = hva_of((uintptr_t)vm->memory + BENCH_DATA);
 
-	mmu_invalidate_begin(m, hva, hva + GIB, &inv);
+	mmu_invalidate_begin(m, hva, hva_add(hva, GIB), &inv);
 	mmu_invalidate_end(&inv);
 	return (bench_now_ns() - start) / 1e3;
 }
@@ -260,10 +260,10 @@ static double enable_log_once(void *ctx)
 static double age_once(void *ctx)
 {
 	struct bench_vm *vm = ctx;
-	hva_t hva = (uintptr_t)vm->memory;
+	hva_t hva = hva_of((uintptr_t)vm->memory);
 	double start = bench_now_ns();
 
-	mmu_age(bench_mmu(vm), hva, hva + vm->bytes, AGE_CLEAR);
+	mmu_age(bench_mmu(vm), hva, hva_add(hva, vm->bytes), AGE_CLEAR);
 	return (bench_now_ns() - start) / 1e3;
 }
 

@@ -89,9 +89,6 @@ static struct mutation table[] = {
 		.scenarios = "w-lost-get w-lost-clear w-lost-enable w-lost-ring",
 	},
 
-	LIKE(WINDOW_IN_FRAMES, "KVM 6d3085e4d89a", "WINDOW_UNITS",
-	     "the window of an invalidation is given in frames, and compared with hva",
-	     "fault-notifier-page"),
 	LIKE(END_NOT_BALANCED, "KVM b25ab9cae30f", "BEGIN_END_BALANCED",
 	     "an invalidation that met no slot is begun and not ended",
 	     "slot-update-in-invalidation"),

@@ -204,7 +204,7 @@ static void log_page_is_awaited(void)
 
 static void client_harvests_to_the_page(void)
 {
-	if (dirty_log_get(&vm->slots, 0, (void *)host_hva(LOG_PAGE)))
+	if (dirty_log_get(&vm->slots, 0, hva_pointer(host_hva(LOG_PAGE))))
 		sched_fail(VERDICT_WRONG, "the log could not be copied");
 }
 

@@ -91,9 +91,14 @@ static uint64_t pte_of(unsigned int frame, bool writable)
 
 /* --- what the MMU asks ------------------------------------------------------- */
 
+static unsigned int page_number(hva_t hva)
+{
+	return (unsigned int)((hva.raw - HOST_BASE) >> PAGE_SHIFT);
+}
+
 static int level(void *ctx UNUSED, hva_t hva, int max_level)
 {
-	unsigned int n = (unsigned int)((hva - HOST_BASE) >> PAGE_SHIFT);
+	unsigned int n = page_number(hva);
 
 	if (host.level == LEVEL_4K || atomic64_load_relaxed(&host.is_split[n / 512]))
 		return LEVEL_4K;
@@ -102,7 +107,7 @@ static int level(void *ctx UNUSED, hva_t hva, int max_level)
 
 static int resolve(void *ctx UNUSED, hva_t hva, bool write, int max_level, struct host_page *page)
 {
-	unsigned int n = (unsigned int)((hva - HOST_BASE) >> PAGE_SHIFT);
+	unsigned int n = page_number(hva);
 	uint64_t pte;
 
 	if (n >= host.n_pages)

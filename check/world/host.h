@@ -21,7 +21,7 @@
 /* Where page @n begins. */
 static inline hva_t host_hva(unsigned int n)
 {
-	return HOST_BASE + ((hva_t)n << PAGE_SHIFT);
+	return hva_of(HOST_BASE + ((uint64_t)n << PAGE_SHIFT));
 }
 
 /*

@@ -317,7 +317,7 @@ void client_set_slot(unsigned int id, gfn_t gfn, unsigned int pages, unsigned in
 		.flags = flags,
 		.guest_phys_addr = gfn << PAGE_SHIFT,
 		.memory_size = (uint64_t)pages << PAGE_SHIFT,
-		.userspace_addr = host_hva(page),
+		.userspace_addr = host_hva(page).raw,
 	};
 
 	timeline_note("KVM_SET_USER_MEMORY_REGION: slot %u, gfn %llu, %u pages, hva page %u%s%s",

@@ -35,10 +35,10 @@ static bool may_be_written(hva_t hva)
 	for (unsigned int id = 0; id < SLOTS_MAX_IDS; id++) {
 		const struct memslot *slot = vm->slots.by_id[id];
 
-		if (!slot || hva < slot->hva || hva >= memslot_hva_end(slot))
+		if (!slot || hva_lt(hva, slot->hva) || hva_le(memslot_hva_end(slot), hva))
 			continue;
 		if (!memslot_is_logged(slot) ||
-		    is_in_log(slot, (hva - slot->hva) >> PAGE_SHIFT))
+		    is_in_log(slot, hva_diff(hva, slot->hva) >> PAGE_SHIFT))
 			return true;
 		logged = true;
 	}

@@ -180,18 +180,23 @@ _Static_assert(sizeof(struct invalidation) <= sizeof(struct umbra_invalidation) 
 		       _Alignof(struct invalidation) <= _Alignof(struct umbra_invalidation),
 	       "the caller has room for it");
 
+static hva_t start_of(const void *memory)
+{
+	return hva_of((uintptr_t)memory & PAGE_MASK);
+}
+
 static hva_t end_of(const void *memory, size_t bytes)
 {
-	hva_t end = ALIGN_UP((uintptr_t)memory + bytes, PAGE_SIZE);
+	uint64_t end = ALIGN_UP((uintptr_t)memory + bytes, PAGE_SIZE);
 
 	/* The range ends at the end of the address space at the latest. */
-	return end < (uintptr_t)memory ? PAGE_MASK : end;
+	return hva_of(end < (uintptr_t)memory ? PAGE_MASK : end);
 }
 
 void umbra_mmu_invalidate_begin(struct umbra_mmu *m, const void *memory, size_t bytes,
 				struct umbra_invalidation *invalidation)
 {
-	hva_t start = (uintptr_t)memory & PAGE_MASK;
+	hva_t start = start_of(memory);
 
 	mmu_invalidate_begin(&m->mmu, start, bytes ? end_of(memory, bytes) : start,
 			     (struct invalidation *)invalidation);
@@ -214,7 +219,7 @@ _Static_assert((int)UMBRA_AGE_TEST == AGE_TEST && (int)UMBRA_AGE_CLEAR == AGE_CL
 
 bool umbra_mmu_age(struct umbra_mmu *m, const void *memory, size_t bytes, enum umbra_age how)
 {
-	hva_t start = (uintptr_t)memory & PAGE_MASK;
+	hva_t start = start_of(memory);
 
 	return bytes && mmu_age(&m->mmu, start, end_of(memory, bytes), (enum age)how);
 }

@@ -14,6 +14,11 @@ struct hva_range {
 };
 #define REVOKE_MAX_RANGES 8u
 
+static inline bool hva_range_is_empty(struct hva_range r)
+{
+	return hva_le(r.end, r.start);
+}
+
 /*
  * Runs @change while the ranges are invalidated in every VM of the process, including VMs created
  * meanwhile, by the rules of mmu/notifier.h.  Before process_init(), and in a child that has not

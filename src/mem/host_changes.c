@@ -22,7 +22,6 @@ void host_changes_destroy(struct host_changes *c)
 
 void host_change_open(struct host_changes *c, struct host_change *change, hva_t start, hva_t end)
 {
-	/* WINDOW_UNITS: it is compared with addresses. */
 	change->start = start;
 	change->end = end;
 	change->is_open = true;
@@ -56,7 +55,7 @@ bool host_changes_meet(struct host_changes *c, hva_t start, hva_t end)
 		return false;
 	mutex_lock(&c->lock);
 	cds_list_for_each_entry(change, &c->open, node) {
-		meets |= start < change->end && end > change->start;
+		meets |= hva_lt(start, change->end) && hva_lt(change->start, end);
 		/* WINDOW_UNION: all open ones, not only the latest. */
 		if (meets)
 			break;

@@ -27,16 +27,16 @@ static bool is_huge(const struct host_process *h, hva_t start, uint64_t bytes)
 	struct pagemap_region region;
 	struct pagemap_scan arg = {
 		.size = sizeof(arg),
-		.start = start,
-		.end = start + bytes,
+		.start = start.raw,
+		.end = start.raw + bytes,
 		.vec = (uintptr_t)&region,
 		.vec_len = 1,
 		.category_mask = PAGEMAP_IS_PRESENT | PAGEMAP_IS_HUGE,
 		.return_mask = PAGEMAP_IS_PRESENT | PAGEMAP_IS_HUGE,
 	};
 
-	return scan(h->pagemap_fd, &arg) == 1 && region.start == start &&
-	       region.end == start + bytes;
+	return scan(h->pagemap_fd, &arg) == 1 && region.start == arg.start &&
+	       region.end == arg.end;
 }
 
 /*
@@ -47,7 +47,7 @@ static bool is_huge(const struct host_process *h, hva_t start, uint64_t bytes)
 static bool is_present(const struct host_process *h, hva_t start)
 {
 	uint64_t entry[ENTRIES_PER_TABLE];
-	uint64_t offset = (start >> PAGE_SHIFT) * sizeof(*entry);
+	uint64_t offset = pfn_of_hva(start) * sizeof(*entry);
 
 	if (syscall(SYS_pread64, h->pagemap_fd, entry, sizeof(entry), offset) != sizeof(entry))
 		return false;
@@ -59,7 +59,7 @@ static bool is_present(const struct host_process *h, hva_t start)
 
 static bool touch(hva_t hva, bool write)
 {
-	void *at = (void *)(uintptr_t)hva;
+	void *at = hva_pointer(hva);
 
 	return write ? guarded_touch_write(at) : guarded_touch_read(at);
 }
@@ -67,7 +67,7 @@ static bool touch(hva_t hva, bool write)
 /* None of our own memory may get into a large page of the guest's. */
 static bool is_guests(hva_t start, uint64_t bytes)
 {
-	return !reservation_meets(start, bytes);
+	return !reservation_meets(start.raw, bytes);
 }
 
 /*
@@ -78,7 +78,7 @@ static bool is_guests(hva_t start, uint64_t bytes)
  */
 static int look(const struct host_process *h, hva_t hva, int max_level)
 {
-	hva_t start = ALIGN_DOWN(hva, BYTES_2M);
+	hva_t start = hva_align(hva, BYTES_2M);
 
 	if (max_level < LEVEL_2M || h->pagemap_fd < 0 || thread_is_filtered() ||
 	    !is_guests(start, BYTES_2M))
@@ -87,7 +87,7 @@ static int look(const struct host_process *h, hva_t hva, int max_level)
 		return is_present(h, start) ? LEVEL_2M : LEVEL_4K;
 	if (!is_huge(h, start, BYTES_2M))
 		return LEVEL_4K;
-	start = ALIGN_DOWN(hva, BYTES_1G);
+	start = hva_align(hva, BYTES_1G);
 	if (max_level < LEVEL_1G || !is_guests(start, BYTES_1G) || !is_huge(h, start, BYTES_1G))
 		return LEVEL_2M;
 	return LEVEL_1G;
@@ -100,11 +100,11 @@ static int level(void *ctx, hva_t hva, int max_level)
 
 static int safe_level(const struct host_process *h, hva_t hva, bool write, int max_level)
 {
-	hva_t start = ALIGN_DOWN(hva, BYTES_1G);
+	hva_t start = hva_align(hva, BYTES_1G);
 	int found = look(h, hva, max_level);
 
-	for (hva_t at = start; found == LEVEL_1G && at < start + BYTES_1G; at += BYTES_2M)
-		if (!touch(at, write))
+	for (uint64_t at = 0; found == LEVEL_1G && at < BYTES_1G; at += BYTES_2M)
+		if (!touch(hva_add(start, at), write))
 			found = LEVEL_2M;
 	return found;
 }
@@ -114,9 +114,9 @@ static int resolve(void *ctx, hva_t hva, bool write, int max_level, struct host_
 	const struct host_process *h = ctx;
 
 	/* Never visible to a guest, wherever a slot points. */
-	if (reservation_meets(hva & PAGE_MASK, PAGE_SIZE) || !touch(hva, write))
+	if (!is_guests(hva_align(hva, PAGE_SIZE), PAGE_SIZE) || !touch(hva, write))
 		return -EFAULT;
-	page->pfn = hva >> PAGE_SHIFT;
+	page->pfn = pfn_of_hva(hva);
 	page->writable = write;
 	page->level = safe_level(h, hva, write, max_level);
 	return 0;

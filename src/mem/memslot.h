@@ -34,12 +34,12 @@ struct memslot {
 
 static inline hva_t memslot_hva_end(const struct memslot *slot)
 {
-	return slot->hva + (slot->npages << PAGE_SHIFT);
+	return hva_add(slot->hva, slot->npages << PAGE_SHIFT);
 }
 
 static inline hva_t memslot_gfn_to_hva(const struct memslot *slot, gfn_t gfn)
 {
-	return slot->hva + ((gfn - slot->base_gfn) << PAGE_SHIFT);
+	return hva_add(slot->hva, (gfn - slot->base_gfn) << PAGE_SHIFT);
 }
 
 static inline bool memslot_is_logged(const struct memslot *slot)
@@ -57,10 +57,11 @@ static inline int memslot_max_level(const struct memslot *slot, gfn_t gfn)
 
 	for (int try = LEVEL_2M; try <= LEVEL_1G; try++) {
 		gfn_t first = level_align(gfn, try);
+		hva_t hva = memslot_gfn_to_hva(slot, first);
 
 		if (first < slot->base_gfn ||
 		    first + level_pages(try) > slot->base_gfn + slot->npages ||
-		    !IS_ALIGNED(memslot_gfn_to_hva(slot, first), level_pages(try) << PAGE_SHIFT))
+		    !IS_ALIGNED(hva.raw, level_pages(try) << PAGE_SHIFT))
 			break;
 		level = try;
 	}

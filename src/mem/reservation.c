@@ -53,10 +53,10 @@ struct free_blocks {
 };
 
 static struct {
-	hva_t start, end;	/* (c) once made; 0: there is none */
+	uintptr_t start, end;	/* (c) once made; 0: there is none */
 	struct mutex lock;	/* (c) rank RANK_RESERVATION */
-	hva_t next;		/* [lock] start of the uncut part */
-	hva_t open;		/* [lock] the end of what may be touched */
+	uintptr_t next;		/* [lock] start of the uncut part */
+	uintptr_t open;		/* [lock] the end of what may be touched */
 	int64_t expected;	/* [lock] sum of reservation_expect() */
 	struct free_blocks classes[N_CLASSES]; /* [lock] */
 } reservation;
@@ -64,15 +64,15 @@ static struct {
 static struct thread_once once;
 
 /* By system_call(): the program's calls are interposed, and may not touch this mapping. */
-static hva_t map_nothing(uint64_t bytes)
+static uintptr_t map_nothing(uint64_t bytes)
 {
 	long at = system_call(SYS_mmap, 0, (long)bytes, PROT_NONE,
 			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
-	return at == -1 ? 0 : (hva_t)at;
+	return at == -1 ? 0 : (uintptr_t)at;
 }
 
-static bool advise(hva_t at, uint64_t bytes, int advice)
+static bool advise(uintptr_t at, uint64_t bytes, int advice)
 {
 	return !system_call(SYS_madvise, (long)at, (long)bytes, advice, 0, 0, 0);
 }
@@ -141,9 +141,9 @@ static size_t class_bytes(unsigned int class)
 }
 
 /* Opens up to @end, or a step more. */
-static bool open_to(hva_t end) REQUIRES(reservation.lock)
+static bool open_to(uintptr_t end) REQUIRES(reservation.lock)
 {
-	hva_t open = ALIGN_UP(MAX(end, reservation.open + OPEN_STEP), OPEN_STEP);
+	uintptr_t open = ALIGN_UP(MAX(end, reservation.open + OPEN_STEP), OPEN_STEP);
 
 	if (end <= reservation.open)
 		return true;
@@ -160,7 +160,7 @@ static bool open_to(hva_t end) REQUIRES(reservation.lock)
 
 static void *cut(size_t bytes) REQUIRES(reservation.lock)
 {
-	hva_t at = ALIGN_UP(reservation.next, MIN(bytes, PAGE_SIZE));
+	uintptr_t at = ALIGN_UP(reservation.next, MIN(bytes, PAGE_SIZE));
 
 	if (bytes > reservation.end - reservation.start || !open_to(at + bytes))
 		return NULL;
@@ -247,7 +247,7 @@ static void trim_class(unsigned int class)
 	c->used = NULL;
 	mutex_unlock(&reservation.lock);
 	while ((f = pop(&list))) {
-		bool is_zero = advise((hva_t)f, class_bytes(class), MADV_DONTNEED);
+		bool is_zero = advise((uintptr_t)f, class_bytes(class), MADV_DONTNEED);
 
 		mutex_lock(&reservation.lock);
 		push(is_zero ? &c->zero : &c->used, f, class);
@@ -265,7 +265,7 @@ void reservation_trim(void)
 
 void reservation_expect(int64_t bytes)
 {
-	hva_t end;
+	uintptr_t end;
 
 	if (reservation_init())
 		return;
@@ -301,7 +301,7 @@ void reservation_unmap(void *p, size_t bytes)
 	if (system_call(SYS_mmap, (long)p, (long)bytes, PROT_READ | PROT_WRITE,
 			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) != (long)p)
 		return;
-	advise((hva_t)p, bytes, MADV_NOHUGEPAGE);
+	advise((uintptr_t)p, bytes, MADV_NOHUGEPAGE);
 	reservation_put(p, bytes);
 }
 
@@ -311,7 +311,7 @@ void reservation_unmap(void *p, size_t bytes)
  * behind it is discarded: parts of it may have been written since.
  */
 /* The kernel reads the set of signals before it finds that it need not use it. */
-static bool may_be_touched(hva_t at)
+static bool may_be_touched(uintptr_t at)
 {
 	return !system_call(SYS_rt_sigprocmask, -1, (long)at, 0, _NSIG / 8, 0, 0) ||
 	       errno != EFAULT;
@@ -334,9 +334,9 @@ void reservation_after_raw_fork(void) NO_THREAD_SAFETY
 	reservation.next = reservation.open;
 }
 
-bool reservation_meets(hva_t start, uint64_t bytes)
+bool reservation_meets(uintptr_t start, uint64_t bytes)
 {
-	hva_t end = start + bytes < start ? UINT64_MAX : start + bytes;
+	uintptr_t end = start + bytes < start ? UINT64_MAX : start + bytes;
 
 	return start < reservation.end && end > reservation.start;
 }

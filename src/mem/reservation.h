@@ -45,6 +45,6 @@ void reservation_unmap(void *p, size_t bytes);
 void reservation_after_raw_fork(void);
 
 /* True if any of it is ours. */
-bool reservation_meets(hva_t start, uint64_t bytes);
+bool reservation_meets(uintptr_t start, uint64_t bytes);
 
 #endif

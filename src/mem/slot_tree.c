@@ -36,7 +36,7 @@ static bool goes_before(enum slot_order order, const struct memslot *a, const st
 	if (order == BY_GFN)
 		return a->base_gfn < b->base_gfn;
 	/* Slots may share host memory, so the id decides among equals. */
-	return a->hva != b->hva ? a->hva < b->hva : a->id < b->id;
+	return hva_eq(a->hva, b->hva) ? a->id < b->id : hva_lt(a->hva, b->hva);
 }
 
 static int height(const struct slot_node *n)
@@ -44,15 +44,16 @@ static int height(const struct slot_node *n)
 	return n ? n->height : 0;
 }
 
-static uint64_t max_end(const struct slot_node *n)
+static hva_t max_end(const struct slot_node *n)
 {
-	return n ? n->max_end : 0;
+	return n ? n->max_end : hva_of(0);
 }
 
 static void refresh(struct slot_node *n)
 {
 	n->height = 1 + MAX(height(n->left), height(n->right));
-	n->max_end = MAX(memslot_hva_end(n->slot), MAX(max_end(n->left), max_end(n->right)));
+	n->max_end = hva_max(max_end(n->left), max_end(n->right));
+	n->max_end = hva_max(n->max_end, memslot_hva_end(n->slot));
 }
 
 static struct slot_node *make_node(struct slot_tree_update *u, struct memslot *slot)
@@ -251,11 +252,11 @@ void slot_tree_visit(const struct slot_node *root, slot_visit_fn visit, void *ct
 void slot_tree_visit_hva(const struct slot_node *root, hva_t start, hva_t end,
 			 slot_visit_fn visit, void *ctx)
 {
-	if (!root || root->max_end <= start)
+	if (!root || hva_le(root->max_end, start))
 		return;
 	slot_tree_visit_hva(root->left, start, end, visit, ctx);
-	if (root->slot->hva < end) {
-		if (memslot_hva_end(root->slot) > start)
+	if (hva_lt(root->slot->hva, end)) {
+		if (hva_lt(start, memslot_hva_end(root->slot)))
 			visit(ctx, root->slot);
 		slot_tree_visit_hva(root->right, start, end, visit, ctx);
 	}
@@ -280,7 +281,7 @@ static bool is_valid_between(enum slot_order order, const struct slot_node *root
 		return true;
 	copy = *root;
 	refresh(&copy);
-	return copy.height == root->height && copy.max_end == root->max_end &&
+	return copy.height == root->height && hva_eq(copy.max_end, root->max_end) &&
 	       height(root->left) - height(root->right) <= 1 &&
 	       height(root->right) - height(root->left) <= 1 &&
 	       (!after || goes_before(order, after, root->slot)) &&

@@ -20,7 +20,7 @@ enum slot_order { BY_GFN, BY_HVA };
 struct slot_node {
 	const struct slot_node *left, *right;
 	struct memslot *slot;
-	uint64_t max_end;		/* BY_HVA: highest hva end in this subtree */
+	hva_t max_end;			/* BY_HVA: highest hva end in this subtree */
 	int height;
 	/* The writers' own: which update made it; lists of an update's nodes. */
 	const struct slot_tree_update *maker;

@@ -402,7 +402,7 @@ static int set_region_locked(struct slots *s, const struct kvm_userspace_memory_
 	struct memslot wanted = {
 		.base_gfn = r->guest_phys_addr >> PAGE_SHIFT,
 		.npages = r->memory_size >> PAGE_SHIFT,
-		.hva = r->userspace_addr,
+		.hva = hva_of(r->userspace_addr),
 		.flags = r->flags,
 		.id = (uint16_t)r->slot,
 	};
@@ -412,7 +412,7 @@ static int set_region_locked(struct slots *s, const struct kvm_userspace_memory_
 		return old ? delete_or_move(s, old, NULL) : -EINVAL;
 
 	if (old) {
-		if (wanted.hva != old->hva || wanted.npages != old->npages ||
+		if (!hva_eq(wanted.hva, old->hva) || wanted.npages != old->npages ||
 		    ((wanted.flags ^ old->flags) & KVM_MEM_READONLY))
 			return -EINVAL;
 		if (wanted.base_gfn == old->base_gfn && wanted.flags == old->flags)

@@ -52,7 +52,7 @@ static enum fault_verdict host_has_none(struct mmu_vcpu *v, const struct fault *
 	rcu_read_begin();
 	slot = slot_set_find(slots_current(v->mmu->slots), f->gfn);
 	current = slot && slot->version == f->slot_version &&
-		  !mmu_invalidate_retry(v->mmu, f->seq, f->hva, f->hva + PAGE_SIZE);
+		  !mmu_invalidate_retry(v->mmu, f->seq, f->hva, hva_add(f->hva, PAGE_SIZE));
 	rcu_read_end();
 	if (!current)
 		return FAULT_RETRY;
@@ -65,9 +65,9 @@ static enum fault_verdict host_has_none(struct mmu_vcpu *v, const struct fault *
 static void avoid_changes(struct mmu *m, const struct fault *f, struct host_page *page)
 {
 	uint64_t bytes = level_pages(page->level) << PAGE_SHIFT;
-	hva_t start = ALIGN_DOWN(f->hva, bytes);
+	hva_t start = hva_align(f->hva, bytes);
 
-	if (page->level > LEVEL_4K && host_changes_meet(m->changes, start, start + bytes))
+	if (page->level > LEVEL_4K && host_changes_meet(m->changes, start, hva_add(start, bytes)))
 		page->level = LEVEL_4K;
 }
 
@@ -84,8 +84,8 @@ enum fault_verdict fault_resolve(struct mmu_vcpu *v, struct fault *f, struct hos
 		slots_wait_for_next(v->mmu->slots, f->set_version);
 	if (verdict != FAULT_FIXED)
 		return verdict;
-	if (host_changes_meet(v->mmu->changes, f->hva, f->hva + PAGE_SIZE)) {
-		host_changes_wait(v->mmu->changes, f->hva, f->hva + PAGE_SIZE);
+	if (host_changes_meet(v->mmu->changes, f->hva, hva_add(f->hva, PAGE_SIZE))) {
+		host_changes_wait(v->mmu->changes, f->hva, hva_add(f->hva, PAGE_SIZE));
 		return FAULT_RETRY;
 	}
 	/*
@@ -106,14 +106,15 @@ const struct memslot *fault_still_holds(struct mmu_vcpu *v, const struct fault *
 					const struct host_page *page)
 {
 	uint64_t bytes = level_pages(page->level) << PAGE_SHIFT;
-	hva_t start = ALIGN_DOWN(f->hva, bytes);
+	hva_t start = hva_align(f->hva, bytes);
 	const struct memslot *slot;
 
 	rwlock_assert_held(&v->mmu->lock);
 	slot = slot_set_find_hinted(slots_current(v->mmu->slots), f->gfn, &v->slot_hint);
 	if (rule(STALE_ROOT_RETRY) && (!slot || slot->version != f->slot_version))
 		return NULL;
-	if (rule(RETRY_UNDER_LOCK) && mmu_invalidate_retry(v->mmu, f->seq, start, start + bytes))
+	if (rule(RETRY_UNDER_LOCK) &&
+	    mmu_invalidate_retry(v->mmu, f->seq, start, hva_add(start, bytes)))
 		return NULL;
 	return slot;
 }
@@ -143,8 +144,8 @@ void fault_count_verdict(struct mmu_vcpu *v, enum fault_verdict verdict)
 void mmu_host_fault(struct mmu_vcpu *v, hva_t hva)
 {
 	struct invalidation inv;
-	hva_t start = hva & PAGE_MASK;
+	hva_t start = hva_align(hva, PAGE_SIZE);
 
-	mmu_invalidate_begin(v->mmu, start, start + PAGE_SIZE, &inv);
+	mmu_invalidate_begin(v->mmu, start, hva_add(start, PAGE_SIZE), &inv);
 	mmu_invalidate_end(&inv);
 }

@@ -30,16 +30,21 @@ static void yield_lock(struct unmap *u) REQUIRES(u->mmu->lock)
 	rwlock_wrlock(&u->mmu->lock);
 }
 
+/* The frames of @slot that have memory in [start, end); the rest of the piece stays. */
+static void range_set(struct range *r, const struct memslot *slot, hva_t start, hva_t end)
+{
+	start = hva_max(start, slot->hva);
+	end = hva_min(end, memslot_hva_end(slot));
+	r->at = slot->base_gfn + (hva_diff(start, slot->hva) >> PAGE_SHIFT);
+	r->end = slot->base_gfn + ((hva_diff(end, slot->hva) - 1) >> PAGE_SHIFT) + 1;
+}
+
 static void unmap_slot(void *ctx, struct memslot *slot)
 {
 	struct unmap *u = ctx;
-	hva_t start = MAX(u->start, slot->hva), end = MIN(u->end, memslot_hva_end(slot));
-	gfn_t first = slot->base_gfn + ((start - slot->hva) >> PAGE_SHIFT);
-	gfn_t last = slot->base_gfn + ((end - 1 - slot->hva) >> PAGE_SHIFT);
 
 	rwlock_assert_held_write(&u->mmu->lock);
-	u->left.at = first;
-	u->left.end = last + 1;
+	range_set(&u->left, slot, u->start, u->end);
 	for (;;) {
 		u->n_zapped += u->mmu->ops->zap_leafs(u->mmu, &u->left);
 		if (u->left.left)
@@ -92,7 +97,7 @@ void mmu_withdraw(struct mmu *m, hva_t start, hva_t end)
 	if (!meets_slot(m, start, end))
 		return;
 	mmu_count(m, mmu_notifier_overlaps);
-	trace_unmap_hva_range(start, end);
+	trace_unmap_hva_range(start.raw, end.raw);
 	unmap(&u);
 	/*
 	 * NO_SPTE_IMPLIES_NO_TLB: even if nothing was mapped.  Another thread may have dropped a
@@ -184,10 +189,9 @@ static void age_piece(struct ageing *a, struct range *r)
 static void age_slot(void *ctx, struct memslot *slot)
 {
 	struct ageing *a = ctx;
-	hva_t start = MAX(a->start, slot->hva), end = MIN(a->end, memslot_hva_end(slot));
-	gfn_t first = slot->base_gfn + ((start - slot->hva) >> PAGE_SHIFT);
-	gfn_t last = slot->base_gfn + ((end - 1 - slot->hva) >> PAGE_SHIFT);
-	struct range r = range_make(first, last + 1);
+	struct range r = range_make(0, 0);
+
+	range_set(&r, slot, a->start, a->end);
 
 	while (range_more(&r) && (a->how != AGE_TEST || !a->young))
 		age_piece(a, &r);

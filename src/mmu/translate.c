@@ -10,7 +10,7 @@
 void mmu_access_faulted(struct mmu_vcpu *v, const void *host)
 {
 	guest_leave(v);
-	mmu_host_fault(v, (uintptr_t)host);
+	mmu_host_fault(v, hva_of((uintptr_t)host));
 	guest_enter(v);
 }
 

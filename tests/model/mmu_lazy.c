@@ -192,15 +192,14 @@ static void step_host(struct lazy *l)
 {
 	struct world *w = l->w;
 	struct mmu *m = &w->vm[l->machine]->mmu;
-	hva_t start = (uintptr_t)w->vm[l->machine]->memory +
-		      (run_below(&w->run, MEMORY) << PAGE_SHIFT);
+	hva_t start = vm_hva(w->vm[l->machine], run_below(&w->run, MEMORY));
 	struct invalidation inv;
 
 	if (run_chance(&w->run, 50)) {
 		mmu_set_page_limit(m, MMU_MIN_PAGES + run_below(&w->run, 12));
 		return;
 	}
-	mmu_invalidate_begin(m, start, start + (run_below(&w->run, 600) << PAGE_SHIFT), &inv);
+	mmu_invalidate_begin(m, start, hva_add(start, run_below(&w->run, 600) << PAGE_SHIFT), &inv);
 	mmu_invalidate_end(&inv);
 }
 

@@ -251,8 +251,7 @@ static void step_host(struct world *w)
 	enum age how = (enum age)run_below(&w->run, 3);
 
 	for (int i = 0; i < N_MACHINES; i++) {
-		hva_t start = (uintptr_t)w->vm[i]->memory + (first << PAGE_SHIFT);
-		hva_t end = start + (n << PAGE_SHIFT);
+		hva_t start = vm_hva(w->vm[i], first), end = vm_hva(w->vm[i], first + n);
 		struct invalidation inv;
 
 		if (what == 0) {

@@ -37,9 +37,8 @@ static void set_slots(struct world *w, uint32_t id, const struct flat_slot *s)
 			 (s->logged ? KVM_MEM_LOG_DIRTY_PAGES : 0);
 
 	for (int i = 0; i < N_MACHINES; i++) {
-		hva_t hva = (uintptr_t)w->vm[i]->memory + (s->first << PAGE_SHIFT);
-		int err = set_slot(&w->vm[i]->slots, id, s->gfn << PAGE_SHIFT, s->n_pages, hva,
-				   flags);
+		int err = set_slot(&w->vm[i]->slots, id, s->gfn << PAGE_SHIFT, s->n_pages,
+				   vm_hva(w->vm[i], s->first).raw, flags);
 
 		world_check(w, i, !err);
 	}

@@ -329,7 +329,8 @@ void recorder_free(struct recorder *r)
 	free(r);
 }
 
-int set_slot(struct slots *s, uint32_t id, gpa_t gpa, uint64_t pages, hva_t hva, uint32_t flags)
+int set_slot(struct slots *s, uint32_t id, uint64_t gpa, uint64_t pages, uint64_t hva,
+	     uint32_t flags)
 {
 	struct kvm_userspace_memory_region region = {
 		.slot = id,
@@ -366,7 +367,7 @@ static int sim_resolve(void *ctx, hva_t hva, bool write, int max_level, struct h
 	if (sim->refuse)
 		return -EFAULT;
 	*page = (struct host_page){
-		.pfn = hva >> PAGE_SHIFT,
+		.pfn = pfn_of_hva(hva),
 		.writable = write || sim->eager,
 		.level = MIN(sim->level, max_level),
 	};
@@ -468,9 +469,12 @@ void vm_free(struct test_vm *vm)
 void vm_slot(struct test_vm *vm, uint32_t id, gpa_t gpa, uint64_t first, uint64_t pages,
 	     uint32_t flags)
 {
-	hva_t hva = (uintptr_t)vm->memory + (first << PAGE_SHIFT);
+	assert_int_equal(set_slot(&vm->slots, id, gpa, pages, vm_hva(vm, first).raw, flags), 0);
+}
 
-	assert_int_equal(set_slot(&vm->slots, id, gpa, pages, hva, flags), 0);
+hva_t vm_hva(const struct test_vm *vm, uint64_t page)
+{
+	return hva_of((uintptr_t)vm->memory + (page << PAGE_SHIFT));
 }
 
 uint64_t vm_stat(const struct test_vm *vm, enum vm_stat stat)

@@ -130,7 +130,9 @@ void recorder_free(struct recorder *r);
 #define TEST_HVA 0x200000000000ull
 #define TEST_MAX_GFN ((1ull << 36) - 1)
 
-int set_slot(struct slots *s, uint32_t id, gpa_t gpa, uint64_t pages, hva_t hva, uint32_t flags);
+/* The numbers are those of the ioctl. */
+int set_slot(struct slots *s, uint32_t id, uint64_t gpa, uint64_t pages, uint64_t hva,
+	     uint32_t flags);
 /* The slot that @gpa is in, or -1. */
 int slot_at(struct slots *s, gpa_t gpa);
 
@@ -170,6 +172,8 @@ void vm_free(struct test_vm *vm);
 /* Slot @id of @pages pages of the memory, from page @first on. */
 void vm_slot(struct test_vm *vm, uint32_t id, gpa_t gpa, uint64_t first, uint64_t pages,
 	     uint32_t flags);
+/* Where page @page of the memory is. */
+hva_t vm_hva(const struct test_vm *vm, uint64_t page);
 uint64_t vm_stat(const struct test_vm *vm, enum vm_stat stat);
 uint64_t vcpu_stat(const struct mmu_vcpu *v, enum vcpu_stat stat);
 

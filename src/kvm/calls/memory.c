@@ -38,8 +38,8 @@ static void make_call(void *ctx)
 
 static struct hva_range range_of(const void *addr, size_t length)
 {
-	return (struct hva_range){ (uintptr_t)addr & PAGE_MASK,
-				   ALIGN_UP((uintptr_t)addr + length, PAGE_SIZE) };
+	return (struct hva_range){ hva_of((uintptr_t)addr & PAGE_MASK),
+				   hva_of(ALIGN_UP((uintptr_t)addr + length, PAGE_SIZE)) };
 }
 
 static long change_range(struct change *c, const void *addr, size_t length)
@@ -47,7 +47,7 @@ static long change_range(struct change *c, const void *addr, size_t length)
 	struct hva_range range = range_of(addr, length);
 
 	/* The kernel refuses an empty or wrapping range without touching anything. */
-	revoke_around(&range, range.start < range.end, make_call, c);
+	revoke_around(&range, !hva_range_is_empty(range), make_call, c);
 	return c->result;
 }
 
@@ -72,7 +72,7 @@ int umbra_munmap(void *addr, size_t length)
 	if (is_ours(addr, length))
 		return refuse(EINVAL);
 	if (change_range(&c, addr, length) == 0)
-		mappings_remove((uintptr_t)addr, range_of(addr, length).end, since);
+		mappings_remove(hva_of((uintptr_t)addr), range_of(addr, length).end, since);
 	return (int)c.result;
 }
 
@@ -200,7 +200,8 @@ ssize_t umbra_process_madvise(int pidfd, const struct iovec *vector, size_t n, i
 		.number = SYS_process_madvise,
 		.args = { pidfd, (long)vector, (long)n, advice, flags },
 	};
-	struct hva_range hull = { ~0ull, 0 };
+	struct hva_range hull = { hva_of(~0ull), hva_of(0) };
+	struct hva_range range;
 	struct iovec part;
 
 	if (!advice_takes_pages(advice) || is_another_process(pidfd)) {
@@ -212,10 +213,11 @@ ssize_t umbra_process_madvise(int pidfd, const struct iovec *vector, size_t n, i
 			break;
 		if (is_ours(part.iov_base, part.iov_len))
 			return refuse(ENOMEM);
-		hull.start = MIN(hull.start, range_of(part.iov_base, part.iov_len).start);
-		hull.end = MAX(hull.end, range_of(part.iov_base, part.iov_len).end);
+		range = range_of(part.iov_base, part.iov_len);
+		hull.start = hva_min(hull.start, range.start);
+		hull.end = hva_max(hull.end, range.end);
 	}
-	revoke_around(&hull, hull.start < hull.end, make_call, &c);
+	revoke_around(&hull, !hva_range_is_empty(hull), make_call, &c);
 	return c.result;
 }
 
@@ -239,6 +241,7 @@ void *umbra_mmap_memory(void *addr, size_t length, int prot, int flags, int fd, 
 	};
 	uint64_t since = mappings_now();
 	bool replaces = (flags & MAP_FIXED) && !(flags & MAP_FIXED_NOREPLACE);
+	struct hva_range range;
 
 	if (replaces && is_ours(addr, length)) {
 		errno = ENOMEM;
@@ -250,35 +253,35 @@ void *umbra_mmap_memory(void *addr, size_t length, int prot, int flags, int fd, 
 		make_call(&c);
 	if ((void *)c.result == MAP_FAILED)
 		return MAP_FAILED;
-	length = ALIGN_UP(length, PAGE_SIZE);
+	range = range_of((void *)c.result, length);
 	if (!(flags & MAP_ANONYMOUS))
-		mappings_add_file((hva_t)c.result, length, fd, (uint64_t)offset);
+		mappings_add_file(range, fd, (uint64_t)offset);
 	else if (replaces)
-		mappings_remove((hva_t)c.result, (hva_t)c.result + length, since);
+		mappings_remove(range.start, range.end, since);
 	return (void *)c.result;
 }
 
 /* In place, all entries stay, except for the part cut off or added. */
 static void note_resize(struct hva_range old, struct hva_range new, uint64_t since)
 {
-	if (new.end < old.end)
+	if (hva_lt(new.end, old.end))
 		mappings_remove(new.end, old.end, since);
-	else if (new.end > old.end)
+	else if (hva_lt(old.end, new.end))
 		mappings_grow(old.end, new.end, since);
 }
 
 /* An @old without a length is shared memory being mapped a second time. */
 static void note_move(struct hva_range old, struct hva_range new, int flags, uint64_t since)
 {
-	bool is_copied = old.start == old.end;
+	bool is_copied = hva_range_is_empty(old);
 
-	if (!is_copied && new.start == old.start) {
+	if (!is_copied && hva_eq(new.start, old.start)) {
 		note_resize(old, new, since);
 		return;
 	}
 	mappings_remove(new.start, new.end, since);
 	if (is_copied)
-		old.end += PAGE_SIZE;
+		old.end = hva_add(old.end, PAGE_SIZE);
 	mappings_copy(old, new, since);
 	if (!is_copied && !(flags & MREMAP_DONTUNMAP))
 		mappings_remove(old.start, old.end, since);
@@ -291,7 +294,7 @@ void *umbra_mremap(void *addr, size_t old_length, size_t new_length, int flags, 
 		.args = { (long)addr, (long)old_length, (long)new_length, flags, (long)new_addr },
 	};
 	struct hva_range ranges[2] = { range_of(addr, old_length) };
-	unsigned int n = ranges[0].start < ranges[0].end;
+	unsigned int n = !hva_range_is_empty(ranges[0]);
 	uint64_t since = mappings_now();
 
 	if (is_ours(addr, old_length) ||
@@ -302,7 +305,7 @@ void *umbra_mremap(void *addr, size_t old_length, size_t new_length, int flags, 
 	/* One vanishes, the other is replaced. */
 	if (flags & MREMAP_FIXED) {
 		ranges[n] = range_of(new_addr, new_length);
-		n += ranges[n].start < ranges[n].end;
+		n += !hva_range_is_empty(ranges[n]);
 	}
 	revoke_around(ranges, n, make_call, &c);
 	if ((void *)c.result != MAP_FAILED)
@@ -315,5 +318,5 @@ void umbra_changing(void *addr, size_t length, void (*change)(void *ctx), void *
 {
 	struct hva_range range = range_of(addr, length);
 
-	revoke_around(&range, range.start < range.end, change, ctx);
+	revoke_around(&range, !hva_range_is_empty(range), change, ctx);
 }

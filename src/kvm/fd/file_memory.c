@@ -112,22 +112,22 @@ void truncation_end(struct truncation *t)
 void *umbra_shmat(int id, const void *addr, int flags)
 {
 	struct file_call c = { SYS_shmat, { id, (long)addr, flags }, 0 };
-	struct hva_range range = { (uintptr_t)addr & PAGE_MASK, ~0ull };
+	struct hva_range range = { hva_of((uintptr_t)addr & PAGE_MASK), hva_of(~0ull) };
 	uint64_t bytes = 0;
 	struct shmid_ds segment;
 
 	/* A process that may not look at a segment can hardly map it. */
 	if (shmctl(id, IPC_STAT, &segment) == 0) {
 		bytes = ALIGN_UP((uint64_t)segment.shm_segsz, PAGE_SIZE);
-		range.end = range.start + bytes;
+		range.end = hva_add(range.start, bytes);
 	}
-	if ((flags & SHM_REMAP) && reservation_meets(range.start, bytes)) {
+	if ((flags & SHM_REMAP) && reservation_meets(range.start.raw, bytes)) {
 		errno = EINVAL;
 		return (void *)-1;
 	}
 	revoke_around(&range, !!(flags & SHM_REMAP), make_file_call, &c);
 	if (c.result != -1 && bytes)
-		mappings_add_segment((hva_t)c.result, bytes);
+		mappings_add_segment(hva_of((uint64_t)c.result), bytes);
 	return (void *)c.result;
 }
 
@@ -136,9 +136,9 @@ int umbra_shmdt(const void *addr)
 	struct file_call c = { SYS_shmdt, { (long)addr }, 0 };
 	uint64_t since = mappings_now();
 	struct hva_range range;
-	bool is_known = mappings_segment((uintptr_t)addr, &range);
+	bool is_known = mappings_segment(hva_of((uintptr_t)addr), &range);
 
-	revoke_around(&range, range.start < range.end, make_file_call, &c);
+	revoke_around(&range, !hva_range_is_empty(range), make_file_call, &c);
 	if (c.result == 0 && is_known)
 		mappings_remove(range.start, range.end, since);
 	return (int)c.result;

@@ -9,7 +9,7 @@
 
 #define MAX_MAPPINGS 256u
 #define NO_FILE (~0ull)		/* as a device: a System V segment */
-#define HVA_MAX (1ull << 47)
+#define HVA_MAX hva_of(1ull << 47)
 
 struct mapping {
 	hva_t start, end;
@@ -67,33 +67,35 @@ uint64_t mappings_now(void)
 	return atomic64_load_acquire(&known.last);
 }
 
-void mappings_add_file(hva_t start, uint64_t bytes, int fd, uint64_t offset)
+void mappings_add_file(struct hva_range where, int fd, uint64_t offset)
 {
 	struct stat file;
 
-	mappings_remove(start, start + bytes, mappings_now());
+	mappings_remove(where.start, where.end, mappings_now());
 	if (syscall(SYS_fstat, fd, &file) == 0)
-		add_locked((struct mapping){ start, start + bytes, file.st_dev, file.st_ino,
+		add_locked((struct mapping){ where.start, where.end, file.st_dev, file.st_ino,
 					     offset, 0 });
 }
 
 void mappings_add_segment(hva_t start, uint64_t bytes)
 {
-	mappings_remove(start, start + bytes, mappings_now());
-	add_locked((struct mapping){ start, start + bytes, NO_FILE, 0, 0, 0 });
+	hva_t end = hva_add(start, bytes);
+
+	mappings_remove(start, end, mappings_now());
+	add_locked((struct mapping){ start, end, NO_FILE, 0, 0, 0 });
 }
 
 /* Removes [start, end); an entry that extends beyond both ends is kept whole. */
 static bool shrink(struct mapping *m, hva_t start, hva_t end)
 {
-	if (start <= m->start && end > m->start) {
-		end = MIN(end, m->end);
-		m->offset += end - m->start;
+	if (hva_le(start, m->start) && hva_lt(m->start, end)) {
+		end = hva_min(end, m->end);
+		m->offset += hva_diff(end, m->start);
 		m->start = end;
-	} else if (end >= m->end && start < m->end) {
+	} else if (hva_le(m->end, end) && hva_lt(start, m->end)) {
 		m->end = start;
 	}
-	return m->start == m->end;
+	return hva_eq(m->start, m->end);
 }
 
 void mappings_remove(hva_t start, hva_t end, uint64_t since)
@@ -119,22 +121,24 @@ void mappings_remove(hva_t start, hva_t end, uint64_t since)
 /* The part of @m in [start, end); if it reached the end, it is extended by @more. */
 static bool clip(struct mapping *m, hva_t start, hva_t end, uint64_t more)
 {
-	bool goes_on = m->end >= end;
+	bool goes_on = hva_le(end, m->end);
 
-	m->end = MIN(m->end, end);
-	if (m->start < start) {
-		m->offset += start - m->start;
+	m->end = hva_min(m->end, end);
+	if (hva_lt(m->start, start)) {
+		m->offset += hva_diff(start, m->start);
 		m->start = start;
 	}
-	if (m->start >= m->end)
+	if (hva_le(m->end, m->start))
 		return false;
-	m->end += goes_on ? more : 0;
+	m->end = hva_add(m->end, goes_on ? more : 0);
 	return true;
 }
 
 void mappings_copy(struct hva_range from, struct hva_range to, uint64_t since)
 {
-	uint64_t bytes = from.end - from.start, new_bytes = to.end - to.start;
+	uint64_t bytes = hva_diff(from.end, from.start), new_bytes = hva_diff(to.end, to.start);
+	hva_t end = hva_add(from.start, MIN(bytes, new_bytes));
+	uint64_t more = new_bytes > bytes ? new_bytes - bytes : 0;
 	thread_sigmask_t saved;
 
 	saved = thread_hold_signals();
@@ -142,11 +146,10 @@ void mappings_copy(struct hva_range from, struct hva_range to, uint64_t since)
 	for (uint32_t i = 0, n = atomic32_load_relaxed(&known.n); i < n; i++) {
 		struct mapping m = known.at[i];
 
-		if (m.number > since || !clip(&m, from.start, from.start + MIN(bytes, new_bytes),
-					      new_bytes > bytes ? new_bytes - bytes : 0))
+		if (m.number > since || !clip(&m, from.start, end, more))
 			continue;
-		m.start = to.start + (m.start - from.start);
-		m.end = to.start + (m.end - from.start);
+		m.start = hva_add(to.start, hva_diff(m.start, from.start));
+		m.end = hva_add(to.start, hva_diff(m.end, from.start));
 		add(&m);
 	}
 	mutex_unlock(&known.lock);
@@ -162,9 +165,9 @@ void mappings_grow(hva_t end, hva_t new_end, uint64_t since)
 	for (uint32_t i = 0, n = atomic32_load_relaxed(&known.n); i < n; i++) {
 		struct mapping *m = &known.at[i];
 
-		if (m->number > since || m->start >= end || m->end < end)
+		if (m->number > since || hva_le(end, m->start) || hva_lt(m->end, end))
 			continue;
-		m->end = MAX(m->end, new_end);
+		m->end = hva_max(m->end, new_end);
 		/* Does not apply to what was unmapped behind the end before it grew. */
 		m->number = next_number();
 	}
@@ -181,8 +184,8 @@ static void note_range(struct hva_range *ranges, unsigned int *n, hva_t start, h
 		ranges[(*n)++] = (struct hva_range){ start, end };
 		return;
 	}
-	last->start = MIN(last->start, start);
-	last->end = MAX(last->end, end);
+	last->start = hva_min(last->start, start);
+	last->end = hva_max(last->end, end);
 }
 
 unsigned int mappings_find(const struct stat *file, uint64_t first, uint64_t last,
@@ -194,18 +197,18 @@ unsigned int mappings_find(const struct stat *file, uint64_t first, uint64_t las
 	saved = thread_hold_signals();
 	mutex_lock(&known.lock);
 	if (known.overflowed)
-		note_range(ranges, &n, 0, HVA_MAX);
+		note_range(ranges, &n, hva_of(0), HVA_MAX);
 	for (uint32_t i = 0; !known.overflowed && i < atomic32_load_relaxed(&known.n); i++) {
 		const struct mapping *m = &known.at[i];
-		uint64_t bytes = m->end - m->start, begin, end;
+		uint64_t bytes = hva_diff(m->end, m->start), begin, end;
 
 		if (m->device != file->st_dev || m->inode != file->st_ino ||
 		    last < m->offset || first >= m->offset + bytes)
 			continue;
 		begin = first > m->offset ? first - m->offset : 0;
 		end = MIN(last - m->offset, bytes - 1) + 1;
-		note_range(ranges, &n, (m->start + begin) & PAGE_MASK,
-			   ALIGN_UP(m->start + end, PAGE_SIZE));
+		note_range(ranges, &n, hva_align(hva_add(m->start, begin), PAGE_SIZE),
+			   hva_align(hva_add(m->start, end + PAGE_SIZE - 1), PAGE_SIZE));
 	}
 	mutex_unlock(&known.lock);
 	thread_release_signals(saved);
@@ -217,11 +220,11 @@ bool mappings_segment(hva_t start, struct hva_range *range)
 	bool found = false;
 	thread_sigmask_t saved;
 
-	*range = (struct hva_range){ start & PAGE_MASK, HVA_MAX };
+	*range = (struct hva_range){ hva_align(start, PAGE_SIZE), HVA_MAX };
 	saved = thread_hold_signals();
 	mutex_lock(&known.lock);
 	for (uint32_t i = 0; i < atomic32_load_relaxed(&known.n); i++) {
-		if (known.at[i].device != NO_FILE || known.at[i].start != start)
+		if (known.at[i].device != NO_FILE || !hva_eq(known.at[i].start, start))
 			continue;
 		range->end = known.at[i].end;
 		found = true;

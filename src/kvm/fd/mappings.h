@@ -16,8 +16,8 @@
 
 #include "kvm/revoke.h"
 
-/* [@start, @start + @bytes) now maps @fd from @offset on. */
-void mappings_add_file(hva_t start, uint64_t bytes, int fd, uint64_t offset);
+/* @where now maps @fd from @offset on. */
+void mappings_add_file(struct hva_range where, int fd, uint64_t offset);
 /* Or a System V segment. */
 void mappings_add_segment(hva_t start, uint64_t bytes);
 

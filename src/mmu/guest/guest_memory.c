@@ -15,7 +15,7 @@ static enum mmu_verdict find(struct mmu_vcpu *v, gpa_t gpa, const struct memslot
 		return MMU_BAD_TABLES;
 	if ((*slot)->flags & MEMSLOT_INVALID)
 		return MMU_RETRY;
-	*host = (void *)(uintptr_t)(memslot_gfn_to_hva(*slot, gfn) | (gpa & PAGE_OFFSET_MASK));
+	*host = hva_pointer(hva_add(memslot_gfn_to_hva(*slot, gfn), gpa & PAGE_OFFSET_MASK));
 	return MMU_OK;
 }
 
@@ -42,6 +42,11 @@ static bool load(void *to, const void *host, unsigned int bytes)
 	}
 }
 
+static hva_t page_of(const void *host)
+{
+	return hva_of((uintptr_t)host & PAGE_MASK);
+}
+
 /*
  * RETRY_UNDER_LOCK, but for the lock: nothing is installed.
  *
@@ -50,20 +55,20 @@ static bool load(void *to, const void *host, unsigned int bytes)
  */
 static bool was_there(struct mmu *m, uint64_t seq, const void *host)
 {
-	hva_t page = (uintptr_t)host & PAGE_MASK;
+	hva_t page = page_of(host);
 
 	smp_rmb();
-	return !mmu_invalidate_retry(m, seq, page, page + PAGE_SIZE);
+	return !mmu_invalidate_retry(m, seq, page, hva_add(page, PAGE_SIZE));
 }
 
 /* Reading the page during an invalidation is pointless. */
 static bool wait_while_it_changes(struct mmu *m, const void *host)
 {
-	hva_t page = (uintptr_t)host & PAGE_MASK;
+	hva_t page = page_of(host);
 
-	if (!host_changes_meet(m->changes, page, page + PAGE_SIZE))
+	if (!host_changes_meet(m->changes, page, hva_add(page, PAGE_SIZE)))
 		return false;
-	host_changes_wait(m->changes, page, page + PAGE_SIZE);
+	host_changes_wait(m->changes, page, hva_add(page, PAGE_SIZE));
 	return true;
 }
 
@@ -149,8 +154,8 @@ static enum mmu_verdict cmpxchg_locked(struct mmu_vcpu *v, uint64_t seq, gpa_t g
 	if (dirty_ring_blocks(v, slot))
 		return MMU_RING_FULL;
 	/* RETRY_UNDER_LOCK. */
-	page = (uintptr_t)host & PAGE_MASK;
-	if (mmu_invalidate_retry(v->mmu, seq, page, page + PAGE_SIZE))
+	page = page_of(host);
+	if (mmu_invalidate_retry(v->mmu, seq, page, hva_add(page, PAGE_SIZE)))
 		return MMU_RETRY;
 	ok = bytes == 8 ? guarded_cmpxchg64(host, old, value) :
 			  guarded_cmpxchg32(host, &narrow, (uint32_t)value);

@@ -49,13 +49,14 @@ void *walk_gpa(struct mmu_vcpu *v, struct tlb_stamp stamp, gpa_t gpa, bool write
 	guest_unpin(v);
 	if (!found)
 		return NULL;
-	hva = spte_pfn_of(e->spte, gpa >> PAGE_SHIFT) << PAGE_SHIFT | (gpa & PAGE_OFFSET_MASK);
+	hva = hva_of(spte_pfn_of(e->spte, gpa >> PAGE_SHIFT) << PAGE_SHIFT |
+		     (gpa & PAGE_OFFSET_MASK));
 	*cached = (struct tlb_entry){
 		.read = tag,
 		.write = write ? tag : 0,
-		.addend = hva - gpa,
+		.addend = hva.raw - gpa,
 	};
-	return (void *)(uintptr_t)hva;
+	return hva_pointer(hva);
 }
 
 /*

@@ -416,9 +416,9 @@ static void invalidations_under_load(void **state UNUSED)
 	for (unsigned int i = 0; i < 4; i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, run_thread, m->cpus[i]), 0);
 	for (unsigned int i = 0; i < 2000; i++) {
-		hva_t start = (uintptr_t)m->memory + 0x200000 + (i % 256) * 0x1000;
+		hva_t start = hva_of((uintptr_t)m->memory + 0x200000 + (i % 256) * 0x1000);
 
-		mmu_invalidate_begin(&m->mmu, start, start + 0x1000, &inv);
+		mmu_invalidate_begin(&m->mmu, start, hva_add(start, 0x1000), &inv);
 		mmu_invalidate_end(&inv);
 	}
 	for (unsigned int i = 0; i < 4; i++)

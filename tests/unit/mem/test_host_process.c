@@ -43,18 +43,18 @@ static int tear_down(void **state UNUSED)
 
 static int resolved_level(uint64_t offset, bool write, int max_level)
 {
+	hva_t hva = hva_of((uintptr_t)memory + offset);
 	struct host_page page;
 
-	assert_int_equal(host_resolve(&host, (uintptr_t)memory + offset, write, max_level, &page),
-			 0);
-	assert_int_equal(page.pfn, ((uintptr_t)memory + offset) >> PAGE_SHIFT);
+	assert_int_equal(host_resolve(&host, hva, write, max_level, &page), 0);
+	assert_int_equal(page.pfn, pfn_of_hva(hva));
 	assert_int_equal(page.writable, write);
 	return page.level;
 }
 
 static int looked_up_level(uint64_t offset, int max_level)
 {
-	return host_level(&host, (uintptr_t)memory + offset, max_level);
+	return host_level(&host, hva_of((uintptr_t)memory + offset), max_level);
 }
 
 static bool is_there(uint64_t offset)

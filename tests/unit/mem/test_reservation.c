@@ -175,11 +175,13 @@ static void the_mmu_resolves_none_of_it(void **state UNUSED)
 	struct host_page page;
 
 	assert_int_equal(guarded_install(), 0);
-	for (hva_t at = (uintptr_t)p; at < (uintptr_t)p + 3 * PAGE_SIZE; at += PAGE_SIZE / 2) {
+	for (uint64_t offset = 0; offset < 3 * PAGE_SIZE; offset += PAGE_SIZE / 2) {
+		hva_t at = hva_of((uintptr_t)p + offset);
+
 		assert_int_equal(host_resolve(&host, at, false, LEVEL_1G, &page), -EFAULT);
 		assert_int_equal(host_resolve(&host, at, true, LEVEL_4K, &page), -EFAULT);
 	}
-	assert_int_equal(host_resolve(&host, (uintptr_t)&page, false, LEVEL_4K, &page), 0);
+	assert_int_equal(host_resolve(&host, hva_of((uintptr_t)&page), false, LEVEL_4K, &page), 0);
 	host_process_destroy(&process);
 	reservation_put(p, 3 * PAGE_SIZE);
 }

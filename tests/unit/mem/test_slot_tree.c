@@ -81,7 +81,8 @@ static bool in_order(const struct visit *v, const struct memslot *s)
 		return true;
 	if (v->order == BY_GFN)
 		return v->last->base_gfn < s->base_gfn;
-	return v->last->hva < s->hva || (v->last->hva == s->hva && v->last->id < s->id);
+	return hva_lt(v->last->hva, s->hva) ||
+	       (hva_eq(v->last->hva, s->hva) && v->last->id < s->id);
 }
 
 static void visit_one(void *ctx, struct memslot *s)
@@ -122,7 +123,7 @@ static bool place(struct world *w, unsigned int id)
 		.id = (uint16_t)id,
 		.base_gfn = run_below(&w->run, N_GFNS),
 		.npages = npages,
-		.hva = TEST_HVA + (run_below(&w->run, N_HVA_PAGES) << PAGE_SHIFT),
+		.hva = hva_of(TEST_HVA + (run_below(&w->run, N_HVA_PAGES) << PAGE_SHIFT)),
 	};
 	return !naive_overlaps(&w->now, s->base_gfn, s->base_gfn + npages);
 }
@@ -163,15 +164,16 @@ static void check_lookups(struct world *w)
 /* Addresses within pages, too: a notifier may be given those. */
 static void check_visit_hva(struct world *w)
 {
-	hva_t start = TEST_HVA + run_below(&w->run, (N_HVA_PAGES + 16) << PAGE_SHIFT);
-	hva_t end = start + 1 + run_below(&w->run, 24 << PAGE_SHIFT);
+	hva_t start = hva_of(TEST_HVA + run_below(&w->run, (N_HVA_PAGES + 16) << PAGE_SHIFT));
+	hva_t end = hva_add(start, 1 + run_below(&w->run, 24 << PAGE_SHIFT));
 	struct visit v = { .order = BY_HVA, .model = &w->now, .ok = true };
 	unsigned int n = 0;
 
 	slot_tree_visit_hva(w->trees.by_hva, start, end, visit_one, &v);
 	for (unsigned int i = 0; i < N_SLOTS; i++) {
 		const struct memslot *s = &w->now.slot[i];
-		bool meets = w->now.in[i] && s->hva < end && start < memslot_hva_end(s);
+		bool meets = w->now.in[i] && hva_lt(s->hva, end) &&
+			     hva_lt(start, memslot_hva_end(s));
 
 		run_assert(&w->run, v.seen[i] == meets);
 		n += meets;
@@ -246,7 +248,7 @@ static void fill_in_places(struct world *w)
 			.id = (uint16_t)id,
 			.base_gfn = id * 8,
 			.npages = 1 + id % 8,
-			.hva = TEST_HVA + ((id * 37 % 64) << PAGE_SHIFT),
+			.hva = hva_of(TEST_HVA + ((id * 37 % 64) << PAGE_SHIFT)),
 		};
 }
 
@@ -361,7 +363,7 @@ static void build_by_hand(struct by_hand *h, const gfn_t gfn[3])
 	memset(h, 0, sizeof(*h));
 	for (unsigned int i = 0; i < 3; i++) {
 		h->slot[i] = (struct memslot){ .id = (uint16_t)i, .base_gfn = gfn[i], .npages = 1,
-					       .hva = TEST_HVA + (gfn[i] << PAGE_SHIFT) };
+					       .hva = hva_of(TEST_HVA + (gfn[i] << PAGE_SHIFT)) };
 		h->node[i].slot = &h->slot[i];
 		h->node[i].height = 1;
 		h->node[i].max_end = memslot_hva_end(&h->slot[i]);
@@ -384,7 +386,7 @@ static void a_wrong_tree_is_not_valid(void **state UNUSED)
 	h.node[0].height = 3;
 	assert_false(slot_tree_is_valid(BY_GFN, &h.node[0]));
 	build_by_hand(&h, right);
-	h.node[0].max_end++;
+	h.node[0].max_end = hva_add(h.node[0].max_end, 1);
 	assert_false(slot_tree_is_valid(BY_HVA, &h.node[0]));
 	build_by_hand(&h, left_wrong);
 	assert_false(slot_tree_is_valid(BY_GFN, &h.node[0]));
@@ -398,7 +400,7 @@ static bool valid_with_grandchild(enum slot_order order, unsigned int side, gfn_
 {
 	const gfn_t gfn[3] = { 20, 10, 30 };
 	struct memslot slot = { .id = 3, .base_gfn = at, .npages = 1,
-				.hva = TEST_HVA + (at << PAGE_SHIFT) };
+				.hva = hva_of(TEST_HVA + (at << PAGE_SHIFT)) };
 	struct slot_node node = { .slot = &slot, .height = 1, .max_end = memslot_hva_end(&slot) };
 	struct by_hand h;
 
@@ -408,7 +410,7 @@ static bool valid_with_grandchild(enum slot_order order, unsigned int side, gfn_
 	else
 		h.node[2].left = &node;
 	h.node[side].height = 2;
-	h.node[side].max_end = MAX(node.max_end, h.node[side].max_end);
+	h.node[side].max_end = hva_max(node.max_end, h.node[side].max_end);
 	h.node[0].height = 3;
 	return slot_tree_is_valid(order, &h.node[0]);
 }
@@ -426,7 +428,7 @@ static void a_slot_beyond_its_grandparent_is_not_valid(void **state UNUSED)
 static void an_unbalanced_tree_is_not_valid(void **state UNUSED)
 {
 	const gfn_t gfn[3] = { 30, 20, 40 };
-	struct memslot low = { .id = 3, .base_gfn = 10, .npages = 1, .hva = TEST_HVA };
+	struct memslot low = { .id = 3, .base_gfn = 10, .npages = 1, .hva = hva_of(TEST_HVA) };
 	struct slot_node node = { .slot = &low, .height = 1, .max_end = memslot_hva_end(&low) };
 	struct by_hand h;
 

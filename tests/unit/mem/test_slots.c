@@ -27,8 +27,8 @@ static uint64_t generation(const struct recorder *r)
 	return atomic64_load_relaxed(&r->slots.generation);
 }
 
-static int set_bytes(struct recorder *r, uint32_t id, gpa_t gpa, uint64_t bytes, hva_t hva,
-		     uint32_t flags)
+static int set_bytes(struct recorder *r, uint32_t id, uint64_t gpa, uint64_t bytes,
+		     uint64_t hva, uint32_t flags)
 {
 	struct kvm_userspace_memory_region region = {
 		.slot = id,
@@ -94,8 +94,8 @@ static void assert_same(struct recorder *r, const struct picture *before)
 
 /* --- errors ------------------------------------------------------------ */
 
-static void assert_refused(struct recorder *r, int want, uint32_t id, gpa_t gpa, uint64_t bytes,
-			   hva_t hva, uint32_t flags)
+static void assert_refused(struct recorder *r, int want, uint32_t id, uint64_t gpa, uint64_t bytes,
+			   uint64_t hva, uint32_t flags)
 {
 	unsigned int n_events = r->n_events;
 	struct picture before;
@@ -717,7 +717,7 @@ static int naive_set(struct region *regions, uint32_t id, const struct region *w
 		*old = (struct region){ 0 };
 		return 0;
 	}
-	if (old->pages && (old->hva != want->hva || old->pages != want->pages ||
+	if (old->pages && (!hva_eq(old->hva, want->hva) || old->pages != want->pages ||
 			   (old->flags ^ want->flags) & KVM_MEM_READONLY))
 		return -EINVAL;
 	for (uint32_t i = 0; i < N_IDS; i++)
@@ -756,7 +756,7 @@ static void compare_with_model(struct run *run, struct recorder *r, const struct
 			continue;
 		run_assert(run, slot->base_gfn == regions[id].gfn);
 		run_assert(run, slot->npages == regions[id].pages);
-		run_assert(run, slot->hva == regions[id].hva && slot->id == id);
+		run_assert(run, hva_eq(slot->hva, regions[id].hva) && slot->id == id);
 		run_assert(run, slot->flags == regions[id].flags);
 		run_assert(run, !slot->dirty == !memslot_is_logged(slot));
 	}
@@ -775,7 +775,7 @@ static struct region random_region(struct run *run, const struct region *old)
 		want = (struct region){
 			.gfn = run_below(run, N_GFNS - 12),
 			.pages = 1 + run_below(run, 12),
-			.hva = TEST_HVA + PAGES(run_below(run, 64)),
+			.hva = hva_of(TEST_HVA + PAGES(run_below(run, 64))),
 			.flags = some_flags[run_below(run, ARRAY_SIZE(some_flags))],
 		};
 	if (old->pages && run_chance(run, 60))
@@ -798,8 +798,8 @@ static void random_changes_agree_with_a_naive_model(void **state)
 		for (; run.step < STEPS(20000); run.step++) {
 			uint32_t id = (uint32_t)run_below(&run, N_IDS);
 			struct region want = random_region(&run, &regions[id]);
-			int err = set_slot(&r->slots, id, PAGES(want.gfn), want.pages, want.hva,
-					   want.flags);
+			int err = set_slot(&r->slots, id, PAGES(want.gfn), want.pages,
+					   want.hva.raw, want.flags);
 
 			run_assert(&run, err == naive_set(regions, id, &want));
 			compare_with_model(&run, r, regions, &hint);

@@ -78,7 +78,7 @@ static void compare_slots(void)
 		if (got)
 			check(got->id == want - m.slot && got->base_gfn == want->gfn &&
 			      got->npages == want->n && got->flags == want->flags &&
-			      got->hva == (uintptr_t)vm->memory + PAGES(want->first));
+			      hva_eq(got->hva, vm_hva(vm, want->first)));
 	}
 	check(slot_tree_is_valid(BY_GFN, set->by_gfn));
 	check(slot_tree_is_valid(BY_HVA, set->by_hva));
@@ -311,10 +311,9 @@ static bool is_behind(gfn_t gfn, uint64_t first, uint64_t n)
 static void step_invalidate(void)
 {
 	uint64_t first = run_below(&m.run, HOST_PAGES), n = 1 + run_below(&m.run, 20);
-	hva_t hva = (uintptr_t)vm->memory + PAGES(first);
 	struct invalidation inv;
 
-	mmu_invalidate_begin(&vm->mmu, hva, hva + PAGES(n), &inv);
+	mmu_invalidate_begin(&vm->mmu, vm_hva(vm, first), vm_hva(vm, first + n), &inv);
 	mmu_invalidate_end(&inv);
 	for (unsigned int i = 0; i < N_GVAS; i++)
 		if (is_behind(m.frame[i], first, n))
@@ -327,7 +326,6 @@ static void step_invalidate(void)
 static void step_age(void)
 {
 	uint64_t first = run_below(&m.run, HOST_PAGES), n = 1 + run_below(&m.run, 20);
-	hva_t hva = (uintptr_t)vm->memory + PAGES(first);
 	bool clear = run_chance(&m.run, 50), young = false;
 
 	for (unsigned int i = 0; i < N_GVAS; i++) {
@@ -342,7 +340,8 @@ static void step_age(void)
 		young |= !shadow && m.young_frame[f];
 		m.young_frame[f] &= !clear;
 	}
-	check(mmu_age(&vm->mmu, hva, hva + PAGES(n), clear ? AGE_CLEAR_FLUSH : AGE_TEST) == young);
+	check(mmu_age(&vm->mmu, vm_hva(vm, first), vm_hva(vm, first + n),
+		      clear ? AGE_CLEAR_FLUSH : AGE_TEST) == young);
 }
 
 /* --- runs -------------------------------------------------------------------- */

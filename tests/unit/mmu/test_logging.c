@@ -163,7 +163,7 @@ static void large_pages_come_back(void **state UNUSED)
 	struct test_vm *big = vm_make_sim(1, 1024 + 8);
 	struct mmu_vcpu *bv = &big->vcpu[0];
 	struct invalidation inv;
-	hva_t hva = (uintptr_t)big->memory;
+
 
 	big->sim.level = LEVEL_2M;
 	vm_slot(big, 0, 0, 0, 1024 + 8, KVM_MEM_LOG_DIRTY_PAGES);
@@ -184,13 +184,13 @@ static void large_pages_come_back(void **state UNUSED)
 	assert_int_equal(vm_stat(big, VM_STAT_pages_4k), 8);
 
 	/* By small ones again, as if the host had had no other. */
-	mmu_invalidate_begin(&big->mmu, hva, hva + PAGES(1024), &inv);
+	mmu_invalidate_begin(&big->mmu, vm_hva(big, 0), vm_hva(big, 1024), &inv);
 	mmu_invalidate_end(&inv);
 	big->sim.level = LEVEL_4K;
 	for (gfn_t gfn = 0; gfn < 1024; gfn++)
 		assert_int_equal(tdp_fault(bv, PAGES(gfn), true), FAULT_FIXED);
 	big->sim.level = LEVEL_2M;
-	mmu_invalidate_begin(&big->mmu, hva, hva + PAGES(1024), &inv);
+	mmu_invalidate_begin(&big->mmu, vm_hva(big, 0), vm_hva(big, 1024), &inv);
 	mmu_invalidate_end(&inv);
 	assert_int_equal(vm_stat(big, VM_STAT_pages_4k), 8);
 	assert_int_equal(tdp_fault(bv, PAGES(3), true), FAULT_FIXED);

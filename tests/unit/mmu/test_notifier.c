@@ -35,14 +35,9 @@ static int teardown(void **state)
 	return 0;
 }
 
-static hva_t page_hva(const struct test_vm *vm, uint64_t page)
-{
-	return (uintptr_t)vm->memory + BYTES(page);
-}
-
 static void begin(struct test_vm *vm, uint64_t page, uint64_t n, struct invalidation *inv)
 {
-	mmu_invalidate_begin(&vm->mmu, page_hva(vm, page), page_hva(vm, page + n), inv);
+	mmu_invalidate_begin(&vm->mmu, vm_hva(vm, page), vm_hva(vm, page + n), inv);
 }
 
 static bool retries(struct test_vm *vm, uint64_t seq, uint64_t page)
@@ -50,7 +45,7 @@ static bool retries(struct test_vm *vm, uint64_t seq, uint64_t page)
 	bool retry;
 
 	rwlock_rdlock(&vm->mmu.lock);
-	retry = mmu_invalidate_retry(&vm->mmu, seq, page_hva(vm, page), page_hva(vm, page + 1));
+	retry = mmu_invalidate_retry(&vm->mmu, seq, vm_hva(vm, page), vm_hva(vm, page + 1));
 	rwlock_rdunlock(&vm->mmu.lock);
 	return retry;
 }
@@ -99,7 +94,8 @@ static void a_part_of_a_page_is_the_page(void **state)
 
 	for (gfn_t gfn = 19; gfn < 24; gfn++)
 		assert_int_equal(fault(vm, gfn, true), FAULT_FIXED);
-	mmu_invalidate_begin(&vm->mmu, page_hva(vm, 20) + 4095, page_hva(vm, 22) + 1, &inv);
+	mmu_invalidate_begin(&vm->mmu, hva_add(vm_hva(vm, 20), 4095),
+			     hva_add(vm_hva(vm, 22), 1), &inv);
 	mmu_invalidate_end(&inv);
 	for (gfn_t gfn = 19; gfn < 24; gfn++)
 		assert_int_equal(is_mapped(vm, gfn), gfn == 19 || gfn == 23);
@@ -131,7 +127,7 @@ static void everything_goes_with_everything(void **state)
 	assert_int_equal(fault(vm, 0, true), FAULT_FIXED);
 	assert_int_equal(fault(vm, N_PAGES - 1, true), FAULT_FIXED);
 	assert_int_equal(fault(vm, 1007, true), FAULT_FIXED);
-	mmu_invalidate_begin(&vm->mmu, 0, ~0ull, &inv);
+	mmu_invalidate_begin(&vm->mmu, hva_of(0), hva_of(~0ull), &inv);
 	mmu_invalidate_end(&inv);
 	assert_int_equal(vm_stat(vm, VM_STAT_pages_4k), 0);
 }
@@ -188,9 +184,9 @@ static void what_no_slot_has_costs_no_mmu_lock(void **state)
 	struct invalidation inv;
 
 	watch_mutex(&vm->mmu.flush_lock);
-	mmu_invalidate_begin(&vm->mmu, page_hva(vm, N_PAGES), page_hva(vm, N_PAGES + 5), &inv);
+	mmu_invalidate_begin(&vm->mmu, vm_hva(vm, N_PAGES), vm_hva(vm, N_PAGES + 5), &inv);
 	mmu_invalidate_end(&inv);
-	mmu_invalidate_begin(&vm->mmu, page_hva(vm, 0) - 4096, page_hva(vm, 0), &inv);
+	mmu_invalidate_begin(&vm->mmu, hva_add(vm_hva(vm, 0), -4096ull), vm_hva(vm, 0), &inv);
 	mmu_invalidate_end(&inv);
 	assert_int_equal(hook_count(HOOK_RDLOCK), n_reads);
 	assert_int_equal(hook_count(HOOK_WRLOCK), n_writes);
@@ -690,7 +686,7 @@ static void a_translation_that_led_nowhere_is_dropped(void **state)
 
 	assert_int_equal(fault(vm, 3, true), FAULT_FIXED);
 	assert_int_equal(fault(vm, 4, true), FAULT_FIXED);
-	mmu_host_fault(&vm->vcpu[0], page_hva(vm, 3) + 123);
+	mmu_host_fault(&vm->vcpu[0], hva_add(vm_hva(vm, 3), 123));
 	assert_false(is_mapped(vm, 3));
 	assert_true(is_mapped(vm, 4));
 	assert_int_equal(atomic32_load_relaxed(&vm->mmu.changes->n_open), 0);
@@ -722,7 +718,7 @@ static int resolve_frame(void *ctx, hva_t hva, bool write UNUSED, int max_level 
 			 struct host_page *page)
 {
 	struct frames *f = ctx;
-	uint64_t n = (hva - TEST_HVA) >> PAGE_SHIFT;
+	uint64_t n = (hva.raw - TEST_HVA) >> PAGE_SHIFT;
 
 	*page = (struct host_page){
 		.pfn = (uintptr_t)frame(f, n, atomic32_load_acquire(&f->shown[n])) >> PAGE_SHIFT,
@@ -766,8 +762,8 @@ static void *take_pages_back(void *arg)
 
 		while (n < 4 && first + n < (me + 1) * share && run_chance(&run, 50))
 			n++;
-		mmu_invalidate_begin(&f->vm->mmu, TEST_HVA + BYTES(first),
-				     TEST_HVA + BYTES(first + n), &inv);
+		mmu_invalidate_begin(&f->vm->mmu, hva_of(TEST_HVA + BYTES(first)),
+				     hva_of(TEST_HVA + BYTES(first + n)), &inv);
 		for (uint64_t page = first; page < first + n; page++)
 			exchange_page(f, page);
 		mmu_invalidate_end(&inv);

@@ -280,7 +280,7 @@ static void look(struct view *view)
 		view->region[id] = (struct kvm_userspace_memory_region){
 			.slot = id, .flags = slot->flags,
 			.guest_phys_addr = slot->base_gfn << PAGE_SHIFT,
-			.memory_size = slot->npages << PAGE_SHIFT, .userspace_addr = slot->hva,
+			.memory_size = slot->npages << PAGE_SHIFT, .userspace_addr = slot->hva.raw,
 		};
 		assert_ptr_equal(slot_set_find(set, slot->base_gfn), slot);
 		for (size_t i = 0; slot->dirty && i < slot->dirty->n_words; i++)

@@ -379,12 +379,13 @@ static void wrap(void)
 
 static void use_much(enum mmu_mode mode)
 {
-	hva_t hva;
+	hva_t start, end;
 	struct invalidation inv;
 	uint64_t before;
 
 	map_much(mode);
-	hva = (uintptr_t)vm->memory + PAGES(N_PAGES);
+	start = vm_hva(vm, N_PAGES);
+	end = vm_hva(vm, N_PAGES + BIG_PAGES);
 
 	/* What is elsewhere does not matter. */
 	before = visited();
@@ -398,13 +399,13 @@ static void use_much(enum mmu_mode mode)
 	assert_true(visited() - before > BIG_PAGES);
 	assert_true(work_most() <= PIECE);
 	work_watch(vm);
-	assert_true(mmu_age(&vm->mmu, hva, hva + PAGES(BIG_PAGES), AGE_CLEAR));
+	assert_true(mmu_age(&vm->mmu, start, end, AGE_CLEAR));
 	assert_true(work_most() <= PIECE);
 	work_watch(vm);
-	assert_false(mmu_age(&vm->mmu, hva, hva + PAGES(BIG_PAGES), AGE_TEST));
+	assert_false(mmu_age(&vm->mmu, start, end, AGE_TEST));
 	assert_true(work_most() <= PIECE);
 	work_watch(vm);
-	mmu_invalidate_begin(&vm->mmu, hva, hva + PAGES(BIG_PAGES / 2), &inv);
+	mmu_invalidate_begin(&vm->mmu, start, vm_hva(vm, N_PAGES + BIG_PAGES / 2), &inv);
 	mmu_invalidate_end(&inv);
 	assert_true(work_most() <= PIECE);
 	before = visited();

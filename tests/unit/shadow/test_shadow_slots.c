@@ -302,9 +302,7 @@ static struct invalidation inv;
 
 static void begin(uint64_t first, uint64_t n)
 {
-	hva_t start = (uintptr_t)vm->memory + PAGES(first);
-
-	mmu_invalidate_begin(&vm->mmu, start, start + PAGES(n), &inv);
+	mmu_invalidate_begin(&vm->mmu, vm_hva(vm, first), vm_hva(vm, first + n), &inv);
 }
 
 static void the_host_takes_a_page_from_all_who_map_it(void **state UNUSED)
@@ -374,42 +372,39 @@ static void a_fault_overtaken_by_the_host_starts_again(void **state UNUSED)
 
 static void who_used_a_page_is_known_until_that_is_cleared(void **state UNUSED)
 {
-	hva_t start;
-
 	use_a_page();
 	map(a_page + PAGES(1), 1, PAGES(6) | DONE);
-	start = (uintptr_t)vm->memory;
-	assert_false(mmu_age(&vm->mmu, start + PAGES(6), start + PAGES(7), AGE_TEST));
-	assert_true(mmu_age(&vm->mmu, start + PAGES(5), start + PAGES(6), AGE_TEST));
-	assert_true(mmu_age(&vm->mmu, start + PAGES(5), start + PAGES(6), AGE_CLEAR_FLUSH));
+	assert_false(mmu_age(&vm->mmu, vm_hva(vm, 6), vm_hva(vm, 7), AGE_TEST));
+	assert_true(mmu_age(&vm->mmu, vm_hva(vm, 5), vm_hva(vm, 6), AGE_TEST));
+	assert_true(mmu_age(&vm->mmu, vm_hva(vm, 5), vm_hva(vm, 6), AGE_CLEAR_FLUSH));
 	assert_false(tlb_hits(v0, a_page, ACCESS_READ));
-	assert_false(mmu_age(&vm->mmu, start, start + PAGES(20), AGE_TEST));
+	assert_false(mmu_age(&vm->mmu, vm_hva(vm, 0), vm_hva(vm, 20), AGE_TEST));
 	/* By any of those that map it. */
 	assert_page(v1, a_page + PAGES(1), ACCESS_READ, 6);
 	assert_page(v1, a_page, ACCESS_READ, 5);
-	assert_true(mmu_age(&vm->mmu, start + PAGES(5), start + PAGES(6), AGE_CLEAR));
-	assert_true(mmu_age(&vm->mmu, start + PAGES(6), start + PAGES(7), AGE_CLEAR));
-	assert_false(mmu_age(&vm->mmu, start, start + PAGES(20), AGE_TEST));
+	assert_true(mmu_age(&vm->mmu, vm_hva(vm, 5), vm_hva(vm, 6), AGE_CLEAR));
+	assert_true(mmu_age(&vm->mmu, vm_hva(vm, 6), vm_hva(vm, 7), AGE_CLEAR));
+	assert_false(mmu_age(&vm->mmu, vm_hva(vm, 0), vm_hva(vm, 20), AGE_TEST));
 	assert_valid();
 }
 
 /* AGE_LEAVES_DEBT. */
 static void a_page_that_looks_old_is_flushed_for_who_asks_for_it(void **state UNUSED)
 {
-	hva_t page = (uintptr_t)vm->memory + PAGES(5);
+	hva_t page = vm_hva(vm, 5), next = vm_hva(vm, 6);
 	uint64_t rounds;
 
 	use_a_page();
-	assert_true(mmu_age(&vm->mmu, page, page + PAGE_SIZE, AGE_CLEAR));
+	assert_true(mmu_age(&vm->mmu, page, next, AGE_CLEAR));
 	assert_true(tlb_hits(v0, a_page, ACCESS_READ));
-	assert_false(mmu_age(&vm->mmu, page, page + PAGE_SIZE, AGE_CLEAR_FLUSH));
+	assert_false(mmu_age(&vm->mmu, page, next, AGE_CLEAR_FLUSH));
 	assert_false(tlb_hits(v0, a_page, ACCESS_READ));
 	assert_page(v0, a_page, ACCESS_READ, 5);
-	assert_true(mmu_age(&vm->mmu, page, page + PAGE_SIZE, AGE_CLEAR));
+	assert_true(mmu_age(&vm->mmu, page, next, AGE_CLEAR));
 	/* Any flush after it will do, and pays all of it. */
 	flush_always(&vm->mmu);
 	rounds = vm_stat(vm, VM_STAT_remote_tlb_flush);
-	assert_false(mmu_age(&vm->mmu, page, page + PAGE_SIZE, AGE_CLEAR_FLUSH));
+	assert_false(mmu_age(&vm->mmu, page, next, AGE_CLEAR_FLUSH));
 	assert_int_equal(vm_stat(vm, VM_STAT_remote_tlb_flush), rounds);
 }
 

@@ -121,17 +121,18 @@ static void *be_a_vcpu(void *arg)
 static void be_the_host(struct run *run, bool with_limit)
 {
 	static uint64_t bitmap[N_PAGES / 64];
-	hva_t start = (uintptr_t)vm->memory + PAGES(run_below(run, N_PAGES));
+	hva_t start = vm_hva(vm, run_below(run, N_PAGES));
 	struct invalidation inv;
 	bool logged;
 
 	switch (run_below(run, 6)) {
 	case 0:
-		mmu_invalidate_begin(&vm->mmu, start, start + PAGES(run_below(run, 64)), &inv);
+		mmu_invalidate_begin(&vm->mmu, start, hva_add(start, PAGES(run_below(run, 64))),
+				     &inv);
 		mmu_invalidate_end(&inv);
 		break;
 	case 1:
-		mmu_age(&vm->mmu, start, start + PAGES(200), (enum age)run_below(run, 3));
+		mmu_age(&vm->mmu, start, hva_add(start, PAGES(200)), (enum age)run_below(run, 3));
 		break;
 	case 2:
 		vm_slot(vm, 0, 0, 0, N_PAGES,

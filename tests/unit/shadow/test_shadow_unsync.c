@@ -627,8 +627,8 @@ static void a_page_dropped_by_a_sync_is_flushed_for_the_host(void **state UNUSED
 	load_cr3(v1, v1->paging.cr3);
 	assert_page(v1, a_page, ACCESS_READ, 7);
 	assert_int_equal(frames_find(&shadow->frames, 5, LEVEL_4K)->rmap.head, 0);
-	hva = (uintptr_t)vm->memory + PAGES(5);
-	mmu_invalidate_begin(&vm->mmu, hva, hva + PAGE_SIZE, &inv);
+	hva = vm_hva(vm, 5);
+	mmu_invalidate_begin(&vm->mmu, hva, hva_add(hva, PAGE_SIZE), &inv);
 	assert_false(tlb_hits(v0, a_page, ACCESS_READ));
 	mmu_invalidate_end(&inv);
 }
