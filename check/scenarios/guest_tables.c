@@ -11,7 +11,7 @@ static void two_vcpus_watch_page_2(void)
 }
 
 /* As a guest does: the entry, INVLPG, and a look. */
-static void map_page_2_to(unsigned int n, gfn_t gfn)
+static void map_page_2_to(unsigned int n, uint64_t gfn)
 {
 	guest_set_gpte(n, GUEST_PT, 2, gpte(gfn, GPTE_ALL));
 	guest_invlpg(n, page(2));

@@ -176,7 +176,7 @@ SCENARIO(log_initially_set,
 /* --- a table is freed with its slot, while vCPUs walk it ---------------------- */
 
 /* Two vCPUs, and slot 0 over the 2 MiB from @gfn, whose second page vCPU 0 has used. */
-static void full_table(gfn_t gfn, bool write)
+static void full_table(uint64_t gfn, bool write)
 {
 	machine_make((struct machine_options){ .vcpus = 2, .host_pages = 512 });
 	client_set_slot(0, gfn, 512, 0, 0);

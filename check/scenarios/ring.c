@@ -92,7 +92,7 @@ static void ring_is_small(void)
 
 static void vcpu0_writes_until_the_ring_is_full(void)
 {
-	for (gfn_t gfn = 0; gfn < 70; gfn++)
+	for (uint64_t gfn = 0; gfn < 70; gfn++)
 		if (vcpu_write(0, page(gfn)) == DONE_RING_FULL)
 			break;
 	vcpu_stop(0);

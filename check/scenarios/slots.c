@@ -85,7 +85,7 @@ static void all_of_slot_1_is_mapped(void)
 	machine_make((struct machine_options){ .vcpus = 1 });
 	client_set_slot(0, 0, 1, 0, 0);
 	client_set_slot(1, 2, 4, 2, 0);
-	for (gfn_t gfn = 2; gfn < 6; gfn++)
+	for (uint64_t gfn = 2; gfn < 6; gfn++)
 		vcpu_read(0, page(gfn));
 }
 

@@ -20,7 +20,7 @@ struct version {
 static struct {
 	unsigned int n_watched;
 	gva_t gva[MAX_WATCHED];
-	gfn_t root[MACHINE_VCPUS];
+	uint64_t root[MACHINE_VCPUS];
 	struct history {
 		unsigned int n;
 		struct version version[MAX_VERSIONS];
@@ -31,15 +31,15 @@ static struct {
 	void *word;			/* orders all of it */
 } g;
 
-static uint64_t entry_at(gfn_t table, gva_t gva, int level)
+static uint64_t entry_at(uint64_t table, gva_t gva, int level)
 {
 	return host_peek_at((unsigned int)table, level_index(gva >> PAGE_SHIFT, level) * 8);
 }
 
 /* Independent of mmu/guest/walk.c: four levels, P and W only. */
-static struct version walk_memory(gfn_t root, gva_t gva)
+static struct version walk_memory(uint64_t root, gva_t gva)
 {
-	gfn_t table = root;
+	uint64_t table = root;
 	bool writable = true;
 
 	for (int level = 4; level >= 1; level--) {
@@ -102,7 +102,7 @@ static void forget_older(unsigned int n, gva_t gva, bool all)
 						     g.history[n][i].complete);
 }
 
-static void map(unsigned int table, unsigned int i, gfn_t gfn, uint64_t bits)
+static void map(unsigned int table, unsigned int i, uint64_t gfn, uint64_t bits)
 {
 	host_poke(table, i * 8, gpte(gfn, bits));
 }
@@ -139,7 +139,7 @@ void guest_watch(gva_t gva)
 	note_complete();
 }
 
-void guest_set_gpte(unsigned int n, gfn_t table, unsigned int i, uint64_t value)
+void guest_set_gpte(unsigned int n, uint64_t table, unsigned int i, uint64_t value)
 {
 	timeline_note("guest writes gpte %u of the table in gfn %llu: gfn %llu%s%s", i,
 		      (unsigned long long)table, (unsigned long long)(value >> PAGE_SHIFT),
@@ -178,7 +178,7 @@ void guest_invlpg(unsigned int n, gva_t gva)
 	timeline_note("INVLPG done");
 }
 
-static void set_root(unsigned int n, gfn_t root)
+static void set_root(unsigned int n, uint64_t root)
 {
 	vm->vcpu[n].paging.cr3 = root << PAGE_SHIFT;
 	order(true);
@@ -188,7 +188,7 @@ static void set_root(unsigned int n, gfn_t root)
 	forget_older(n, 0, true);
 }
 
-void guest_load_cr3(unsigned int n, gfn_t root)
+void guest_load_cr3(unsigned int n, uint64_t root)
 {
 	vcpu_boundary(n);
 	timeline_note("MOV CR3, gfn %llu", (unsigned long long)root);
@@ -196,7 +196,7 @@ void guest_load_cr3(unsigned int n, gfn_t root)
 	mmu_paging_changed(&vm->vcpu[n]);
 }
 
-void guest_set_sregs_cr3(unsigned int n, gfn_t root)
+void guest_set_sregs_cr3(unsigned int n, uint64_t root)
 {
 	timeline_note("KVM_SET_SREGS: CR3 is gfn %llu", (unsigned long long)root);
 	set_root(n, root);

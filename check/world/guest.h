@@ -28,7 +28,7 @@
 
 #define GPTE_ALL (GPTE_P | GPTE_W | GPTE_U | GPTE_A | GPTE_D)
 
-static inline uint64_t gpte(gfn_t gfn, uint64_t bits)
+static inline uint64_t gpte(uint64_t gfn, uint64_t bits)
 {
 	return gfn << PAGE_SHIFT | bits;
 }
@@ -40,11 +40,11 @@ void guest_make(struct machine_options o, uint32_t slot_flags);
 void guest_watch(gva_t gva);
 
 /* vCPU @n writes entry @i of the table in @table. */
-void guest_set_gpte(unsigned int n, gfn_t table, unsigned int i, uint64_t value);
+void guest_set_gpte(unsigned int n, uint64_t table, unsigned int i, uint64_t value);
 void guest_invlpg(unsigned int n, gva_t gva);
-void guest_load_cr3(unsigned int n, gfn_t root);
+void guest_load_cr3(unsigned int n, uint64_t root);
 /* KVM_SET_SREGS by the client, the vCPU being outside: MODEL_SREGS_FLUSH. */
-void guest_set_sregs_cr3(unsigned int n, gfn_t root);
+void guest_set_sregs_cr3(unsigned int n, uint64_t root);
 
 /* The machine's: a run begins; a store of the guest's takes place; and its instruction
  * has ended. */

@@ -89,7 +89,7 @@ void machine_make(struct machine_options o)
 	vm->n_vcpus = o.vcpus ? o.vcpus : 1;
 	vm->loses_translations = o.loses_translations;
 	vm->cannot_interrupt = o.cannot_interrupt;
-	must(slots_init(&vm->slots, &vm->alloc, MAX_GFN,
+	must(slots_init(&vm->slots, &vm->alloc, gfn_of(MAX_GFN),
 			&vm->mmu.own_stats[VM_STAT_dirty_pages_harvested],
 			&vm->mmu.own_stats[VM_STAT_slot_updates]));
 	vm->slots.dirty_ring = o.rings;
@@ -291,7 +291,7 @@ enum outcome vcpu_read(unsigned int n, gva_t gva)
 
 /* What the client knows of its slots. */
 struct client_slot {
-	gfn_t gfn;
+	uint64_t gfn;
 	unsigned int pages, page;
 };
 
@@ -308,7 +308,7 @@ static void expect(const struct client_slot *c, unsigned int pages, bool there)
 		oracle_change(c->gfn + i, there ? c->page + i : ORACLE_NOWHERE);
 }
 
-void client_set_slot(unsigned int id, gfn_t gfn, unsigned int pages, unsigned int page,
+void client_set_slot(unsigned int id, uint64_t gfn, unsigned int pages, unsigned int page,
 		     uint32_t flags)
 {
 	struct client_slot *c = &client_slots()[id], now = { gfn, pages, page };
@@ -441,8 +441,8 @@ static void show_entry(const struct mmu_vcpu *v, const struct tlb_entry *e, unsi
 
 static void show_sptes(void)
 {
-	for (gfn_t gfn = 0; gfn < 8 && vm->mmu.root; gfn++) {
-		struct table_entry e = tdp_lookup(&vm->mmu, gfn);
+	for (uint64_t gfn = 0; gfn < 8 && vm->mmu.root; gfn++) {
+		struct table_entry e = tdp_lookup(&vm->mmu, gfn_of(gfn));
 
 		if (spte_kind(e.spte) != SPTE_NONE)
 			timeline_add_state("  spte of gfn %llu (level %d): %s\n",

@@ -77,7 +77,7 @@ void vcpu_stop(unsigned int n);
 /* --- the client ------------------------------------------------------------------ */
 
 /* KVM_SET_USER_MEMORY_REGION: @pages guest frames from @gfn, at host page @page. */
-void client_set_slot(unsigned int id, gfn_t gfn, unsigned int pages, unsigned int page,
+void client_set_slot(unsigned int id, uint64_t gfn, unsigned int pages, unsigned int page,
 		     uint32_t flags);
 void client_delete_slot(unsigned int id);
 

@@ -18,7 +18,7 @@ bool oracle_is_blind;
 
 struct open_access {
 	bool open;
-	gfn_t gfn;
+	uint64_t gfn;
 	unsigned int n;
 	uint16_t allowed[MAX_ALLOWED];
 };
@@ -78,7 +78,7 @@ void oracle_change_begin(void)
 	memory_note_write(table_word);
 }
 
-void oracle_change(gfn_t gfn, unsigned int page)
+void oracle_change(uint64_t gfn, unsigned int page)
 {
 	if (gfn >= ORACLE_GFNS)
 		return;
@@ -102,7 +102,7 @@ void oracle_change_end(void)
 	}
 }
 
-void oracle_access_begin(unsigned int n, gfn_t gfn)
+void oracle_access_begin(unsigned int n, uint64_t gfn)
 {
 	struct open_access *a = &table.access[n];
 
@@ -116,7 +116,7 @@ void oracle_access_begin(unsigned int n, gfn_t gfn)
 		allow(a, table.coming[gfn]);
 }
 
-void oracle_access_end(unsigned int n, gfn_t gfn, unsigned int page)
+void oracle_access_end(unsigned int n, uint64_t gfn, unsigned int page)
 {
 	struct open_access *a = &table.access[n];
 

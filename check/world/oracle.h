@@ -31,12 +31,12 @@ extern bool oracle_is_blind;
 
 /* A call that changes slots begins, for frame @gfn ... */
 void oracle_change_begin(void);
-void oracle_change(gfn_t gfn, unsigned int page);
+void oracle_change(uint64_t gfn, unsigned int page);
 /* ... and has returned. */
 void oracle_change_end(void);
 /* vCPU @n's access to @gfn; at its end, where it went. */
-void oracle_access_begin(unsigned int n, gfn_t gfn);
-void oracle_access_end(unsigned int n, gfn_t gfn, unsigned int page);
+void oracle_access_begin(unsigned int n, uint64_t gfn);
+void oracle_access_end(unsigned int n, uint64_t gfn, unsigned int page);
 
 /* --- O2 ---------------------------------------------------------------------------- */
 

@@ -22,7 +22,6 @@
 
 typedef uint64_t gva_t;
 typedef uint64_t gpa_t;
-typedef uint64_t gfn_t;
 typedef uint64_t pfn_t;
 
 /*
@@ -71,12 +70,23 @@ typedef uint64_t pfn_t;
 		return (xxx##_t){ ALIGN_DOWN(a.raw, size) };                                  \
 	}
 
+DEFINE_UNIT(gfn)
 DEFINE_UNIT(hva)
 
 #define PAGE_SHIFT 12
 #define PAGE_SIZE (1ull << PAGE_SHIFT)
 #define PAGE_OFFSET_MASK (PAGE_SIZE - 1)
 #define PAGE_MASK (~PAGE_OFFSET_MASK)
+
+static inline gfn_t gfn_of_gpa(gpa_t gpa)
+{
+	return gfn_of(gpa >> PAGE_SHIFT);
+}
+
+static inline gpa_t gpa_of_gfn(gfn_t gfn)
+{
+	return gfn.raw << PAGE_SHIFT;
+}
 
 static inline void *hva_pointer(hva_t hva)
 {
@@ -108,12 +118,18 @@ static inline uint64_t level_pages(int level)
 
 static inline gfn_t level_align(gfn_t gfn, int level)
 {
-	return ALIGN_DOWN(gfn, level_pages(level));
+	return gfn_align(gfn, level_pages(level));
 }
 
-static inline unsigned level_index(gfn_t gfn, int level)
+/* Of a page's number, virtual or physical, in a table at this level. */
+static inline unsigned level_index(uint64_t page, int level)
 {
-	return (gfn >> ((level - 1) * LEVEL_BITS)) & (ENTRIES_PER_TABLE - 1);
+	return (page >> ((level - 1) * LEVEL_BITS)) & (ENTRIES_PER_TABLE - 1);
+}
+
+static inline unsigned gfn_index(gfn_t gfn, int level)
+{
+	return level_index(gfn.raw, level);
 }
 
 #endif

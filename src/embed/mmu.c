@@ -51,7 +51,8 @@ static bool is_valid(const struct umbra_mmu_config *c, size_t bytes)
 
 static int init_slots(struct umbra_mmu *m, const struct umbra_mmu_config *c)
 {
-	int err = slots_init(&m->slots, &m->alloc, (1ull << (m->physical_bits - PAGE_SHIFT)) - 1,
+	gfn_t max_gfn = gfn_of((1ull << (m->physical_bits - PAGE_SHIFT)) - 1);
+	int err = slots_init(&m->slots, &m->alloc, max_gfn,
 			     &m->mmu.own_stats[VM_STAT_dirty_pages_harvested],
 			     &m->mmu.own_stats[VM_STAT_slot_updates]);
 

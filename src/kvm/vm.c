@@ -18,15 +18,15 @@
 
 #define APIC_BASE_BSP (1u << 8)	/* the bootstrap processor: id 0 */
 
-static uint64_t max_gfn(void)
+static gfn_t max_gfn(void)
 {
 	struct cpuid_entry entries[128];
 	unsigned int n = cpuid_supported(entries, ARRAY_SIZE(entries));
 
 	for (unsigned int i = 0; i < n; i++)
 		if (entries[i].leaf == 0x80000008)
-			return (1ull << ((entries[i].eax & 0xff) - PAGE_SHIFT)) - 1;
-	return (1ull << (36 - PAGE_SHIFT)) - 1;
+			return gfn_of((1ull << ((entries[i].eax & 0xff) - PAGE_SHIFT)) - 1);
+	return gfn_of((1ull << (36 - PAGE_SHIFT)) - 1);
 }
 
 /* (a) for VMs created from now on */

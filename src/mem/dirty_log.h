@@ -10,7 +10,7 @@
 /* Marks @gfn in the slot's bitmap.  RCU section of the lookup; any thread. */
 static inline void dirty_log_mark(const struct memslot *slot, gfn_t gfn)
 {
-	uint64_t page = gfn - slot->base_gfn;
+	uint64_t page = memslot_page(slot, gfn);
 	struct atomic64 *word = &slot->dirty->words[page / 64];
 	uint64_t bit = 1ull << (page % 64);
 

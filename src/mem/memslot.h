@@ -32,6 +32,22 @@ struct memslot {
 	struct dirty_bitmap *dirty;	/* NULL: not logged, or logged to rings */
 };
 
+static inline gfn_t memslot_gfn_end(const struct memslot *slot)
+{
+	return gfn_add(slot->base_gfn, slot->npages);
+}
+
+/* The number of a page in the slot; of one below or behind it, npages or more. */
+static inline uint64_t memslot_page(const struct memslot *slot, gfn_t gfn)
+{
+	return gfn_diff(gfn, slot->base_gfn);
+}
+
+static inline bool memslot_has(const struct memslot *slot, gfn_t gfn)
+{
+	return memslot_page(slot, gfn) < slot->npages;
+}
+
 static inline hva_t memslot_hva_end(const struct memslot *slot)
 {
 	return hva_add(slot->hva, slot->npages << PAGE_SHIFT);
@@ -39,7 +55,7 @@ static inline hva_t memslot_hva_end(const struct memslot *slot)
 
 static inline hva_t memslot_gfn_to_hva(const struct memslot *slot, gfn_t gfn)
 {
-	return hva_add(slot->hva, (gfn - slot->base_gfn) << PAGE_SHIFT);
+	return hva_add(slot->hva, memslot_page(slot, gfn) << PAGE_SHIFT);
 }
 
 static inline bool memslot_is_logged(const struct memslot *slot)
@@ -59,8 +75,8 @@ static inline int memslot_max_level(const struct memslot *slot, gfn_t gfn)
 		gfn_t first = level_align(gfn, try);
 		hva_t hva = memslot_gfn_to_hva(slot, first);
 
-		if (first < slot->base_gfn ||
-		    first + level_pages(try) > slot->base_gfn + slot->npages ||
+		if (gfn_lt(first, slot->base_gfn) ||
+		    gfn_lt(memslot_gfn_end(slot), gfn_add(first, level_pages(try))) ||
 		    !IS_ALIGNED(hva.raw, level_pages(try) << PAGE_SHIFT))
 			break;
 		level = try;

@@ -34,7 +34,7 @@ void slot_tree_update_finish(struct slot_tree_update *u)
 static bool goes_before(enum slot_order order, const struct memslot *a, const struct memslot *b)
 {
 	if (order == BY_GFN)
-		return a->base_gfn < b->base_gfn;
+		return gfn_lt(a->base_gfn, b->base_gfn);
 	/* Slots may share host memory, so the id decides among equals. */
 	return hva_eq(a->hva, b->hva) ? a->id < b->id : hva_lt(a->hva, b->hva);
 }
@@ -217,9 +217,9 @@ const struct slot_node *slot_tree_remove(struct slot_tree_update *u, enum slot_o
 struct memslot *slot_tree_find(const struct slot_node *root, gfn_t gfn)
 {
 	while (root) {
-		if (gfn < root->slot->base_gfn)
+		if (gfn_lt(gfn, root->slot->base_gfn))
 			root = root->left;
-		else if (gfn - root->slot->base_gfn < root->slot->npages)
+		else if (memslot_has(root->slot, gfn))
 			return root->slot;
 		else
 			root = root->right;
@@ -230,9 +230,9 @@ struct memslot *slot_tree_find(const struct slot_node *root, gfn_t gfn)
 bool slot_tree_overlaps(const struct slot_node *root, gfn_t start, gfn_t end)
 {
 	while (root) {
-		if (end <= root->slot->base_gfn)
+		if (gfn_le(end, root->slot->base_gfn))
 			root = root->left;
-		else if (start >= root->slot->base_gfn + root->slot->npages)
+		else if (gfn_le(memslot_gfn_end(root->slot), start))
 			root = root->right;
 		else
 			return true;

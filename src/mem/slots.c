@@ -21,7 +21,7 @@
 /* The longest time for which a waiting vCPU ignores signals. */
 #define MOMENT_US 1000
 
-int slots_init(struct slots *s, struct alloc *alloc, uint64_t max_gfn, struct atomic64 *n_harvested,
+int slots_init(struct slots *s, struct alloc *alloc, gfn_t max_gfn, struct atomic64 *n_harvested,
 	       struct atomic64 *n_updates)
 {
 	struct slot_set *empty = alloc_zeroed(alloc, sizeof(*empty));
@@ -374,19 +374,17 @@ static bool overlaps_another(struct slots *s, const struct memslot *old,
 			     const struct memslot *wanted) REQUIRES(s->lock)
 {
 	const struct slot_set *set = slots_current(s);
-	gfn_t start = wanted->base_gfn, end = start + wanted->npages;
+	gfn_t start = wanted->base_gfn, end = memslot_gfn_end(wanted);
 
 	if (!old)
 		return slot_tree_overlaps(set->by_gfn, start, end);
 	/* A move may overlap the old place: search on both sides of it. */
-	for (gfn_t gfn = start; gfn < end;) {
-		gfn_t old_end = old->base_gfn + old->npages;
-
-		if (gfn >= old->base_gfn && gfn < old_end) {
-			gfn = old_end;
+	for (gfn_t gfn = start; gfn_lt(gfn, end);) {
+		if (memslot_has(old, gfn)) {
+			gfn = memslot_gfn_end(old);
 			continue;
 		}
-		gfn_t stop = gfn < old->base_gfn ? MIN(end, old->base_gfn) : end;
+		gfn_t stop = gfn_lt(gfn, old->base_gfn) ? gfn_min(end, old->base_gfn) : end;
 
 		if (slot_tree_overlaps(set->by_gfn, gfn, stop))
 			return true;
@@ -400,7 +398,7 @@ static int set_region_locked(struct slots *s, const struct kvm_userspace_memory_
 {
 	struct memslot *old = s->by_id[r->slot];
 	struct memslot wanted = {
-		.base_gfn = r->guest_phys_addr >> PAGE_SHIFT,
+		.base_gfn = gfn_of_gpa(r->guest_phys_addr),
 		.npages = r->memory_size >> PAGE_SHIFT,
 		.hva = hva_of(r->userspace_addr),
 		.flags = r->flags,
@@ -415,15 +413,15 @@ static int set_region_locked(struct slots *s, const struct kvm_userspace_memory_
 		if (!hva_eq(wanted.hva, old->hva) || wanted.npages != old->npages ||
 		    ((wanted.flags ^ old->flags) & KVM_MEM_READONLY))
 			return -EINVAL;
-		if (wanted.base_gfn == old->base_gfn && wanted.flags == old->flags)
+		if (gfn_eq(wanted.base_gfn, old->base_gfn) && wanted.flags == old->flags)
 			return 0;
 	} else if (s->n_pages + wanted.npages < s->n_pages) {
 		return -EINVAL;
 	}
-	if (!old || wanted.base_gfn != old->base_gfn) {
+	if (!old || !gfn_eq(wanted.base_gfn, old->base_gfn)) {
 		if (overlaps_another(s, old, &wanted))
 			return -EEXIST;
-		if (wanted.base_gfn + wanted.npages - 1 > s->max_gfn)
+		if (gfn_lt(s->max_gfn, gfn_add(wanted.base_gfn, wanted.npages - 1)))
 			return -EINVAL;
 	}
 
@@ -432,7 +430,7 @@ static int set_region_locked(struct slots *s, const struct kvm_userspace_memory_
 		return err;
 	if (!old)
 		err = create(s, &wanted);
-	else if (wanted.base_gfn != old->base_gfn)
+	else if (!gfn_eq(wanted.base_gfn, old->base_gfn))
 		err = delete_or_move(s, old, &wanted);
 	else
 		err = change_flags(s, old, &wanted);

@@ -66,7 +66,7 @@ struct slots {
 	struct memslot *by_id[SLOTS_MAX_IDS]; /* [lock] */
 	uint64_t n_pages;		/* [lock] of all slots */
 	uint64_t last_version;		/* [lock] of sets and slots */
-	uint64_t max_gfn;		/* (c) highest frame a slot may have */
+	gfn_t max_gfn;			/* (c) highest frame a slot may have */
 
 	bool dirty_ring;		/* [lock] logged slots have no bitmap */
 	bool manual_protect;		/* [lock] GET does not protect, CLEAR does */
@@ -82,7 +82,7 @@ struct slots {
 };
 
 /* 0 or -ENOMEM.  The counters may be those of the VM's statistics. */
-int slots_init(struct slots *s, struct alloc *alloc, uint64_t max_gfn, struct atomic64 *n_harvested,
+int slots_init(struct slots *s, struct alloc *alloc, gfn_t max_gfn, struct atomic64 *n_harvested,
 	       struct atomic64 *n_updates) MUST_CHECK;
 void slots_set_ops(struct slots *s, const struct slots_ops *ops, struct mmu *m);
 /* Called when no reader is left. */
@@ -107,8 +107,7 @@ struct slot_hint {
 static inline const struct memslot *slot_set_find_hinted(const struct slot_set *set, gfn_t gfn,
 							 struct slot_hint *hint)
 {
-	if (hint->version == set->version && hint->slot &&
-	    gfn - hint->slot->base_gfn < hint->slot->npages)
+	if (hint->version == set->version && hint->slot && memslot_has(hint->slot, gfn))
 		return hint->slot;
 	hint->version = set->version;
 	hint->slot = slot_set_find(set, gfn);

@@ -23,7 +23,7 @@ static inline void dirty_mark(struct mmu_vcpu *v, const struct memslot *slot, gf
 	if (!memslot_is_logged(slot))
 		return;
 	if (v->ring.entries)
-		dirty_ring_push(&v->ring, slot->id, gfn - slot->base_gfn);
+		dirty_ring_push(&v->ring, slot->id, memslot_page(slot, gfn));
 	else if (slot->dirty)
 		dirty_log_mark(slot, gfn);
 	vcpu_count(v, pages_dirtied);

@@ -57,7 +57,7 @@ static enum fault_verdict host_has_none(struct mmu_vcpu *v, const struct fault *
 	if (!current)
 		return FAULT_RETRY;
 	vcpu_count(v, pf_host_fault);
-	v->host_fault = f->gfn << PAGE_SHIFT;
+	v->host_fault = gpa_of_gfn(f->gfn);
 	return FAULT_HOST;
 }
 

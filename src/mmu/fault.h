@@ -30,7 +30,7 @@ struct fault {
 static inline void fault_begin(struct fault *f, gpa_t gpa, bool write)
 {
 	f->gpa = gpa;
-	f->gfn = gpa >> PAGE_SHIFT;
+	f->gfn = gfn_of_gpa(gpa);
 	f->write = write;
 	f->entry = (struct table_entry){ 0 };
 }

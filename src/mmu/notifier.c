@@ -35,8 +35,8 @@ static void range_set(struct range *r, const struct memslot *slot, hva_t start, 
 {
 	start = hva_max(start, slot->hva);
 	end = hva_min(end, memslot_hva_end(slot));
-	r->at = slot->base_gfn + (hva_diff(start, slot->hva) >> PAGE_SHIFT);
-	r->end = slot->base_gfn + ((hva_diff(end, slot->hva) - 1) >> PAGE_SHIFT) + 1;
+	r->at = gfn_add(slot->base_gfn, hva_diff(start, slot->hva) >> PAGE_SHIFT);
+	r->end = gfn_add(slot->base_gfn, ((hva_diff(end, slot->hva) - 1) >> PAGE_SHIFT) + 1);
 }
 
 static void unmap_slot(void *ctx, struct memslot *slot)
@@ -90,7 +90,7 @@ static void unmap(struct unmap *u)
 void mmu_withdraw(struct mmu *m, hva_t start, hva_t end)
 {
 	struct unmap u = {
-		.mmu = m, .start = start, .end = end, .left = range_make(0, 0),
+		.mmu = m, .start = start, .end = end, .left = range_make(gfn_of(0), gfn_of(0)),
 	};
 
 	mmu_count(m, mmu_notifier_invalidations);
@@ -189,7 +189,7 @@ static void age_piece(struct ageing *a, struct range *r)
 static void age_slot(void *ctx, struct memslot *slot)
 {
 	struct ageing *a = ctx;
-	struct range r = range_make(0, 0);
+	struct range r = { 0 };
 
 	range_set(&r, slot, a->start, a->end);
 

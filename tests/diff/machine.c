@@ -33,7 +33,7 @@ struct machine *machine_make(uint64_t bytes, unsigned int n_cpus)
 	CHECK(m && n_cpus <= ARRAY_SIZE(m->cpus));
 	CHECK(!guarded_install());
 	alloc_init(&m->alloc);
-	CHECK(!slots_init(&m->slots, &m->alloc, (1ull << 36) - 1,
+	CHECK(!slots_init(&m->slots, &m->alloc, gfn_of((1ull << 36) - 1),
 			  &m->mmu.own_stats[VM_STAT_dirty_pages_harvested],
 			  &m->mmu.own_stats[VM_STAT_slot_updates]));
 	m->mmu.mode = machine_mmu_mode;

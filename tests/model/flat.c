@@ -24,7 +24,7 @@ static bool is_32bit(const struct paging *p)
 
 const struct flat_slot *flat_slot_at(const struct flat *f, gpa_t gpa)
 {
-	gfn_t gfn = gpa >> PAGE_SHIFT;
+	uint64_t gfn = gpa >> PAGE_SHIFT;
 
 	for (int i = 0; i < FLAT_SLOTS; i++)
 		if (gfn >= f->slot[i].gfn && gfn - f->slot[i].gfn < f->slot[i].n_pages)

@@ -10,7 +10,7 @@
 #include "mmu/vcpu.h"
 
 struct flat_slot {
-	gfn_t gfn;
+	uint64_t gfn;
 	uint64_t n_pages;	/* 0: there is no such slot */
 	uint64_t first;		/* page of the memory */
 	bool read_only, logged;

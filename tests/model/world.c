@@ -78,14 +78,14 @@ int world_levels(const struct world *w)
 }
 
 /* Frames 1 to 20 by level, so that most entries lead to where they should. */
-static gfn_t frame_for(struct world *w, int level)
+static uint64_t frame_for(struct world *w, int level)
 {
 	static const uint8_t first[] = { 21, 12, 7, 4, 2, 1 };
 
 	return first[level] + run_below(&w->run, (uint64_t)(first[level - 1] - first[level]));
 }
 
-gfn_t world_random_table(struct world *w)
+uint64_t world_random_table(struct world *w)
 {
 	return 1 + run_below(&w->run, 20);
 }
@@ -100,7 +100,7 @@ unsigned int world_random_offset(struct world *w)
 	return w->format == FORMAT_32BIT ? narrow[i] : wide[i];
 }
 
-static gfn_t random_frame(struct world *w)
+static uint64_t random_frame(struct world *w)
 {
 	uint64_t what = run_below(&w->run, 100);
 
@@ -149,7 +149,7 @@ static uint64_t random_flags(struct world *w)
 }
 
 /* Only 32-bit tables have their upper address bits elsewhere. */
-static uint64_t place_large(struct world *w, gfn_t gfn)
+static uint64_t place_large(struct world *w, uint64_t gfn)
 {
 	uint64_t gpa = gfn << PAGE_SHIFT, e = gpa;
 
@@ -166,7 +166,7 @@ uint64_t world_random_entry(struct world *w, int level)
 {
 	struct run *r = &w->run;
 	uint64_t e = random_flags(w);
-	gfn_t gfn = frame_for(w, MAX(level - 1, 1));
+	uint64_t gfn = frame_for(w, MAX(level - 1, 1));
 
 	if (run_chance(r, 2))
 		return w->format == FORMAT_32BIT ? run_next(r) & 0xffffffff : run_next(r);
@@ -180,7 +180,7 @@ uint64_t world_random_entry(struct world *w, int level)
 	return e | gfn << PAGE_SHIFT | (level == 1 && run_chance(r, 10) ? GPTE_PS : 0);
 }
 
-static void fill_table(struct world *w, gfn_t gfn, int level)
+static void fill_table(struct world *w, uint64_t gfn, int level)
 {
 	static const uint16_t wide[] = { 0, 8, 16, 0x7f8, 0xff8 };
 	static const uint16_t narrow[] = { 0, 4, 0x7fc, 0x800, 0xffc };
@@ -193,7 +193,7 @@ static void fill_table(struct world *w, gfn_t gfn, int level)
 
 static void fill_tables(struct world *w)
 {
-	for (gfn_t gfn = 1; gfn <= 20; gfn++) {
+	for (uint64_t gfn = 1; gfn <= 20; gfn++) {
 		int level = gfn >= 12 ? 1 : gfn >= 7 ? 2 : gfn >= 4 ? 3 : gfn >= 2 ? 4 : 5;
 
 		fill_table(w, gfn, MIN(level, world_levels(w)));
@@ -206,7 +206,7 @@ static void choose_roots(struct world *w)
 
 	for (int i = 0; i < N_ROOTS; i++) {
 		for (int j = 0; j < 4; j++) {
-			gfn_t gfn = run_chance(&w->run, 2) ? random_frame(w) :
+			uint64_t gfn = run_chance(&w->run, 2) ? random_frame(w) :
 							     frame_for(w, world_levels(w));
 
 			if (w->format == FORMAT_32BIT)
@@ -370,7 +370,7 @@ static void make_window(struct world *w)
 	store_everywhere(w, (OWN << 12) + 256 * 8, 8, (OWN + 1) << 12 | all);
 	store_everywhere(w, (OWN + 1) << 12, 8, (OWN + 2) << 12 | all);
 	store_everywhere(w, (OWN + 2) << 12, 8, (OWN + 3) << 12 | all);
-	for (gfn_t gfn = 0; gfn < 64; gfn++)
+	for (uint64_t gfn = 0; gfn < 64; gfn++)
 		store_everywhere(w, ((OWN + 3) << 12) + gfn * 8, 8, gfn << 12 | all);
 	w->regs[EDITOR] = (struct paging){
 		.cr0 = X86_CR0_PE | X86_CR0_PG | X86_CR0_WP, .cr3 = OWN << 12,

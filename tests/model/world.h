@@ -87,7 +87,7 @@ void world_random_gvas(struct world *w);
 /* An entry for a table of @level, and where the tables that the guest uses have entries. */
 uint64_t world_random_entry(struct world *w, int level);
 unsigned int world_random_offset(struct world *w);
-gfn_t world_random_table(struct world *w);
+uint64_t world_random_table(struct world *w);
 
 /* Where vCPU 1 has it, of the first 64 frames. */
 gva_t world_window(gpa_t gpa);

@@ -300,19 +300,19 @@ struct shadow_page *shadow_page_at(const struct mmu_vcpu *v, gva_t gva, int leve
 	return sp;
 }
 
-unsigned int n_shadow_pages(gfn_t gfn)
+unsigned int n_shadow_pages(uint64_t gfn)
 {
 	struct shadow_page *sp;
 	unsigned int n = 0;
 
 	cds_list_for_each_entry(sp, &shadow->active, node)
-		n += sp->gfn == gfn && !sp->role.direct;
+		n += sp->gfn.raw == gfn && !sp->role.direct;
 	return n;
 }
 
-bool is_tracked(gfn_t gfn)
+bool is_tracked(uint64_t gfn)
 {
-	const struct frame *frame = frames_find(&shadow->frames, gfn, LEVEL_4K);
+	const struct frame *frame = frames_find(&shadow->frames, gfn_of(gfn), LEVEL_4K);
 
 	return frame && frame->n_tables;
 }

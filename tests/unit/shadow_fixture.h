@@ -87,8 +87,8 @@ struct shadow_entry {
 struct shadow_entry shadow_entry(const struct mmu_vcpu *v, gva_t gva);
 /* The shadow page of @level on the way. */
 struct shadow_page *shadow_page_at(const struct mmu_vcpu *v, gva_t gva, int level);
-unsigned int n_shadow_pages(gfn_t gfn);
-bool is_tracked(gfn_t gfn);
+unsigned int n_shadow_pages(uint64_t gfn);
+bool is_tracked(uint64_t gfn);
 bool is_unsync(const struct mmu_vcpu *v, gva_t gva);
 
 #endif

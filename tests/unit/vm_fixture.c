@@ -316,7 +316,7 @@ struct recorder *recorder_make(void)
 	assert_non_null(r);
 	assert_int_equal(guarded_install(), 0);
 	alloc_init(&r->alloc);
-	assert_int_equal(slots_init(&r->slots, &r->alloc, TEST_MAX_GFN, &r->n_harvested,
+	assert_int_equal(slots_init(&r->slots, &r->alloc, gfn_of(TEST_MAX_GFN), &r->n_harvested,
 				    &r->n_updates), 0);
 	slots_set_ops(&r->slots, &recording_ops, &r->mmu);
 	return r;
@@ -349,7 +349,7 @@ int slot_at(struct slots *s, gpa_t gpa)
 	int id;
 
 	rcu_read_begin();
-	slot = slot_set_find(slots_current(s), gpa >> PAGE_SHIFT);
+	slot = slot_set_find(slots_current(s), gfn_of_gpa(gpa));
 	id = slot ? slot->id : -1;
 	rcu_read_end();
 	return id;
@@ -430,7 +430,7 @@ static struct test_vm *make(unsigned int n_vcpus, uint64_t n_pages, bool simulat
 	vm->sim.level = LEVEL_4K;
 	vm->mmu.mode = vm_mode;
 	alloc_init(&vm->alloc);
-	assert_int_equal(slots_init(&vm->slots, &vm->alloc, TEST_MAX_GFN,
+	assert_int_equal(slots_init(&vm->slots, &vm->alloc, gfn_of(TEST_MAX_GFN),
 				    &vm->mmu.own_stats[VM_STAT_dirty_pages_harvested],
 				    &vm->mmu.own_stats[VM_STAT_slot_updates]), 0);
 	host = host_process_init(&vm->process);

@@ -8,7 +8,7 @@
 static enum mmu_verdict find(struct mmu_vcpu *v, gpa_t gpa, const struct memslot **slot,
 			       void **host)
 {
-	gfn_t gfn = gpa >> PAGE_SHIFT;
+	gfn_t gfn = gfn_of_gpa(gpa);
 
 	*slot = slot_set_find_hinted(slots_current(v->mmu->slots), gfn, &v->slot_hint);
 	if (!*slot)
@@ -163,7 +163,7 @@ static enum mmu_verdict cmpxchg_locked(struct mmu_vcpu *v, uint64_t seq, gpa_t g
 		*old = narrow;
 	/* CMPXCHG_EMUL_DIRTIES: whether or not it was as expected. */
 	if (ok && rule(CMPXCHG_EMUL_DIRTIES))
-		dirty_mark(v, slot, gpa >> PAGE_SHIFT);
+		dirty_mark(v, slot, gfn_of_gpa(gpa));
 	return ok ? MMU_OK : is_absent(v, gpa);
 }
 

@@ -28,8 +28,8 @@ static bool find_page(struct mmu_vcpu *v, gpa_t gpa, bool write, struct table_en
 		*e = (struct table_entry){ .level = TDP_ROOT_LEVEL };
 		return false;
 	}
-	tdp_find(v->mmu, e, gpa >> PAGE_SHIFT);
-	return tdp_use(e, gpa >> PAGE_SHIFT, need, need);
+	tdp_find(v->mmu, e, gfn_of_gpa(gpa));
+	return tdp_use(e, gfn_of_gpa(gpa), need, need);
 }
 
 void *walk_gpa(struct mmu_vcpu *v, struct tlb_stamp stamp, gpa_t gpa, bool write,
@@ -49,7 +49,7 @@ void *walk_gpa(struct mmu_vcpu *v, struct tlb_stamp stamp, gpa_t gpa, bool write
 	guest_unpin(v);
 	if (!found)
 		return NULL;
-	hva = hva_of(spte_pfn_of(e->spte, gpa >> PAGE_SHIFT) << PAGE_SHIFT |
+	hva = hva_of(spte_pfn_of(e->spte, gfn_of_gpa(gpa)) << PAGE_SHIFT |
 		     (gpa & PAGE_OFFSET_MASK));
 	*cached = (struct tlb_entry){
 		.read = tag,

@@ -17,12 +17,14 @@ static void collapse_frame(struct mmu *m, const struct memslot *slot, gfn_t gfn,
  */
 void collapse_slot(struct mmu *m, const struct memslot *slot)
 {
-	gfn_t end = slot->base_gfn + slot->npages;
+	gfn_t end = memslot_gfn_end(slot);
 
 	for (int level = LEVEL_2M; level <= LEVEL_1G; level++) {
 		uint64_t step = level_pages(level);
 
-		for (gfn_t gfn = ALIGN_UP(slot->base_gfn, step); gfn < end; gfn += step) {
+		gfn_t gfn = level_align(gfn_add(slot->base_gfn, step - 1), level);
+
+		for (; gfn_lt(gfn, end); gfn = gfn_add(gfn, step)) {
 			collapse_frame(m, slot, gfn, level);
 			m->ops->reap(m, false);
 		}

@@ -38,7 +38,7 @@ static inline struct range range_make(gfn_t start, gfn_t end)
 static inline bool range_more(struct range *r)
 {
 	r->left = ENTRIES_BEFORE_YIELD;
-	return r->at < r->end;
+	return gfn_lt(r->at, r->end);
 }
 
 /* Accounts for @n more visited entries. */
@@ -50,13 +50,13 @@ static inline void range_charge(struct range *r, uint64_t n)
 /* Where a visit begins in a table that starts at @base. */
 static inline unsigned int range_first_index(const struct range *r, gfn_t base, uint64_t step)
 {
-	return r->at <= base ? 0 : (unsigned int)((r->at - base) / step);
+	return gfn_le(r->at, base) ? 0 : (unsigned int)(gfn_diff(r->at, base) / step);
 }
 
 /* The entry at @base is done. */
 static inline void range_pass(struct range *r, gfn_t next)
 {
-	r->at = MAX(r->at, next);
+	r->at = gfn_max(r->at, next);
 }
 
 #endif

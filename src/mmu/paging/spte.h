@@ -142,7 +142,7 @@ static inline bool spte_is_writable(spte_t s)
 /* The frame that backs @gfn, somewhere in the large page that a leaf maps. */
 static inline pfn_t spte_pfn_of(spte_t s, gfn_t gfn)
 {
-	return spte_pfn(s) + (gfn & (level_pages(spte_level(s)) - 1));
+	return spte_pfn(s) + (gfn.raw & (level_pages(spte_level(s)) - 1));
 }
 
 static inline spte_t spte_make_leaf(pfn_t pfn, int level, uint64_t bits)
@@ -165,7 +165,7 @@ static inline spte_t spte_make_mmio(gfn_t gfn, uint64_t access, uint64_t generat
 {
 	return (spte_t){ SPTE_MMIO | access << MMIO_ACCESS_SHIFT |
 			 (generation & MMIO_GENERATION_MASK) << MMIO_GENERATION_SHIFT |
-			 gfn << MMIO_GFN_SHIFT };
+			 gfn.raw << MMIO_GFN_SHIFT };
 }
 
 static inline uint64_t spte_mmio_generation(spte_t s)

@@ -65,7 +65,7 @@ static inline void table_leaf_changed(struct mmu *m, gfn_t gfn UNUSED, int level
 
 	if (n)
 		table_count_leafs(m, level, n);
-	trace_spte_changed(gfn, level, old.raw, new.raw);
+	trace_spte_changed(gfn.raw, level, old.raw, new.raw);
 }
 
 #endif

@@ -118,7 +118,7 @@ static const char *check_leaf(const struct mmu *m, const struct shadow_page *sp,
 	    spte_list_length(&frame->rmap) > SHADOW_LIST_MAX)
 		return "an rmap is not too long, and its entries are where they say";
 	if (spte_level(spte) != sp->table.level ||
-	    !IS_ALIGNED(spte_pfn(spte) | gfn, level_pages(sp->table.level)))
+	    !IS_ALIGNED(spte_pfn(spte) | gfn.raw, level_pages(sp->table.level)))
 		return "a leaf has the level and the alignment of its table";
 	if (!spte_is_legal(spte) || (spte_is_writable(spte) && !(spte.raw & SPTE_GD)))
 		return "FOUR_STATES, and W implies GD";
@@ -257,7 +257,8 @@ static uint64_t count_tables(const struct shadow *s, gfn_t gfn, int level)
 	uint64_t n = 0;
 
 	cds_list_for_each_entry(sp, &s->active, node)
-		n += !sp->role.direct && level_align(sp->gfn, level) == level_align(gfn, level);
+		n += !sp->role.direct &&
+		     gfn_eq(level_align(sp->gfn, level), level_align(gfn, level));
 	return n;
 }
 
@@ -288,7 +289,7 @@ static const char *check_table_frame(const struct shadow *s, const struct shadow
 
 static const char *check_frames(const struct mmu *m, struct census *census)
 {
-	struct range all = { .end = 1ull << 45, .left = ~0ull };
+	struct range all = { .end = gfn_of(1ull << 45), .left = ~0ull };
 	struct shadow *s = m->shadow;
 	const struct shadow_page *sp;
 	uint64_t n_indirect = 0;

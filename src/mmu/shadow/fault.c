@@ -41,7 +41,7 @@ static bool leads_to(spte_t spte, gfn_t gfn, union shadow_role role)
 	if (!spte_is_link(spte))
 		return false;
 	child = shadow_page_of(spte_link(spte));
-	return child->gfn == gfn && shadow_has_role(child, role);
+	return gfn_eq(child->gfn, gfn) && shadow_has_role(child, role);
 }
 
 /* The page one level down, created and linked if necessary. */
@@ -107,7 +107,7 @@ static enum fault_verdict follow_guest(struct mmu *m, struct shadow_fault *sf,
 		if (w->kind.format == GPT_32BIT)
 			role.quadrant = (w->gva >> 21) & 1;
 		verdict = step_down(m, sf, entry_for(sp, w->gva),
-				    gpte_table(w->kind, w->step[i].entry) >> PAGE_SHIFT, role, &sp);
+				    gfn_of_gpa(gpte_table(w->kind, w->step[i].entry)), role, &sp);
 	}
 	return verdict;
 }
@@ -213,7 +213,7 @@ static enum fault_verdict new_leaf(struct mmu *m, struct shadow_fault *sf, struc
 	if (!frame || !spte_list_add(&m->shadow->frames.nodes, &frame->rmap, at))
 		return FAULT_NO_MEMORY;
 	if (at.sp->gfns)
-		shared64_store_relaxed(&at.sp->gfns[at.i], gfn);
+		shared64_store_relaxed(&at.sp->gfns[at.i], gfn.raw);
 	sptep_set(shadow_sptep(at), new);
 	table_leaf_changed(m, gfn, level, NO_SPTE, new);
 	return FAULT_FIXED;
@@ -222,12 +222,11 @@ static enum fault_verdict new_leaf(struct mmu *m, struct shadow_fault *sf, struc
 static enum fault_verdict set_leaf(struct mmu *m, struct shadow_fault *sf, struct spte_ref at,
 				   const struct host_page *page, uint64_t bits) REQUIRES(m->lock)
 {
-	uint64_t inside = level_pages(at.sp->table.level) - 1;
-	gfn_t gfn = sf->fault.gfn & ~inside;
-	pfn_t pfn = page->pfn - (sf->fault.gfn & inside);
+	gfn_t gfn = level_align(sf->fault.gfn, at.sp->table.level);
+	pfn_t pfn = page->pfn - gfn_diff(sf->fault.gfn, gfn);
 	spte_t old = sptep_read(shadow_sptep(at));
 
-	if (spte_is_leaf(old) && spte_pfn(old) == pfn && shadow_gfn(at.sp, at.i) == gfn)
+	if (spte_is_leaf(old) && spte_pfn(old) == pfn && gfn_eq(shadow_gfn(at.sp, at.i), gfn))
 		return shadow_change_leaf(m, at, old, bits, &sf->debt, &sf->flush) ? FAULT_FIXED :
 										     FAULT_SPURIOUS;
 	/* Another page: PFN_CHANGE_GOES_THROUGH_ZERO. */
@@ -301,7 +300,7 @@ static void remember_mmio(struct mmu_vcpu *v, struct shadow_fault *sf)
 	struct spte_ref at;
 
 	if ((mmio_in_flux(f->generation) && rule(GEN_FROM_SAME_SNAPSHOT)) ||
-	    f->gfn > MMIO_MAX_GFN || sf->walk.rights.key)
+	    f->gfn.raw > MMIO_MAX_GFN || sf->walk.rights.key)
 		return;
 	rwlock_wrlock(&v->mmu->lock);
 	shadow_make_room(v->mmu, WALK_MAX_STEPS);
@@ -313,7 +312,7 @@ static void remember_mmio(struct mmu_vcpu *v, struct shadow_fault *sf)
 		clear_entry(v->mmu, sf, at);
 		sptep_set(shadow_sptep(at),
 			  spte_make_mmio(f->gfn, access, f->generation));
-		trace_mark_mmio_spte(f->gfn, access, f->generation);
+		trace_mark_mmio_spte(f->gfn.raw, access, f->generation);
 	}
 	settle(v->mmu, sf);
 	rwlock_wrunlock(&v->mmu->lock);

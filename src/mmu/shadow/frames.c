@@ -49,8 +49,8 @@ struct frame *frames_find(const struct frames *f, gfn_t gfn, int level)
 	struct frame_node *node = f->root;
 
 	for (int at = ROOT_LEVEL; node && at > level; at--)
-		node = node->child[level_index(gfn, at)];
-	return node ? &node->frame[level_index(gfn, level)] : NULL;
+		node = node->child[gfn_index(gfn, at)];
+	return node ? &node->frame[gfn_index(gfn, level)] : NULL;
 }
 
 struct frame *frames_make(struct frames *f, gfn_t gfn, int level)
@@ -58,7 +58,7 @@ struct frame *frames_make(struct frames *f, gfn_t gfn, int level)
 	struct frame_node *node = f->root;
 
 	for (int at = ROOT_LEVEL; at > level; at--) {
-		struct frame_node **child = &node->child[level_index(gfn, at)];
+		struct frame_node **child = &node->child[gfn_index(gfn, at)];
 
 		if (!*child)
 			*child = pool_get(at - 1 == LEVEL_4K ? &f->low : &f->high);
@@ -66,7 +66,7 @@ struct frame *frames_make(struct frames *f, gfn_t gfn, int level)
 			return NULL;
 		node = *child;
 	}
-	return &node->frame[level_index(gfn, level)];
+	return &node->frame[gfn_index(gfn, level)];
 }
 
 struct visit {
@@ -86,19 +86,20 @@ static bool visit_node(const struct visit *v, struct range *r, struct frame_node
 	uint64_t step = level_pages(level);
 
 	for (unsigned int i = range_first_index(r, base, step);
-	     i < ENTRIES_PER_TABLE && base + i * step < r->end; i++) {
+	     i < ENTRIES_PER_TABLE && gfn_lt(gfn_add(base, i * step), r->end); i++) {
 		struct frame *frame = &node->frame[i];
+		gfn_t gfn = gfn_add(base, i * step);
 
 		if (!r->left)
 			return false;
 		r->left--;
 		range_charge(r, spte_list_length(&frame->rmap));
-		if (is_of_interest(frame, level) && !v->fn(v->ctx, base + i * step, level, frame))
+		if (is_of_interest(frame, level) && !v->fn(v->ctx, gfn, level, frame))
 			return false;
 		if (level > LEVEL_4K && node->child[i] &&
-		    !visit_node(v, r, node->child[i], level - 1, base + i * step))
+		    !visit_node(v, r, node->child[i], level - 1, gfn))
 			return false;
-		range_pass(r, base + (i + 1) * step);
+		range_pass(r, gfn_add(gfn, step));
 	}
 	return true;
 }
@@ -107,7 +108,7 @@ void frames_visit(struct frames *f, struct range *r, frame_visit_fn visit, void 
 {
 	struct visit v = { .fn = visit, .ctx = ctx };
 
-	if (visit_node(&v, r, f->root, ROOT_LEVEL, 0))
+	if (visit_node(&v, r, f->root, ROOT_LEVEL, gfn_of(0)))
 		r->at = r->end;
 }
 
@@ -120,18 +121,18 @@ static bool is_empty(const struct frame_node *node, int level)
 	return true;
 }
 
-static void prune(struct frames *f, struct frame_node *node, int level, gfn_t base, gfn_t start,
-		  gfn_t end)
+static void prune(struct frames *f, struct frame_node *node, int level, gfn_t base,
+		  const struct range *r)
 {
 	uint64_t step = level_pages(level);
 
 	if (level == LEVEL_4K)
 		return;
-	for (unsigned int i = start <= base ? 0 : (unsigned int)((start - base) / step);
-	     i < ENTRIES_PER_TABLE && base + i * step < end; i++) {
+	for (unsigned int i = range_first_index(r, base, step);
+	     i < ENTRIES_PER_TABLE && gfn_lt(gfn_add(base, i * step), r->end); i++) {
 		if (!node->child[i])
 			continue;
-		prune(f, node->child[i], level - 1, base + i * step, start, end);
+		prune(f, node->child[i], level - 1, gfn_add(base, i * step), r);
 		if (is_empty(node->child[i], level - 1)) {
 			put_node(f, node->child[i], level - 1);
 			node->child[i] = NULL;
@@ -141,7 +142,9 @@ static void prune(struct frames *f, struct frame_node *node, int level, gfn_t ba
 
 void frames_prune(struct frames *f, gfn_t start, gfn_t end)
 {
-	prune(f, f->root, ROOT_LEVEL, 0, start, end);
+	struct range r = range_make(start, end);
+
+	prune(f, f->root, ROOT_LEVEL, gfn_of(0), &r);
 }
 
 static uint64_t count_tables(const struct frame_node *node, int at, int level)

@@ -17,7 +17,7 @@
  */
 static uint64_t mix(const struct shadow_hash *h, gfn_t gfn)
 {
-	uint64_t x = (gfn ^ h->key[0]) * ((h->key[1] ^ 0x9e3779b97f4a7c15ull) | 1);
+	uint64_t x = (gfn.raw ^ h->key[0]) * ((h->key[1] ^ 0x9e3779b97f4a7c15ull) | 1);
 
 	x ^= x >> 32;
 	return x * ((h->key[0] ^ 0xd6e8feb86659fd93ull) | 1);

@@ -42,7 +42,7 @@ struct shadow_page {
 	struct table table;		/* (a) its entries */
 	union shadow_role role;		/* (c) */
 	gfn_t gfn;			/* (c) of the guest's table; direct: the first mapped */
-	gfn_t *gfns;			/* (a) of each leaf; NULL if direct */
+	uint64_t *gfns;			/* (a) gfn of each leaf; NULL if direct */
 	uint64_t *place[ENTRIES_PER_TABLE]; /* [l] where each entry is in its list, if not alone */
 	struct shadow_page *next;	/* [l] in its hash bucket */
 	struct cds_list_head node;	/* [l] of shadow->active, oldest first */
@@ -218,8 +218,8 @@ static inline struct spte_word *shadow_sptep(struct spte_ref ref)
 /* The guest frame that entry @i maps, if it is a leaf. */
 static inline gfn_t shadow_gfn(const struct shadow_page *sp, unsigned int i)
 {
-	return sp->gfns ? shared64_load_relaxed(&sp->gfns[i]) :
-			  sp->gfn + i * level_pages(sp->table.level);
+	return sp->gfns ? gfn_of(shared64_load_relaxed(&sp->gfns[i])) :
+			  gfn_add(sp->gfn, i * level_pages(sp->table.level));
 }
 
 /* --- root.c --- */

@@ -29,7 +29,7 @@ struct shadow_page *shadow_find(struct mmu *m, gfn_t gfn, union shadow_role role
 	uint64_t n = 0;
 
 	/* ROLE_IS_PART_OF_KEY: all of it. */
-	while (sp && (sp->gfn != gfn || !shadow_has_role(sp, role))) {
+	while (sp && (!gfn_eq(sp->gfn, gfn) || !shadow_has_role(sp, role))) {
 		sp = sp->next;
 		n++;
 	}
@@ -43,7 +43,7 @@ struct shadow_page *shadow_next_of(struct mmu *m, gfn_t gfn, struct shadow_page 
 	uint64_t n = 0;
 
 	rwlock_assert_held_write(&m->lock);
-	while (sp && (sp->gfn != gfn || sp->role.direct)) {
+	while (sp && (!gfn_eq(sp->gfn, gfn) || sp->role.direct)) {
 		sp = sp->next;
 		n++;
 	}
@@ -57,7 +57,7 @@ struct shadow_page *shadow_find_direct(struct mmu *m, gfn_t gfn, int level)
 	uint64_t n = 0;
 
 	rwlock_assert_held_write(&m->lock);
-	while (sp && (sp->gfn != gfn || !sp->role.direct || sp->table.level != level ||
+	while (sp && (!gfn_eq(sp->gfn, gfn) || !sp->role.direct || sp->table.level != level ||
 		      sp->n_roots)) {
 		sp = sp->next;
 		n++;
@@ -355,7 +355,7 @@ void shadow_zap(struct mmu *m, struct shadow_page *sp)
 			shadow_set_unsync(m, sp, false);
 		count_tables_in(m, sp->gfn, -1);
 		/* The guest may use any frame as a table, even outside all slots. */
-		frames_prune(&s->frames, sp->gfn, sp->gfn + 1);
+		frames_prune(&s->frames, sp->gfn, gfn_add(sp->gfn, 1));
 	}
 	shadow_hash_remove(&s->hash, sp);
 	cds_list_del(&sp->node);

@@ -30,7 +30,7 @@ static bool protect_frame(void *ctx, gfn_t gfn UNUSED, int level, struct frame *
 
 void shadow_write_protect(struct mmu *m, const struct memslot *slot, int first_level)
 {
-	struct range r = range_make(slot->base_gfn, slot->base_gfn + slot->npages);
+	struct range r = range_make(slot->base_gfn, memslot_gfn_end(slot));
 
 	while (range_more(&r)) {
 		struct protect p = { .first_level = first_level };
@@ -50,7 +50,8 @@ void shadow_write_protect_mask(struct mmu *m, const struct memslot *slot, uint64
 
 	rwlock_wrlock(&m->lock);
 	for (; mask; mask &= mask - 1) {
-		gfn_t gfn = slot->base_gfn + offset + (unsigned int)__builtin_ctzll(mask);
+		gfn_t gfn = gfn_add(slot->base_gfn,
+				    offset + (unsigned int)__builtin_ctzll(mask));
 
 		for (int level = LEVEL_4K; level <= LEVEL_1G; level++) {
 			struct frame *frame = frames_find(&m->shadow->frames, gfn, level);

@@ -59,7 +59,7 @@ static void drop_invisible(const struct mmu *m, struct wanted *w)
 	rcu_read_begin();
 	set = slots_current(m->slots);
 	for (unsigned int i = 0; i < w->n; i++)
-		if (!slot_set_find(set, w->key[i] >> PAGE_SHIFT))
+		if (!slot_set_find(set, gfn_of_gpa(w->key[i])))
 			w->key[i] = NO_TABLE;
 	rcu_read_end();
 }
@@ -150,9 +150,9 @@ static bool fill_roots(struct mmu *m, struct shadow_roots *r, const struct wante
 			continue;
 		if (role.format == GPT_32BIT)
 			role.quadrant = i & 3;
-		sp = shadow_find(m, w->key[i] >> PAGE_SHIFT, role);
+		sp = shadow_find(m, gfn_of_gpa(w->key[i]), role);
 		if (!sp)
-			sp = shadow_make(m, w->key[i] >> PAGE_SHIFT, role, &flush);
+			sp = shadow_make(m, gfn_of_gpa(w->key[i]), role, &flush);
 		ok = sp;
 		if (ok) {
 			shadow_pin(m, sp);

@@ -16,7 +16,7 @@ static int shadow_init(struct mmu *m)
 		return -ENOMEM;
 	m->shadow = s;
 	pool_init(&s->pages, m->alloc, sizeof(struct shadow_page));
-	pool_init(&s->gfns, m->alloc, ENTRIES_PER_TABLE * sizeof(gfn_t));
+	pool_init(&s->gfns, m->alloc, ENTRIES_PER_TABLE * sizeof(uint64_t));
 	CDS_INIT_LIST_HEAD(&s->active);
 	s->dead_last = &s->dead_first;
 	err = frames_init(&s->frames, m->alloc);

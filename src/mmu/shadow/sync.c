@@ -42,7 +42,7 @@ void shadow_collect_unsync(struct mmu *m, struct shadow_page *sp, struct shadow_
 static enum mmu_verdict read_table(struct mmu_vcpu *v, const struct shadow_id *id,
 				     uint64_t entry[ENTRIES])
 {
-	gpa_t gpa = id->gfn << PAGE_SHIFT;
+	gpa_t gpa = gpa_of_gfn(id->gfn);
 	uint32_t narrow[ENTRIES];
 	enum mmu_verdict verdict;
 
@@ -69,7 +69,7 @@ static bool maps_as_before(const struct shadow_page *sp, unsigned int i, uint64_
 
 	return (entry & GPTE_P) && (entry & GPTE_A) &&
 	       !(entry & gpte_reserved_bits(kind, 1, entry)) &&
-	       gpte_table(kind, entry) >> PAGE_SHIFT == shadow_gfn(sp, i);
+	       gfn_eq(gfn_of_gpa(gpte_table(kind, entry)), shadow_gfn(sp, i));
 }
 
 static bool compare(struct mmu *m, struct shadow_page *sp, const uint64_t *entry)

@@ -86,7 +86,7 @@ static void mark_page(struct mmu_vcpu *v, gfn_t gfn)
 void shadow_track_written(struct mmu_vcpu *v, gpa_t gpa, unsigned int bytes)
 {
 	struct mmu *m = v->mmu;
-	gfn_t gfn = gpa >> PAGE_SHIFT;
+	gfn_t gfn = gfn_of_gpa(gpa);
 	struct shadow_page *sp, *next;
 
 	mark_page(v, gfn);

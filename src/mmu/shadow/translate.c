@@ -76,7 +76,7 @@ static bool hit_leaf(struct mmu_vcpu *v, struct spte_word *sptep, const struct s
 	uint64_t pages = level_pages(sp->table.level), offset = (gva >> PAGE_SHIFT) & (pages - 1);
 	struct rights r = shadow_rights_of_leaf(spte);
 	bool writable = spte_is_writable(spte) && allows(&v->paging, &r, ACCESS_WRITE);
-	gfn_t gfn = shadow_gfn(sp, level_index(gva >> PAGE_SHIFT, sp->table.level)) + offset;
+	gfn_t first = shadow_gfn(sp, level_index(gva >> PAGE_SHIFT, sp->table.level));
 	void *host;
 
 	/* It was a leaf when it was found; it may have been dropped since. */
@@ -94,7 +94,7 @@ static bool hit_leaf(struct mmu_vcpu *v, struct spte_word *sptep, const struct s
 	host = (char *)host_pointer(spte_pfn(spte) + offset) + (gva & PAGE_OFFSET_MASK);
 	result->host = host;
 	result->epoch = stamp.epoch;
-	result->gpa = gfn << PAGE_SHIFT | (gva & PAGE_OFFSET_MASK);
+	result->gpa = gpa_of_gfn(gfn_add(first, offset)) | (gva & PAGE_OFFSET_MASK);
 	if (!result->tracked)
 		result->was_code = tlb_fill(v, gva, access, host, writable,
 					    sp->table.level > LEVEL_4K || sp->role.direct,

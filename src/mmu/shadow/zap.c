@@ -190,7 +190,7 @@ static void zap_slot_piece(struct mmu *m, struct slot_zap *z, struct range *r) R
 		if (z->tables)
 			zap_tables(m, z, r);
 	} while (z->tables && r->left);
-	frames_prune(&m->shadow->frames, from, MIN(r->at + 1, r->end));
+	frames_prune(&m->shadow->frames, from, gfn_min(gfn_add(r->at, 1), r->end));
 }
 
 /*
@@ -227,7 +227,7 @@ void shadow_zap_slot(struct mmu *m, const struct memslot *slot)
 {
 	bool more;
 
-	zap_slot_in_pieces(m, slot->base_gfn, slot->base_gfn + slot->npages);
+	zap_slot_in_pieces(m, slot->base_gfn, memslot_gfn_end(slot));
 	/* UNLINK_FLUSH_FREE; and no TLB has the slot any more, nor a walk a pointer to a
 	 * guest table in it. */
 	rwlock_wrlock(&m->lock);

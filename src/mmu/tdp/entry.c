@@ -11,7 +11,7 @@ void tdp_find(const struct mmu *m, struct table_entry *e, gfn_t gfn)
 	spte_t spte;
 
 	for (;; level--) {
-		sptep = &table->spte[level_index(gfn, level)];
+		sptep = &table->spte[gfn_index(gfn, level)];
 		spte = sptep_read(sptep);
 		if (!spte_is_link(spte))
 			break;

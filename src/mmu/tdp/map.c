@@ -59,7 +59,7 @@ static enum fault_verdict set_leaf(struct mmu *m, struct fault *f, const struct 
 {
 	uint64_t bits = leaf_bits(page, allow_write);
 	struct table_entry *e = &f->entry;
-	pfn_t first = page->pfn - (f->gfn & (level_pages(e->level) - 1));
+	pfn_t first = page->pfn - (f->gfn.raw & (level_pages(e->level) - 1));
 	spte_t old = e->spte, new;
 
 	if (spte_is_leaf(old)) {
@@ -107,7 +107,7 @@ void tdp_map_mmio(struct mmu *m, struct fault *f)
 	struct table_entry *e = &f->entry;
 
 	rwlock_assert_held(&m->lock);
-	if (f->gfn > MMIO_MAX_GFN)
+	if (f->gfn.raw > MMIO_MAX_GFN)
 		return;
 	tdp_look_again(m, e, f->gfn);
 	for (; e->level > LEVEL_4K; tdp_descend(e, f->gfn))
@@ -118,5 +118,5 @@ void tdp_map_mmio(struct mmu *m, struct fault *f)
 	if (spte_kind(e->spte) != SPTE_NONE && spte_kind(e->spte) != SPTE_MMIO)
 		return;
 	if (sptep_cmpxchg(e->sptep, &e->spte, new))
-		trace_mark_mmio_spte(f->gfn, MMIO_ACCESS_MASK, f->generation);
+		trace_mark_mmio_spte(f->gfn.raw, MMIO_ACCESS_MASK, f->generation);
 }

@@ -19,7 +19,7 @@ static bool protect_entry(void *ctx, const struct tdp_place *at)
 
 void tdp_write_protect(struct mmu *m, const struct memslot *slot, int first_level)
 {
-	struct range r = range_make(slot->base_gfn, slot->base_gfn + slot->npages);
+	struct range r = range_make(slot->base_gfn, memslot_gfn_end(slot));
 
 	while (range_more(&r)) {
 		struct protect p = { .first_level = first_level };
@@ -38,7 +38,7 @@ static uint64_t protect_mask(struct mmu *m, gfn_t first, uint64_t mask) REQUIRES
 
 	while (mask) {
 		unsigned int bit = (unsigned int)__builtin_ctzll(mask);
-		struct table_entry e = tdp_lookup(m, first + bit);
+		struct table_entry e = tdp_lookup(m, gfn_add(first, bit));
 
 		/* One lookup serves all its neighbours in the same table. */
 		do {
@@ -48,8 +48,8 @@ static uint64_t protect_mask(struct mmu *m, gfn_t first, uint64_t mask) REQUIRES
 				break;
 			unsigned int next = (unsigned int)__builtin_ctzll(mask);
 
-			if (level_align(first + next, LEVEL_2M) !=
-			    level_align(first + bit, LEVEL_2M))
+			if (!gfn_eq(level_align(gfn_add(first, next), LEVEL_2M),
+				    level_align(gfn_add(first, bit), LEVEL_2M)))
 				break;
 			e.sptep += next - bit;
 			e.spte = sptep_read(e.sptep);
@@ -63,7 +63,7 @@ void tdp_write_protect_mask(struct mmu *m, const struct memslot *slot, uint64_t 
 			    uint64_t mask)
 {
 	rwlock_rdlock(&m->lock);
-	flush_owe_for_log(m, protect_mask(m, slot->base_gfn + offset, mask));
+	flush_owe_for_log(m, protect_mask(m, gfn_add(slot->base_gfn, offset), mask));
 	rwlock_rdunlock(&m->lock);
 }
 

@@ -49,7 +49,7 @@ static bool table_is_valid(const struct table *t, gfn_t base)
 			continue;
 		below = spte_link(spte);
 		if (below->level != t->level - 1 ||
-		    !table_is_valid(below, base + i * level_pages(t->level)))
+		    !table_is_valid(below, gfn_add(base, i * level_pages(t->level))))
 			return false;
 	}
 	return true;
@@ -57,7 +57,7 @@ static bool table_is_valid(const struct table *t, gfn_t base)
 
 bool tdp_is_valid(const struct mmu *m)
 {
-	return table_is_valid(m->root, 0);
+	return table_is_valid(m->root, gfn_of(0));
 }
 
 const struct mmu_ops tdp_ops = {

@@ -42,7 +42,7 @@ static inline void tdp_descend(struct table_entry *e, gfn_t gfn)
 			return;
 		below = spte_link(e->spte);
 		e->level--;
-		e->sptep = &below->spte[level_index(gfn, e->level)];
+		e->sptep = &below->spte[gfn_index(gfn, e->level)];
 	}
 }
 

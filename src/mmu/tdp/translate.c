@@ -136,7 +136,7 @@ enum mmu_verdict tdp_prefault(struct mmu_vcpu *v, gpa_t gpa, uint64_t *bytes)
 	if (verdict != MMU_OK)
 		return verdict;
 	rcu_read_begin();
-	whole = level_pages(tdp_lookup(v->mmu, gpa >> PAGE_SHIFT).level) << PAGE_SHIFT;
+	whole = level_pages(tdp_lookup(v->mmu, gfn_of_gpa(gpa)).level) << PAGE_SHIFT;
 	rcu_read_end();
 	*bytes = whole - (gpa & (whole - 1));
 	return MMU_OK;

@@ -8,9 +8,9 @@ static bool visit_table(const struct tdp_visitor *v, struct range *r, struct tab
 	uint64_t step = level_pages(t->level);
 
 	for (unsigned int i = range_first_index(r, base, step);
-	     i < ENTRIES_PER_TABLE && base + i * step < r->end; i++) {
-		struct tdp_place p = { &t->spte[i], sptep_read(&t->spte[i]), base + i * step,
-				       t->level };
+	     i < ENTRIES_PER_TABLE && gfn_lt(gfn_add(base, i * step), r->end); i++) {
+		struct tdp_place p = { &t->spte[i], sptep_read(&t->spte[i]),
+				       gfn_add(base, i * step), t->level };
 
 		if (!r->left)
 			return false;
@@ -21,7 +21,7 @@ static bool visit_table(const struct tdp_visitor *v, struct range *r, struct tab
 			if (v->after)
 				v->after(v->ctx, &p);
 		}
-		range_pass(r, p.gfn + step);
+		range_pass(r, gfn_add(p.gfn, step));
 	}
 	return true;
 }
@@ -30,7 +30,7 @@ void tdp_visit(struct mmu *m, struct range *r, const struct tdp_visitor *v)
 {
 	uint64_t left = r->left;
 
-	if (visit_table(v, r, m->root, 0))
+	if (visit_table(v, r, m->root, gfn_of(0)))
 		r->at = r->end;
 	mmu_count_n(m, VM_STAT_mmu_visited, left - r->left);
 }

@@ -79,7 +79,7 @@ static bool forget_mmio(void *ctx UNUSED, const struct tdp_place *at)
  * the first piece begins, and one that reads it later installs nothing. */
 void tdp_zap_mmio(struct mmu *m)
 {
-	struct range r = range_make(0, MMIO_MAX_GFN + 1);
+	struct range r = range_make(gfn_of(0), gfn_of(MMIO_MAX_GFN + 1));
 
 	while (range_more(&r)) {
 		r.left = TABLES_BEFORE_YIELD * ENTRIES_PER_TABLE;
@@ -135,13 +135,13 @@ static struct spte_word *sptep_at(const struct mmu *m, gfn_t gfn, int level)
 	struct table *t = m->root;
 
 	for (int at = TDP_ROOT_LEVEL; at > level; at--) {
-		spte_t spte = sptep_read(&t->spte[level_index(gfn, at)]);
+		spte_t spte = sptep_read(&t->spte[gfn_index(gfn, at)]);
 
 		if (!spte_is_link(spte))
 			return NULL;
 		t = spte_link(spte);
 	}
-	return &t->spte[level_index(gfn, level)];
+	return &t->spte[gfn_index(gfn, level)];
 }
 
 void tdp_collapse(struct mmu *m, gfn_t gfn, int level)
@@ -180,7 +180,9 @@ static void freeze(struct frozen *f, const struct tdp_place *at)
 
 static bool is_within(const struct frozen *f, const struct tdp_place *at)
 {
-	return at->gfn >= f->start && at->gfn + level_pages(at->level) <= f->end;
+	gfn_t end = gfn_add(at->gfn, level_pages(at->level));
+
+	return gfn_le(f->start, at->gfn) && gfn_le(end, f->end);
 }
 
 /* The first pass: a table at a time, so that the piece is not longer than it may be. */
@@ -241,7 +243,7 @@ static void thaw_all(struct mmu *m, gfn_t start, gfn_t end)
 
 void tdp_zap_slot(struct mmu *m, const struct memslot *slot)
 {
-	gfn_t start = slot->base_gfn, end = start + slot->npages;
+	gfn_t start = slot->base_gfn, end = memslot_gfn_end(slot);
 	struct frozen f = { .mmu = m, .start = start, .end = end, .left = range_make(start, end) };
 
 	freeze_all(&f);

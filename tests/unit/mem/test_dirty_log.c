@@ -38,7 +38,7 @@ static int teardown(void **state)
 
 static const struct memslot *the_slot(struct recorder *r)
 {
-	return slot_set_find(slots_current(&r->slots), BASE_GFN);
+	return slot_set_find(slots_current(&r->slots), gfn_of(BASE_GFN));
 }
 
 static uint64_t log_word(struct recorder *r, unsigned int i)
@@ -49,7 +49,7 @@ static uint64_t log_word(struct recorder *r, unsigned int i)
 static void mark(struct recorder *r, uint64_t page)
 {
 	rcu_read_begin();
-	dirty_log_mark(the_slot(r), BASE_GFN + page);
+	dirty_log_mark(the_slot(r), gfn_of(BASE_GFN + page));
 	rcu_read_end();
 }
 

@@ -32,23 +32,23 @@ struct world {
 
 /* --- the model --------------------------------------------------------- */
 
-static bool naive_overlaps(const struct naive *n, gfn_t start, gfn_t end)
+static bool naive_overlaps(const struct naive *n, uint64_t start, uint64_t end)
 {
 	for (unsigned int i = 0; i < N_SLOTS; i++) {
 		const struct memslot *s = &n->slot[i];
 
-		if (n->in[i] && s->base_gfn < end && start < s->base_gfn + s->npages)
+		if (n->in[i] && s->base_gfn.raw < end && start < s->base_gfn.raw + s->npages)
 			return true;
 	}
 	return false;
 }
 
-static const struct memslot *naive_find(const struct naive *n, gfn_t gfn)
+static const struct memslot *naive_find(const struct naive *n, uint64_t gfn)
 {
 	for (unsigned int i = 0; i < N_SLOTS; i++) {
 		const struct memslot *s = &n->slot[i];
 
-		if (n->in[i] && gfn >= s->base_gfn && gfn < s->base_gfn + s->npages)
+		if (n->in[i] && gfn >= s->base_gfn.raw && gfn < s->base_gfn.raw + s->npages)
 			return s;
 	}
 	return NULL;
@@ -80,7 +80,7 @@ static bool in_order(const struct visit *v, const struct memslot *s)
 	if (!v->last)
 		return true;
 	if (v->order == BY_GFN)
-		return v->last->base_gfn < s->base_gfn;
+		return gfn_lt(v->last->base_gfn, s->base_gfn);
 	return hva_lt(v->last->hva, s->hva) ||
 	       (hva_eq(v->last->hva, s->hva) && v->last->id < s->id);
 }
@@ -121,11 +121,11 @@ static bool place(struct world *w, unsigned int id)
 
 	*s = (struct memslot){
 		.id = (uint16_t)id,
-		.base_gfn = run_below(&w->run, N_GFNS),
+		.base_gfn = gfn_of(run_below(&w->run, N_GFNS)),
 		.npages = npages,
 		.hva = hva_of(TEST_HVA + (run_below(&w->run, N_HVA_PAGES) << PAGE_SHIFT)),
 	};
-	return !naive_overlaps(&w->now, s->base_gfn, s->base_gfn + npages);
+	return !naive_overlaps(&w->now, s->base_gfn.raw, s->base_gfn.raw + npages);
 }
 
 static void change_one(struct world *w, struct slot_tree_update *u, struct trees *t)
@@ -153,10 +153,11 @@ static void check_lookups(struct world *w)
 	struct run *r = &w->run;
 
 	for (int i = 0; i < 8; i++) {
-		gfn_t gfn = run_below(r, N_GFNS + 20), end = gfn + 1 + run_below(r, 20);
+		uint64_t gfn = run_below(r, N_GFNS + 20), end = gfn + 1 + run_below(r, 20);
 
-		run_assert(r, slot_tree_find(w->trees.by_gfn, gfn) == naive_find(&w->now, gfn));
-		run_assert(r, slot_tree_overlaps(w->trees.by_gfn, gfn, end) ==
+		run_assert(r, slot_tree_find(w->trees.by_gfn, gfn_of(gfn)) ==
+			      naive_find(&w->now, gfn));
+		run_assert(r, slot_tree_overlaps(w->trees.by_gfn, gfn_of(gfn), gfn_of(end)) ==
 			      naive_overlaps(&w->now, gfn, end));
 	}
 }
@@ -246,7 +247,7 @@ static void fill_in_places(struct world *w)
 	for (unsigned int id = 0; id < N_SLOTS; id++)
 		w->now.slot[id] = (struct memslot){
 			.id = (uint16_t)id,
-			.base_gfn = id * 8,
+			.base_gfn = gfn_of(id * 8),
 			.npages = 1 + id % 8,
 			.hva = hva_of(TEST_HVA + ((id * 37 % 64) << PAGE_SHIFT)),
 		};
@@ -358,11 +359,12 @@ struct by_hand {
 };
 
 /* 0 at the top, 1 to its left, 2 to the right of 1: hand-made, so as to be wrong. */
-static void build_by_hand(struct by_hand *h, const gfn_t gfn[3])
+static void build_by_hand(struct by_hand *h, const uint64_t gfn[3])
 {
 	memset(h, 0, sizeof(*h));
 	for (unsigned int i = 0; i < 3; i++) {
-		h->slot[i] = (struct memslot){ .id = (uint16_t)i, .base_gfn = gfn[i], .npages = 1,
+		h->slot[i] = (struct memslot){ .id = (uint16_t)i, .base_gfn = gfn_of(gfn[i]),
+					       .npages = 1,
 					       .hva = hva_of(TEST_HVA + (gfn[i] << PAGE_SHIFT)) };
 		h->node[i].slot = &h->slot[i];
 		h->node[i].height = 1;
@@ -376,8 +378,8 @@ static void build_by_hand(struct by_hand *h, const gfn_t gfn[3])
 
 static void a_wrong_tree_is_not_valid(void **state UNUSED)
 {
-	const gfn_t right[3] = { 20, 10, 30 }, left_wrong[3] = { 20, 25, 30 };
-	const gfn_t right_wrong[3] = { 20, 10, 15 };
+	const uint64_t right[3] = { 20, 10, 30 }, left_wrong[3] = { 20, 25, 30 };
+	const uint64_t right_wrong[3] = { 20, 10, 15 };
 	struct by_hand h;
 
 	build_by_hand(&h, right);
@@ -396,10 +398,10 @@ static void a_wrong_tree_is_not_valid(void **state UNUSED)
 
 /* A fourth below one of the two at the sides, towards the middle: there it has
  * to lie between that one and the top. */
-static bool valid_with_grandchild(enum slot_order order, unsigned int side, gfn_t at)
+static bool valid_with_grandchild(enum slot_order order, unsigned int side, uint64_t at)
 {
-	const gfn_t gfn[3] = { 20, 10, 30 };
-	struct memslot slot = { .id = 3, .base_gfn = at, .npages = 1,
+	const uint64_t gfn[3] = { 20, 10, 30 };
+	struct memslot slot = { .id = 3, .base_gfn = gfn_of(at), .npages = 1,
 				.hva = hva_of(TEST_HVA + (at << PAGE_SHIFT)) };
 	struct slot_node node = { .slot = &slot, .height = 1, .max_end = memslot_hva_end(&slot) };
 	struct by_hand h;
@@ -427,8 +429,9 @@ static void a_slot_beyond_its_grandparent_is_not_valid(void **state UNUSED)
 
 static void an_unbalanced_tree_is_not_valid(void **state UNUSED)
 {
-	const gfn_t gfn[3] = { 30, 20, 40 };
-	struct memslot low = { .id = 3, .base_gfn = 10, .npages = 1, .hva = hva_of(TEST_HVA) };
+	const uint64_t gfn[3] = { 30, 20, 40 };
+	struct memslot low = { .id = 3, .base_gfn = gfn_of(10), .npages = 1,
+			       .hva = hva_of(TEST_HVA) };
 	struct slot_node node = { .slot = &low, .height = 1, .max_end = memslot_hva_end(&low) };
 	struct by_hand h;
 

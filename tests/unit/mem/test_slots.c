@@ -41,7 +41,7 @@ static int set_bytes(struct recorder *r, uint32_t id, uint64_t gpa, uint64_t byt
 	return slots_set_region(&r->slots, &region);
 }
 
-static int set(struct recorder *r, uint32_t id, gfn_t gfn, uint64_t pages, uint32_t flags)
+static int set(struct recorder *r, uint32_t id, uint64_t gfn, uint64_t pages, uint32_t flags)
 {
 	return set_slot(&r->slots, id, PAGES(gfn), pages, TEST_HVA + PAGES(id * 64), flags);
 }
@@ -212,7 +212,7 @@ static void guest_frames_must_not_overlap(void **state)
 	struct recorder *r = *state;
 
 	assert_int_equal(set(r, 0, 100, 10, 0), 0);
-	for (gfn_t gfn = 91; gfn < 110; gfn++)
+	for (uint64_t gfn = 91; gfn < 110; gfn++)
 		assert_refused(r, -EEXIST, 1, PAGES(gfn), PAGES(10), TEST_HVA, 0);
 	assert_refused(r, -EEXIST, 1, PAGES(50), PAGES(100), TEST_HVA, 0);
 	assert_refused(r, -EEXIST, 1, PAGES(104), PAGES(1), TEST_HVA, 0);
@@ -294,7 +294,7 @@ static void every_slot_and_every_set_has_a_version_of_its_own(void **state)
 /* MEMSLOT_INVALID_FIRST, ZAP_BEFORE_UNREACHABLE */
 static void look_while_it_is_zapped(struct recorder *r, const struct event *e)
 {
-	const struct memslot *now = slot_set_find(slots_current(&r->slots), 5);
+	const struct memslot *now = slot_set_find(slots_current(&r->slots), gfn_of(5));
 
 	if (e->kind != EV_ZAP)
 		return;
@@ -333,7 +333,7 @@ static void a_slot_may_move_onto_its_own_old_place(void **state)
 	assert_int_equal(set(r, 0, 100, 10, 0), 0);
 	assert_int_equal(set(r, 1, 125, 10, 0), 0);
 	for (int by = -12; by <= 15; by++) {
-		gfn_t gfn = 100 + (gfn_t)by;
+		uint64_t gfn = 100 + (uint64_t)by;
 
 		assert_int_equal(set(r, 0, gfn, 10, 0), 0);
 		assert_int_equal(slot_at(&r->slots, PAGES(gfn) - 1), -1);
@@ -371,7 +371,7 @@ static void a_moved_slot_keeps_its_log(void **state)
 /* WPROT_AFTER_PUBLISH, ENABLE_FLUSHES_ALWAYS */
 static void look_while_it_is_protected(struct recorder *r, const struct event *e)
 {
-	const struct memslot *now = slot_set_find(slots_current(&r->slots), 5);
+	const struct memslot *now = slot_set_find(slots_current(&r->slots), gfn_of(5));
 
 	assert_int_equal(e->generation & GENERATION_IN_PROGRESS, 0);
 	assert_true(now->flags & KVM_MEM_LOG_DIRTY_PAGES);
@@ -530,7 +530,7 @@ static void mmio_is_zapped_before_a_wrapped_generation_is_visible(void **state)
 
 struct call {
 	uint32_t id;
-	gfn_t gfn;
+	uint64_t gfn;
 	uint64_t pages;
 	uint32_t flags;
 };
@@ -592,7 +592,7 @@ static void slots_without_memory_are_not_made(void **state UNUSED)
 
 	alloc_init(&a);
 	atomic64_store_relaxed(&a.fail_in, 1);
-	assert_int_equal(slots_init(s, &a, TEST_MAX_GFN, &n, &n), -ENOMEM);
+	assert_int_equal(slots_init(s, &a, gfn_of(TEST_MAX_GFN), &n, &n), -ENOMEM);
 	free(s);
 }
 
@@ -657,12 +657,12 @@ static void *look_up(void *arg)
 	struct slots *s = &race->r->slots;
 	struct slot_hint hint = { 0 };
 
-	for (gfn_t gfn = 0; !atomic32_load_relaxed(&race->stop); gfn = (gfn + 7) % 128) {
+	for (uint64_t gfn = 0; !atomic32_load_relaxed(&race->stop); gfn = (gfn + 7) % 128) {
 		const struct memslot *slot;
 
 		rcu_read_begin();
-		slot = slot_set_find_hinted(slots_current(s), gfn, &hint);
-		note_unless(!slot || gfn - slot->base_gfn < slot->npages);
+		slot = slot_set_find_hinted(slots_current(s), gfn_of(gfn), &hint);
+		note_unless(!slot || gfn - slot->base_gfn.raw < slot->npages);
 		rcu_read_end();
 	}
 	return NULL;
@@ -701,7 +701,7 @@ static void readers_run_beside_updates(void **state)
 #define N_GFNS 160u
 
 struct region {
-	gfn_t gfn;
+	uint64_t gfn;
 	uint64_t pages;
 	hva_t hva;
 	uint32_t flags;
@@ -737,11 +737,11 @@ static void compare_with_model(struct run *run, struct recorder *r, const struct
 	run_assert(run, slot_tree_is_valid(BY_GFN, set->by_gfn));
 	run_assert(run, slot_tree_is_valid(BY_HVA, set->by_hva));
 	/* From anywhere: the last slot found is what the hint remembers. */
-	for (gfn_t i = 0; i < N_GFNS; i++) {
-		gfn_t gfn = (first + i) % N_GFNS;
-		const struct memslot *slot = slot_set_find(set, gfn), *want = NULL;
+	for (uint64_t i = 0; i < N_GFNS; i++) {
+		uint64_t gfn = (first + i) % N_GFNS;
+		const struct memslot *slot = slot_set_find(set, gfn_of(gfn)), *want = NULL;
 
-		run_assert(run, slot_set_find_hinted(set, gfn, hint) == slot);
+		run_assert(run, slot_set_find_hinted(set, gfn_of(gfn), hint) == slot);
 		for (uint32_t id = 0; id < N_IDS; id++)
 			if (gfn - regions[id].gfn < regions[id].pages)
 				want = by_id(r, id);
@@ -754,7 +754,7 @@ static void compare_with_model(struct run *run, struct recorder *r, const struct
 		run_assert(run, !slot == !regions[id].pages);
 		if (!slot)
 			continue;
-		run_assert(run, slot->base_gfn == regions[id].gfn);
+		run_assert(run, slot->base_gfn.raw == regions[id].gfn);
 		run_assert(run, slot->npages == regions[id].pages);
 		run_assert(run, hva_eq(slot->hva, regions[id].hva) && slot->id == id);
 		run_assert(run, slot->flags == regions[id].flags);

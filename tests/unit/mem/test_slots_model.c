@@ -22,7 +22,7 @@
 #define N_SLOTS 8u		/* 1 to 7; slot 0 has the tables */
 
 struct model_slot {
-	gfn_t gfn;
+	uint64_t gfn;
 	uint64_t n, first;	/* pages; page of the memory */
 	uint32_t flags;
 	bool dirty[WINDOW];
@@ -31,7 +31,7 @@ struct model_slot {
 struct model {
 	struct run run;
 	struct model_slot slot[N_SLOTS];
-	gfn_t frame[N_GVAS];		/* what the guest maps there */
+	uint64_t frame[N_GVAS];		/* what the guest maps there */
 	bool mapped[N_GVAS];		/* shadow: there is a translation */
 	bool in_table[WINDOW];		/* tdp: likewise, by frame */
 	bool young[N_GVAS];
@@ -50,7 +50,7 @@ static gva_t gva_of(unsigned int i)
 	return a_page + PAGES(i % 24) + ((gva_t)(i / 24) << 21);
 }
 
-static struct model_slot *slot_of(gfn_t gfn)
+static struct model_slot *slot_of(uint64_t gfn)
 {
 	for (unsigned int id = 1; id < N_SLOTS; id++)
 		if (gfn >= m.slot[id].gfn && gfn - m.slot[id].gfn < m.slot[id].n)
@@ -70,13 +70,13 @@ static void compare_slots(void)
 	mutex_lock(&vm->slots.lock);
 	set = slots_current(&vm->slots);
 	check(set->n_pages == n_pages);
-	for (gfn_t gfn = FIRST - 2; gfn < FIRST + WINDOW + 2; gfn++) {
+	for (uint64_t gfn = FIRST - 2; gfn < FIRST + WINDOW + 2; gfn++) {
 		const struct model_slot *want = slot_of(gfn);
-		const struct memslot *got = slot_set_find(set, gfn);
+		const struct memslot *got = slot_set_find(set, gfn_of(gfn));
 
 		check(!want == !got);
 		if (got)
-			check(got->id == want - m.slot && got->base_gfn == want->gfn &&
+			check(got->id == want - m.slot && got->base_gfn.raw == want->gfn &&
 			      got->npages == want->n && got->flags == want->flags &&
 			      hva_eq(got->hva, vm_hva(vm, want->first)));
 	}
@@ -85,9 +85,9 @@ static void compare_slots(void)
 	mutex_unlock(&vm->slots.lock);
 }
 
-static unsigned int rmap_length(gfn_t gfn)
+static unsigned int rmap_length(uint64_t gfn)
 {
-	const struct frame *frame = frames_find(&shadow->frames, gfn, LEVEL_4K);
+	const struct frame *frame = frames_find(&shadow->frames, gfn_of(gfn), LEVEL_4K);
 	struct spte_cursor c;
 	struct spte_ref ref;
 	unsigned int n = 0;
@@ -115,7 +115,7 @@ static void compare_direct(void)
 {
 	rcu_read_begin();
 	for (unsigned int f = 0; f < WINDOW; f++)
-		check(spte_is_leaf(tdp_lookup(&vm->mmu, FIRST + f).spte) == m.in_table[f]);
+		check(spte_is_leaf(tdp_lookup(&vm->mmu, gfn_of(FIRST + f)).spte) == m.in_table[f]);
 	rcu_read_end();
 }
 
@@ -190,7 +190,7 @@ static void forget_frames(const struct model_slot *s)
 			m.mapped[i] = m.young[i] = false;
 }
 
-static bool overlaps(unsigned int id, gfn_t gfn, uint64_t n)
+static bool overlaps(unsigned int id, uint64_t gfn, uint64_t n)
 {
 	for (unsigned int other = 1; other < N_SLOTS; other++)
 		if (other != id && m.slot[other].n && gfn < m.slot[other].gfn + m.slot[other].n &&
@@ -301,7 +301,7 @@ static void step_clear(void)
 
 /* --- the host ---------------------------------------------------------------- */
 
-static bool is_behind(gfn_t gfn, uint64_t first, uint64_t n)
+static bool is_behind(uint64_t gfn, uint64_t first, uint64_t n)
 {
 	const struct model_slot *s = slot_of(gfn);
 

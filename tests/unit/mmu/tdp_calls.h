@@ -28,10 +28,11 @@ static inline int teardown(void **state)
 enum { READ_ONLY = 1, WRITE = 2, NO_W_YET = 4 };
 
 /* A page that was brought in for writing, unless READ_ONLY. */
-static inline enum fault_verdict map(struct test_vm *vm, gfn_t gfn, pfn_t pfn, int level, int how)
+static inline enum fault_verdict map(struct test_vm *vm, uint64_t gfn, pfn_t pfn, int level,
+				     int how)
 {
 	struct host_page page = { .pfn = pfn, .writable = !(how & READ_ONLY), .level = level };
-	struct fault f = { .gfn = gfn, .write = how & WRITE };
+	struct fault f = { .gfn = gfn_of(gfn), .write = how & WRITE };
 	enum fault_verdict verdict;
 
 	rwlock_rdlock(&vm->mmu.lock);
@@ -42,9 +43,9 @@ static inline enum fault_verdict map(struct test_vm *vm, gfn_t gfn, pfn_t pfn, i
 	return verdict;
 }
 
-static inline void map_mmio(struct test_vm *vm, gfn_t gfn, uint64_t generation)
+static inline void map_mmio(struct test_vm *vm, uint64_t gfn, uint64_t generation)
 {
-	struct fault f = { .gfn = gfn, .generation = generation };
+	struct fault f = { .gfn = gfn_of(gfn), .generation = generation };
 
 	rwlock_rdlock(&vm->mmu.lock);
 	rcu_read_begin();
@@ -53,31 +54,31 @@ static inline void map_mmio(struct test_vm *vm, gfn_t gfn, uint64_t generation)
 	rwlock_rdunlock(&vm->mmu.lock);
 }
 
-static inline void protect(struct test_vm *vm, gfn_t start, gfn_t end, int first_level)
+static inline void protect(struct test_vm *vm, uint64_t start, uint64_t end, int first_level)
 {
-	const struct memslot slot = { .base_gfn = start, .npages = end - start };
+	const struct memslot slot = { .base_gfn = gfn_of(start), .npages = end - start };
 
 	tdp_write_protect(&vm->mmu, &slot, first_level);
 }
 
-static inline void protect_mask(struct test_vm *vm, gfn_t first, uint64_t mask)
+static inline void protect_mask(struct test_vm *vm, uint64_t first, uint64_t mask)
 {
-	const struct memslot slot = { .base_gfn = first, .npages = 64 };
+	const struct memslot slot = { .base_gfn = gfn_of(first), .npages = 64 };
 
 	tdp_write_protect_mask(&vm->mmu, &slot, 0, mask);
 }
 
 /* As of a slot there. */
-static inline void zap_frames(struct mmu *m, gfn_t start, gfn_t end)
+static inline void zap_frames(struct mmu *m, uint64_t start, uint64_t end)
 {
-	const struct memslot slot = { .base_gfn = start, .npages = end - start };
+	const struct memslot slot = { .base_gfn = gfn_of(start), .npages = end - start };
 
 	tdp_zap_slot(m, &slot);
 }
 
-static inline uint64_t zap(struct test_vm *vm, gfn_t start, gfn_t end)
+static inline uint64_t zap(struct test_vm *vm, uint64_t start, uint64_t end)
 {
-	struct range r = range_make(start, end);
+	struct range r = range_make(gfn_of(start), gfn_of(end));
 	uint64_t n = 0;
 
 	rwlock_wrlock(&vm->mmu.lock);
@@ -87,12 +88,12 @@ static inline uint64_t zap(struct test_vm *vm, gfn_t start, gfn_t end)
 	return n;
 }
 
-static inline struct table_entry look(struct test_vm *vm, gfn_t gfn)
+static inline struct table_entry look(struct test_vm *vm, uint64_t gfn)
 {
 	struct table_entry e;
 
 	rcu_read_begin();
-	e = tdp_lookup(&vm->mmu, gfn);
+	e = tdp_lookup(&vm->mmu, gfn_of(gfn));
 	rcu_read_end();
 	return e;
 }

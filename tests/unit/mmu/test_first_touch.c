@@ -138,7 +138,7 @@ static void a_walk_is_good_until_a_flush(void **state UNUSED)
 /* The table in which the miss has found an empty entry; its end waits for nobody. */
 static void unlink_the_lowest_table(void *ctx UNUSED)
 {
-	tdp_collapse(&vm->mmu, 0, LEVEL_2M);
+	tdp_collapse(&vm->mmu, gfn_of(0), LEVEL_2M);
 	tdp_reap(&vm->mmu, true);
 }
 
@@ -149,13 +149,13 @@ static void an_entry_is_looked_up_again_if_its_table_was_unlinked(void **state U
 	before_the_fault_installs(unlink_the_lowest_table);
 	assert_ram(PAGES(6), ACCESS_WRITE, PAGES(6), 6);
 	assert_true(hook_count(HOOK_DESCENT) - n_descents > 1);
-	assert_true(spte_is_leaf(tdp_lookup(&vm->mmu, 6).spte));
+	assert_true(spte_is_leaf(tdp_lookup(&vm->mmu, gfn_of(6)).spte));
 	assert_true(tdp_is_valid(&vm->mmu));
 }
 
 static void zap_the_slot(void *ctx UNUSED)
 {
-	tdp_zap_slot(&vm->mmu, slot_set_find(slots_current(&vm->slots), 5));
+	tdp_zap_slot(&vm->mmu, slot_set_find(slots_current(&vm->slots), gfn_of(5)));
 }
 
 static void an_entry_is_looked_up_again_if_a_slot_went(void **state UNUSED)
@@ -163,7 +163,7 @@ static void an_entry_is_looked_up_again_if_a_slot_went(void **state UNUSED)
 	assert_ram(PAGES(5), ACCESS_WRITE, PAGES(5), 5);
 	before_the_fault_installs(zap_the_slot);
 	assert_ram(PAGES(6), ACCESS_WRITE, PAGES(6), 6);
-	assert_true(spte_is_leaf(tdp_lookup(&vm->mmu, 6).spte));
+	assert_true(spte_is_leaf(tdp_lookup(&vm->mmu, gfn_of(6)).spte));
 	assert_true(tdp_is_valid(&vm->mmu));
 }
 

@@ -167,7 +167,7 @@ static void large_pages_come_back(void **state UNUSED)
 
 	big->sim.level = LEVEL_2M;
 	vm_slot(big, 0, 0, 0, 1024 + 8, KVM_MEM_LOG_DIRTY_PAGES);
-	for (gfn_t gfn = 0; gfn < 1024 + 8; gfn++)
+	for (uint64_t gfn = 0; gfn < 1024 + 8; gfn++)
 		assert_int_equal(tdp_fault(bv, PAGES(gfn), true), FAULT_FIXED);
 	assert_int_equal(vm_stat(big, VM_STAT_pages_4k), 1024 + 8);
 	/* Where the host has no large page, what there is stays. */
@@ -187,7 +187,7 @@ static void large_pages_come_back(void **state UNUSED)
 	mmu_invalidate_begin(&big->mmu, vm_hva(big, 0), vm_hva(big, 1024), &inv);
 	mmu_invalidate_end(&inv);
 	big->sim.level = LEVEL_4K;
-	for (gfn_t gfn = 0; gfn < 1024; gfn++)
+	for (uint64_t gfn = 0; gfn < 1024; gfn++)
 		assert_int_equal(tdp_fault(bv, PAGES(gfn), true), FAULT_FIXED);
 	big->sim.level = LEVEL_2M;
 	mmu_invalidate_begin(&big->mmu, vm_hva(big, 0), vm_hva(big, 1024), &inv);

@@ -55,17 +55,17 @@ static uint64_t seq_now(const struct test_vm *vm)
 	return atomic64_load_relaxed(&vm->mmu.invalidate_seq);
 }
 
-static enum fault_verdict fault(struct test_vm *vm, gfn_t gfn, bool write)
+static enum fault_verdict fault(struct test_vm *vm, uint64_t gfn, bool write)
 {
 	return tdp_fault(&vm->vcpu[0], BYTES(gfn), write);
 }
 
-static bool is_mapped(struct test_vm *vm, gfn_t gfn)
+static bool is_mapped(struct test_vm *vm, uint64_t gfn)
 {
 	bool mapped;
 
 	rcu_read_begin();
-	mapped = spte_is_leaf(tdp_lookup(&vm->mmu, gfn).spte);
+	mapped = spte_is_leaf(tdp_lookup(&vm->mmu, gfn_of(gfn)).spte);
 	rcu_read_end();
 	return mapped;
 }
@@ -77,10 +77,10 @@ static void an_invalidation_drops_what_maps_its_pages_and_no_other(void **state)
 	struct test_vm *vm = *state;
 	struct invalidation inv;
 
-	for (gfn_t gfn = 0; gfn < N_PAGES; gfn++)
+	for (uint64_t gfn = 0; gfn < N_PAGES; gfn++)
 		assert_int_equal(fault(vm, gfn, gfn & 1), FAULT_FIXED);
 	begin(vm, 20, 3, &inv);
-	for (gfn_t gfn = 0; gfn < N_PAGES; gfn++)
+	for (uint64_t gfn = 0; gfn < N_PAGES; gfn++)
 		assert_int_equal(is_mapped(vm, gfn), gfn < 20 || gfn >= 23);
 	mmu_invalidate_end(&inv);
 	assert_int_equal(vm_stat(vm, VM_STAT_mmu_zapped), 3);
@@ -92,12 +92,12 @@ static void a_part_of_a_page_is_the_page(void **state)
 	struct test_vm *vm = *state;
 	struct invalidation inv;
 
-	for (gfn_t gfn = 19; gfn < 24; gfn++)
+	for (uint64_t gfn = 19; gfn < 24; gfn++)
 		assert_int_equal(fault(vm, gfn, true), FAULT_FIXED);
 	mmu_invalidate_begin(&vm->mmu, hva_add(vm_hva(vm, 20), 4095),
 			     hva_add(vm_hva(vm, 22), 1), &inv);
 	mmu_invalidate_end(&inv);
-	for (gfn_t gfn = 19; gfn < 24; gfn++)
+	for (uint64_t gfn = 19; gfn < 24; gfn++)
 		assert_int_equal(is_mapped(vm, gfn), gfn == 19 || gfn == 23);
 }
 
@@ -106,13 +106,13 @@ static void memory_that_two_slots_share_goes_from_both(void **state)
 	struct test_vm *vm = *state;
 	struct invalidation inv;
 
-	for (gfn_t i = 0; i < 8; i++) {
+	for (uint64_t i = 0; i < 8; i++) {
 		assert_int_equal(fault(vm, 8 + i, true), FAULT_FIXED);
 		assert_int_equal(fault(vm, 1000 + i, true), FAULT_FIXED);
 	}
 	begin(vm, 6, 4, &inv);
 	mmu_invalidate_end(&inv);
-	for (gfn_t i = 0; i < 8; i++) {
+	for (uint64_t i = 0; i < 8; i++) {
 		assert_int_equal(is_mapped(vm, 8 + i), i >= 2);
 		assert_int_equal(is_mapped(vm, 1000 + i), i >= 2);
 	}
@@ -161,7 +161,7 @@ static void a_large_one_lets_others_in_and_has_said_what_it_owes(void **state UN
 	uint64_t owed;
 
 	vm_slot(vm, 0, 0, 0, n, 0);
-	for (gfn_t gfn = 0; gfn < n; gfn++)
+	for (uint64_t gfn = 0; gfn < n; gfn++)
 		assert_int_equal(fault(vm, gfn, true), FAULT_FIXED);
 	owed = atomic64_load_relaxed(&vm->mmu.owed);
 	hook_once(HOOK_WRLOCK, look_at_the_debt, &y);
@@ -285,6 +285,7 @@ static void a_debt_of_somebody_else_is_paid_before_begin_returns(void **state)
 {
 	struct test_vm *vm = *state;
 	struct mmu_vcpu *v = &vm->vcpu[0];
+	struct range r = { gfn_of(3), gfn_of(4), ~0ull };
 	struct mmu_result result;
 	struct invalidation inv;
 
@@ -292,7 +293,7 @@ static void a_debt_of_somebody_else_is_paid_before_begin_returns(void **state)
 	assert_int_equal(mmu_translate(v, BYTES(3), ACCESS_READ, &result), MMU_OK);
 	guest_leave(v);
 	rwlock_wrlock(&vm->mmu.lock);
-	assert_int_equal(tdp_zap_leafs(&vm->mmu, &(struct range){ 3, 4, ~0ull }), 1);
+	assert_int_equal(tdp_zap_leafs(&vm->mmu, &r), 1);
 	flush_owe(&vm->mmu);
 	rwlock_wrunlock(&vm->mmu.lock);
 

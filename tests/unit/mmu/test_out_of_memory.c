@@ -279,7 +279,7 @@ static void look(struct view *view)
 			continue;
 		view->region[id] = (struct kvm_userspace_memory_region){
 			.slot = id, .flags = slot->flags,
-			.guest_phys_addr = slot->base_gfn << PAGE_SHIFT,
+			.guest_phys_addr = gpa_of_gfn(slot->base_gfn),
 			.memory_size = slot->npages << PAGE_SHIFT, .userspace_addr = slot->hva.raw,
 		};
 		assert_ptr_equal(slot_set_find(set, slot->base_gfn), slot);
@@ -444,7 +444,7 @@ static void make_mmu(enum mmu_mode mode)
 		m->mode = mode;
 		alloc_init(&a);
 		atomic64_store_relaxed(&a.fail_in, n);
-		err = slots_init(s, &a, TEST_MAX_GFN, &counts[0], &counts[1]);
+		err = slots_init(s, &a, gfn_of(TEST_MAX_GFN), &counts[0], &counts[1]);
 		if (err) {
 			assert_int_equal(err, -ENOMEM);
 			continue;

@@ -15,7 +15,7 @@ static void every_kind_is_told_from_the_others(void **state UNUSED)
 {
 	static char table[64] CACHE_ALIGNED;
 	const spte_t leaf = spte_make_leaf(5, LEVEL_4K, SPTE_U), link = spte_make_link(table);
-	const spte_t mmio = spte_make_mmio(7, 7, 3);
+	const spte_t mmio = spte_make_mmio(gfn_of(7), 7, 3);
 
 	assert_int_equal(spte_kind(NO_SPTE), SPTE_NONE);
 	assert_int_equal(spte_kind(leaf), SPTE_PRESENT);
@@ -58,8 +58,9 @@ static void only_a_leaf_can_be_illegal(void **state UNUSED)
 	assert_true(spte_is_legal(NO_SPTE));
 	assert_true(spte_is_legal(FROZEN_SPTE));
 	assert_true(spte_is_legal((spte_t){ SPTE_PRESENT | SPTE_W << 8 | SPTE_HOSTW << 7 }));
-	assert_true(spte_is_legal(spte_make_mmio(0, 7, SPTE_W >> MMIO_GENERATION_SHIFT)));
-	assert_true(spte_is_legal(spte_make_mmio(0, 0, SPTE_MMUW >> MMIO_GENERATION_SHIFT)));
+	assert_true(spte_is_legal(spte_make_mmio(gfn_of(0), 7, SPTE_W >> MMIO_GENERATION_SHIFT)));
+	assert_true(spte_is_legal(
+		spte_make_mmio(gfn_of(0), 0, SPTE_MMUW >> MMIO_GENERATION_SHIFT)));
 }
 
 static void a_leaf_gives_back_what_it_was_made_of(void **state UNUSED)
@@ -98,11 +99,11 @@ static void a_large_leaf_backs_each_of_its_frames(void **state UNUSED)
 	const spte_t s1g = spte_make_leaf(0x40000, LEVEL_1G, 0);
 	const spte_t s4k = spte_make_leaf(0x123, LEVEL_4K, 0);
 
-	assert_int_equal(spte_pfn_of(s4k, 0x777), 0x123);
-	assert_int_equal(spte_pfn_of(s2m, 0x1000), 0x200);
-	assert_int_equal(spte_pfn_of(s2m, 0x11ff), 0x3ff);
-	assert_int_equal(spte_pfn_of(s1g, 0x80000), 0x40000);
-	assert_int_equal(spte_pfn_of(s1g, 0xbffff), 0x7ffff);
+	assert_int_equal(spte_pfn_of(s4k, gfn_of(0x777)), 0x123);
+	assert_int_equal(spte_pfn_of(s2m, gfn_of(0x1000)), 0x200);
+	assert_int_equal(spte_pfn_of(s2m, gfn_of(0x11ff)), 0x3ff);
+	assert_int_equal(spte_pfn_of(s1g, gfn_of(0x80000)), 0x40000);
+	assert_int_equal(spte_pfn_of(s1g, gfn_of(0xbffff)), 0x7ffff);
 }
 
 static void a_link_gives_back_its_table(void **state UNUSED)
@@ -124,13 +125,13 @@ static uint64_t mmio_gfn(spte_t s)
 
 static void an_mmio_entry_gives_back_what_it_was_made_of(void **state UNUSED)
 {
-	const gfn_t gfns[] = { 0, 1, 0xfee00, (1ull << 36) - 1, MMIO_MAX_GFN };
+	const uint64_t gfns[] = { 0, 1, 0xfee00, (1ull << 36) - 1, MMIO_MAX_GFN };
 	const uint64_t generations[] = { 0, 1, 5, MMIO_GENERATION_MASK - 1, MMIO_GENERATION_MASK };
 
 	for (size_t g = 0; g < ARRAY_SIZE(gfns); g++) {
 		for (size_t n = 0; n < ARRAY_SIZE(generations); n++) {
 			for (uint64_t access = 0; access <= MMIO_ACCESS_MASK; access++) {
-				spte_t s = spte_make_mmio(gfns[g], access, generations[n]);
+				spte_t s = spte_make_mmio(gfn_of(gfns[g]), access, generations[n]);
 
 				assert_int_equal(spte_kind(s), SPTE_MMIO);
 				assert_int_equal(spte_mmio_generation(s), generations[n]);
@@ -144,7 +145,8 @@ static void an_mmio_entry_gives_back_what_it_was_made_of(void **state UNUSED)
 
 static void a_generation_is_cut_to_its_field(void **state UNUSED)
 {
-	spte_t s = spte_make_mmio(2, 1, GENERATION_IN_PROGRESS | (MMIO_GENERATION_MASK + 1) | 5);
+	spte_t s = spte_make_mmio(gfn_of(2), 1,
+				  GENERATION_IN_PROGRESS | (MMIO_GENERATION_MASK + 1) | 5);
 
 	assert_int_equal(spte_mmio_generation(s), 5);
 	assert_int_equal(mmio_gfn(s), 2);

@@ -13,18 +13,18 @@ static uint64_t debt(struct test_vm *vm)
 	return atomic64_load_relaxed(&vm->mmu.owed) - atomic64_load_relaxed(&vm->mmu.paid);
 }
 
-static void assert_leaf(struct test_vm *vm, gfn_t gfn, int level, pfn_t pfn, uint64_t state)
+static void assert_leaf(struct test_vm *vm, uint64_t gfn, int level, pfn_t pfn, uint64_t state)
 {
 	struct table_entry e = look(vm, gfn);
 
 	assert_true(spte_is_leaf(e.spte));
 	assert_int_equal(e.level, level);
-	assert_int_equal(spte_pfn_of(e.spte, gfn), pfn);
+	assert_int_equal(spte_pfn_of(e.spte, gfn_of(gfn)), pfn);
 	assert_int_equal(e.spte.raw & (SPTE_W | SPTE_MMUW | SPTE_HOSTW), state);
 	assert_true(tdp_is_valid(&vm->mmu));
 }
 
-static void assert_nothing(struct test_vm *vm, gfn_t gfn, int level)
+static void assert_nothing(struct test_vm *vm, uint64_t gfn, int level)
 {
 	struct table_entry e = look(vm, gfn);
 
@@ -68,7 +68,7 @@ static void a_page_is_mapped_at_the_level_that_it_has(void **state)
 
 static void the_highest_frames_are_mapped_like_the_lowest(void **state)
 {
-	const gfn_t gfns[] = { 0, G512 - 1, G512, TEST_MAX_GFN, (1ull << 40) - 1 };
+	const uint64_t gfns[] = { 0, G512 - 1, G512, TEST_MAX_GFN, (1ull << 40) - 1 };
 	struct test_vm *vm = *state;
 
 	for (size_t i = 0; i < ARRAY_SIZE(gfns); i++)
@@ -144,7 +144,7 @@ static void a_write_to_a_small_part_splits_a_protected_page(void **state)
 	assert_int_equal(map(vm, M2, PFN + M2, LEVEL_2M, NO_W_YET), FAULT_FIXED);
 	assert_int_equal(map(vm, M2 + 3, PFN + M2 + 3, LEVEL_4K, WRITE), FAULT_FIXED);
 	assert_leaf(vm, M2 + 3, LEVEL_4K, PFN + M2 + 3, RW);
-	for (gfn_t gfn = M2; gfn < 2 * M2; gfn++)
+	for (uint64_t gfn = M2; gfn < 2 * M2; gfn++)
 		if (gfn != M2 + 3)
 			assert_leaf(vm, gfn, LEVEL_4K, PFN + gfn, PROTECTED);
 	/* Each translates as before: no TLB needs to hear of it. */
@@ -213,7 +213,7 @@ static void a_split_without_memory_leaves_the_page_whole(void **state)
 
 struct overtaker {
 	struct test_vm *vm;
-	gfn_t gfn;
+	uint64_t gfn;
 	int level, how;
 	enum fault_verdict verdict;
 };
@@ -223,7 +223,7 @@ static void overtake(void *ctx) NO_THREAD_SAFETY
 {
 	struct overtaker *o = ctx;
 	struct host_page page = { .pfn = PFN + o->gfn, .writable = true, .level = o->level };
-	struct fault f = { .gfn = o->gfn, .write = o->how & WRITE };
+	struct fault f = { .gfn = gfn_of(o->gfn), .write = o->how & WRITE };
 
 	o->verdict = tdp_map(&o->vm->mmu, &f, &page, !(o->how & NO_W_YET));
 }
@@ -306,7 +306,7 @@ static void protecting_a_range_ends_where_it_ends(void **state)
 	struct test_vm *vm = *state;
 
 	/* On both sides of table borders. */
-	for (gfn_t gfn = M2 - 3; gfn < M2 + 3; gfn++)
+	for (uint64_t gfn = M2 - 3; gfn < M2 + 3; gfn++)
 		assert_int_equal(map(vm, gfn, PFN + gfn, LEVEL_4K, WRITE), FAULT_FIXED);
 	protect(vm, M2 - 2, M2 + 2, LEVEL_4K);
 	assert_leaf(vm, M2 - 3, LEVEL_4K, PFN + M2 - 3, RW);
@@ -320,11 +320,11 @@ static void protecting_a_range_ends_where_it_ends(void **state)
 
 static void protecting_crosses_the_borders_of_every_level(void **state)
 {
-	static const gfn_t borders[] = { M2, G1, G512, 1ull << 36 };
+	static const uint64_t borders[] = { M2, G1, G512, 1ull << 36 };
 	struct test_vm *vm = *state;
 
 	for (size_t i = 0; i < ARRAY_SIZE(borders); i++) {
-		gfn_t at = borders[i];
+		uint64_t at = borders[i];
 
 		assert_int_equal(map(vm, at - 1, PFN, LEVEL_4K, WRITE), FAULT_FIXED);
 		assert_int_equal(map(vm, at, PFN + 1, LEVEL_4K, WRITE), FAULT_FIXED);
@@ -355,13 +355,13 @@ static void protecting_from_a_level_up_leaves_the_smaller_pages(void **state)
 static void a_mask_protects_the_pages_that_it_names(void **state)
 {
 	struct test_vm *vm = *state;
-	const gfn_t first = M2 - 20;
+	const uint64_t first = M2 - 20;
 	const uint64_t mask = 1ull << 63 | 1ull << 21 | 1ull << 20 | 1ull << 19 | 1ull << 7 | 1;
 
-	for (gfn_t i = 0; i < 64; i++)
+	for (uint64_t i = 0; i < 64; i++)
 		assert_int_equal(map(vm, first + i, PFN + i, LEVEL_4K, WRITE), FAULT_FIXED);
 	protect_mask(vm, first, mask);
-	for (gfn_t i = 0; i < 64; i++)
+	for (uint64_t i = 0; i < 64; i++)
 		assert_leaf(vm, first + i, LEVEL_4K, PFN + i, mask >> i & 1 ? PROTECTED : RW);
 	assert_int_equal(vm_stat(vm, VM_STAT_mmu_write_protected), 6);
 	assert_int_equal(debt(vm), 1);
@@ -386,7 +386,7 @@ static void zapping_drops_leafs_and_keeps_tables(void **state)
 {
 	struct test_vm *vm = *state;
 
-	for (gfn_t gfn = M2 - 3; gfn < M2 + 3; gfn++)
+	for (uint64_t gfn = M2 - 3; gfn < M2 + 3; gfn++)
 		assert_int_equal(map(vm, gfn, PFN + gfn, LEVEL_4K, WRITE), FAULT_FIXED);
 	assert_int_equal(zap(vm, M2 - 1, M2 + 2), 3);
 	assert_leaf(vm, M2 - 2, LEVEL_4K, PFN + M2 - 2, RW);
@@ -417,7 +417,7 @@ static void a_table_that_a_zap_has_emptied_goes_too(void **state)
 {
 	struct test_vm *vm = *state;
 
-	for (gfn_t gfn = 0; gfn < 3; gfn++)
+	for (uint64_t gfn = 0; gfn < 3; gfn++)
 		assert_int_equal(map(vm, gfn, PFN + gfn, LEVEL_4K, WRITE), FAULT_FIXED);
 	assert_int_equal(map(vm, M2, PFN + M2, LEVEL_4K, WRITE), FAULT_FIXED);
 	assert_gauges(vm, 6, 4, 0, 0);
@@ -461,25 +461,25 @@ static void what_we_have_split_is_collapsed(void **state)
 {
 	struct test_vm *vm = *state;
 
-	assert_false(tdp_ops.is_split(&vm->mmu, 0, LEVEL_2M));
-	for (gfn_t gfn = 0; gfn < 3 * M2; gfn += M2 / 2)
+	assert_false(tdp_ops.is_split(&vm->mmu, gfn_of(0), LEVEL_2M));
+	for (uint64_t gfn = 0; gfn < 3 * M2; gfn += M2 / 2)
 		assert_int_equal(map(vm, gfn, PFN + gfn, LEVEL_4K, WRITE), FAULT_FIXED);
 	assert_gauges(vm, 7, 6, 0, 0);
-	assert_true(tdp_ops.is_split(&vm->mmu, M2, LEVEL_2M));
-	tdp_ops.collapse(&vm->mmu, M2, LEVEL_2M);
-	assert_false(tdp_ops.is_split(&vm->mmu, M2, LEVEL_2M));
-	assert_true(tdp_ops.is_split(&vm->mmu, M2, LEVEL_1G));
+	assert_true(tdp_ops.is_split(&vm->mmu, gfn_of(M2), LEVEL_2M));
+	tdp_ops.collapse(&vm->mmu, gfn_of(M2), LEVEL_2M);
+	assert_false(tdp_ops.is_split(&vm->mmu, gfn_of(M2), LEVEL_2M));
+	assert_true(tdp_ops.is_split(&vm->mmu, gfn_of(M2), LEVEL_1G));
 	assert_nothing(vm, M2 + 1, LEVEL_2M);
 	assert_leaf(vm, 0, LEVEL_4K, PFN, RW);
 	assert_leaf(vm, 2 * M2, LEVEL_4K, PFN + 2 * M2, RW);
 	assert_gauges(vm, 6, 4, 0, 0);
 	assert_true(debt(vm));
-	tdp_ops.collapse(&vm->mmu, M2, LEVEL_2M);
-	tdp_ops.collapse(&vm->mmu, 5 * G512, LEVEL_1G);
+	tdp_ops.collapse(&vm->mmu, gfn_of(M2), LEVEL_2M);
+	tdp_ops.collapse(&vm->mmu, gfn_of(5 * G512), LEVEL_1G);
 	assert_int_equal(map(vm, M2, PFN + M2, LEVEL_2M, WRITE), FAULT_FIXED);
-	tdp_ops.collapse(&vm->mmu, M2, LEVEL_2M);
+	tdp_ops.collapse(&vm->mmu, gfn_of(M2), LEVEL_2M);
 	assert_leaf(vm, M2, LEVEL_2M, PFN + M2, RW);
-	tdp_ops.collapse(&vm->mmu, 0, LEVEL_1G);
+	tdp_ops.collapse(&vm->mmu, gfn_of(0), LEVEL_1G);
 	assert_nothing(vm, 0, LEVEL_1G);
 	assert_gauges(vm, 3, 0, 0, 0);
 	tdp_ops.reap(&vm->mmu, true);
@@ -490,7 +490,7 @@ static void a_slot_takes_its_tables_with_it_and_leaves_its_neighbours(void **sta
 {
 	struct test_vm *vm = *state;
 
-	for (gfn_t gfn = 0; gfn < 6 * M2; gfn += M2 / 2)
+	for (uint64_t gfn = 0; gfn < 6 * M2; gfn += M2 / 2)
 		assert_int_equal(map(vm, gfn, PFN + gfn, LEVEL_4K, WRITE), FAULT_FIXED);
 	assert_gauges(vm, 10, 12, 0, 0);
 	/* Two whole tables, and a part of one on either side. */
@@ -690,7 +690,7 @@ static void the_tables_for_mmio_are_limited(void **state)
 	struct test_vm *vm = *state;
 	const uint64_t limit = MAX_TABLES_FOR_MMIO;
 
-	for (gfn_t i = 0; i < limit + 100; i++)
+	for (uint64_t i = 0; i < limit + 100; i++)
 		map_mmio(vm, i * M2, 1);
 	/* And the root. */
 	assert_true(vm_stat(vm, VM_STAT_mmu_tables) <= limit + 1);

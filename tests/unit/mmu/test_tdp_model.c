@@ -21,48 +21,48 @@ struct model_page {
 struct model {
 	struct run run;
 	struct test_vm *vm;
-	gfn_t first, n;
+	uint64_t first, n;
 	bool with_1g;
 	struct model_page *page;
 };
 
-static struct model_page *at(struct model *m, gfn_t gfn)
+static struct model_page *at(struct model *m, uint64_t gfn)
 {
 	return &m->page[gfn - m->first];
 }
 
 /* The part in the window of the region at @level around @gfn. */
-static gfn_t region_start(const struct model *m, gfn_t gfn, int level)
+static uint64_t region_start(const struct model *m, uint64_t gfn, int level)
 {
-	return MAX(level_align(gfn, level), m->first);
+	return MAX(ALIGN_DOWN(gfn, level_pages(level)), m->first);
 }
 
-static gfn_t region_end(const struct model *m, gfn_t gfn, int level)
+static uint64_t region_end(const struct model *m, uint64_t gfn, int level)
 {
-	return MIN(level_align(gfn, level) + level_pages(level), m->first + m->n);
+	return MIN(ALIGN_DOWN(gfn, level_pages(level)) + level_pages(level), m->first + m->n);
 }
 
-static void set_region(struct model *m, gfn_t gfn, int level, struct model_page p)
+static void set_region(struct model *m, uint64_t gfn, int level, struct model_page p)
 {
 	pfn_t pfn = p.pfn - (gfn - region_start(m, gfn, level));
 
 	p.level = (uint8_t)level;
-	for (gfn_t g = region_start(m, gfn, level); g < region_end(m, gfn, level); g++) {
+	for (uint64_t g = region_start(m, gfn, level); g < region_end(m, gfn, level); g++) {
 		*at(m, g) = p;
 		at(m, g)->pfn = pfn++;
 	}
 }
 
 /* The entry becomes a table of entries that say the same. */
-static void lower_region(struct model *m, gfn_t gfn)
+static void lower_region(struct model *m, uint64_t gfn)
 {
 	int level = at(m, gfn)->level;
 
-	for (gfn_t g = region_start(m, gfn, level); g < region_end(m, gfn, level); g++)
+	for (uint64_t g = region_start(m, gfn, level); g < region_end(m, gfn, level); g++)
 		at(m, g)->level--;
 }
 
-static enum fault_verdict model_map(struct model *m, gfn_t gfn, pfn_t pfn, int level, int how)
+static enum fault_verdict model_map(struct model *m, uint64_t gfn, pfn_t pfn, int level, int how)
 {
 	bool write = how & WRITE, host_writable = !(how & READ_ONLY);
 	struct model_page *p = at(m, gfn), new;
@@ -90,7 +90,7 @@ static enum fault_verdict model_map(struct model *m, gfn_t gfn, pfn_t pfn, int l
 static void step_map(struct model *m)
 {
 	static const int hows[] = { WRITE, WRITE, READ_ONLY, NO_W_YET };
-	gfn_t gfn = m->first + run_below(&m->run, m->n);
+	uint64_t gfn = m->first + run_below(&m->run, m->n);
 	int level = run_chance(&m->run, 75) ? LEVEL_4K : LEVEL_2M;
 	int how = hows[run_below(&m->run, ARRAY_SIZE(hows))];
 	/* Always the same page for a frame: for another it is zapped first. */
@@ -104,36 +104,36 @@ static void step_map(struct model *m)
 	run_assert(&m->run, map(m->vm, gfn, pfn, level, how) == model_map(m, gfn, pfn, level, how));
 }
 
-static void random_range(struct model *m, gfn_t *start, gfn_t *end)
+static void random_range(struct model *m, uint64_t *start, uint64_t *end)
 {
 	static const uint64_t lengths[] = { 1, 8, 100, 512, 600, 2000 };
 
 	*start = m->first + run_below(&m->run, m->n);
 	*end = *start + 1 + run_below(&m->run, lengths[run_below(&m->run, ARRAY_SIZE(lengths))]);
 	if (run_chance(&m->run, 30)) {
-		*start = level_align(*start, LEVEL_2M);
+		*start = ALIGN_DOWN(*start, M2);
 		*end = ALIGN_UP(*end, M2);
 	}
 	*start = MAX(*start, m->first);
 	*end = MIN(*end, m->first + m->n);
 }
 
-static void take_w(struct model *m, gfn_t gfn)
+static void take_w(struct model *m, uint64_t gfn)
 {
 	int level = at(m, gfn)->level;
 
-	for (gfn_t g = region_start(m, gfn, level); g < region_end(m, gfn, level); g++)
+	for (uint64_t g = region_start(m, gfn, level); g < region_end(m, gfn, level); g++)
 		at(m, g)->w = false;
 }
 
 static void step_protect(struct model *m)
 {
 	int first_level = 1 + (int)run_below(&m->run, m->with_1g ? 3 : 2);
-	gfn_t start, end;
+	uint64_t start, end;
 
 	random_range(m, &start, &end);
 	protect(m->vm, start, end, first_level);
-	for (gfn_t g = start; g < end; g++)
+	for (uint64_t g = start; g < end; g++)
 		if (at(m, g)->kind == SPTE_PRESENT && at(m, g)->level >= first_level &&
 		    at(m, g)->w)
 			take_w(m, g);
@@ -141,48 +141,48 @@ static void step_protect(struct model *m)
 
 static void step_protect_mask(struct model *m)
 {
-	gfn_t first = m->first + run_below(&m->run, m->n - 64);
+	uint64_t first = m->first + run_below(&m->run, m->n - 64);
 	uint64_t mask = run_next(&m->run);
 
 	if (run_chance(&m->run, 50))
 		mask &= run_next(&m->run) & run_next(&m->run);
 	protect_mask(m->vm, first, mask);
-	for (gfn_t i = 0; i < 64; i++)
+	for (uint64_t i = 0; i < 64; i++)
 		if (mask >> i & 1 && at(m, first + i)->kind == SPTE_PRESENT && at(m, first + i)->w)
 			take_w(m, first + i);
 }
 
-static void empty(struct model *m, gfn_t gfn)
+static void empty(struct model *m, uint64_t gfn)
 {
 	set_region(m, gfn, at(m, gfn)->level, (struct model_page){ .kind = SPTE_NONE });
 }
 
 /* Does a table of entries of @level around @gfn go, when a zap comes by? */
-static bool is_emptied(struct model *m, gfn_t gfn, int level)
+static bool is_emptied(struct model *m, uint64_t gfn, int level)
 {
-	for (gfn_t g = region_start(m, gfn, level + 1); g < region_end(m, gfn, level + 1); g++)
+	for (uint64_t g = region_start(m, gfn, level + 1); g < region_end(m, gfn, level + 1); g++)
 		if (at(m, g)->level != level || at(m, g)->kind != SPTE_NONE)
 			return false;
 	return true;
 }
 
-static void drop_emptied(struct model *m, gfn_t start, gfn_t end)
+static void drop_emptied(struct model *m, uint64_t start, uint64_t end)
 {
 	for (int level = LEVEL_4K; level < LEVEL_256T; level++)
-		for (gfn_t g = start; g < end; g = region_end(m, g, level + 1))
+		for (uint64_t g = start; g < end; g = region_end(m, g, level + 1))
 			if (is_emptied(m, g, level))
-				for (gfn_t i = region_start(m, g, level + 1);
+				for (uint64_t i = region_start(m, g, level + 1);
 				     i < region_end(m, g, level + 1); i++)
 					at(m, i)->level = (uint8_t)(level + 1);
 }
 
 static void step_zap(struct model *m)
 {
-	gfn_t start, end;
+	uint64_t start, end;
 	uint64_t n = 0;
 
 	random_range(m, &start, &end);
-	for (gfn_t g = start; g < end; g++) {
+	for (uint64_t g = start; g < end; g++) {
 		if (at(m, g)->kind != SPTE_PRESENT)
 			continue;
 		empty(m, g);
@@ -193,39 +193,37 @@ static void step_zap(struct model *m)
 }
 
 /* What has a table and lies within the range is one empty entry afterwards. */
-static void empty_with_tables(struct model *m, gfn_t start, gfn_t end, gfn_t gfn)
+static void empty_with_tables(struct model *m, uint64_t start, uint64_t end, uint64_t gfn)
 {
 	int level = at(m, gfn)->level;
 
-	while (level < LEVEL_256T && level_align(gfn, level + 1) >= start &&
-	       level_align(gfn, level + 1) + level_pages(level + 1) <= end)
+	while (level < LEVEL_256T && ALIGN_DOWN(gfn, level_pages(level + 1)) >= start &&
+	       ALIGN_DOWN(gfn, level_pages(level + 1)) + level_pages(level + 1) <= end)
 		level++;
 	set_region(m, gfn, level, (struct model_page){ .kind = SPTE_NONE });
 }
 
 static void step_zap_slot(struct model *m)
 {
-	gfn_t start, end;
+	uint64_t start, end;
 
 	random_range(m, &start, &end);
 	/* A large page lies in one slot: make the range so. */
-	start = level_align(start, at(m, start)->level);
-	start = MAX(start, m->first);
-	end = MIN(level_align(end - 1, at(m, end - 1)->level) + level_pages(at(m, end - 1)->level),
-		  m->first + m->n);
-	for (gfn_t g = start; g < end; g++)
+	start = region_start(m, start, at(m, start)->level);
+	end = region_end(m, end - 1, at(m, end - 1)->level);
+	for (uint64_t g = start; g < end; g++)
 		empty_with_tables(m, start, end, g);
 	zap_frames(&m->vm->mmu, start, end);
 }
 
 static void step_mmio(struct model *m)
 {
-	gfn_t gfn = m->first + run_below(&m->run, m->n);
+	uint64_t gfn = m->first + run_below(&m->run, m->n);
 	uint64_t generation = run_below(&m->run, MMIO_GENERATION_MASK);
 
 	if (run_chance(&m->run, 5)) {
 		tdp_zap_mmio(&m->vm->mmu);
-		for (gfn_t g = m->first; g < m->first + m->n; g++)
+		for (uint64_t g = m->first; g < m->first + m->n; g++)
 			if (at(m, g)->kind == SPTE_MMIO)
 				empty(m, g);
 		return;
@@ -239,10 +237,10 @@ static void step_mmio(struct model *m)
 					   .generation = generation };
 }
 
-static bool page_agrees(struct model *m, gfn_t gfn)
+static bool page_agrees(struct model *m, uint64_t gfn)
 {
 	const struct model_page *p = at(m, gfn);
-	struct table_entry e = tdp_lookup(&m->vm->mmu, gfn);
+	struct table_entry e = tdp_lookup(&m->vm->mmu, gfn_of(gfn));
 	spte_t s = e.spte;
 
 	if (e.level != p->level || spte_kind(s) != p->kind)
@@ -250,7 +248,7 @@ static bool page_agrees(struct model *m, gfn_t gfn)
 	if (p->kind == SPTE_MMIO)
 		return spte_mmio_generation(s) == p->generation;
 	return p->kind == SPTE_NONE ||
-	       (spte_pfn_of(s, gfn) == p->pfn && !!(s.raw & SPTE_W) == p->w &&
+	       (spte_pfn_of(s, gfn_of(gfn)) == p->pfn && !!(s.raw & SPTE_W) == p->w &&
 		!!(s.raw & SPTE_MMUW) == p->mmuw && !!(s.raw & SPTE_HOSTW) == p->hostw);
 }
 
@@ -258,7 +256,7 @@ static void check_gauges(struct model *m)
 {
 	uint64_t n_leafs[LEVEL_1G + 1] = { 0 }, n_tables = 1;
 
-	for (gfn_t g = m->first; g < m->first + m->n;) {
+	for (uint64_t g = m->first; g < m->first + m->n;) {
 		const struct model_page *p = at(m, g);
 
 		/* Below each level at which this frame's region begins. */
@@ -276,7 +274,7 @@ static void check_gauges(struct model *m)
 
 static void check_all(struct model *m)
 {
-	for (gfn_t g = m->first; g < m->first + m->n; g++)
+	for (uint64_t g = m->first; g < m->first + m->n; g++)
 		run_assert(&m->run, page_agrees(m, g));
 	run_assert(&m->run, tdp_is_valid(&m->vm->mmu));
 	check_gauges(m);
@@ -307,7 +305,7 @@ static void random_step(struct model *m)
 		step_mmio(m);
 }
 
-static void run_model(uint64_t seed, gfn_t first, gfn_t n, bool with_1g, unsigned int steps,
+static void run_model(uint64_t seed, uint64_t first, uint64_t n, bool with_1g, unsigned int steps,
 		      unsigned int check_each)
 {
 	struct model m = { .vm = vm_make(1, 1), .first = first, .n = n, .with_1g = with_1g };
@@ -315,7 +313,7 @@ static void run_model(uint64_t seed, gfn_t first, gfn_t n, bool with_1g, unsigne
 	run_begin(&m.run, seed);
 	m.page = calloc(n, sizeof(*m.page));
 	assert_non_null(m.page);
-	for (gfn_t g = 0; g < n; g++)
+	for (uint64_t g = 0; g < n; g++)
 		m.page[g].level = LEVEL_256T;
 	for (; m.run.step < steps; m.run.step++) {
 		random_step(&m);
@@ -363,7 +361,7 @@ static void *map_at_random(void *arg)
 
 	run_begin(&run, 54 + atomic32_fetch_add(&race->next, 1));
 	for (; run.step < STEPS(30000); run.step++) {
-		gfn_t gfn = run_below(&run, WINDOW);
+		uint64_t gfn = run_below(&run, WINDOW);
 		int level = run_chance(&run, 20) ? LEVEL_2M : LEVEL_4K;
 		int how = hows[run_below(&run, ARRAY_SIZE(hows))];
 		enum fault_verdict v = map(race->vm, gfn, PFN + gfn, level, how);
@@ -393,7 +391,7 @@ static void *map_the_same(void *arg)
 
 	for (unsigned int round = 0; round < SAME_ROUNDS; round++) {
 		pthread_barrier_wait(&s->start);
-		for (gfn_t gfn = 0; gfn < SAME_FRAMES; gfn++)
+		for (uint64_t gfn = 0; gfn < SAME_FRAMES; gfn++)
 			s->fixed[me] += map(s->vm, gfn, PFN + gfn, LEVEL_4K, WRITE) == FAULT_FIXED;
 		pthread_barrier_wait(&s->end);
 	}
@@ -425,8 +423,8 @@ static void faults_on_the_same_frames_install_each_once(void **state)
 
 static void take_at_random(struct test_vm *vm, struct run *run)
 {
-	gfn_t start = run_below(run, WINDOW), end = start + run_below(run, 600);
-	gfn_t slot = WINDOW + run_below(run, M2);
+	uint64_t start = run_below(run, WINDOW), end = start + run_below(run, 600);
+	uint64_t slot = WINDOW + run_below(run, M2);
 
 	switch (run_below(run, 4)) {
 	case 0:
@@ -463,12 +461,12 @@ static void threads_that_map_and_take_keep_the_tables_whole(void **state)
 		thread_end(t[i]);
 	assert_no_thread_failed();
 	assert_true(tdp_is_valid(&vm->mmu));
-	for (gfn_t gfn = 0; gfn < WINDOW; gfn++) {
+	for (uint64_t gfn = 0; gfn < WINDOW; gfn++) {
 		struct table_entry e = look(vm, gfn);
 
 		if (!spte_is_leaf(e.spte))
 			continue;
-		assert_int_equal(spte_pfn_of(e.spte, gfn), PFN + gfn);
+		assert_int_equal(spte_pfn_of(e.spte, gfn_of(gfn)), PFN + gfn);
 		n4k += e.level == LEVEL_4K;
 		n2m += e.level == LEVEL_2M && IS_ALIGNED(gfn, M2);
 	}

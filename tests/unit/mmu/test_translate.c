@@ -102,7 +102,7 @@ static void no_write_hits_before_our_entry_is_writable(void **state UNUSED)
 	guest_map(GVA, PAGES(5), ALL | GPTE_A | GPTE_D);
 	assert_ram(GVA, ACCESS_READ, PAGES(5), 5);
 	assert_null(tlb_write(vcpu, GVA, 1));
-	assert_false(spte_is_writable(tdp_lookup(&vm->mmu, 5).spte));
+	assert_false(spte_is_writable(tdp_lookup(&vm->mmu, gfn_of(5)).spte));
 }
 
 static void a_page_that_the_guest_may_not_write_has_no_write_hits(void **state UNUSED)
@@ -225,11 +225,11 @@ static void our_entries_remember_how_they_were_used(void **state UNUSED)
 	const uint64_t used = SPTE_A | SPTE_D;
 
 	assert_int_equal(tdp_fault(&vm->vcpu[1], PAGES(5), true), FAULT_FIXED);
-	assert_int_equal(tdp_lookup(&vm->mmu, 5).spte.raw & used, 0);
+	assert_int_equal(tdp_lookup(&vm->mmu, gfn_of(5)).spte.raw & used, 0);
 	assert_ram(PAGES(5), ACCESS_EXEC, PAGES(5), 5);
-	assert_int_equal(tdp_lookup(&vm->mmu, 5).spte.raw & used, SPTE_A);
+	assert_int_equal(tdp_lookup(&vm->mmu, gfn_of(5)).spte.raw & used, SPTE_A);
 	assert_ram(PAGES(5), ACCESS_WRITE, PAGES(5), 5);
-	assert_int_equal(tdp_lookup(&vm->mmu, 5).spte.raw & used, used);
+	assert_int_equal(tdp_lookup(&vm->mmu, gfn_of(5)).spte.raw & used, used);
 }
 
 /* --- privilege ------------------------------------------------------- */
@@ -431,7 +431,7 @@ static void an_answer_from_the_middle_of_an_update_is_not_kept(void **state UNUS
 	slot_again(1, HOLE + PAGES(64), 20, 4, 0);
 	assert_int_equal(look.verdict, MMU_MMIO);
 	assert_int_equal(vcpu_stat(vcpu, VCPU_STAT_pf_mmio), 0);
-	assert_int_equal(spte_kind(tdp_lookup(&vm->mmu, HOLE >> PAGE_SHIFT).spte), SPTE_NONE);
+	assert_int_equal(spte_kind(tdp_lookup(&vm->mmu, gfn_of_gpa(HOLE)).spte), SPTE_NONE);
 }
 
 /* Nor is what was known before believed: the new set may be out already. */
@@ -457,7 +457,7 @@ static void an_answer_that_is_out_of_date_is_not_noted(void **state UNUSED)
 	hook_once(HOOK_RDLOCK, change_the_slots, NULL);
 	assert_mmio(HOLE, ACCESS_READ, HOLE);
 	assert_int_equal(slot_at(&vm->slots, HOLE + PAGES(128)), 2);
-	assert_int_not_equal(spte_kind(tdp_lookup(&vm->mmu, HOLE >> PAGE_SHIFT).spte), SPTE_MMIO);
+	assert_int_not_equal(spte_kind(tdp_lookup(&vm->mmu, gfn_of_gpa(HOLE)).spte), SPTE_MMIO);
 }
 
 /* GEN_WRAP_ZAPS */
@@ -465,7 +465,7 @@ static void no_old_mmio_is_believed_when_the_generation_wraps(void **state UNUSE
 {
 	atomic64_store_relaxed(&vm->slots.generation, MMIO_GENERATION_MASK + 1);
 	assert_mmio(HOLE, ACCESS_READ, HOLE);
-	assert_int_equal(spte_kind(tdp_lookup(&vm->mmu, HOLE >> PAGE_SHIFT).spte), SPTE_MMIO);
+	assert_int_equal(spte_kind(tdp_lookup(&vm->mmu, gfn_of_gpa(HOLE)).spte), SPTE_MMIO);
 	/* Half a million updates later, with no lookup in between. */
 	atomic64_store_relaxed(&vm->slots.generation, 2 * MMIO_GENERATION_MASK + 1);
 	slot_again(1, HOLE, 20, 4, 0);
@@ -637,7 +637,7 @@ static void tables_that_vanished_are_a_host_fault(void **state UNUSED)
 	tlb_flush_page(vcpu, GVA);
 	take_away(131);
 	assert_int_equal(mmu_translate(vcpu, GVA, ACCESS_READ, &result), MMU_HOST_FAULT);
-	assert_false(spte_is_leaf(tdp_lookup(&vm->mmu, 131).spte));
+	assert_false(spte_is_leaf(tdp_lookup(&vm->mmu, gfn_of(131)).spte));
 	map_again(131);
 	assert_guest_fault(GVA, ACCESS_READ, 0);
 	guest_map(GVA, PAGES(5), ALL);
@@ -770,13 +770,13 @@ static void an_mmu_without_memory_is_not_made(void **state UNUSED)
 #define G1 (1ull << 18)
 #define M2 (1ull << 9)
 
-static int level_of(struct test_vm *big, gfn_t gfn)
+static int level_of(struct test_vm *big, uint64_t gfn)
 {
 	int level;
 
 	assert_int_equal(tdp_fault(&big->vcpu[0], PAGES(gfn), true), FAULT_FIXED);
 	rcu_read_begin();
-	level = tdp_lookup(&big->mmu, gfn).level;
+	level = tdp_lookup(&big->mmu, gfn_of(gfn)).level;
 	rcu_read_end();
 	return level;
 }

@@ -588,7 +588,8 @@ static void a_mark_that_cannot_be_set_is_missed_for_writing(void **state)
 
 	four_levels(w);
 	guest_leave(w->v);
-	tdp_write_protect(&w->vm->mmu, &(struct memslot){ .base_gfn = 4, .npages = 1 }, LEVEL_4K);
+	tdp_write_protect(&w->vm->mmu, &(struct memslot){ .base_gfn = gfn_of(4), .npages = 1 },
+			  LEVEL_4K);
 	flush_settle(&w->vm->mmu);
 	guest_enter(w->v);
 	assert_int_equal(walk_at(w, &walk, 0, ACCESS_READ), WALK_MISS);

@@ -61,9 +61,9 @@ static void an_entry_knows_its_place_in_the_list(void **state UNUSED)
 
 /* --- one frame, one table, many times ----------------------------------------------- */
 
-static uint64_t rmap_length(gfn_t gfn)
+static uint64_t rmap_length(uint64_t gfn)
 {
-	const struct frame *frame = frames_find(&shadow->frames, gfn, LEVEL_4K);
+	const struct frame *frame = frames_find(&shadow->frames, gfn_of(gfn), LEVEL_4K);
 
 	return frame ? spte_list_length(&frame->rmap) : 0;
 }
@@ -193,7 +193,7 @@ static void no_choice_of_frames_makes_a_bucket_long(void **state UNUSED)
 		alloc_init(&alloc);
 		assert_int_equal(shadow_hash_init(&h, &alloc, key), 0);
 		for (unsigned int i = 0; i < HASH_PAGES; i++) {
-			page[i].gfn = (gfn_t)i << choice;
+			page[i].gfn = gfn_of((uint64_t)i << choice);
 			shadow_hash_add(&h, &page[i]);
 			assert_true(is_hashed(&h, &page[i / 2]));
 		}
@@ -214,7 +214,7 @@ static void the_key_decides_who_meets(void **state UNUSED)
 	unsigned int n_met = 0, n = 0;
 	struct shadow_hash h[2];
 	struct alloc alloc;
-	gfn_t *met = calloc(HASH_PAGES, sizeof(*met));
+	uint64_t *met = calloc(HASH_PAGES, sizeof(*met));
 
 	assert_non_null(page);
 	assert_non_null(met);
@@ -224,15 +224,15 @@ static void the_key_decides_who_meets(void **state UNUSED)
 						  (uint64_t[2]){ 17 + i * 0x123456789abcdefull,
 								 i * 0xfedcba987654321ull }), 0);
 	/* Frames that meet frame 1 by the first key. */
-	page[0].gfn = 1;
+	page[0].gfn = gfn_of(1);
 	shadow_hash_add(&h[0], &page[0]);
-	for (gfn_t gfn = 2; n < 1000; gfn++)
-		if (shadow_hash_first(&h[0], gfn))
+	for (uint64_t gfn = 2; n < 1000; gfn++)
+		if (shadow_hash_first(&h[0], gfn_of(gfn)))
 			met[n++] = gfn;
 	shadow_hash_remove(&h[0], &page[0]);
 	shadow_hash_add(&h[1], &page[0]);
 	for (unsigned int i = 0; i < n; i++)
-		n_met += shadow_hash_first(&h[1], met[i]) != NULL;
+		n_met += shadow_hash_first(&h[1], gfn_of(met[i])) != NULL;
 	assert_true(n_met < n / 16);
 	shadow_hash_remove(&h[1], &page[0]);
 	shadow_hash_destroy(&h[0]);
@@ -256,7 +256,7 @@ static void the_hash_grows_a_little_at_a_time(void **state UNUSED)
 	for (unsigned int i = 0; i < HASH_PAGES; i++) {
 		size_t before = h.old ? h.n_moved : 0;
 
-		page[i].gfn = i;
+		page[i].gfn = gfn_of(i);
 		shadow_hash_add(&h, &page[i]);
 		assert_true(!h.old || h.n_moved - before <= 2);
 		moved |= h.old != NULL;
@@ -445,7 +445,7 @@ static gpa_t gpa_of_hole(unsigned int i)
 static bool is_noted(unsigned int i)
 {
 	spte_t spte = shadow ? shadow_entry(v0, hole(i)).spte :
-			       tdp_lookup(&vm->mmu, gpa_of_hole(i) >> PAGE_SHIFT).spte;
+			       tdp_lookup(&vm->mmu, gfn_of(gpa_of_hole(i) >> PAGE_SHIFT)).spte;
 
 	return spte_kind(spte) == SPTE_MMIO;
 }

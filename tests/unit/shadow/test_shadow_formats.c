@@ -68,7 +68,7 @@ static void tables_of_five_levels_are_followed(void **state UNUSED)
 /* A directory is four of our pages and a table two. */
 static void tables_of_32_bits_have_quadrants(void **state UNUSED)
 {
-	gfn_t directory, table;
+	uint64_t directory, table;
 
 	paging(GUEST_32BIT);
 	directory = v0->paging.cr3 >> PAGE_SHIFT;
@@ -263,7 +263,7 @@ static void a_large_page_is_mapped_by_a_direct_page(void **state UNUSED)
 	assert_page(v0, a_page, ACCESS_WRITE, M2 + (a_page >> 12 & 511));
 	assert_page(v0, a_page + PAGES(1), ACCESS_WRITE, M2 + (a_page >> 12 & 511) + 1);
 	assert_int_equal(n_direct(), 1);
-	assert_int_equal(shadow_entry(v0, a_page).sp->gfn, M2);
+	assert_int_equal(shadow_entry(v0, a_page).sp->gfn.raw, M2);
 	assert_null(shadow_entry(v0, a_page).sp->gfns);
 	assert_valid();
 }

@@ -213,7 +213,7 @@ static void every_frame_is_a_root_once(void **state UNUSED)
 	run_begin(&run, 5);
 	for (uint64_t i = 0; i < PAGES(512) / 8; i++)
 		write_gpa(i * 8, 8, run_below(&run, 512) << 12 | (run_next(&run) & 0xe7) | GPTE_P);
-	for (gfn_t gfn = 0; gfn < 512; gfn++) {
+	for (uint64_t gfn = 0; gfn < 512; gfn++) {
 		load_cr3(v0, gfn << PAGE_SHIFT);
 		for (int i = 0; i < 8; i++)
 			guest_access(v0, run_next(&run) & 0x7fffffffffff,

@@ -12,9 +12,9 @@ static uint64_t stat(enum vm_stat which)
 	return vm_stat(vm, which);
 }
 
-static unsigned int n_rmap(gfn_t gfn, int level)
+static unsigned int n_rmap(uint64_t gfn, int level)
 {
-	const struct frame *frame = frames_find(&shadow->frames, gfn, level);
+	const struct frame *frame = frames_find(&shadow->frames, gfn_of(gfn), level);
 	struct spte_cursor c;
 	struct spte_ref ref;
 	unsigned int n = 0;
@@ -56,10 +56,10 @@ static void a_page_is_made_for_each_table_on_the_way(void **state UNUSED)
 	for (int level = 1; level <= 4; level++) {
 		struct shadow_page *sp = shadow_page_at(v0, a_page, level);
 
-		assert_int_equal(sp->gfn, entry_gpa(a_page, level) >> PAGE_SHIFT);
+		assert_int_equal(sp->gfn.raw, entry_gpa(a_page, level) >> PAGE_SHIFT);
 		assert_int_equal(sp->role.level, level);
-		assert_int_equal(n_shadow_pages(sp->gfn), 1);
-		assert_true(is_tracked(sp->gfn));
+		assert_int_equal(n_shadow_pages(sp->gfn.raw), 1);
+		assert_true(is_tracked(sp->gfn.raw));
 		assert_int_equal(n_parents(sp), level == 4 ? 0 : 1);
 	}
 	assert_int_equal(stat(VM_STAT_mmu_cache_miss), 4);
@@ -128,7 +128,7 @@ static void one_table_under_two_rights_has_two_pages(void **state UNUSED)
 /* Every registers' setting that changes what an entry means. */
 static void what_entries_mean_is_part_of_the_role(void **state UNUSED)
 {
-	gfn_t root;
+	uint64_t root;
 
 	paging(GUEST_4LEVEL);
 	root = v0->paging.cr3 >> PAGE_SHIFT;

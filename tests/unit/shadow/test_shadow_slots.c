@@ -123,7 +123,7 @@ static void mmio_takes_the_place_of_memory(void **state UNUSED)
 	guest_map(v0, a_page, 1, HOLE | DONE);
 	invlpg(v0, a_page);
 	assert_verdict(v0, a_page, ACCESS_READ, MMU_MMIO);
-	assert_int_equal(frames_find(&shadow->frames, 5, LEVEL_4K)->rmap.head, 0);
+	assert_int_equal(frames_find(&shadow->frames, gfn_of(5), LEVEL_4K)->rmap.head, 0);
 	assert_valid();
 }
 
@@ -293,7 +293,7 @@ static void one_page_at_two_frames_is_told_apart(void **state UNUSED)
 	assert_page(v0, a_page, ACCESS_WRITE, 5);
 	assert_int_equal(result.gpa, HOLE);
 	assert_valid();
-	assert_int_equal(frames_find(&shadow->frames, 5, LEVEL_4K)->rmap.head, 0);
+	assert_int_equal(frames_find(&shadow->frames, gfn_of(5), LEVEL_4K)->rmap.head, 0);
 }
 
 /* --- the host ---------------------------------------------------------------- */

@@ -18,7 +18,7 @@ static gva_t window(gva_t gva, int level)
 	return linear + entry_gpa(gva, level);
 }
 
-static gfn_t table_frame(gva_t gva, int level)
+static uint64_t table_frame(gva_t gva, int level)
 {
 	return entry_gpa(gva, level) >> PAGE_SHIFT;
 }
@@ -137,11 +137,11 @@ static void what_is_dropped_by_a_write_leaves_a_debt(void **state UNUSED)
 static void assert_zapped_by(unsigned int offset, unsigned int bytes, bool zapped)
 {
 	struct shadow_page *sp;
-	gfn_t frame;
+	uint64_t frame;
 
 	use_a_page();
 	sp = shadow_page_at(v0, a_page, 2);
-	frame = sp->gfn;
+	frame = sp->gfn.raw;
 	assert_int_equal(guest_store(v0, linear + PAGES(frame) + offset, bytes, 0), MMU_OK);
 	assert_int_equal(n_shadow_pages(frame), zapped ? 0 : 1);
 	assert_int_equal(vm_stat(vm, VM_STAT_mmu_flooded), zapped);
@@ -170,7 +170,7 @@ static void an_aligned_half_of_an_entry_does_not_zap(void **state UNUSED)
 
 static void a_table_that_is_only_written_to_is_none(void **state UNUSED)
 {
-	gfn_t frame;
+	uint64_t frame;
 
 	use_a_page();
 	frame = table_frame(a_page, 2);
@@ -187,7 +187,7 @@ static void a_table_that_is_only_written_to_is_none(void **state UNUSED)
 
 static void a_root_that_is_zapped_is_loaded_anew(void **state UNUSED)
 {
-	const gfn_t root = TABLES >> PAGE_SHIFT;
+	const uint64_t root = TABLES >> PAGE_SHIFT;
 
 	use_a_page();
 	assert_int_equal(guest_store(v0, linear + PAGES(root) + 1, 1, 0), MMU_OK);
@@ -266,7 +266,7 @@ static void a_large_page_that_gets_a_table_is_protected_and_split(void **state U
 static void a_tracked_write_is_in_the_dirty_log(void **state UNUSED)
 {
 	uint64_t bitmap[N_PAGES / 64];
-	gfn_t frame;
+	uint64_t frame;
 
 	use_a_page();
 	frame = table_frame(a_page, 2);

@@ -492,7 +492,7 @@ static void an_invlpg_of_nothing_makes_readings_void_too(void **state UNUSED)
 static void unseen_writes_are_in_the_dirty_log(void **state UNUSED)
 {
 	uint64_t bitmap[N_PAGES / 64];
-	gfn_t frame;
+	uint64_t frame;
 
 	give_up_table();
 	frame = entry_gpa(a_page, 1) >> PAGE_SHIFT;
@@ -509,15 +509,17 @@ static void unseen_writes_are_in_the_dirty_log(void **state UNUSED)
 }
 
 /* As a harvest of this page alone does. */
-static void protect_frame(struct mmu *m, gfn_t gfn)
+static void protect_frame(struct mmu *m, uint64_t gfn)
 {
-	shadow_write_protect_mask(m, &(struct memslot){ .base_gfn = gfn, .npages = 1 }, 0, 1);
+	const struct memslot slot = { .base_gfn = gfn_of(gfn), .npages = 1 };
+
+	shadow_write_protect_mask(m, &slot, 0, 1);
 }
 
 /* C17, FLUSH_IFF_MMUW_CLEARED: logging has taken W and not flushed yet. */
 static void a_sync_after_logging_flushes_although_nothing_has_w(void **state UNUSED)
 {
-	gfn_t frame;
+	uint64_t frame;
 
 	give_up_table();
 	frame = entry_gpa(a_page, 1) >> PAGE_SHIFT;
@@ -531,7 +533,7 @@ static void a_sync_after_logging_flushes_although_nothing_has_w(void **state UNU
 /* The older policy: it was flushed then, and need not be now. */
 static void with_the_older_policy_logging_flushes_at_once(void **state UNUSED)
 {
-	gfn_t frame;
+	uint64_t frame;
 	uint64_t rounds;
 
 	atomic32_store_relaxed(&vm->mmu.flush_policy, FLUSH_IF_W_CLEARED);
@@ -626,7 +628,7 @@ static void a_page_dropped_by_a_sync_is_flushed_for_the_host(void **state UNUSED
 	guest_map(v1, a_page, 1, PAGES(7) | DONE);
 	load_cr3(v1, v1->paging.cr3);
 	assert_page(v1, a_page, ACCESS_READ, 7);
-	assert_int_equal(frames_find(&shadow->frames, 5, LEVEL_4K)->rmap.head, 0);
+	assert_int_equal(frames_find(&shadow->frames, gfn_of(5), LEVEL_4K)->rmap.head, 0);
 	hva = vm_hva(vm, 5);
 	mmu_invalidate_begin(&vm->mmu, hva, hva_add(hva, PAGE_SIZE), &inv);
 	assert_false(tlb_hits(v0, a_page, ACCESS_READ));
