@@ -21,7 +21,6 @@
 #include "base/compiler.h"
 
 typedef uint64_t gva_t;
-typedef uint64_t gpa_t;
 typedef uint64_t pfn_t;
 
 /*
@@ -70,6 +69,7 @@ typedef uint64_t pfn_t;
 		return (xxx##_t){ ALIGN_DOWN(a.raw, size) };                                  \
 	}
 
+DEFINE_UNIT(gpa)
 DEFINE_UNIT(gfn)
 DEFINE_UNIT(hva)
 
@@ -80,12 +80,17 @@ DEFINE_UNIT(hva)
 
 static inline gfn_t gfn_of_gpa(gpa_t gpa)
 {
-	return gfn_of(gpa >> PAGE_SHIFT);
+	return gfn_of(gpa.raw >> PAGE_SHIFT);
 }
 
 static inline gpa_t gpa_of_gfn(gfn_t gfn)
 {
-	return gfn.raw << PAGE_SHIFT;
+	return gpa_of(gfn.raw << PAGE_SHIFT);
+}
+
+static inline uint64_t gpa_offset(gpa_t gpa)
+{
+	return gpa.raw & PAGE_OFFSET_MASK;
 }
 
 static inline void *hva_pointer(hva_t hva)

@@ -55,7 +55,7 @@ static void note_fault(struct api_vcpu *a, gva_t gva, gpa_t gpa, uint32_t error_
 {
 	a->fault = (struct umbra_fault){
 		.gva = gva,
-		.gpa = gpa,
+		.gpa = gpa.raw,
 		.error_code = error_code,
 		.access = (enum umbra_access)access,
 	};
@@ -73,7 +73,7 @@ static enum umbra_result find_span(struct api_vcpu *a, gva_t gva, unsigned int b
 	if (n)
 		verdict = span_find(&a->mmu, gva, n, access, s);
 	if (verdict == MMU_OK && n < bytes) {
-		note_fault(a, gva + n, 0, 0, access);
+		note_fault(a, gva + n, gpa_of(0), 0, access);
 		return UMBRA_BAD_ADDRESS;
 	}
 	if (verdict == MMU_OK && !s->mmio)
@@ -130,7 +130,7 @@ static void tell(struct api_vcpu *a, const struct span *s)
 	for (unsigned int i = 0; i < s->n; i++)
 		if (s->piece[i].was_code && m->code_written)
 			m->code_written(m->context, api_handle_of(a), s->piece[i].gva,
-					s->piece[i].gpa);
+					s->piece[i].gpa.raw);
 	if (a->mmu.n_tracked)
 		mmu_tracked_writes(&a->mmu);
 }
@@ -254,7 +254,7 @@ enum umbra_result umbra_atomic_(struct umbra_vcpu *v, uint64_t gva, unsigned int
 
 /* --- any number of bytes ------------------------------------------------------- */
 
-static bool is_within_page(gpa_t gpa, unsigned int bytes)
+static bool is_within_page(uint64_t gpa, unsigned int bytes)
 {
 	return bytes && span_bytes_in_page(gpa, bytes) == bytes;
 }
@@ -294,7 +294,7 @@ enum umbra_result umbra_read_physical(struct umbra_vcpu *v, uint64_t gpa, void *
 	enum umbra_result result = UMBRA_SPLIT;
 
 	if (is_within_page(gpa, bytes))
-		result = api_result_of(mmu_read_gpa(&a->mmu, gpa, to, bytes));
+		result = api_result_of(mmu_read_gpa(&a->mmu, gpa_of(gpa), to, bytes));
 	if (result != UMBRA_OK)
 		a->fault = (struct umbra_fault){ .gpa = gpa };
 	return result;
@@ -323,7 +323,7 @@ enum umbra_result umbra_translate(struct umbra_vcpu *v, uint64_t gva, enum umbra
 	}
 	*translation = (struct umbra_translation){
 		.host = r.host,
-		.gpa = r.gpa,
+		.gpa = r.gpa.raw,
 		.was_code = r.was_code,
 		.tracked = r.tracked,
 	};
@@ -345,7 +345,7 @@ enum umbra_result umbra_written(struct umbra_vcpu *v, uint64_t gpa, unsigned int
 		return UMBRA_OK;
 	if (a->mmu.ring.entries && dirty_ring_is_nearly_exhausted(&a->mmu.ring))
 		return UMBRA_RING_FULL;
-	if (mmu_track_write(&a->mmu, gpa, bytes))
+	if (mmu_track_write(&a->mmu, gpa_of(gpa), bytes))
 		mmu_tracked_writes(&a->mmu);
 	return UMBRA_OK;
 }

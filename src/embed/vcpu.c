@@ -210,7 +210,7 @@ static bool is_reserved(const struct api_vcpu *a, uint64_t pdpte)
 enum umbra_result umbra_vcpu_load_pdptrs(struct umbra_vcpu *v)
 {
 	struct api_vcpu *a = api_vcpu_of(v);
-	gpa_t table = a->paging.cr3 & bit_range(5, 31);
+	uint64_t table = a->paging.cr3 & bit_range(5, 31);
 	enum umbra_result result;
 	uint64_t pdpte[4];
 

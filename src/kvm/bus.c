@@ -422,7 +422,7 @@ static void signal_event(int fd)
 		return;
 }
 
-bool bus_write(struct bus *b, bool pio, gpa_t addr, const uint8_t *data, unsigned int bytes)
+bool bus_write(struct bus *b, bool pio, uint64_t addr, const uint8_t *data, unsigned int bytes)
 {
 	const struct bus_set *set;
 	const struct event *event;

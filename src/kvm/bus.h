@@ -39,6 +39,6 @@ int bus_remove_zones(struct bus *b, const struct kvm_coalesced_mmio_zone *zone) 
 int bus_ioeventfd(struct bus *b, const struct kvm_ioeventfd *args) MUST_CHECK;
 
 /* The guest writes.  False: exit to the client.  Any thread, no lock held. */
-bool bus_write(struct bus *b, bool pio, gpa_t addr, const uint8_t *data, unsigned int bytes);
+bool bus_write(struct bus *b, bool pio, uint64_t addr, const uint8_t *data, unsigned int bytes);
 
 #endif

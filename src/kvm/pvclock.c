@@ -104,7 +104,7 @@ static enum mmu_verdict store(struct vcpu *vcpu, gpa_t gpa, const uint32_t *word
 	enum mmu_verdict verdict = MMU_OK;
 
 	for (unsigned int i = from; i < n && verdict == MMU_OK; i++)
-		verdict = mmu_store_gpa32(&vcpu->cpu.mmu, gpa + 4 * i, words[i]);
+		verdict = mmu_store_gpa32(&vcpu->cpu.mmu, gpa_add(gpa, 4 * i), words[i]);
 	return verdict;
 }
 
@@ -117,7 +117,7 @@ static enum mmu_verdict publish(struct vcpu *vcpu, gpa_t gpa, uint32_t *words, u
 	enum mmu_verdict verdict;
 	uint32_t version;
 
-	if ((gpa & 3) || (gpa & PAGE_OFFSET_MASK) + 4 * n > PAGE_SIZE)
+	if ((gpa.raw & 3) || (gpa.raw & PAGE_OFFSET_MASK) + 4 * n > PAGE_SIZE)
 		return MMU_OK;
 	verdict = mmu_load_gpa32(&vcpu->cpu.mmu, gpa, &version);
 	if (verdict == MMU_OK) {
@@ -149,7 +149,8 @@ static enum mmu_verdict update_time(struct vcpu *vcpu)
 		words[TIME_SHIFT_FLAGS] |= FLAG_TSC_STABLE;
 	if (cpu->pvclock.stopped)
 		words[TIME_SHIFT_FLAGS] |= FLAG_GUEST_STOPPED;
-	verdict = publish(vcpu, cpu->pvclock.system_time & ~(uint64_t)ENABLED, words, TIME_WORDS);
+	verdict = publish(vcpu, gpa_of(cpu->pvclock.system_time & ~(uint64_t)ENABLED), words,
+			  TIME_WORDS);
 	if (verdict == MMU_OK)
 		cpu->pvclock.time_stale = cpu->pvclock.stopped = false;
 	return verdict;
@@ -164,7 +165,7 @@ static enum mmu_verdict update_wall(struct vcpu *vcpu)
 	enum mmu_verdict verdict = MMU_OK;
 
 	if (p->wall_clock)
-		verdict = publish(vcpu, p->wall_clock, words, WALL_WORDS);
+		verdict = publish(vcpu, gpa_of(p->wall_clock), words, WALL_WORDS);
 	if (verdict == MMU_OK)
 		p->wall_stale = false;
 	return verdict;

@@ -95,7 +95,7 @@ static long exit_mmio(struct vcpu *vcpu)
 	const struct cpu_mmio *mmio = &vcpu->cpu.mmio;
 
 	run->exit_reason = KVM_EXIT_MMIO;
-	run->mmio.phys_addr = mmio->gpa;
+	run->mmio.phys_addr = mmio->gpa.raw;
 	run->mmio.len = mmio->bytes;
 	run->mmio.is_write = mmio->write;
 	if (mmio->write)
@@ -108,7 +108,7 @@ static long exit_mmio(struct vcpu *vcpu)
 static long exit_memory_fault(struct vcpu *vcpu)
 {
 	struct abi_memory_fault fault = {
-		.gpa = vcpu->cpu.mmu.host_fault & PAGE_MASK,
+		.gpa = gpa_align(vcpu->cpu.mmu.host_fault, PAGE_SIZE).raw,
 		.size = PAGE_SIZE,
 	};
 
@@ -140,7 +140,7 @@ static bool bus_takes_mmio(struct vcpu *vcpu)
 	const struct cpu_mmio *mmio = &vcpu->cpu.mmio;
 
 	if (!mmio->write ||
-	    !bus_write(&vcpu->vm->bus, false, mmio->gpa, mmio->data, mmio->bytes))
+	    !bus_write(&vcpu->vm->bus, false, mmio->gpa.raw, mmio->data, mmio->bytes))
 		return false;
 	cpu_complete_mmio(&vcpu->cpu, mmio->data);
 	return true;

@@ -398,7 +398,7 @@ static int set_region_locked(struct slots *s, const struct kvm_userspace_memory_
 {
 	struct memslot *old = s->by_id[r->slot];
 	struct memslot wanted = {
-		.base_gfn = gfn_of_gpa(r->guest_phys_addr),
+		.base_gfn = gfn_of(r->guest_phys_addr >> PAGE_SHIFT),
 		.npages = r->memory_size >> PAGE_SHIFT,
 		.hva = hva_of(r->userspace_addr),
 		.flags = r->flags,

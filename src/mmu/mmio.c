@@ -20,7 +20,7 @@ bool mmio_cache_find(const struct mmu_vcpu *v, gva_t gva, enum access access, gp
 
 		if (e->tag == cache_tag(v, gva) && e->access == access &&
 		    e->generation == generation) {
-			*gpa = e->gpa | (gva & PAGE_OFFSET_MASK);
+			*gpa = gpa_add(e->gpa, gva & PAGE_OFFSET_MASK);
 			return true;
 		}
 	}
@@ -37,7 +37,7 @@ void mmio_cache_add(struct mmu_vcpu *v, gva_t gva, enum access access, gpa_t gpa
 	*e = (struct mmio_cache_entry){
 		.tag = cache_tag(v, gva),
 		.generation = generation,
-		.gpa = gpa & PAGE_MASK,
+		.gpa = gpa_align(gpa, PAGE_SIZE),
 		.access = access,
 	};
 }

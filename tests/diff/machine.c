@@ -71,7 +71,7 @@ void machine_free(struct machine *m)
 	free(m);
 }
 
-int machine_slot(struct machine *m, unsigned int id, gpa_t gpa, void *host, uint64_t bytes,
+int machine_slot(struct machine *m, unsigned int id, uint64_t gpa, void *host, uint64_t bytes,
 		 uint32_t flags)
 {
 	struct kvm_userspace_memory_region region = {

@@ -54,7 +54,7 @@ struct machine *machine_make(uint64_t bytes, unsigned int n_cpus);
 /* Also sees that no memory was lost. */
 void machine_free(struct machine *m);
 /* A slot elsewhere; @host may be NULL to delete it. */
-int machine_slot(struct machine *m, unsigned int id, gpa_t gpa, void *host, uint64_t bytes,
+int machine_slot(struct machine *m, unsigned int id, uint64_t gpa, void *host, uint64_t bytes,
 		 uint32_t flags);
 
 /* Descriptor tables as above, in memory and loaded; every gate leads to a HLT of

@@ -22,7 +22,7 @@ static bool is_32bit(const struct paging *p)
 
 /* --- memory ------------------------------------------------------------------ */
 
-const struct flat_slot *flat_slot_at(const struct flat *f, gpa_t gpa)
+const struct flat_slot *flat_slot_at(const struct flat *f, uint64_t gpa)
 {
 	uint64_t gfn = gpa >> PAGE_SHIFT;
 
@@ -32,19 +32,19 @@ const struct flat_slot *flat_slot_at(const struct flat *f, gpa_t gpa)
 	return NULL;
 }
 
-static uint64_t page_of(const struct flat_slot *slot, gpa_t gpa)
+static uint64_t page_of(const struct flat_slot *slot, uint64_t gpa)
 {
 	return slot->first + (gpa >> PAGE_SHIFT) - slot->gfn;
 }
 
-uint8_t *flat_pointer(const struct flat *f, gpa_t gpa)
+uint8_t *flat_pointer(const struct flat *f, uint64_t gpa)
 {
 	const struct flat_slot *slot = flat_slot_at(f, gpa);
 
 	return slot ? f->memory + (page_of(slot, gpa) << PAGE_SHIFT) + (gpa & 0xfff) : NULL;
 }
 
-static void mark(struct flat *f, gpa_t gpa)
+static void mark(struct flat *f, uint64_t gpa)
 {
 	const struct flat_slot *slot = flat_slot_at(f, gpa);
 
@@ -86,7 +86,7 @@ unsigned int flat_entry_bytes(const struct paging *p)
 	return is_32bit(p) ? 4 : 8;
 }
 
-gpa_t flat_entry_gpa(const struct paging *p, int level, gpa_t table, gva_t gva)
+uint64_t flat_entry_gpa(const struct paging *p, int level, uint64_t table, gva_t gva)
 {
 	if (is_32bit(p))
 		return table + 4 * (level == 2 ? field(gva, 31, 22) : field(gva, 21, 12));
@@ -217,7 +217,7 @@ static bool follow(struct flat *f, const struct paging *p, gva_t gva, enum acces
 		return false;
 	}
 	for (; level > 0 && step == FLAT_TABLE; level--) {
-		gpa_t gpa = flat_entry_gpa(p, level, w->table, gva);
+		uint64_t gpa = flat_entry_gpa(p, level, w->table, gva);
 		const uint8_t *at = flat_pointer(f, gpa);
 		uint64_t e = 0;
 
@@ -238,7 +238,7 @@ static bool follow(struct flat *f, const struct paging *p, gva_t gva, enum acces
 }
 
 /* 4.8; memory that cannot be written keeps what it has. */
-static void set_bits(struct flat *f, gpa_t gpa, uint8_t bits)
+static void set_bits(struct flat *f, uint64_t gpa, uint8_t bits)
 {
 	uint8_t *at = flat_pointer(f, gpa);
 

@@ -30,10 +30,10 @@ enum flat_kind { FLAT_RAM, FLAT_MMIO, FLAT_FAULT, FLAT_NO_TABLE };
 struct flat_result {
 	enum flat_kind kind;
 	uint32_t error_code;	/* FLAT_FAULT */
-	gpa_t gpa;		/* FLAT_RAM, FLAT_MMIO */
+	uint64_t gpa;		/* FLAT_RAM, FLAT_MMIO */
 	uint8_t *at;		/* FLAT_RAM */
 	/* The entries that were read. */
-	gpa_t used[5];
+	uint64_t used[5];
 	int n_used;
 };
 
@@ -43,13 +43,13 @@ void flat_access(struct flat *f, const struct paging *p, gva_t gva, enum access 
 /* After a store to r->at. */
 void flat_stored(struct flat *f, const struct flat_result *r);
 /* NULL: no memory there. */
-const struct flat_slot *flat_slot_at(const struct flat *f, gpa_t gpa);
-uint8_t *flat_pointer(const struct flat *f, gpa_t gpa);
+const struct flat_slot *flat_slot_at(const struct flat *f, uint64_t gpa);
+uint8_t *flat_pointer(const struct flat *f, uint64_t gpa);
 
 /* --- the pieces of a walk, for those who walk in another way ------------------ */
 
 struct flat_walk {
-	gpa_t table, gpa;
+	uint64_t table, gpa;
 	bool user, write, execute_disable, dirty;
 	unsigned int key;
 };
@@ -59,7 +59,7 @@ enum flat_step { FLAT_TABLE, FLAT_LEAF, FLAT_ABSENT, FLAT_RESERVED };
 /* The level of the first entry; 0: there is no paging; -1: not even a table. */
 int flat_begin(const struct paging *p, gva_t gva, struct flat_walk *w);
 unsigned int flat_entry_bytes(const struct paging *p);
-gpa_t flat_entry_gpa(const struct paging *p, int level, gpa_t table, gva_t gva);
+uint64_t flat_entry_gpa(const struct paging *p, int level, uint64_t table, gva_t gva);
 enum flat_step flat_step(const struct paging *p, int level, uint64_t entry, gva_t gva,
 			 struct flat_walk *w);
 /* 0, or the bits of the error code that say why not. */

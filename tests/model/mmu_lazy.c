@@ -16,7 +16,7 @@
 #include "mmu/tlb/request.h"
 
 struct change {
-	gpa_t gpa;
+	uint64_t gpa;
 	uint64_t old, time;
 };
 
@@ -32,7 +32,7 @@ struct lazy {
 	gva_t gva;
 	enum access access;
 	uint64_t since;
-	gpa_t observed;
+	uint64_t observed;
 };
 
 static struct mmu_vcpu *vcpu(struct lazy *l, enum who who)
@@ -55,7 +55,7 @@ static bool may_reach_by(struct lazy *l, int level, struct flat_walk w, uint64_t
 
 static bool may_reach(struct lazy *l, int level, const struct flat_walk *so_far)
 {
-	gpa_t gpa = flat_entry_gpa(l->p, level, so_far->table, l->gva);
+	uint64_t gpa = flat_entry_gpa(l->p, level, so_far->table, l->gva);
 	const uint8_t *at = flat_pointer(&l->w->flat, gpa);
 	uint64_t e = 0;
 
@@ -84,7 +84,7 @@ static bool is_allowed(struct lazy *l)
 }
 
 /* The guest frame of a page of memory: no two slots share one. */
-static gpa_t gpa_of(struct lazy *l, const uint8_t *host)
+static uint64_t frame_gpa(struct lazy *l, const uint8_t *host)
 {
 	uint64_t offset = (uint64_t)(host - l->w->flat.memory);
 
@@ -104,7 +104,7 @@ static void check_success(struct lazy *l, const struct outcome *o)
 {
 	const struct flat_slot *slot;
 
-	l->observed = o->verdict == MMU_OK ? gpa_of(l, o->host) : o->gpa;
+	l->observed = o->verdict == MMU_OK ? frame_gpa(l, o->host) : o->gpa;
 	world_check(l->w, l->machine, is_allowed(l));
 	slot = flat_slot_at(&l->w->flat, l->observed);
 	if (o->verdict == MMU_OK)
@@ -157,7 +157,7 @@ static void flush_all(struct lazy *l)
 static void step_change(struct lazy *l)
 {
 	struct world *w = l->w;
-	gpa_t gpa = (world_random_table(w) << PAGE_SHIFT) + world_random_offset(w);
+	uint64_t gpa = (world_random_table(w) << PAGE_SHIFT) + world_random_offset(w);
 	unsigned int bytes = w->format == FORMAT_32BIT ? 4 : 8;
 	uint64_t e = world_random_entry(w, 1 + (int)run_below(&w->run, (uint64_t)world_levels(w)));
 	struct change *c;

@@ -175,7 +175,7 @@ static void note_change(struct world *w)
 /* By vCPU 1, one entry. */
 static void step_change(struct world *w)
 {
-	gpa_t gpa = (world_random_table(w) << PAGE_SHIFT) + world_random_offset(w);
+	uint64_t gpa = (world_random_table(w) << PAGE_SHIFT) + world_random_offset(w);
 	unsigned int bytes = w->format == FORMAT_32BIT ? 4 : 8;
 	uint64_t e = world_random_entry(w, 1 + (int)run_below(&w->run, (uint64_t)world_levels(w)));
 

@@ -61,7 +61,7 @@ void world_slot(struct world *w, uint32_t id, bool present, bool logged)
 	set_slots(w, id, s);
 }
 
-static void store_everywhere(struct world *w, gpa_t gpa, unsigned int bytes, uint64_t value)
+static void store_everywhere(struct world *w, uint64_t gpa, unsigned int bytes, uint64_t value)
 {
 	memcpy(w->flat.memory + gpa, &value, bytes);
 	for (int i = 0; i < N_MACHINES; i++)
@@ -358,7 +358,7 @@ void world_load_root(struct world *w)
 
 /* --- vCPU 1's own address space ---------------------------------------------- */
 
-gva_t world_window(gpa_t gpa)
+gva_t world_window(uint64_t gpa)
 {
 	return 0xffff800000000000 + gpa;
 }
@@ -470,7 +470,7 @@ struct outcome world_access(struct mmu_vcpu *v, gva_t gva, enum access access, u
 	if (!o.by_tlb) {
 		o.verdict = mmu_translate(v, gva, access, &r);
 		o.error_code = r.error_code;
-		o.gpa = r.gpa;
+		o.gpa = r.gpa.raw;
 		o.host = o.verdict == MMU_OK ? r.host : NULL;
 		if (o.host && r.tracked && bytes)
 			mmu_track_write(v, r.gpa, bytes);

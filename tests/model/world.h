@@ -90,7 +90,7 @@ unsigned int world_random_offset(struct world *w);
 uint64_t world_random_table(struct world *w);
 
 /* Where vCPU 1 has it, of the first 64 frames. */
-gva_t world_window(gpa_t gpa);
+gva_t world_window(uint64_t gpa);
 int world_levels(const struct world *w);
 
 /* One access of one machine's vCPU, as its processor makes it; a write stores *value, a
@@ -98,7 +98,7 @@ int world_levels(const struct world *w);
 struct outcome {
 	enum mmu_verdict verdict;
 	uint32_t error_code;
-	gpa_t gpa;		/* of MMIO; of memory only if the TLB did not answer */
+	uint64_t gpa;		/* of MMIO; of memory only if the TLB did not answer */
 	uint8_t *host;
 	bool by_tlb;
 };

@@ -6,7 +6,7 @@
 struct test_vm *vm;
 struct mmu_vcpu *vcpu;
 struct mmu_result result;
-gpa_t next_table;
+uint64_t next_table;
 
 int guest_setup(void **state UNUSED)
 {
@@ -28,7 +28,7 @@ int guest_teardown(void **state UNUSED)
 	return 0;
 }
 
-void slot_again(uint32_t id, gpa_t gpa, uint64_t first, uint64_t pages, uint32_t flags)
+void slot_again(uint32_t id, uint64_t gpa, uint64_t first, uint64_t pages, uint32_t flags)
 {
 	OUTSIDE(vm_slot(vm, id, gpa, first, pages, flags));
 }
@@ -38,18 +38,18 @@ void delete_slot(uint32_t id)
 	OUTSIDE(assert_int_equal(set_slot(&vm->slots, id, 0, 0, 0, 0), 0));
 }
 
-void assert_ram(gva_t gva, enum access access, gpa_t gpa, uint64_t page)
+void assert_ram(gva_t gva, enum access access, uint64_t gpa, uint64_t page)
 {
 	assert_int_equal(mmu_translate(vcpu, gva, access, &result), MMU_OK);
-	assert_int_equal(result.gpa, gpa);
+	assert_int_equal(result.gpa.raw, gpa);
 	assert_ptr_equal(result.host, vm->memory + PAGES(page) + (gpa & PAGE_OFFSET_MASK));
 }
 
-void assert_mmio(gva_t gva, enum access access, gpa_t gpa)
+void assert_mmio(gva_t gva, enum access access, uint64_t gpa)
 {
-	result.gpa = ~0ull;
+	result.gpa = gpa_of(~0ull);
 	assert_int_equal(mmu_translate(vcpu, gva, access, &result), MMU_MMIO);
-	assert_int_equal(result.gpa, gpa);
+	assert_int_equal(result.gpa.raw, gpa);
 }
 
 void assert_guest_fault(gva_t gva, enum access access, uint32_t error_code)
@@ -58,14 +58,14 @@ void assert_guest_fault(gva_t gva, enum access access, uint32_t error_code)
 	assert_int_equal(result.error_code, error_code);
 }
 
-uint64_t *entry_at(gpa_t table, gva_t gva, int level)
+uint64_t *entry_at(uint64_t table, gva_t gva, int level)
 {
 	return (uint64_t *)(vm->memory + table) + (gva >> (12 + 9 * (level - 1)) & 511);
 }
 
 uint64_t *guest_entry(gva_t gva, int level)
 {
-	gpa_t table = TABLES;
+	uint64_t table = TABLES;
 
 	for (int l = 4; l > level; l--) {
 		uint64_t *e = entry_at(table, gva, l);
@@ -79,7 +79,7 @@ uint64_t *guest_entry(gva_t gva, int level)
 	return entry_at(table, gva, level);
 }
 
-void guest_map(gva_t gva, gpa_t gpa, uint64_t bits)
+void guest_map(gva_t gva, uint64_t gpa, uint64_t bits)
 {
 	*guest_entry(gva, 1) = gpa | bits;
 }

@@ -24,7 +24,7 @@
 extern struct test_vm *vm;
 extern struct mmu_vcpu *vcpu;
 extern struct mmu_result result;
-extern gpa_t next_table;	/* of the guest's tables: where the next one will be */
+extern uint64_t next_table;	/* of the guest's tables: where the next one will be */
 
 /* Slot 0: frame n is page n of the memory.  In guest mode, paging off. */
 int guest_setup(void **state);
@@ -38,20 +38,20 @@ int guest_teardown(void **state);
 		guest_enter(vcpu); \
 	} while (0)
 
-void slot_again(uint32_t id, gpa_t gpa, uint64_t first, uint64_t pages, uint32_t flags);
+void slot_again(uint32_t id, uint64_t gpa, uint64_t first, uint64_t pages, uint32_t flags);
 void delete_slot(uint32_t id);
 
 /* The vCPU's next translation of @gva. */
-void assert_ram(gva_t gva, enum access access, gpa_t gpa, uint64_t page);
-void assert_mmio(gva_t gva, enum access access, gpa_t gpa);
+void assert_ram(gva_t gva, enum access access, uint64_t gpa, uint64_t page);
+void assert_mmio(gva_t gva, enum access access, uint64_t gpa);
 void assert_guest_fault(gva_t gva, enum access access, uint32_t error_code);
 
 /* Empty tables, in long mode. */
 void paging_on(void);
 void set_privilege(uint8_t cpl, bool ac);
-uint64_t *entry_at(gpa_t table, gva_t gva, int level);
+uint64_t *entry_at(uint64_t table, gva_t gva, int level);
 /* The guest's entry for @gva at @level; tables are made on the way. */
 uint64_t *guest_entry(gva_t gva, int level);
-void guest_map(gva_t gva, gpa_t gpa, uint64_t bits);
+void guest_map(gva_t gva, uint64_t gpa, uint64_t bits);
 
 #endif

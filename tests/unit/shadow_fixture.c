@@ -13,7 +13,7 @@ _Thread_local struct mmu_result result;
 enum guest_format format;
 gva_t linear, a_page;
 
-static gpa_t next_table;
+static uint64_t next_table;
 
 static int setup(enum mmu_mode mode)
 {
@@ -70,7 +70,7 @@ unsigned int entry_bytes(void)
 	return format == GUEST_32BIT ? 4 : 8;
 }
 
-uint64_t read_gpa(gpa_t gpa, unsigned int bytes)
+uint64_t read_gpa(uint64_t gpa, unsigned int bytes)
 {
 	uint64_t value = 0;
 
@@ -78,33 +78,33 @@ uint64_t read_gpa(gpa_t gpa, unsigned int bytes)
 	return value;
 }
 
-void write_gpa(gpa_t gpa, unsigned int bytes, uint64_t value)
+void write_gpa(uint64_t gpa, unsigned int bytes, uint64_t value)
 {
 	memcpy(vm->memory + gpa, &value, bytes);
 }
 
-gpa_t new_table(void)
+uint64_t new_table(void)
 {
-	gpa_t table = next_table;
+	uint64_t table = next_table;
 
 	next_table += PAGE_SIZE;
 	memset(vm->memory + table, 0, PAGE_SIZE);
 	return table;
 }
 
-static gpa_t table_of(const struct paging *p, gva_t gva)
+static uint64_t table_of(const struct paging *p, gva_t gva)
 {
 	return (format == GUEST_PAE ? p->pdptr[gva >> 30 & 3] : p->cr3) & ~0xfffull;
 }
 
-gpa_t entry_gpa(gva_t gva, int level)
+uint64_t entry_gpa(gva_t gva, int level)
 {
 	int bits = format == GUEST_32BIT ? 10 : 9;
-	gpa_t table = table_of(&v0->paging, gva);
+	uint64_t table = table_of(&v0->paging, gva);
 
 	for (int at = top_level();; at--) {
 		uint64_t i = gva >> (12 + bits * (at - 1)) & ((1u << bits) - 1);
-		gpa_t e = table + i * entry_bytes();
+		uint64_t e = table + i * entry_bytes();
 
 		if (at == level)
 			return e;
@@ -164,13 +164,13 @@ void paging(enum guest_format f)
 	}
 	linear = f >= GUEST_4LEVEL ? 0xffff888000000000 : 0xc0000000;
 	a_page = f >= GUEST_4LEVEL ? 0x7f1234567000 : 0x12345000;
-	for (gpa_t gpa = 0; gpa < PAGES(N_PAGES); gpa += PAGE_SIZE)
+	for (uint64_t gpa = 0; gpa < PAGES(N_PAGES); gpa += PAGE_SIZE)
 		map(linear + gpa, 1, gpa | (DONE & ~GPTE_U));
 }
 
 /* --- what a vCPU does -------------------------------------------------------- */
 
-void load_cr3(struct mmu_vcpu *v, gpa_t cr3)
+void load_cr3(struct mmu_vcpu *v, uint64_t cr3)
 {
 	v->paging.cr3 = cr3;
 	mmu_paging_changed(v);
@@ -204,7 +204,7 @@ static void *by_tlb(struct mmu_vcpu *v, gva_t gva, enum access access)
 
 static enum mmu_verdict find(struct mmu_vcpu *v, gva_t gva, enum access access)
 {
-	result = (struct mmu_result){ .host = by_tlb(v, gva, access), .gpa = ~0ull };
+	result = (struct mmu_result){ .host = by_tlb(v, gva, access), .gpa = gpa_of(~0ull) };
 	return result.host ? MMU_OK : mmu_translate(v, gva, access, &result);
 }
 
@@ -238,7 +238,7 @@ enum mmu_verdict guest_translate(struct mmu_vcpu *v, gva_t gva, enum access acce
 	enum mmu_verdict verdict;
 
 	guest_enter(v);
-	result = (struct mmu_result){ .gpa = ~0ull };
+	result = (struct mmu_result){ .gpa = gpa_of(~0ull) };
 	verdict = mmu_translate(v, gva, access, &result);
 	guest_leave(v);
 	return verdict;

@@ -46,12 +46,12 @@ void assert_valid(void);
 
 /* Every vCPU uses empty tables at TABLES, but for the linear map. */
 void paging(enum guest_format f);
-gpa_t new_table(void);
+uint64_t new_table(void);
 unsigned int entry_bytes(void);
-uint64_t read_gpa(gpa_t gpa, unsigned int bytes);
-void write_gpa(gpa_t gpa, unsigned int bytes, uint64_t value);	/* past the MMU */
+uint64_t read_gpa(uint64_t gpa, unsigned int bytes);
+void write_gpa(uint64_t gpa, unsigned int bytes, uint64_t value);	/* past the MMU */
 /* Where the guest's entry for @gva is.  Tables are made on the way, past the MMU. */
-gpa_t entry_gpa(gva_t gva, int level);
+uint64_t entry_gpa(gva_t gva, int level);
 uint64_t entry(gva_t gva, int level);
 /* Past the MMU: for what is not shadowed yet. */
 void map(gva_t gva, int level, uint64_t value);
@@ -60,7 +60,7 @@ void guest_map(struct mmu_vcpu *v, gva_t gva, int level, uint64_t value);
 
 /* --- what a vCPU does -------------------------------------------------------- */
 
-void load_cr3(struct mmu_vcpu *v, gpa_t cr3);
+void load_cr3(struct mmu_vcpu *v, uint64_t cr3);
 void invlpg(struct mmu_vcpu *v, gva_t gva);
 void set_privilege(struct mmu_vcpu *v, uint8_t cpl, bool ac);
 /* Through the TLB, or what it takes to fill it. */

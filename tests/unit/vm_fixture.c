@@ -343,13 +343,13 @@ int set_slot(struct slots *s, uint32_t id, uint64_t gpa, uint64_t pages, uint64_
 	return slots_set_region(s, &region);
 }
 
-int slot_at(struct slots *s, gpa_t gpa)
+int slot_at(struct slots *s, uint64_t gpa)
 {
 	const struct memslot *slot;
 	int id;
 
 	rcu_read_begin();
-	slot = slot_set_find(slots_current(s), gfn_of_gpa(gpa));
+	slot = slot_set_find(slots_current(s), gfn_of(gpa >> PAGE_SHIFT));
 	id = slot ? slot->id : -1;
 	rcu_read_end();
 	return id;
@@ -466,7 +466,7 @@ void vm_free(struct test_vm *vm)
 	free(vm);
 }
 
-void vm_slot(struct test_vm *vm, uint32_t id, gpa_t gpa, uint64_t first, uint64_t pages,
+void vm_slot(struct test_vm *vm, uint32_t id, uint64_t gpa, uint64_t first, uint64_t pages,
 	     uint32_t flags)
 {
 	assert_int_equal(set_slot(&vm->slots, id, gpa, pages, vm_hva(vm, first).raw, flags), 0);
@@ -500,19 +500,19 @@ void vm_use_rings(struct test_vm *vm, uint32_t entries)
 	}
 }
 
-enum mmu_verdict translate_gpa(struct mmu_vcpu *v, gpa_t gpa, bool write,
+enum mmu_verdict translate_gpa(struct mmu_vcpu *v, uint64_t gpa, bool write,
 			       struct mmu_result *result)
 {
 	enum mmu_verdict verdict = MMU_OK;
 	struct table_entry e;
 
-	*result = (struct mmu_result){ .gpa = gpa };
+	*result = (struct mmu_result){ .gpa = gpa_of(gpa) };
 	while (verdict == MMU_OK) {
-		result->host = walk_gpa(v, tlb_stamp(v), gpa, write, &e);
+		result->host = walk_gpa(v, tlb_stamp(v), gpa_of(gpa), write, &e);
 		if (result->host)
 			break;
 		guest_leave(v);
-		verdict = mmu_verdict_of_fault(tdp_fault(v, gpa, write));
+		verdict = mmu_verdict_of_fault(tdp_fault(v, gpa_of(gpa), write));
 		guest_enter(v);
 	}
 	return verdict;

@@ -134,7 +134,7 @@ void recorder_free(struct recorder *r);
 int set_slot(struct slots *s, uint32_t id, uint64_t gpa, uint64_t pages, uint64_t hva,
 	     uint32_t flags);
 /* The slot that @gpa is in, or -1. */
-int slot_at(struct slots *s, gpa_t gpa);
+int slot_at(struct slots *s, uint64_t gpa);
 
 /* --- a machine --------------------------------------------------------- */
 
@@ -170,7 +170,7 @@ struct test_vm *vm_make_sim(unsigned int n_vcpus, uint64_t n_pages);
 void vm_free(struct test_vm *vm);
 
 /* Slot @id of @pages pages of the memory, from page @first on. */
-void vm_slot(struct test_vm *vm, uint32_t id, gpa_t gpa, uint64_t first, uint64_t pages,
+void vm_slot(struct test_vm *vm, uint32_t id, uint64_t gpa, uint64_t first, uint64_t pages,
 	     uint32_t flags);
 /* Where page @page of the memory is. */
 hva_t vm_hva(const struct test_vm *vm, uint64_t page);
@@ -179,7 +179,7 @@ uint64_t vcpu_stat(const struct mmu_vcpu *v, enum vcpu_stat stat);
 
 /* The direct tables as a vCPU uses them, past the guest's own and the TLB: walk, and
  * fault until there is an answer.  In guest mode and back. */
-enum mmu_verdict translate_gpa(struct mmu_vcpu *v, gpa_t gpa, bool write,
+enum mmu_verdict translate_gpa(struct mmu_vcpu *v, uint64_t gpa, bool write,
 			       struct mmu_result *result);
 
 /* A ring of @entries for each vCPU, and logging to rings.  Before any slot. */

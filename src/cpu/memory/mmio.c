@@ -31,12 +31,12 @@ bool mmio_load(struct cpu *cpu, gpa_t gpa, void *to, unsigned int bytes)
 
 		/* What follows a fragment that is not the same is not either. */
 		if (m->n_used < m->n_done &&
-		    (m->done[m->n_used].gpa != gpa || m->done[m->n_used].bytes != n))
+		    (!gpa_eq(m->done[m->n_used].gpa, gpa) || m->done[m->n_used].bytes != n))
 			m->n_done = m->n_used;
 		if (m->n_used == m->n_done)
 			return ask_for(cpu, gpa, n);
 		memcpy(at, m->done[m->n_used++].data, n);
-		gpa += n;
+		gpa = gpa_add(gpa, n);
 		at += n;
 		bytes -= n;
 	}
@@ -57,7 +57,7 @@ bool mmio_store(struct cpu *cpu, gpa_t gpa, const void *from, unsigned int bytes
 		m->writes[m->n_writes].bytes = (uint8_t)n;
 		memcpy(m->writes[m->n_writes].data, at, n);
 		m->n_writes++;
-		gpa += n;
+		gpa = gpa_add(gpa, n);
 		at += n;
 		bytes -= n;
 	}

@@ -47,11 +47,11 @@ static bool load_pdptrs(struct cpu *cpu, uint64_t cr3, bool *invalid)
 
 	*invalid = false;
 	for (unsigned int i = 0; i < 4; i++) {
-		gpa_t gpa = (cr3 & 0xffffffe0) + 8 * i;
+		gpa_t gpa = gpa_of((cr3 & 0xffffffe0) + 8 * i);
 		enum mmu_verdict verdict = mmu_read_gpa(&cpu->mmu, gpa, &entry[i], 8);
 
 		if (verdict != MMU_OK)
-			return mem_raise_verdict(cpu, verdict, gpa, 0);
+			return mem_raise_verdict(cpu, verdict, 0, 0); /* no page fault */
 		if (!pdptr_is_valid(p, entry[i])) {
 			*invalid = true;
 			return false;

@@ -12,14 +12,14 @@ long call_translate(struct call *c)
 	struct kvm_translation *t = c->data;
 	struct mmu_vcpu *v = &c->vcpu->cpu.mmu;
 	enum mmu_verdict verdict = MMU_RETRY;
-	gpa_t gpa = 0;
+	gpa_t gpa = gpa_of(0);
 
 	for (int i = 0; i < MAX_TRIES && verdict == MMU_RETRY; i++)
 		verdict = mmu_lookup(v, t->linear_address, &gpa);
 	if (verdict == MMU_RETRY)
 		return -EAGAIN;
 	t->valid = verdict == MMU_OK;
-	t->physical_address = t->valid ? gpa : ~0ull;
+	t->physical_address = t->valid ? gpa.raw : ~0ull;
 	t->writeable = 1;
 	t->usermode = 0;
 	return 0;
@@ -32,7 +32,7 @@ static long prefault_one(struct call *c, struct kvm_pre_fault_memory *range)
 	for (;;) {
 		if (thread_signal_waits(c->caller_mask))
 			return -EINTR;
-		switch (mmu_prefault(&c->vcpu->cpu.mmu, range->gpa, &mapped)) {
+		switch (mmu_prefault(&c->vcpu->cpu.mmu, gpa_of(range->gpa), &mapped)) {
 		case MMU_OK:
 			mapped = MIN(mapped, range->size);
 			range->gpa += mapped;

@@ -101,18 +101,18 @@ static inline gpa_t gpte_table(struct gpt_kind k, uint64_t entry)
 {
 	if (k.format == GPT_32BIT)
 		entry &= 0xffffffff;
-	return entry & bit_range(PAGE_SHIFT, MIN((int)k.maxphyaddr, 52) - 1);
+	return gpa_of(entry & bit_range(PAGE_SHIFT, MIN((int)k.maxphyaddr, 52) - 1));
 }
 
 /* The address that a leaf maps, with the offset of @gva into its page. */
 static inline gpa_t gpte_leaf_address(struct gpt_kind k, int level, uint64_t entry, gva_t gva)
 {
 	uint64_t offset = bit_range(0, gpt_shift(k, level) - 1);
-	gpa_t frame = gpte_table(k, entry) & ~offset;
+	uint64_t frame = gpte_table(k, entry).raw & ~offset;
 
 	if (k.format == GPT_32BIT && level == 2)
 		frame |= ((entry >> 13) & 0xff) << 32;
-	return frame | (gva & offset);
+	return gpa_of(frame | (gva & offset));
 }
 
 /* The permissions that the entries of a walk leave, from the top down. */

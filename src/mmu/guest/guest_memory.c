@@ -15,7 +15,7 @@ static enum mmu_verdict find(struct mmu_vcpu *v, gpa_t gpa, const struct memslot
 		return MMU_BAD_TABLES;
 	if ((*slot)->flags & MEMSLOT_INVALID)
 		return MMU_RETRY;
-	*host = hva_pointer(hva_add(memslot_gfn_to_hva(*slot, gfn), gpa & PAGE_OFFSET_MASK));
+	*host = hva_pointer(hva_add(memslot_gfn_to_hva(*slot, gfn), gpa_offset(gpa)));
 	return MMU_OK;
 }
 

@@ -24,7 +24,7 @@ static bool find_page(struct mmu_vcpu *v, gpa_t gpa, bool write, struct table_en
 	uint64_t need = write ? SPTE_W : 0;
 
 	/* Our tables have no higher address bits: it would alias another address. */
-	if (gpa >> TDP_ADDRESS_BITS) {
+	if (gpa.raw >> TDP_ADDRESS_BITS) {
 		*e = (struct table_entry){ .level = TDP_ROOT_LEVEL };
 		return false;
 	}
@@ -35,26 +35,25 @@ static bool find_page(struct mmu_vcpu *v, gpa_t gpa, bool write, struct table_en
 void *walk_gpa(struct mmu_vcpu *v, struct tlb_stamp stamp, gpa_t gpa, bool write,
 	       struct table_entry *e)
 {
-	struct tlb_entry *cached = &v->gpa_tlb[(gpa >> PAGE_SHIFT) & (GPA_TLB_ENTRIES - 1)];
+	struct tlb_entry *cached = &v->gpa_tlb[(gpa.raw >> PAGE_SHIFT) & (GPA_TLB_ENTRIES - 1)];
 	/* NO_TLB_POINTER_ACROSS_BLOCKING: a flush in between changes it. */
 	uint64_t number = stamp.context & ~(uint64_t)TLB_PRIVILEGE_MASK;
-	uint64_t tag = (gpa & PAGE_MASK) | number | TLB_GPA;
+	uint64_t tag = (gpa.raw & PAGE_MASK) | number | TLB_GPA;
 	bool found;
 	hva_t hva;
 
 	if ((write ? cached->write : cached->read) == tag)
-		return (void *)(uintptr_t)(gpa + cached->addend);
+		return (void *)(uintptr_t)(gpa.raw + cached->addend);
 	guest_pin(v);
 	found = find_page(v, gpa, write, e);
 	guest_unpin(v);
 	if (!found)
 		return NULL;
-	hva = hva_of(spte_pfn_of(e->spte, gfn_of_gpa(gpa)) << PAGE_SHIFT |
-		     (gpa & PAGE_OFFSET_MASK));
+	hva = hva_of(spte_pfn_of(e->spte, gfn_of_gpa(gpa)) << PAGE_SHIFT | gpa_offset(gpa));
 	*cached = (struct tlb_entry){
 		.read = tag,
 		.write = write ? tag : 0,
-		.addend = hva.raw - gpa,
+		.addend = hva.raw - gpa.raw,
 	};
 	return hva_pointer(hva);
 }
@@ -245,7 +244,7 @@ static ALWAYS_INLINE enum walk_verdict read_path(struct mmu_vcpu *v, struct walk
 		struct walk_step *step = &w->step[w->n_steps];
 		enum walk_verdict verdict;
 
-		step->gpa = table + index * gpt_entry_bytes(w->kind);
+		step->gpa = gpa_add(table, index * gpt_entry_bytes(w->kind));
 		verdict = memory == BY_SLOTS ? read_by_slots(v, w, step) :
 					       read_by_tables(v, w, step);
 		if (verdict != WALK_OK)
@@ -302,7 +301,7 @@ static ALWAYS_INLINE enum walk_verdict walk_once(struct mmu_vcpu *v, struct walk
 /* Linear addresses have 32 bits then. */
 static void walk_unpaged(struct walk *w)
 {
-	w->gpa = (uint32_t)w->gva;
+	w->gpa = gpa_of((uint32_t)w->gva);
 	w->rights = (struct rights){ .user = true, .write = true };
 	w->writable = w->dirty = true;
 	w->level = LEVEL_4K;

@@ -34,9 +34,9 @@ struct walk {
 	/* what is asked */
 	gva_t gva;
 	enum access access;
-	/* Bits, by step from the root, of entries in read-only memory: there A and D are not
-	 * set. */
-	gpa_t read_only[WALK_MAX_STEPS];
+	/* By step from the root, the marks of entries in read-only memory: there A and D are
+	 * not set. */
+	uint64_t read_only[WALK_MAX_STEPS];
 	/* the result */
 	struct tlb_stamp stamp;	/* by our tables: from before the walk */
 	gpa_t gpa;
@@ -68,9 +68,9 @@ static inline void walk_begin(struct walk *w, gva_t gva, enum access access)
 }
 
 /* Never 0: entries are aligned. */
-static inline gpa_t walk_read_only_mark(gpa_t entry)
+static inline uint64_t walk_read_only_mark(gpa_t entry)
 {
-	return entry | 1;
+	return entry.raw | 1;
 }
 
 /* By our direct tables, in guest mode; the privilege is that of v->paging, here

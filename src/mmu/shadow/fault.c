@@ -355,7 +355,7 @@ enum mmu_verdict shadow_fault(struct mmu_vcpu *v, gva_t gva, enum access access,
 	if (verdict != MMU_OK)
 		return verdict;
 	result->gpa = sf.walk.gpa;
-	trace_page_fault(v->index, sf.walk.gpa, access == ACCESS_WRITE);
+	trace_page_fault(v->index, sf.walk.gpa.raw, access == ACCESS_WRITE);
 	fault_begin(&sf.fault, sf.walk.gpa, access == ACCESS_WRITE);
 	sf.fault.max_level = MIN(max_level, sf.walk.n_steps ? sf.walk.level : (int)LEVEL_2M);
 	return fault_found(v, &sf);

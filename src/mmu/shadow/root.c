@@ -9,7 +9,7 @@
 #include "mmu/shadow/internal.h"
 #include "mmu/tlb/flush.h"
 
-#define NO_TABLE (~0ull)
+#define NO_TABLE gpa_of(~0ull)
 
 struct wanted {
 	union shadow_role role;		/* of the first */
@@ -23,7 +23,7 @@ static struct wanted wanted_without_paging(void)
 	return (struct wanted){
 		.role = { .level = LEVEL_2M, .format = GPT_LONG, .direct = 1,
 			  .access = SHADOW_ALL, .dirty = 1 },
-		.key = { 0, 1ull << 30, 2ull << 30, 3ull << 30 },
+		.key = { { 0 }, { 1ull << 30 }, { 2ull << 30 }, { 3ull << 30 } },
 		.n = 4,
 	};
 }
@@ -77,7 +77,7 @@ static bool is_wanted(const struct shadow_roots *r, const struct wanted *w)
 	if (r->role != w->role.word)
 		return false;
 	for (unsigned int i = 0; i < w->n; i++)
-		if (r->key[i] != w->key[i])
+		if (!gpa_eq(r->key[i], w->key[i]))
 			return false;
 	return true;
 }
@@ -146,7 +146,7 @@ static bool fill_roots(struct mmu *m, struct shadow_roots *r, const struct wante
 		struct shadow_page *sp;
 
 		r->key[i] = w->key[i];
-		if (w->key[i] == NO_TABLE)
+		if (gpa_eq(w->key[i], NO_TABLE))
 			continue;
 		if (role.format == GPT_32BIT)
 			role.quadrant = i & 3;

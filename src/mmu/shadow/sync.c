@@ -48,7 +48,8 @@ static enum mmu_verdict read_table(struct mmu_vcpu *v, const struct shadow_id *i
 
 	if (id->role.format != GPT_32BIT)
 		return guest_read(v, gpa, entry, ENTRIES * 8);
-	verdict = guest_read(v, gpa + id->role.quadrant * sizeof(narrow), narrow, sizeof(narrow));
+	gpa = gpa_add(gpa, id->role.quadrant * sizeof(narrow));
+	verdict = guest_read(v, gpa, narrow, sizeof(narrow));
 	for (unsigned int i = 0; verdict == MMU_OK && i < ENTRIES; i++)
 		entry[i] = narrow[i];
 	return verdict;

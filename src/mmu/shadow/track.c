@@ -94,7 +94,7 @@ void shadow_track_written(struct mmu_vcpu *v, gpa_t gpa, unsigned int bytes)
 	for (sp = shadow_next_of(m, gfn, NULL); sp; sp = next) {
 		next = shadow_next_of(m, gfn, sp);
 		if (rule(EMULATED_PT_WRITE_ZAPS))
-			table_written(m, sp, gpa & PAGE_OFFSET_MASK, bytes);
+			table_written(m, sp, (unsigned int)gpa_offset(gpa), bytes);
 	}
 	shadow_reap(m, false);
 	rwlock_wrunlock(&m->lock);

@@ -48,7 +48,8 @@ static bool hit_mmio(const struct mmu_vcpu *v, spte_t spte, gva_t gva, enum acce
 	if (!mmio_spte_is_current(v->mmu, spte) || !allows(&v->paging, &r, access) ||
 	    (access == ACCESS_WRITE && !r.write))
 		return false;
-	result->gpa = (spte.raw >> MMIO_GFN_SHIFT) << PAGE_SHIFT | (gva & PAGE_OFFSET_MASK);
+	result->gpa = gpa_add(gpa_of_gfn(gfn_of(spte.raw >> MMIO_GFN_SHIFT)),
+			      gva & PAGE_OFFSET_MASK);
 	return true;
 }
 
@@ -94,7 +95,7 @@ static bool hit_leaf(struct mmu_vcpu *v, struct spte_word *sptep, const struct s
 	host = (char *)host_pointer(spte_pfn(spte) + offset) + (gva & PAGE_OFFSET_MASK);
 	result->host = host;
 	result->epoch = stamp.epoch;
-	result->gpa = gpa_of_gfn(gfn_add(first, offset)) | (gva & PAGE_OFFSET_MASK);
+	result->gpa = gpa_add(gpa_of_gfn(gfn_add(first, offset)), gva & PAGE_OFFSET_MASK);
 	if (!result->tracked)
 		result->was_code = tlb_fill(v, gva, access, host, writable,
 					    sp->table.level > LEVEL_4K || sp->role.direct,

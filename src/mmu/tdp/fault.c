@@ -42,7 +42,7 @@ static bool fix_fast(struct mmu_vcpu *v, struct fault *f, enum fault_verdict *ve
 	old = e->spte;
 	new.raw = old.raw | SPTE_W;
 	if (sptep_cmpxchg(e->sptep, &e->spte, new)) {
-		trace_fast_page_fault(v->index, f->gpa, old.raw, new.raw);
+		trace_fast_page_fault(v->index, f->gpa.raw, old.raw, new.raw);
 		/* SET_BIT_ORDER_VCPU: not before. */
 		dirty_mark(v, slot, f->gfn);
 		vcpu_count(v, pf_fast);
@@ -115,7 +115,7 @@ enum fault_verdict tdp_fault_at(struct mmu_vcpu *v, struct fault *f)
 {
 	enum fault_verdict verdict;
 
-	trace_page_fault(v->index, f->gpa, f->write);
+	trace_page_fault(v->index, f->gpa.raw, f->write);
 	vcpu_count(v, pf_taken);
 	verdict = fix(v, f);
 	fault_count_verdict(v, verdict);

@@ -78,7 +78,7 @@ static bool find_host(struct mmu_vcpu *v, const struct walk *w, struct fault *f,
 	result->epoch = w->stamp.epoch;
 	guest_pin(v);
 	/* Our tables have no higher address bits: it would alias another address. */
-	if (!(f->gpa >> TDP_ADDRESS_BITS)) {
+	if (!(f->gpa.raw >> TDP_ADDRESS_BITS)) {
 		tdp_look_again(v->mmu, &f->entry, f->gfn);
 		found = tdp_use(&f->entry, f->gfn, f->write ? SPTE_W : 0, want);
 	}
@@ -86,7 +86,7 @@ static bool find_host(struct mmu_vcpu *v, const struct walk *w, struct fault *f,
 	if (!found)
 		return false;
 	result->host = (char *)host_pointer(spte_pfn_of(f->entry.spte, f->gfn)) +
-		       (f->gpa & PAGE_OFFSET_MASK);
+		       gpa_offset(f->gpa);
 	result->was_code = tlb_fill(v, w->gva, w->access, result->host,
 				    f->entry.spte.raw & want, w->level > 1, w->stamp);
 	return true;
@@ -138,6 +138,6 @@ enum mmu_verdict tdp_prefault(struct mmu_vcpu *v, gpa_t gpa, uint64_t *bytes)
 	rcu_read_begin();
 	whole = level_pages(tdp_lookup(v->mmu, gfn_of_gpa(gpa)).level) << PAGE_SHIFT;
 	rcu_read_end();
-	*bytes = whole - (gpa & (whole - 1));
+	*bytes = whole - (gpa.raw & (whole - 1));
 	return MMU_OK;
 }

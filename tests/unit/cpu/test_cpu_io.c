@@ -20,11 +20,11 @@ static enum cpu_exit answer(struct cpu *cpu, uint64_t value)
 	return run_on(cpu);
 }
 
-static void expect_mmio(const struct cpu *cpu, bool write, gpa_t gpa, unsigned int bytes)
+static void expect_mmio(const struct cpu *cpu, bool write, uint64_t gpa, unsigned int bytes)
 {
 	assert_true(cpu->mmio.pending);
 	assert_int_equal(cpu->mmio.write, write);
-	assert_true(cpu->mmio.gpa == gpa);
+	assert_true(cpu->mmio.gpa.raw == gpa);
 	assert_int_equal(cpu->mmio.bytes, bytes);
 }
 

@@ -142,7 +142,7 @@ static void step_access(void)
 	uint64_t page;
 
 	if (!slot || (access == ACCESS_WRITE && (slot->flags & KVM_MEM_READONLY))) {
-		check(verdict == MMU_MMIO && result.gpa == PAGES(m.frame[i]));
+		check(verdict == MMU_MMIO && result.gpa.raw == PAGES(m.frame[i]));
 		/* Direct tables have the page all the same, if it was read before; a
 		 * shadow entry too. */
 		return;

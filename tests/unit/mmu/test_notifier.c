@@ -57,7 +57,7 @@ static uint64_t seq_now(const struct test_vm *vm)
 
 static enum fault_verdict fault(struct test_vm *vm, uint64_t gfn, bool write)
 {
-	return tdp_fault(&vm->vcpu[0], BYTES(gfn), write);
+	return tdp_fault(&vm->vcpu[0], gpa_of(BYTES(gfn)), write);
 }
 
 static bool is_mapped(struct test_vm *vm, uint64_t gfn)

@@ -186,7 +186,7 @@ static void a_fault_on_a_frame_that_is_mapped_already(void **state UNUSED)
 
 static void link_the_table_often(void)
 {
-	gpa_t table;
+	uint64_t table;
 
 	map_in_4_levels();
 	table = entry_gpa(a_page, 1) & ~0xfffull;
@@ -279,7 +279,7 @@ static void look(struct view *view)
 			continue;
 		view->region[id] = (struct kvm_userspace_memory_region){
 			.slot = id, .flags = slot->flags,
-			.guest_phys_addr = gpa_of_gfn(slot->base_gfn),
+			.guest_phys_addr = gpa_of_gfn(slot->base_gfn).raw,
 			.memory_size = slot->npages << PAGE_SHIFT, .userspace_addr = slot->hva.raw,
 		};
 		assert_ptr_equal(slot_set_find(set, slot->base_gfn), slot);
@@ -292,7 +292,7 @@ static void look(struct view *view)
 struct change {
 	void (*prepare)(void);
 	uint32_t id;
-	gpa_t gpa;
+	uint64_t gpa;
 	uint64_t pages;
 	uint32_t flags;
 };

@@ -157,6 +157,11 @@ static void invlpg_of_a_large_page_forgets_all_of_it(void **state UNUSED)
 	assert_non_null(tlb_read(vcpu, GVA + PAGE_SIZE, 1));
 }
 
+static enum spte_kind look_at_hole(void)
+{
+	return spte_kind(tdp_lookup(&vm->mmu, gfn_of(HOLE >> PAGE_SHIFT)).spte);
+}
+
 static void invlpg_forgets_mmio_too(void **state UNUSED)
 {
 	paging_on();
@@ -224,7 +229,7 @@ static void our_entries_remember_how_they_were_used(void **state UNUSED)
 {
 	const uint64_t used = SPTE_A | SPTE_D;
 
-	assert_int_equal(tdp_fault(&vm->vcpu[1], PAGES(5), true), FAULT_FIXED);
+	assert_int_equal(tdp_fault(&vm->vcpu[1], gpa_of(PAGES(5)), true), FAULT_FIXED);
 	assert_int_equal(tdp_lookup(&vm->mmu, gfn_of(5)).spte.raw & used, 0);
 	assert_ram(PAGES(5), ACCESS_EXEC, PAGES(5), 5);
 	assert_int_equal(tdp_lookup(&vm->mmu, gfn_of(5)).spte.raw & used, SPTE_A);
@@ -399,7 +404,7 @@ static void a_slot_that_moves_leaves_mmio_behind(void **state UNUSED)
 }
 
 struct look {
-	gpa_t gpa;
+	uint64_t gpa;
 	enum mmu_verdict verdict;
 };
 
@@ -431,7 +436,7 @@ static void an_answer_from_the_middle_of_an_update_is_not_kept(void **state UNUS
 	slot_again(1, HOLE + PAGES(64), 20, 4, 0);
 	assert_int_equal(look.verdict, MMU_MMIO);
 	assert_int_equal(vcpu_stat(vcpu, VCPU_STAT_pf_mmio), 0);
-	assert_int_equal(spte_kind(tdp_lookup(&vm->mmu, gfn_of_gpa(HOLE)).spte), SPTE_NONE);
+	assert_int_equal(look_at_hole(), SPTE_NONE);
 }
 
 /* Nor is what was known before believed: the new set may be out already. */
@@ -457,7 +462,7 @@ static void an_answer_that_is_out_of_date_is_not_noted(void **state UNUSED)
 	hook_once(HOOK_RDLOCK, change_the_slots, NULL);
 	assert_mmio(HOLE, ACCESS_READ, HOLE);
 	assert_int_equal(slot_at(&vm->slots, HOLE + PAGES(128)), 2);
-	assert_int_not_equal(spte_kind(tdp_lookup(&vm->mmu, gfn_of_gpa(HOLE)).spte), SPTE_MMIO);
+	assert_int_not_equal(look_at_hole(), SPTE_MMIO);
 }
 
 /* GEN_WRAP_ZAPS */
@@ -465,7 +470,7 @@ static void no_old_mmio_is_believed_when_the_generation_wraps(void **state UNUSE
 {
 	atomic64_store_relaxed(&vm->slots.generation, MMIO_GENERATION_MASK + 1);
 	assert_mmio(HOLE, ACCESS_READ, HOLE);
-	assert_int_equal(spte_kind(tdp_lookup(&vm->mmu, gfn_of_gpa(HOLE)).spte), SPTE_MMIO);
+	assert_int_equal(look_at_hole(), SPTE_MMIO);
 	/* Half a million updates later, with no lookup in between. */
 	atomic64_store_relaxed(&vm->slots.generation, 2 * MMIO_GENERATION_MASK + 1);
 	slot_again(1, HOLE, 20, 4, 0);
@@ -667,8 +672,8 @@ static void what_another_vcpu_has_mapped_is_spurious(void **state UNUSED)
 {
 	struct mmu_vcpu *other = &vm->vcpu[1];
 
-	assert_int_equal(tdp_fault(other, PAGES(5), true), FAULT_FIXED);
-	assert_int_equal(tdp_fault(other, PAGES(5), true), FAULT_SPURIOUS);
+	assert_int_equal(tdp_fault(other, gpa_of(PAGES(5)), true), FAULT_FIXED);
+	assert_int_equal(tdp_fault(other, gpa_of(PAGES(5)), true), FAULT_SPURIOUS);
 	assert_int_equal(vcpu_stat(other, VCPU_STAT_pf_spurious), 1);
 	assert_ram(PAGES(5), ACCESS_WRITE, PAGES(5), 5);
 	assert_int_equal(vcpu_stat(vcpu, VCPU_STAT_pf_taken), 0);
@@ -695,10 +700,10 @@ static void a_frame_is_translated_past_the_guests_tables(void **state UNUSED)
 	result.was_code = true;
 	assert_int_equal(translate_gpa(vcpu, PAGES(5) + 9, false, &result), MMU_OK);
 	assert_ptr_equal(result.host, page_of(5) + 9);
-	assert_int_equal(result.gpa, PAGES(5) + 9);
+	assert_int_equal(result.gpa.raw, PAGES(5) + 9);
 	assert_false(result.was_code);
 	assert_int_equal(translate_gpa(vcpu, HOLE + 9, false, &result), MMU_MMIO);
-	assert_int_equal(result.gpa, HOLE + 9);
+	assert_int_equal(result.gpa.raw, HOLE + 9);
 }
 
 /* Our tables know 57 bits: the others must not be left away. */
@@ -706,7 +711,7 @@ static void an_address_beyond_all_tables_is_not_taken_for_another(void **state U
 {
 	assert_int_equal(translate_gpa(vcpu, PAGES(5), true, &result), MMU_OK);
 	for (int bit = 48; bit < 64; bit++) {
-		gpa_t gpa = 1ull << bit | PAGES(5);
+		uint64_t gpa = 1ull << bit | PAGES(5);
 
 		assert_int_equal(translate_gpa(vcpu, gpa, false, &result), MMU_MMIO);
 		assert_int_equal(translate_gpa(vcpu, gpa, true, &result), MMU_MMIO);
@@ -774,7 +779,7 @@ static int level_of(struct test_vm *big, uint64_t gfn)
 {
 	int level;
 
-	assert_int_equal(tdp_fault(&big->vcpu[0], PAGES(gfn), true), FAULT_FIXED);
+	assert_int_equal(tdp_fault(&big->vcpu[0], gpa_of(PAGES(gfn)), true), FAULT_FIXED);
 	rcu_read_begin();
 	level = tdp_lookup(&big->mmu, gfn_of(gfn)).level;
 	rcu_read_end();

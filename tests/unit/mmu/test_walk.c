@@ -34,8 +34,8 @@ static int setup(void **state)
 	w->copy = calloc(N_PAGES, PAGE_SIZE);
 	assert_non_null(w->copy);
 	vm_slot(w->vm, 0, 0, 0, N_PAGES, 0);
-	for (gpa_t gpa = 0; gpa < N_PAGES << PAGE_SHIFT; gpa += PAGE_SIZE)
-		assert_int_equal(tdp_fault(w->v, gpa, true), FAULT_FIXED);
+	for (uint64_t gpa = 0; gpa < N_PAGES << PAGE_SHIFT; gpa += PAGE_SIZE)
+		assert_int_equal(tdp_fault(w->v, gpa_of(gpa), true), FAULT_FIXED);
 	guest_enter(w->v);
 	*state = w;
 	return 0;
@@ -60,12 +60,12 @@ struct naive {
 	gva_t gva;
 	enum access access;
 	/* the way */
-	gpa_t used[5];
+	uint64_t used[5];
 	int n_used, entry_bytes;
 	/* the outcome */
 	enum walk_verdict verdict;
 	uint32_t error_code;
-	gpa_t gpa, missing;
+	uint64_t gpa, missing;
 	int page_shift;
 	bool user, write, execute_disable, dirty;
 	unsigned int key;
@@ -76,7 +76,7 @@ static uint64_t field(uint64_t v, int high, int low)
 	return v >> low & ((1ull << (high - low + 1)) - 1);
 }
 
-static bool naive_read(struct naive *n, gpa_t gpa, uint64_t *entry)
+static bool naive_read(struct naive *n, uint64_t gpa, uint64_t *entry)
 {
 	uint32_t narrow;
 
@@ -154,8 +154,8 @@ static bool any_set(uint64_t v, int high, int low)
 }
 
 /* One entry of 8 bytes that covers 2^shift bytes; *is_page if it maps one. */
-static bool naive_entry_64(struct naive *n, gpa_t table, int shift, bool four_level, bool *is_page,
-			   uint64_t *address)
+static bool naive_entry_64(struct naive *n, uint64_t table, int shift, bool four_level,
+			   bool *is_page, uint64_t *address)
 {
 	const struct paging *p = n->p;
 	bool nxe = p->efer & X86_EFER_NX, ps, reserved;
@@ -189,7 +189,7 @@ static bool naive_entry_64(struct naive *n, gpa_t table, int shift, bool four_le
 	return true;
 }
 
-static bool naive_64(struct naive *n, gpa_t table, int top_shift, bool four_level)
+static bool naive_64(struct naive *n, uint64_t table, int top_shift, bool four_level)
 {
 	bool is_page = false;
 
@@ -258,7 +258,7 @@ static void naive_mark(struct naive *n)
 static bool naive_tables(struct naive *n)
 {
 	const struct paging *p = n->p;
-	gpa_t table = field(p->cr3, p->maxphyaddr - 1, 12) << 12;
+	uint64_t table = field(p->cr3, p->maxphyaddr - 1, 12) << 12;
 
 	if (!(p->cr4 & X86_CR4_PAE))
 		return naive_32(n);
@@ -300,7 +300,7 @@ static bool naive_writable(const struct naive *n)
 static void compare_entries(struct world *w, const struct naive *n)
 {
 	for (int i = 0; i < n->n_used; i++) {
-		gpa_t gpa = n->used[i];
+		uint64_t gpa = n->used[i];
 
 		if (gpa < (uint64_t)N_PAGES << PAGE_SHIFT)
 			run_assert(&w->run, !memcmp(w->vm->memory + gpa, w->copy + gpa,
@@ -319,9 +319,9 @@ static void walk_and_compare(struct world *w, gva_t gva, enum access access)
 	if (verdict == WALK_FAULT)
 		run_assert(&w->run, walk.error_code == n.error_code);
 	if (verdict == WALK_MISS)
-		run_assert(&w->run, walk.missing == n.missing && !walk.missing_write);
+		run_assert(&w->run, walk.missing.raw == n.missing && !walk.missing_write);
 	if (verdict == WALK_OK) {
-		run_assert(&w->run, walk.gpa == n.gpa);
+		run_assert(&w->run, walk.gpa.raw == n.gpa);
 		run_assert(&w->run, (walk.level > 1) == (n.page_shift > 12));
 		run_assert(&w->run, walk.writable == naive_writable(&n));
 	}
@@ -445,12 +445,12 @@ static void walks_of_random_tables_agree_with_the_manual(void **state)
 
 /* --- single claims --------------------------------------------------------- */
 
-static void put64(struct world *w, gpa_t gpa, uint64_t entry)
+static void put64(struct world *w, uint64_t gpa, uint64_t entry)
 {
 	memcpy(w->vm->memory + gpa, &entry, 8);
 }
 
-static uint64_t get64(struct world *w, gpa_t gpa)
+static uint64_t get64(struct world *w, uint64_t gpa)
 {
 	uint64_t entry;
 
@@ -458,7 +458,7 @@ static uint64_t get64(struct world *w, gpa_t gpa)
 	return entry;
 }
 
-static void put32(struct world *w, gpa_t gpa, uint32_t entry)
+static void put32(struct world *w, uint64_t gpa, uint32_t entry)
 {
 	memcpy(w->vm->memory + gpa, &entry, 4);
 }
@@ -474,7 +474,7 @@ static void four_levels(struct world *w)
 		.maxphyaddr = 46, .has_1g_pages = true, .cpl = 3,
 	};
 	memset(w->vm->memory, 0, N_PAGES << PAGE_SHIFT);
-	for (gpa_t gpa = 0x1000; gpa <= 0x4000; gpa += 0x1000)
+	for (uint64_t gpa = 0x1000; gpa <= 0x4000; gpa += 0x1000)
 		put64(w, gpa, (gpa + 0x1000) | ALL);
 }
 
@@ -498,7 +498,7 @@ static void bit_21_of_a_4m_page_is_reserved_however_wide_the_addresses(void **st
 		assert_int_equal(walk.error_code, PFERR_PRESENT | PFERR_RSVD);
 		put32(w, 0, 3 << 13 | GPTE_PS | ALL);
 		assert_int_equal(walk_at(w, &walk, 5, ACCESS_READ), WALK_OK);
-		assert_true(walk.gpa == (3ull << 32 | 5));
+		assert_true(walk.gpa.raw == (3ull << 32 | 5));
 	}
 }
 
@@ -530,7 +530,7 @@ static void a_refused_access_marks_no_entry(void **state)
 	four_levels(w);
 	put64(w, 0x4000, 0x5000 | GPTE_P | GPTE_U);
 	assert_int_equal(walk_at(w, &walk, 0, ACCESS_WRITE), WALK_FAULT);
-	for (gpa_t gpa = 0x1000; gpa <= 0x4000; gpa += 0x1000)
+	for (uint64_t gpa = 0x1000; gpa <= 0x4000; gpa += 0x1000)
 		assert_int_equal(get64(w, gpa) & (GPTE_A | GPTE_D), 0);
 }
 
@@ -542,11 +542,11 @@ static void only_a_write_marks_the_page_dirty_and_only_in_the_last_entry(void **
 	four_levels(w);
 	assert_int_equal(walk_at(w, &walk, 0, ACCESS_READ), WALK_OK);
 	assert_false(walk.writable);
-	for (gpa_t gpa = 0x1000; gpa <= 0x4000; gpa += 0x1000)
+	for (uint64_t gpa = 0x1000; gpa <= 0x4000; gpa += 0x1000)
 		assert_int_equal(get64(w, gpa) & (GPTE_A | GPTE_D), GPTE_A);
 	assert_int_equal(walk_at(w, &walk, 0, ACCESS_WRITE), WALK_OK);
 	assert_true(walk.writable);
-	for (gpa_t gpa = 0x1000; gpa <= 0x3000; gpa += 0x1000)
+	for (uint64_t gpa = 0x1000; gpa <= 0x3000; gpa += 0x1000)
 		assert_int_equal(get64(w, gpa) & (GPTE_A | GPTE_D), GPTE_A);
 	assert_int_equal(get64(w, 0x4000) & (GPTE_A | GPTE_D), GPTE_A | GPTE_D);
 	/* A read finds it dirty: a write may go the same way. */
@@ -565,7 +565,7 @@ static void a_table_that_points_at_itself_is_walked_like_any_other(void **state)
 	for (int shift = 12; shift <= 39; shift += 9)
 		gva |= 7ull << shift;
 	assert_int_equal(walk_at(w, &walk, gva | 0x38, ACCESS_WRITE), WALK_OK);
-	assert_int_equal(walk.gpa, 0x1038);
+	assert_int_equal(walk.gpa.raw, 0x1038);
 	assert_int_equal(get64(w, 0x1038), 0x1000 | ALL | GPTE_A | GPTE_D);
 }
 
@@ -577,7 +577,7 @@ static void what_the_tables_lack_is_named(void **state)
 	four_levels(w);
 	put64(w, 0x2000, 0x123456000 | ALL);
 	assert_int_equal(walk_at(w, &walk, 0x1ff000, ACCESS_READ), WALK_MISS);
-	assert_true(walk.missing == 0x123456000 && !walk.missing_write && !walk.absent);
+	assert_true(walk.missing.raw == 0x123456000 && !walk.missing_write && !walk.absent);
 }
 
 /* Ours does not give write access to the guest's table: A and D have to wait. */
@@ -593,9 +593,9 @@ static void a_mark_that_cannot_be_set_is_missed_for_writing(void **state)
 	flush_settle(&w->vm->mmu);
 	guest_enter(w->v);
 	assert_int_equal(walk_at(w, &walk, 0, ACCESS_READ), WALK_MISS);
-	assert_true(walk.missing == 0x4000 && walk.missing_write);
+	assert_true(walk.missing.raw == 0x4000 && walk.missing_write);
 	guest_leave(w->v);
-	assert_int_equal(tdp_fault(w->v, 0x4000, true), FAULT_FIXED);
+	assert_int_equal(tdp_fault(w->v, gpa_of(0x4000), true), FAULT_FIXED);
 	guest_enter(w->v);
 	assert_int_equal(walk_at(w, &walk, 0, ACCESS_READ), WALK_OK);
 }
@@ -642,7 +642,7 @@ static void no_change_of_the_guests_is_lost_to_a_mark(void **state)
 
 		/* More to mark above: so that there is time between reading the
 		 * last entry and marking it. */
-		for (gpa_t gpa = 0x1000; gpa <= 0x3000; gpa += 0x1000)
+		for (uint64_t gpa = 0x1000; gpa <= 0x3000; gpa += 0x1000)
 			put64(race.w, gpa, (gpa + 0x1000) | ALL);
 		v = walk_at(race.w, &walk, 0, i % 2 ? ACCESS_READ : ACCESS_WRITE);
 

@@ -100,7 +100,7 @@ static void a_table_linked_everywhere_is_told_of_once(void **state UNUSED)
 	const gva_t step = 1ull << 21;
 	const unsigned int n = 3 * SHADOW_LIST_MAX;
 	struct shadow_page *sp;
-	gpa_t table;
+	uint64_t table;
 
 	paging(GUEST_4LEVEL);
 	mmu_set_page_limit(&vm->mmu, 1000);
@@ -126,14 +126,14 @@ static void a_table_linked_everywhere_is_told_of_once(void **state UNUSED)
 static void a_table_with_too_many_above_it_stays_tracked(void **state UNUSED)
 {
 	const gva_t gva = 0x10000000000;
-	gpa_t leaf;
+	uint64_t leaf;
 
 	paging(GUEST_4LEVEL);
 	mmu_set_page_limit(&vm->mmu, 1000);
 	map(gva, 1, PAGES(5) | DONE);
 	leaf = entry_gpa(gva, 1) & ~0xfffull;
 	for (unsigned int i = 0; i < 16; i++) {
-		gpa_t at = entry_gpa(gva + ((gva_t)i << 30), 3);
+		uint64_t at = entry_gpa(gva + ((gva_t)i << 30), 3);
 
 		for (unsigned int j = 0; j < 16; j++)
 			map(gva + ((gva_t)i << 30) + ((gva_t)j << 21), 2, leaf | ALL | GPTE_A);
@@ -437,9 +437,9 @@ static gva_t hole(unsigned int i)
 	return 0x40000000 + ((gva_t)i << 21);
 }
 
-static gpa_t gpa_of_hole(unsigned int i)
+static uint64_t gpa_of_hole(unsigned int i)
 {
-	return HOLE + ((gpa_t)i << 21);
+	return HOLE + ((uint64_t)i << 21);
 }
 
 static bool is_noted(unsigned int i)

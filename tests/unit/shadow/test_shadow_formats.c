@@ -159,7 +159,7 @@ static void a_page_of_4m_may_lie_above_4g(void **state UNUSED)
 	assert_page(v0, gva + PAGES(3), ACCESS_WRITE, 512 + 3);
 	assert_int_equal(n_direct(), 1);
 	assert_verdict(v0, gva + PAGES(M2 + 3), ACCESS_READ, MMU_MMIO);
-	assert_int_equal(result.gpa, 0x1200000000 + PAGES(M2 + 3));
+	assert_int_equal(result.gpa.raw, 0x1200000000 + PAGES(M2 + 3));
 	/* Beyond the width of addresses the bits are reserved. */
 	v0->paging.maxphyaddr = 36;
 	mmu_paging_changed(v0);
@@ -204,7 +204,7 @@ static void without_paging_addresses_are_physical(void **state UNUSED)
 	assert_page(v0, PAGES(5) + 3, ACCESS_WRITE, 5);
 	assert_page(v0, PAGES(N_PAGES - 1), ACCESS_EXEC, N_PAGES - 1);
 	assert_verdict(v0, HOLE, ACCESS_READ, MMU_MMIO);
-	assert_int_equal(result.gpa, HOLE);
+	assert_int_equal(result.gpa.raw, HOLE);
 	assert_verdict(v0, 0xfee00000, ACCESS_WRITE, MMU_MMIO);
 	assert_valid();
 	assert_int_equal(n_direct(), shadow->n_used);
@@ -346,7 +346,7 @@ static void large_pages_over_the_same_frames_are_told_apart(void **state UNUSED)
 /* C1, C2: large page and table in turn, at one address and over one frame. */
 static void a_large_page_becomes_a_table_and_back(void **state UNUSED)
 {
-	const gpa_t table = PAGES(M2);
+	const uint64_t table = PAGES(M2);
 
 	map_large(DONE);
 	for (int i = 0; i < 4; i++) {
@@ -366,7 +366,7 @@ static void a_large_page_becomes_a_table_and_back(void **state UNUSED)
  * whole. */
 static void the_host_may_write_tables_behind_our_back(void **state UNUSED)
 {
-	const gpa_t table = PAGES(M2);
+	const uint64_t table = PAGES(M2);
 
 	map_large(DONE);
 	for (int i = 0; i < 4; i++) {

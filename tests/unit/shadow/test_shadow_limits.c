@@ -75,7 +75,7 @@ static void a_lower_limit_takes_effect_at_once(void **state UNUSED)
  * same for what is below. */
 static void roots_do_not_eat_up_the_limit(void **state UNUSED)
 {
-	gpa_t root[SHADOW_CACHED_ROOTS];
+	uint64_t root[SHADOW_CACHED_ROOTS];
 
 	vm_free(vm);
 	vm = vm_make_sim(6, N_PAGES);
@@ -227,7 +227,7 @@ static void every_frame_is_a_root_once(void **state UNUSED)
 static void tables_in_a_read_only_slot(void **state UNUSED)
 {
 	const gva_t gva = 0x10000000000;
-	gpa_t rom = HOLE;
+	uint64_t rom = HOLE;
 
 	paging(GUEST_4LEVEL);
 	vm_slot(vm, 1, rom, 100, 3, KVM_MEM_READONLY);

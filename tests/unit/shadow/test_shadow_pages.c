@@ -100,7 +100,7 @@ static void an_entry_that_is_not_there_makes_no_page(void **state UNUSED)
 /* One table, reached by entries of different rights (C7, C10). */
 static void one_table_under_two_rights_has_two_pages(void **state UNUSED)
 {
-	gpa_t table;
+	uint64_t table;
 
 	paging(GUEST_4LEVEL);
 	map(a_page, 1, PAGES(5) | DONE);
@@ -158,7 +158,7 @@ static void what_entries_mean_is_part_of_the_role(void **state UNUSED)
 /* C1: the same frame is a table of one level and of another. */
 static void a_frame_may_be_tables_of_several_levels(void **state UNUSED)
 {
-	gpa_t table;
+	uint64_t table;
 
 	paging(GUEST_4LEVEL);
 	map(a_page, 1, PAGES(5) | DONE);
@@ -178,7 +178,7 @@ static void a_frame_may_be_tables_of_several_levels(void **state UNUSED)
 
 static void a_page_knows_all_its_parents(void **state UNUSED)
 {
-	gpa_t table;
+	uint64_t table;
 	struct shadow_page *sp;
 
 	paging(GUEST_4LEVEL);

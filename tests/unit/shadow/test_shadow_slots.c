@@ -54,14 +54,14 @@ static void what_is_no_memory_is_remembered(void **state UNUSED)
 
 	map_hole(DONE);
 	assert_verdict(v0, a_page + 5, ACCESS_READ, MMU_MMIO);
-	assert_int_equal(result.gpa, HOLE + 5);
+	assert_int_equal(result.gpa.raw, HOLE + 5);
 	for (int i = 0; i < 5; i++)
 		guest_translate(v0, a_page, ACCESS_READ);
 	assert_true(is_mmio(a_page));
 	faults = taken(v0);
 	forget_tlbs();
 	assert_int_equal(guest_translate(v0, a_page + 7, ACCESS_WRITE), MMU_MMIO);
-	assert_int_equal(result.gpa, HOLE + 7);
+	assert_int_equal(result.gpa.raw, HOLE + 7);
 	assert_int_equal(taken(v0), faults);
 	assert_valid();
 }
@@ -100,7 +100,7 @@ static void new_memory_takes_the_place_of_mmio(void **state UNUSED)
 	assert_valid();
 	delete_slot(1);
 	assert_verdict(v0, a_page, ACCESS_WRITE, MMU_MMIO);
-	assert_int_equal(result.gpa, HOLE);
+	assert_int_equal(result.gpa.raw, HOLE);
 	assert_valid();
 }
 
@@ -161,7 +161,7 @@ static void a_large_page_over_no_memory_is_mmio_page_by_page(void **state UNUSED
 	}
 	assert_true(is_mmio(a_page));
 	assert_int_equal(guest_translate(v0, a_page, ACCESS_READ), MMU_MMIO);
-	assert_int_equal(result.gpa, PAGES(0x2000 + ((a_page >> 12) & 511)));
+	assert_int_equal(result.gpa.raw, PAGES(0x2000 + ((a_page >> 12) & 511)));
 	assert_valid();
 }
 
@@ -172,7 +172,7 @@ static void a_write_to_a_read_only_slot_is_mmio_and_a_read_is_not(void **state U
 	map(a_page, 1, HOLE | DONE);
 	for (int i = 0; i < 6; i++) {
 		assert_verdict(v0, a_page, ACCESS_WRITE, MMU_MMIO);
-		assert_int_equal(result.gpa, HOLE);
+		assert_int_equal(result.gpa.raw, HOLE);
 		assert_page(v0, a_page, ACCESS_READ, 7);
 	}
 	assert_valid();
@@ -291,7 +291,7 @@ static void one_page_at_two_frames_is_told_apart(void **state UNUSED)
 	/* Behind our back. */
 	map(a_page, 1, HOLE | DONE);
 	assert_page(v0, a_page, ACCESS_WRITE, 5);
-	assert_int_equal(result.gpa, HOLE);
+	assert_int_equal(result.gpa.raw, HOLE);
 	assert_valid();
 	assert_int_equal(frames_find(&shadow->frames, gfn_of(5), LEVEL_4K)->rmap.head, 0);
 }
@@ -649,9 +649,9 @@ static void a_full_ring_stops_every_write(void **state UNUSED)
 
 /* --- roots that are kept ----------------------------------------------------- */
 
-static gpa_t copy_of_root(void)
+static uint64_t copy_of_root(void)
 {
-	gpa_t copy = new_table();
+	uint64_t copy = new_table();
 
 	memcpy(vm->memory + copy, vm->memory + TABLES, PAGE_SIZE);
 	return copy;
@@ -659,7 +659,7 @@ static gpa_t copy_of_root(void)
 
 static void the_last_roots_are_kept(void **state UNUSED)
 {
-	gpa_t root[SHADOW_CACHED_ROOTS];
+	uint64_t root[SHADOW_CACHED_ROOTS];
 	uint64_t loads, reloads, locks;
 
 	use_a_page();
@@ -690,7 +690,7 @@ static void the_last_roots_are_kept(void **state UNUSED)
 
 static void a_root_that_is_kept_is_brought_up_to_date(void **state UNUSED)
 {
-	gpa_t other;
+	uint64_t other;
 
 	use_a_page();
 	other = copy_of_root();

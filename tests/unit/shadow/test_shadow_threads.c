@@ -21,8 +21,8 @@ struct worker {
 	struct mmu_vcpu *v;
 	struct run run;
 	gva_t own;
-	gpa_t table[2];		/* one or the other is in use; both say the same */
-	gpa_t pde, pte[2][N_OWN];
+	uint64_t table[2];		/* one or the other is in use; both say the same */
+	uint64_t pde, pte[2][N_OWN];
 	uint64_t page[N_OWN];
 };
 
@@ -38,7 +38,7 @@ static enum mmu_verdict access(struct worker *w, gva_t gva, enum access access)
 	return verdict;
 }
 
-static void store(struct worker *w, gpa_t gpa, uint64_t value)
+static void store(struct worker *w, uint64_t gpa, uint64_t value)
 {
 	enum mmu_verdict verdict;
 
@@ -78,7 +78,7 @@ static void remap(struct worker *w, unsigned int i)
 /* Through an empty entry, as a guest does it. */
 static void exchange_tables(struct worker *w)
 {
-	gpa_t table = w->table[run_below(&w->run, 2)];
+	uint64_t table = w->table[run_below(&w->run, 2)];
 
 	store(w, w->pde, 0);
 	if (run_chance(&w->run, 50))

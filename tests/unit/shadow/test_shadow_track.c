@@ -61,7 +61,7 @@ static void a_write_to_an_upper_table_is_told_of(void **state UNUSED)
 	for (int level = 2; level <= 4; level++) {
 		assert_verdict(v0, window(a_page, level), ACCESS_WRITE, MMU_OK);
 		assert_true(result.tracked);
-		assert_int_equal(result.gpa, entry_gpa(a_page, level));
+		assert_int_equal(result.gpa.raw, entry_gpa(a_page, level));
 		assert_false(tlb_hits(v0, window(a_page, level), ACCESS_WRITE));
 	}
 }
@@ -69,7 +69,7 @@ static void a_write_to_an_upper_table_is_told_of(void **state UNUSED)
 static void a_write_to_an_entry_drops_what_was_made_of_it(void **state UNUSED)
 {
 	struct shadow_page *sp;
-	gpa_t second;
+	uint64_t second;
 
 	use_a_page();
 	second = new_table();
@@ -206,7 +206,7 @@ static void map_linear_large(void)
 	paging(GUEST_4LEVEL);
 	vm->sim.level = LEVEL_2M;
 	linear = 0xffff999000000000;
-	for (gpa_t gpa = 0; gpa < PAGES(N_PAGES); gpa += PAGES(M2))
+	for (uint64_t gpa = 0; gpa < PAGES(N_PAGES); gpa += PAGES(M2))
 		map(linear + gpa, 2, gpa | (DONE & ~GPTE_U) | GPTE_PS);
 }
 
@@ -225,7 +225,7 @@ static void no_large_page_covers_a_table(void **state UNUSED)
 static void no_large_page_covers_the_tables_that_lead_to_it(void **state UNUSED)
 {
 	const gva_t gva = 0x40000000;
-	const gpa_t upper = PAGES(10), lower = PAGES(11);
+	const uint64_t upper = PAGES(10), lower = PAGES(11);
 
 	paging(GUEST_4LEVEL);
 	vm->sim.level = LEVEL_2M;
@@ -296,7 +296,7 @@ static void write_meanwhile(void *ctx)
 static void a_fault_that_read_the_old_entry_starts_again(void **state UNUSED)
 {
 	uint64_t value;
-	gpa_t second;
+	uint64_t second;
 
 	use_a_page();
 	assert_page(v1, a_page, ACCESS_READ, 5);

@@ -75,7 +75,7 @@ static void a_table_that_is_only_read_stays_as_it_is(void **state UNUSED)
 /* UNSYNC_ONLY_LEAF; also if the frame is a lowest table as well. */
 static void a_frame_that_is_an_upper_table_too_is_not_given_up(void **state UNUSED)
 {
-	gpa_t directory;
+	uint64_t directory;
 	gva_t other;
 
 	use_pages();
@@ -92,7 +92,7 @@ static void a_frame_that_is_an_upper_table_too_is_not_given_up(void **state UNUS
 /* A second way to write the frame is opened by its own fault. */
 static void a_table_that_becomes_an_upper_one_is_taken_back(void **state UNUSED)
 {
-	gpa_t table;
+	uint64_t table;
 
 	give_up_table();
 	table = entry_gpa(a_page, 1) & ~0xfffull;
@@ -155,7 +155,7 @@ static void invlpg_of_another_vcpu_leaves_my_tlb(void **state UNUSED)
 /* C41: also below roots that are not the current ones. */
 static void invlpg_reaches_the_other_roots(void **state UNUSED)
 {
-	gpa_t root = TABLES, other;
+	uint64_t root = TABLES, other;
 
 	give_up_table();
 	other = new_table();
@@ -242,7 +242,7 @@ static void a_sync_sees_a_reserved_bit(void **state UNUSED)
 static void a_sync_sees_that_there_is_no_memory(void **state UNUSED)
 {
 	assert_synced_to(HOLE | DONE, ACCESS_READ, MMU_MMIO, 0);
-	assert_int_equal(result.gpa, HOLE);
+	assert_int_equal(result.gpa.raw, HOLE);
 }
 
 /* The dirty and accessed bits: set anew by the next access. */
@@ -292,7 +292,7 @@ static void a_fault_sees_that_an_entry_is_clean(void **state UNUSED)
 static void a_load_of_cr3_finds_every_table(void **state UNUSED)
 {
 	enum { N = 3 * SHADOW_SYNC_BATCH + 1 };
-	gpa_t table;
+	uint64_t table;
 
 	paging(GUEST_4LEVEL);
 	for (unsigned int i = 0; i < N; i++) {
@@ -336,7 +336,7 @@ static void what_is_reached_by_two_ways_is_kept_too(void **state UNUSED)
 static void what_is_linked_is_brought_up_to_date_first(void **state UNUSED)
 {
 	const gva_t other = a_page + (1ull << 30);
-	gpa_t table;
+	uint64_t table;
 
 	give_up_table();
 	table = entry_gpa(a_page, 1) & ~0xfffull;
@@ -352,7 +352,7 @@ static void what_is_linked_is_brought_up_to_date_first(void **state UNUSED)
 static void what_is_below_a_linked_page_is_brought_up_to_date_too(void **state UNUSED)
 {
 	const gva_t other = a_page + (1ull << 39);
-	gpa_t upper;
+	uint64_t upper;
 
 	give_up_table();
 	upper = entry_gpa(a_page, 3) & ~0xfffull;
@@ -656,7 +656,7 @@ static void a_new_table_is_taken_from_tlbs_that_no_entry_knows_of(void **state U
 static void a_synced_table_is_taken_from_tlbs_that_no_entry_knows_of(void **state UNUSED)
 {
 	const gva_t alias = a_page + PAGES(3);
-	gpa_t table;
+	uint64_t table;
 
 	use_pages();
 	table = entry_gpa(a_page, 1) & ~0xfffull;
