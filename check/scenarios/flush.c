@@ -123,7 +123,7 @@ static void vcpu0_caches_it_anew(void)
 {
 	guest_read_watched(0, page(2));
 	vcpu_boundary(0);
-	if (tlb_read(&vm->vcpu[0], page(2), 8))
+	if (tlb_read(&vm->vcpu[0], gva_of(page(2)), 8))
 		guest_read_watched(0, page(2));
 	vcpu_stop(0);
 }

@@ -19,7 +19,7 @@ struct version {
 
 static struct {
 	unsigned int n_watched;
-	gva_t gva[MAX_WATCHED];
+	uint64_t gva[MAX_WATCHED];
 	uint64_t root[MACHINE_VCPUS];
 	struct history {
 		unsigned int n;
@@ -31,13 +31,13 @@ static struct {
 	void *word;			/* orders all of it */
 } g;
 
-static uint64_t entry_at(uint64_t table, gva_t gva, int level)
+static uint64_t entry_at(uint64_t table, uint64_t gva, int level)
 {
-	return host_peek_at((unsigned int)table, level_index(gva >> PAGE_SHIFT, level) * 8);
+	return host_peek_at((unsigned int)table, gva_index(gva_of(gva), level) * 8);
 }
 
 /* Independent of mmu/guest/walk.c: four levels, P and W only. */
-static struct version walk_memory(uint64_t root, gva_t gva)
+static struct version walk_memory(uint64_t root, uint64_t gva)
 {
 	uint64_t table = root;
 	bool writable = true;
@@ -50,7 +50,7 @@ static struct version walk_memory(uint64_t root, gva_t gva)
 		writable &= !!(e & GPTE_W);
 		table = (e & 0xffffffffff000ull) >> PAGE_SHIFT;
 		if (level == 2 && (e & GPTE_PS)) {
-			table += level_index(gva >> PAGE_SHIFT, 1);
+			table += gva_index(gva_of(gva), 1);
 			break;
 		}
 	}
@@ -94,7 +94,7 @@ static void note_complete(void)
 			g.history[n][i].complete = g.history[n][i].n - 1;
 }
 
-static void forget_older(unsigned int n, gva_t gva, bool all)
+static void forget_older(unsigned int n, uint64_t gva, bool all)
 {
 	for (unsigned int i = 0; i < g.n_watched; i++)
 		if (all || g.gva[i] == (gva & PAGE_MASK))
@@ -132,7 +132,7 @@ void guest_make(struct machine_options o, uint32_t slot_flags)
 	}
 }
 
-void guest_watch(gva_t gva)
+void guest_watch(uint64_t gva)
 {
 	g.gva[g.n_watched++] = gva & PAGE_MASK;
 	note_versions();
@@ -166,7 +166,7 @@ void guest_write_ends(void)
 	note_complete();
 }
 
-void guest_invlpg(unsigned int n, gva_t gva)
+void guest_invlpg(unsigned int n, uint64_t gva)
 {
 	struct mmu_vcpu *v = &vm->vcpu[n];
 
@@ -174,7 +174,7 @@ void guest_invlpg(unsigned int n, gva_t gva)
 	timeline_note("INVLPG %#llx", (unsigned long long)gva);
 	order(false);
 	forget_older(n, gva, false);
-	mmu_invlpg(v, gva);
+	mmu_invlpg(v, gva_of(gva));
 	timeline_note("INVLPG done");
 }
 
@@ -206,7 +206,7 @@ void guest_set_sregs_cr3(unsigned int n, uint64_t root)
 
 /* --- the oracle ------------------------------------------------------------------ */
 
-static struct history *history_of(unsigned int n, gva_t gva)
+static struct history *history_of(unsigned int n, uint64_t gva)
 {
 	for (unsigned int i = 0; i < g.n_watched; i++)
 		if (g.gva[i] == (gva & PAGE_MASK))
@@ -235,7 +235,7 @@ static bool may_refuse(const struct history *h, unsigned int from, bool write)
 	return false;
 }
 
-static enum outcome watched(unsigned int n, gva_t gva, bool write)
+static enum outcome watched(unsigned int n, uint64_t gva, bool write)
 {
 	struct history *h = history_of(n, gva);
 	enum outcome outcome;
@@ -263,12 +263,12 @@ static enum outcome watched(unsigned int n, gva_t gva, bool write)
 	return outcome;
 }
 
-enum outcome guest_read_watched(unsigned int n, gva_t gva)
+enum outcome guest_read_watched(unsigned int n, uint64_t gva)
 {
 	return watched(n, gva, false);
 }
 
-enum outcome guest_write_watched(unsigned int n, gva_t gva)
+enum outcome guest_write_watched(unsigned int n, uint64_t gva)
 {
 	return watched(n, gva, true);
 }

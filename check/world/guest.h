@@ -37,11 +37,11 @@ static inline uint64_t gpte(uint64_t gfn, uint64_t bits)
 void guest_make(struct machine_options o, uint32_t slot_flags);
 
 /* An address whose translations are followed; up to four. */
-void guest_watch(gva_t gva);
+void guest_watch(uint64_t gva);
 
 /* vCPU @n writes entry @i of the table in @table. */
 void guest_set_gpte(unsigned int n, uint64_t table, unsigned int i, uint64_t value);
-void guest_invlpg(unsigned int n, gva_t gva);
+void guest_invlpg(unsigned int n, uint64_t gva);
 void guest_load_cr3(unsigned int n, uint64_t root);
 /* KVM_SET_SREGS by the client, the vCPU being outside: MODEL_SREGS_FLUSH. */
 void guest_set_sregs_cr3(unsigned int n, uint64_t root);
@@ -53,7 +53,7 @@ void guest_memory_changed(void);
 void guest_write_ends(void);
 
 /* Accesses to a watched address. */
-enum outcome guest_read_watched(unsigned int n, gva_t gva);
-enum outcome guest_write_watched(unsigned int n, gva_t gva);
+enum outcome guest_read_watched(unsigned int n, uint64_t gva);
+enum outcome guest_write_watched(unsigned int n, uint64_t gva);
 
 #endif

@@ -158,7 +158,7 @@ static enum outcome outcome_of(enum mmu_verdict verdict)
 }
 
 /* In the step of the access itself. */
-static void note_access(unsigned int n, gva_t gva, const void *host, bool write)
+static void note_access(unsigned int n, uint64_t gva, const void *host, bool write)
 {
 	timeline_note("%s gva %#llx: frame %u", write ? "writes" : "reads",
 		      (unsigned long long)gva, host_frame_of(host));
@@ -169,24 +169,24 @@ static void note_access(unsigned int n, gva_t gva, const void *host, bool write)
 	vm->last_page[n] = host_page_of(host);
 }
 
-static bool access_hit(unsigned int n, gva_t gva, bool write, uint64_t *value)
+static bool access_hit(unsigned int n, uint64_t gva, bool write, uint64_t *value)
 {
 	struct mmu_vcpu *v = &vm->vcpu[n];
-	void *host = write ? tlb_write(v, gva, 8) : tlb_read(v, gva, 8);
+	void *host = write ? tlb_write(v, gva_of(gva), 8) : tlb_read(v, gva_of(gva), 8);
 
 	if (host && vm->loses_translations && sched_ask(2, 1, true)) {
 		timeline_note("the TLB forgets gva %#llx", (unsigned long long)gva);
-		tlb_flush_page(v, gva);
+		tlb_flush_page(v, gva_of(gva));
 		return false;
 	}
-	if (!(write ? tlb_store64(v, gva, *value) : tlb_load64(v, gva, value)))
+	if (!(write ? tlb_store64(v, gva_of(gva), *value) : tlb_load64(v, gva_of(gva), value)))
 		return false;
 	note_access(n, gva, host, write);
 	return true;
 }
 
 /* False: it was interrupted, and is stale. */
-static bool access_found(unsigned int n, gva_t gva, const struct mmu_result *r, bool write,
+static bool access_found(unsigned int n, uint64_t gva, const struct mmu_result *r, bool write,
 			 uint64_t *value)
 {
 	struct mmu_vcpu *v = &vm->vcpu[n];
@@ -200,7 +200,7 @@ static bool access_found(unsigned int n, gva_t gva, const struct mmu_result *r, 
 
 /* By the TLB or by a walk.  What has become stale is tried again at once, without a look
  * at requests between, as umbra_load64() does: *made says whether it came to an access. */
-static enum mmu_verdict access_once(unsigned int n, gva_t gva, bool write, uint64_t *value,
+static enum mmu_verdict access_once(unsigned int n, uint64_t gva, bool write, uint64_t *value,
 				    bool *tracked, bool *made)
 {
 	struct mmu_result result;
@@ -210,8 +210,8 @@ static enum mmu_verdict access_once(unsigned int n, gva_t gva, bool write, uint6
 		*made = access_hit(n, gva, write, value);
 		if (*made)
 			break;
-		verdict = mmu_translate(&vm->vcpu[n], gva, write ? ACCESS_WRITE : ACCESS_READ,
-					&result);
+		verdict = mmu_translate(&vm->vcpu[n], gva_of(gva),
+					write ? ACCESS_WRITE : ACCESS_READ, &result);
 		if (verdict != MMU_OK)
 			return verdict;
 		if (result.tracked)
@@ -222,7 +222,7 @@ static enum mmu_verdict access_once(unsigned int n, gva_t gva, bool write, uint6
 	return MMU_OK;
 }
 
-static enum outcome one_try(unsigned int n, gva_t gva, bool write, uint64_t *value,
+static enum outcome one_try(unsigned int n, uint64_t gva, bool write, uint64_t *value,
 			    unsigned int *page, bool *again)
 {
 	bool tracked = false, made = false;
@@ -247,7 +247,7 @@ static enum outcome one_try(unsigned int n, gva_t gva, bool write, uint64_t *val
 	return DONE_RAM;
 }
 
-enum outcome vcpu_access(unsigned int n, gva_t gva, bool write, uint64_t *value)
+enum outcome vcpu_access(unsigned int n, uint64_t gva, bool write, uint64_t *value)
 {
 	unsigned int page = ORACLE_NOWHERE;
 	/* With paging a gva says nothing of slots: check/world/guest.c looks at it. */
@@ -273,14 +273,14 @@ enum outcome vcpu_access(unsigned int n, gva_t gva, bool write, uint64_t *value)
 	return outcome;
 }
 
-enum outcome vcpu_write(unsigned int n, gva_t gva)
+enum outcome vcpu_write(unsigned int n, uint64_t gva)
 {
 	uint64_t value = (uint64_t)(n + 1) << 32 | ++written[n];
 
 	return vcpu_access(n, gva, true, &value);
 }
 
-enum outcome vcpu_read(unsigned int n, gva_t gva)
+enum outcome vcpu_read(unsigned int n, uint64_t gva)
 {
 	uint64_t value;
 
@@ -428,7 +428,7 @@ bool client_age(unsigned int page, enum age how)
 static void show_entry(const struct mmu_vcpu *v, const struct tlb_entry *e, unsigned int i)
 {
 	uint64_t tag = e->read > e->write ? e->read : e->write;
-	gva_t gva = tag & PAGE_MASK;
+	uint64_t gva = tag & PAGE_MASK;
 
 	if ((e->read ^ v->tlb_context) & PAGE_OFFSET_MASK &&
 	    (e->write ^ v->tlb_context) & PAGE_OFFSET_MASK)

@@ -65,10 +65,10 @@ enum outcome {
 	DONE_BAD_TABLES,
 };
 
-enum outcome vcpu_write(unsigned int n, gva_t gva);
-enum outcome vcpu_read(unsigned int n, gva_t gva);
+enum outcome vcpu_write(unsigned int n, uint64_t gva);
+enum outcome vcpu_read(unsigned int n, uint64_t gva);
 /* Of 8 bytes; the value read or written goes through @value. */
-enum outcome vcpu_access(unsigned int n, gva_t gva, bool write, uint64_t *value);
+enum outcome vcpu_access(unsigned int n, uint64_t gva, bool write, uint64_t *value);
 /* In guest mode, after a look at the requests: the end of a block. */
 void vcpu_boundary(unsigned int n);
 /* Out of the guest, as for an exit to the client. */

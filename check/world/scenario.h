@@ -41,7 +41,7 @@ void scenario_register(struct scenario *s, const char *id);
 	}
 
 /* gva, or gpa where paging is off, of guest frame @gfn. */
-static inline gva_t page(uint64_t gfn)
+static inline uint64_t page(uint64_t gfn)
 {
 	return gfn << PAGE_SHIFT;
 }

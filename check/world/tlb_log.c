@@ -52,7 +52,7 @@ static bool may_write(const struct mmu_vcpu *v, const struct tlb_entry *e)
 
 static void check_entry(unsigned int n, const struct tlb_entry *e)
 {
-	gva_t gva = e->write & PAGE_MASK;
+	uint64_t gva = e->write & PAGE_MASK;
 	const void *host = (const void *)(uintptr_t)(gva + e->addend);
 	unsigned int page;
 

@@ -20,7 +20,6 @@
 
 #include "base/compiler.h"
 
-typedef uint64_t gva_t;
 typedef uint64_t pfn_t;
 
 /*
@@ -69,6 +68,7 @@ typedef uint64_t pfn_t;
 		return (xxx##_t){ ALIGN_DOWN(a.raw, size) };                                  \
 	}
 
+DEFINE_UNIT(gva)
 DEFINE_UNIT(gpa)
 DEFINE_UNIT(gfn)
 DEFINE_UNIT(hva)
@@ -86,6 +86,11 @@ static inline gfn_t gfn_of_gpa(gpa_t gpa)
 static inline gpa_t gpa_of_gfn(gfn_t gfn)
 {
 	return gpa_of(gfn.raw << PAGE_SHIFT);
+}
+
+static inline uint64_t gva_offset(gva_t gva)
+{
+	return gva.raw & PAGE_OFFSET_MASK;
 }
 
 static inline uint64_t gpa_offset(gpa_t gpa)
@@ -126,15 +131,15 @@ static inline gfn_t level_align(gfn_t gfn, int level)
 	return gfn_align(gfn, level_pages(level));
 }
 
-/* Of a page's number, virtual or physical, in a table at this level. */
-static inline unsigned level_index(uint64_t page, int level)
-{
-	return (page >> ((level - 1) * LEVEL_BITS)) & (ENTRIES_PER_TABLE - 1);
-}
-
+/* The entry for it in a table at this level. */
 static inline unsigned gfn_index(gfn_t gfn, int level)
 {
-	return level_index(gfn.raw, level);
+	return (gfn.raw >> ((level - 1) * LEVEL_BITS)) & (ENTRIES_PER_TABLE - 1);
+}
+
+static inline unsigned gva_index(gva_t gva, int level)
+{
+	return gfn_index(gfn_of(gva.raw >> PAGE_SHIFT), level);
 }
 
 #endif

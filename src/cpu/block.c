@@ -257,17 +257,17 @@ static void refuse_mmio_code(struct cpu *cpu)
 }
 
 /* .host NULL: there is no code to be had. */
-static struct host_at translate_code(struct cpu *cpu, gva_t gva)
+static struct host_at translate_code(struct cpu *cpu, uint64_t gva)
 {
 	struct host_at at = { .epoch = epoch_read(&cpu->mmu.epoch) };
 	uint32_t entries = cpu->mmu.guest_entries;
 	enum mmu_verdict verdict;
 	struct mmu_result r;
 
-	at.host = tlb_exec(&cpu->mmu, gva);
+	at.host = tlb_exec(&cpu->mmu, gva_of(gva));
 	if (at.host)
 		return at;
-	verdict = mmu_translate(&cpu->mmu, gva, ACCESS_EXEC, &r);
+	verdict = mmu_translate(&cpu->mmu, gva_of(gva), ACCESS_EXEC, &r);
 	charge(cpu, cpu->mmu.guest_entries == entries ? CHARGE_WALK : CHARGE_FAULT);
 	if (verdict == MMU_OK)
 		return (struct host_at){ r.host, r.epoch };
@@ -286,10 +286,10 @@ static bool copy_code(struct cpu *cpu, uint8_t *to, struct host_at at, unsigned 
 }
 
 /* An instruction that begins in one page and may end in the next. */
-static const struct block *find_crossing(struct cpu *cpu, gva_t gva, uint32_t mode)
+static const struct block *find_crossing(struct cpu *cpu, uint64_t gva, uint32_t mode)
 {
 	unsigned int first = (unsigned int)(PAGE_SIZE - (gva & PAGE_OFFSET_MASK));
-	gva_t next = (gva + first) & cpu->ea_mask;
+	uint64_t next = (gva + first) & cpu->ea_mask;
 	struct decoded_block *d = cpu->blocks->scratch;
 	struct host_at at, at2;
 	uint8_t code[2 * 16];
@@ -317,7 +317,7 @@ static const struct block *find_crossing(struct cpu *cpu, gva_t gva, uint32_t mo
 	return make_block(cpu, at.host, mode, code, d);
 }
 
-static const struct block *decode_at(struct cpu *cpu, gva_t gva, struct host_at at,
+static const struct block *decode_at(struct cpu *cpu, uint64_t gva, struct host_at at,
 				     uint32_t mode)
 {
 	unsigned int in_page = (unsigned int)(PAGE_SIZE - (gva & PAGE_OFFSET_MASK));
@@ -350,7 +350,7 @@ static const struct block *check_limit(struct cpu *cpu, const struct block *b)
 const struct block *block_find(struct cpu *cpu, uint32_t single)
 {
 	uint32_t mode = cpu->mode | single;
-	gva_t gva = (cpu->cs_base + cpu->rip) & cpu->ea_mask;
+	uint64_t gva = (cpu->cs_base + cpu->rip) & cpu->ea_mask;
 	const struct block *b;
 	struct host_at at;
 

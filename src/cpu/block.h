@@ -93,7 +93,7 @@ static ALWAYS_INLINE const struct block *block_find_quick(const struct cpu *cpu)
 
 	if (unlikely(!(cpu->mode & MODE_FLAT)))
 		return NULL;
-	at.host = tlb_exec(&cpu->mmu, cpu->rip);
+	at.host = tlb_exec(&cpu->mmu, gva_of(cpu->rip));
 	if (unlikely(!at.host) || unlikely(!cpu->blocks))
 		return NULL;
 	b = cpu->blocks->bucket[block_bucket(cpu->blocks->key, at.host)];

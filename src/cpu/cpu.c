@@ -114,7 +114,7 @@ unsigned int cpu_peek(struct cpu *cpu, uint64_t linear, uint8_t *to, unsigned in
 	while (done < bytes) {
 		n = MIN(bytes - done, (unsigned int)(PAGE_SIZE - (linear & PAGE_OFFSET_MASK)));
 		if ((cpu_is_long_mode(cpu) && !is_canonical(cpu, linear)) ||
-		    mmu_translate(&cpu->mmu, linear, ACCESS_READ, &r) != MMU_OK ||
+		    mmu_translate(&cpu->mmu, gva_of(linear), ACCESS_READ, &r) != MMU_OK ||
 		    !window_copy(&cpu->mmu.epoch, r.epoch, to + done, r.host, n))
 			break;
 		done += n;

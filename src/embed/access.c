@@ -31,7 +31,7 @@ static bool is_long_mode(const struct paging *p)
 	return p->efer & X86_EFER_LMA;
 }
 
-static bool is_address(const struct paging *p, gva_t gva)
+static bool is_address(const struct paging *p, uint64_t gva)
 {
 	unsigned int shift = p->cr4 & X86_CR4_LA57 ? 64 - 57 : 64 - 48;
 
@@ -41,7 +41,7 @@ static bool is_address(const struct paging *p, gva_t gva)
 }
 
 /* How many bytes of the access have an address.  Outside long mode it wraps from 4 GiB to 0. */
-static unsigned int bytes_with_address(const struct paging *p, gva_t gva, unsigned int bytes)
+static unsigned int bytes_with_address(const struct paging *p, uint64_t gva, unsigned int bytes)
 {
 	if (!is_address(p, gva))
 		return 0;
@@ -50,7 +50,7 @@ static unsigned int bytes_with_address(const struct paging *p, gva_t gva, unsign
 	return span_bytes_in_page(gva, bytes);
 }
 
-static void note_fault(struct api_vcpu *a, gva_t gva, gpa_t gpa, uint32_t error_code,
+static void note_fault(struct api_vcpu *a, uint64_t gva, gpa_t gpa, uint32_t error_code,
 		       enum access access)
 {
 	a->fault = (struct umbra_fault){
@@ -61,7 +61,7 @@ static void note_fault(struct api_vcpu *a, gva_t gva, gpa_t gpa, uint32_t error_
 	};
 }
 
-static enum umbra_result find_span(struct api_vcpu *a, gva_t gva, unsigned int bytes,
+static enum umbra_result find_span(struct api_vcpu *a, uint64_t gva, unsigned int bytes,
 				   enum access access, struct span *s)
 {
 	unsigned int n = bytes_with_address(&a->mmu.paging, gva, bytes);
@@ -71,7 +71,7 @@ static enum umbra_result find_span(struct api_vcpu *a, gva_t gva, unsigned int b
 	api_drop_pointer(a);
 	/* A fault in the bytes that have an address comes first. */
 	if (n)
-		verdict = span_find(&a->mmu, gva, n, access, s);
+		verdict = span_find(&a->mmu, gva_of(gva), n, access, s);
 	if (verdict == MMU_OK && n < bytes) {
 		note_fault(a, gva + n, gpa_of(0), 0, access);
 		return UMBRA_BAD_ADDRESS;
@@ -81,7 +81,7 @@ static enum umbra_result find_span(struct api_vcpu *a, gva_t gva, unsigned int b
 	/* A piece that failed is the last; otherwise report the first that is MMIO. */
 	if (verdict != MMU_OK || p->at.host)
 		p = &s->piece[s->n - 1];
-	note_fault(a, p->gva, p->gpa, s->error_code, access);
+	note_fault(a, p->gva.raw, p->gpa, s->error_code, access);
 	if (verdict != MMU_OK)
 		return api_result_of(verdict);
 	return s->n > 1 ? UMBRA_SPLIT : UMBRA_MMIO;
@@ -129,14 +129,14 @@ static void tell(struct api_vcpu *a, const struct span *s)
 
 	for (unsigned int i = 0; i < s->n; i++)
 		if (s->piece[i].was_code && m->code_written)
-			m->code_written(m->context, api_handle_of(a), s->piece[i].gva,
+			m->code_written(m->context, api_handle_of(a), s->piece[i].gva.raw,
 					s->piece[i].gpa.raw);
 	if (a->mmu.n_tracked)
 		mmu_tracked_writes(&a->mmu);
 }
 
 /* The bytes lie in at most two pages. */
-static enum umbra_result copy_span(struct api_vcpu *a, gva_t gva, void *buffer,
+static enum umbra_result copy_span(struct api_vcpu *a, uint64_t gva, void *buffer,
 				   unsigned int bytes, enum access access)
 {
 	enum umbra_result result;
@@ -309,7 +309,8 @@ enum umbra_result umbra_translate(struct umbra_vcpu *v, uint64_t gva, enum umbra
 
 	api_drop_pointer(a);
 	if (is_address(&a->mmu.paging, gva))
-		result = api_result_of(mmu_translate(&a->mmu, gva, (enum access)access, &r));
+		result = api_result_of(
+			mmu_translate(&a->mmu, gva_of(gva), (enum access)access, &r));
 	if (result != UMBRA_OK) {
 		note_fault(a, gva, r.gpa, r.error_code, (enum access)access);
 		return result;

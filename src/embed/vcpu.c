@@ -196,7 +196,7 @@ void umbra_vcpu_flush(struct umbra_vcpu *v)
 void umbra_vcpu_invlpg(struct umbra_vcpu *v, uint64_t gva)
 {
 	api_drop_pointer(api_vcpu_of(v));
-	mmu_invlpg(&api_vcpu_of(v)->mmu, gva);
+	mmu_invlpg(&api_vcpu_of(v)->mmu, gva_of(gva));
 }
 
 static bool is_reserved(const struct api_vcpu *a, uint64_t pdpte)

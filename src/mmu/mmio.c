@@ -3,7 +3,7 @@
 
 static uint64_t cache_tag(const struct mmu_vcpu *v, gva_t gva)
 {
-	return (gva & PAGE_MASK) | v->tlb_context;
+	return (gva.raw & PAGE_MASK) | v->tlb_context;
 }
 
 bool mmio_generation_wraps(uint64_t generation)
@@ -20,7 +20,7 @@ bool mmio_cache_find(const struct mmu_vcpu *v, gva_t gva, enum access access, gp
 
 		if (e->tag == cache_tag(v, gva) && e->access == access &&
 		    e->generation == generation) {
-			*gpa = gpa_add(e->gpa, gva & PAGE_OFFSET_MASK);
+			*gpa = gpa_add(e->gpa, gva_offset(gva));
 			return true;
 		}
 	}

@@ -68,7 +68,7 @@ void mmu_tracked_writes(struct mmu_vcpu *v)
  */
 static void prefetch(const struct mmu_vcpu *v, gva_t gva)
 {
-	__builtin_prefetch((const void *)(uintptr_t)(gva + tlb_entry_of(v, gva)->addend));
+	__builtin_prefetch((const void *)(uintptr_t)(gva.raw + tlb_entry_of(v, gva)->addend));
 }
 
 enum mmu_verdict mmu_translate(struct mmu_vcpu *v, gva_t gva, enum access access,

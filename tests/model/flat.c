@@ -60,7 +60,7 @@ void flat_stored(struct flat *f, const struct flat_result *r)
 /* --- the walk ---------------------------------------------------------------- */
 
 /* 4.3 for 32-bit, 4.4.1 for PAE, 4.5.2 for long mode. */
-int flat_begin(const struct paging *p, gva_t gva, struct flat_walk *w)
+int flat_begin(const struct paging *p, uint64_t gva, struct flat_walk *w)
 {
 	*w = (struct flat_walk){ .user = true, .write = true };
 	if (!(p->cr0 & X86_CR0_PG)) {
@@ -86,7 +86,7 @@ unsigned int flat_entry_bytes(const struct paging *p)
 	return is_32bit(p) ? 4 : 8;
 }
 
-uint64_t flat_entry_gpa(const struct paging *p, int level, uint64_t table, gva_t gva)
+uint64_t flat_entry_gpa(const struct paging *p, int level, uint64_t table, uint64_t gva)
 {
 	if (is_32bit(p))
 		return table + 4 * (level == 2 ? field(gva, 31, 22) : field(gva, 21, 12));
@@ -94,7 +94,7 @@ uint64_t flat_entry_gpa(const struct paging *p, int level, uint64_t table, gva_t
 }
 
 /* Tables 4-4 to 4-6. */
-static enum flat_step step_32(const struct paging *p, int level, uint64_t e, gva_t gva,
+static enum flat_step step_32(const struct paging *p, int level, uint64_t e, uint64_t gva,
 			      struct flat_walk *w)
 {
 	int m = p->maxphyaddr < 40 ? p->maxphyaddr : 40;
@@ -115,7 +115,7 @@ static enum flat_step step_32(const struct paging *p, int level, uint64_t e, gva
 }
 
 /* Tables 4-9 to 4-11 for PAE, 4-14 to 4-20 for four and five levels. */
-static enum flat_step step_64(const struct paging *p, int level, uint64_t e, gva_t gva,
+static enum flat_step step_64(const struct paging *p, int level, uint64_t e, uint64_t gva,
 			      struct flat_walk *w)
 {
 	bool ps = e >> 7 & 1, may_be_large = level == 2 || (level == 3 && p->has_1g_pages);
@@ -137,7 +137,7 @@ static enum flat_step step_64(const struct paging *p, int level, uint64_t e, gva
 	return FLAT_LEAF;
 }
 
-enum flat_step flat_step(const struct paging *p, int level, uint64_t e, gva_t gva,
+enum flat_step flat_step(const struct paging *p, int level, uint64_t e, uint64_t gva,
 			 struct flat_walk *w)
 {
 	enum flat_step step;
@@ -206,7 +206,7 @@ static void raise_fault(const struct paging *p, enum access access, uint32_t bit
 		r->error_code |= PFERR_USER;
 }
 
-static bool follow(struct flat *f, const struct paging *p, gva_t gva, enum access access,
+static bool follow(struct flat *f, const struct paging *p, uint64_t gva, enum access access,
 		   struct flat_walk *w, struct flat_result *r)
 {
 	enum flat_step step = FLAT_TABLE;
@@ -248,7 +248,7 @@ static void set_bits(struct flat *f, uint64_t gpa, uint8_t bits)
 	mark(f, gpa);
 }
 
-void flat_access(struct flat *f, const struct paging *p, gva_t gva, enum access access,
+void flat_access(struct flat *f, const struct paging *p, uint64_t gva, enum access access,
 		 struct flat_result *r)
 {
 	const struct flat_slot *slot;

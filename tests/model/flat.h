@@ -38,7 +38,7 @@ struct flat_result {
 };
 
 /* As the processor accesses memory now: sets A and D, and the dirty marks. */
-void flat_access(struct flat *f, const struct paging *p, gva_t gva, enum access access,
+void flat_access(struct flat *f, const struct paging *p, uint64_t gva, enum access access,
 		 struct flat_result *r);
 /* After a store to r->at. */
 void flat_stored(struct flat *f, const struct flat_result *r);
@@ -57,10 +57,10 @@ struct flat_walk {
 enum flat_step { FLAT_TABLE, FLAT_LEAF, FLAT_ABSENT, FLAT_RESERVED };
 
 /* The level of the first entry; 0: there is no paging; -1: not even a table. */
-int flat_begin(const struct paging *p, gva_t gva, struct flat_walk *w);
+int flat_begin(const struct paging *p, uint64_t gva, struct flat_walk *w);
 unsigned int flat_entry_bytes(const struct paging *p);
-uint64_t flat_entry_gpa(const struct paging *p, int level, uint64_t table, gva_t gva);
-enum flat_step flat_step(const struct paging *p, int level, uint64_t entry, gva_t gva,
+uint64_t flat_entry_gpa(const struct paging *p, int level, uint64_t table, uint64_t gva);
+enum flat_step flat_step(const struct paging *p, int level, uint64_t entry, uint64_t gva,
 			 struct flat_walk *w);
 /* 0, or the bits of the error code that say why not. */
 uint32_t flat_refuses(const struct paging *p, const struct flat_walk *w, enum access access);

@@ -29,7 +29,7 @@ struct lazy {
 	unsigned int n_changes;
 	/* The access that is looked at. */
 	const struct paging *p;
-	gva_t gva;
+	uint64_t gva;
 	enum access access;
 	uint64_t since;
 	uint64_t observed;
@@ -127,7 +127,7 @@ static void step_access(struct lazy *l)
 	l->access = (enum access)run_below(&w->run, 3);
 	l->since = MAX(w->flushed, w->flushed_gva[i]);
 	if (!(l->p->cr0 & X86_CR0_PG))
-		l->gva = (gva_t)i << PAGE_SHIFT;
+		l->gva = (uint64_t)i << PAGE_SHIFT;
 	do {
 		o = world_access(vcpu(l, GUEST), l->gva, l->access, 0, NULL);
 	} while (o.verdict == MMU_RETRY && retries++ < 3);
@@ -183,7 +183,7 @@ static void step_invlpg(struct lazy *l)
 	unsigned int i = (unsigned int)run_below(&w->run, N_GVAS);
 
 	guest_enter(vcpu(l, GUEST));
-	mmu_invlpg(vcpu(l, GUEST), w->gva[i]);
+	mmu_invlpg(vcpu(l, GUEST), gva_of(w->gva[i]));
 	guest_leave(vcpu(l, GUEST));
 	w->flushed_gva[i] = w->now;
 }

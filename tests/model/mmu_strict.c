@@ -14,18 +14,18 @@
 /* Between two accesses of one kind, how many tries may meet a race?  There is none. */
 #define MAX_RETRIES 3
 
-static gva_t address(struct world *w, unsigned int i)
+static uint64_t address(struct world *w, unsigned int i)
 {
 	if (w->regs[GUEST].cr0 & X86_CR0_PG)
 		return w->gva[i];
 	/* The frames themselves. */
 	if (i < 60)
-		return (gva_t)i << PAGE_SHIFT;
-	return ((gva_t)BIG_GFN + run_below(&w->run, BIG)) << PAGE_SHIFT;
+		return (uint64_t)i << PAGE_SHIFT;
+	return ((uint64_t)BIG_GFN + run_below(&w->run, BIG)) << PAGE_SHIFT;
 }
 
 /* Now and then memory runs out, and is there again: that must not be seen either. */
-static struct outcome access_machine(struct world *w, int i, gva_t gva, enum access access,
+static struct outcome access_machine(struct world *w, int i, uint64_t gva, enum access access,
 				     uint64_t *value)
 {
 	struct alloc *a = &w->vm[i]->alloc;
@@ -74,7 +74,7 @@ static bool entries_agree(struct world *w, int i, const struct flat_result *r)
 	return true;
 }
 
-static void compare(struct world *w, int i, gva_t gva, enum access access,
+static void compare(struct world *w, int i, uint64_t gva, enum access access,
 		    const struct outcome *o, const struct flat_result *r)
 {
 	static const char *const kinds[] = { "memory", "MMIO", "fault", "no table" };
@@ -102,7 +102,7 @@ static void compare(struct world *w, int i, gva_t gva, enum access access,
 	world_fail(w, i, "the machines agree");
 }
 
-static void access_all(struct world *w, gva_t gva, enum access access, uint64_t value,
+static void access_all(struct world *w, uint64_t gva, enum access access, uint64_t value,
 		       struct flat_result *r)
 {
 	uint64_t loaded, want;
@@ -129,18 +129,18 @@ static void access_all(struct world *w, gva_t gva, enum access access, uint64_t 
 
 /* --- what a guest owes its processor ----------------------------------------- */
 
-static void invlpg_everywhere(struct world *w, gva_t gva)
+static void invlpg_everywhere(struct world *w, uint64_t gva)
 {
 	for (int i = 0; i < N_MACHINES; i++) {
 		struct mmu_vcpu *v = world_vcpu(w, i, GUEST);
 
 		guest_enter(v);
-		mmu_invlpg(v, gva);
+		mmu_invlpg(v, gva_of(gva));
 		guest_leave(v);
 	}
 }
 
-static void flush_if_owed(struct world *w, unsigned int i, gva_t gva)
+static void flush_if_owed(struct world *w, unsigned int i, uint64_t gva)
 {
 	if (MAX(w->flushed, w->flushed_gva[i]) >= w->changed)
 		return;
@@ -159,7 +159,7 @@ static void step_access(struct world *w)
 {
 	enum access access = (enum access)run_below(&w->run, 3);
 	unsigned int i = (unsigned int)run_below(&w->run, N_GVAS);
-	gva_t gva = address(w, i);
+	uint64_t gva = address(w, i);
 	struct flat_result r;
 
 	flush_if_owed(w, i, gva);
@@ -200,7 +200,7 @@ static void step_change(struct world *w)
 static void step_change_own(struct world *w)
 {
 	unsigned int i = (unsigned int)run_below(&w->run, N_GVAS);
-	gva_t gva = address(w, i);
+	uint64_t gva = address(w, i);
 	struct flat_result r;
 	uint64_t e;
 

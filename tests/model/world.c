@@ -217,18 +217,18 @@ static void choose_roots(struct world *w)
 	}
 }
 
-static gva_t random_gva(struct world *w)
+static uint64_t random_gva(struct world *w)
 {
 	static const uint16_t wide[] = { 0, 1, 2, 255, 511 };
 	static const uint16_t narrow[] = { 0, 1, 511, 512, 1023 };
 	int bits = w->format == FORMAT_32BIT ? 10 : 9, levels = world_levels(w);
 
-	gva_t gva = 0;
+	uint64_t gva = 0;
 
 	for (int level = 0; level < levels; level++) {
 		uint64_t n = run_below(&w->run, 5);
 
-		gva |= (gva_t)(bits == 10 ? narrow[n] : wide[n]) << (12 + bits * level);
+		gva |= (uint64_t)(bits == 10 ? narrow[n] : wide[n]) << (12 + bits * level);
 	}
 	if (w->format == FORMAT_PAE)
 		gva |= run_below(&w->run, 4) << 30;
@@ -237,7 +237,7 @@ static gva_t random_gva(struct world *w)
 	return gva;
 }
 
-static bool leads_somewhere(const struct world *w, gva_t gva)
+static bool leads_somewhere(const struct world *w, uint64_t gva)
 {
 	const struct paging *p = &w->regs[GUEST];
 	enum flat_step step = FLAT_TABLE;
@@ -358,7 +358,7 @@ void world_load_root(struct world *w)
 
 /* --- vCPU 1's own address space ---------------------------------------------- */
 
-gva_t world_window(uint64_t gpa)
+uint64_t world_window(uint64_t gpa)
 {
 	return 0xffff800000000000 + gpa;
 }
@@ -446,20 +446,20 @@ void world_end(struct world *w)
 	free(w->flat.memory);
 }
 
-static void *by_tlb(struct mmu_vcpu *v, gva_t gva, enum access access, unsigned int bytes)
+static void *by_tlb(struct mmu_vcpu *v, uint64_t gva, enum access access, unsigned int bytes)
 {
 	switch (access) {
 	case ACCESS_READ:
-		return tlb_read(v, gva, bytes);
+		return tlb_read(v, gva_of(gva), bytes);
 	case ACCESS_WRITE:
-		return tlb_write(v, gva, bytes);
+		return tlb_write(v, gva_of(gva), bytes);
 	default:
-		return tlb_exec(v, gva);
+		return tlb_exec(v, gva_of(gva));
 	}
 }
 
-struct outcome world_access(struct mmu_vcpu *v, gva_t gva, enum access access, unsigned int bytes,
-			    uint64_t *value)
+struct outcome world_access(struct mmu_vcpu *v, uint64_t gva, enum access access,
+			    unsigned int bytes, uint64_t *value)
 {
 	struct mmu_result r = { 0 };
 	struct outcome o = { 0 };
@@ -468,7 +468,7 @@ struct outcome world_access(struct mmu_vcpu *v, gva_t gva, enum access access, u
 	o.host = by_tlb(v, gva, access, MAX(bytes, 1u));
 	o.by_tlb = o.host;
 	if (!o.by_tlb) {
-		o.verdict = mmu_translate(v, gva, access, &r);
+		o.verdict = mmu_translate(v, gva_of(gva), access, &r);
 		o.error_code = r.error_code;
 		o.gpa = r.gpa.raw;
 		o.host = o.verdict == MMU_OK ? r.host : NULL;

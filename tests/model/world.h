@@ -42,7 +42,7 @@ struct world {
 	struct paging regs[2];
 	unsigned int turn;		/* vCPU 0 or 2 */
 	uint64_t root[N_ROOTS][4];	/* CR3, or four PDPTEs */
-	gva_t gva[N_GVAS];
+	uint64_t gva[N_GVAS];
 	/* What it has asked to be forgotten: times of changes and flushes. */
 	uint64_t now, changed, flushed, flushed_gva[N_GVAS];
 	struct waiting {		/* the same of the one whose turn it is not */
@@ -90,7 +90,7 @@ unsigned int world_random_offset(struct world *w);
 uint64_t world_random_table(struct world *w);
 
 /* Where vCPU 1 has it, of the first 64 frames. */
-gva_t world_window(uint64_t gpa);
+uint64_t world_window(uint64_t gpa);
 int world_levels(const struct world *w);
 
 /* One access of one machine's vCPU, as its processor makes it; a write stores *value, a
@@ -102,7 +102,7 @@ struct outcome {
 	uint8_t *host;
 	bool by_tlb;
 };
-struct outcome world_access(struct mmu_vcpu *v, gva_t gva, enum access access, unsigned int bytes,
-			    uint64_t *value);
+struct outcome world_access(struct mmu_vcpu *v, uint64_t gva, enum access access,
+			    unsigned int bytes, uint64_t *value);
 
 #endif

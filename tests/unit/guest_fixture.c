@@ -38,32 +38,32 @@ void delete_slot(uint32_t id)
 	OUTSIDE(assert_int_equal(set_slot(&vm->slots, id, 0, 0, 0, 0), 0));
 }
 
-void assert_ram(gva_t gva, enum access access, uint64_t gpa, uint64_t page)
+void assert_ram(uint64_t gva, enum access access, uint64_t gpa, uint64_t page)
 {
-	assert_int_equal(mmu_translate(vcpu, gva, access, &result), MMU_OK);
+	assert_int_equal(mmu_translate(vcpu, gva_of(gva), access, &result), MMU_OK);
 	assert_int_equal(result.gpa.raw, gpa);
 	assert_ptr_equal(result.host, vm->memory + PAGES(page) + (gpa & PAGE_OFFSET_MASK));
 }
 
-void assert_mmio(gva_t gva, enum access access, uint64_t gpa)
+void assert_mmio(uint64_t gva, enum access access, uint64_t gpa)
 {
 	result.gpa = gpa_of(~0ull);
-	assert_int_equal(mmu_translate(vcpu, gva, access, &result), MMU_MMIO);
+	assert_int_equal(mmu_translate(vcpu, gva_of(gva), access, &result), MMU_MMIO);
 	assert_int_equal(result.gpa.raw, gpa);
 }
 
-void assert_guest_fault(gva_t gva, enum access access, uint32_t error_code)
+void assert_guest_fault(uint64_t gva, enum access access, uint32_t error_code)
 {
-	assert_int_equal(mmu_translate(vcpu, gva, access, &result), MMU_GUEST_FAULT);
+	assert_int_equal(mmu_translate(vcpu, gva_of(gva), access, &result), MMU_GUEST_FAULT);
 	assert_int_equal(result.error_code, error_code);
 }
 
-uint64_t *entry_at(uint64_t table, gva_t gva, int level)
+uint64_t *entry_at(uint64_t table, uint64_t gva, int level)
 {
 	return (uint64_t *)(vm->memory + table) + (gva >> (12 + 9 * (level - 1)) & 511);
 }
 
-uint64_t *guest_entry(gva_t gva, int level)
+uint64_t *guest_entry(uint64_t gva, int level)
 {
 	uint64_t table = TABLES;
 
@@ -79,7 +79,7 @@ uint64_t *guest_entry(gva_t gva, int level)
 	return entry_at(table, gva, level);
 }
 
-void guest_map(gva_t gva, uint64_t gpa, uint64_t bits)
+void guest_map(uint64_t gva, uint64_t gpa, uint64_t bits)
 {
 	*guest_entry(gva, 1) = gpa | bits;
 }

@@ -42,16 +42,16 @@ void slot_again(uint32_t id, uint64_t gpa, uint64_t first, uint64_t pages, uint3
 void delete_slot(uint32_t id);
 
 /* The vCPU's next translation of @gva. */
-void assert_ram(gva_t gva, enum access access, uint64_t gpa, uint64_t page);
-void assert_mmio(gva_t gva, enum access access, uint64_t gpa);
-void assert_guest_fault(gva_t gva, enum access access, uint32_t error_code);
+void assert_ram(uint64_t gva, enum access access, uint64_t gpa, uint64_t page);
+void assert_mmio(uint64_t gva, enum access access, uint64_t gpa);
+void assert_guest_fault(uint64_t gva, enum access access, uint32_t error_code);
 
 /* Empty tables, in long mode. */
 void paging_on(void);
 void set_privilege(uint8_t cpl, bool ac);
-uint64_t *entry_at(uint64_t table, gva_t gva, int level);
+uint64_t *entry_at(uint64_t table, uint64_t gva, int level);
 /* The guest's entry for @gva at @level; tables are made on the way. */
-uint64_t *guest_entry(gva_t gva, int level);
-void guest_map(gva_t gva, uint64_t gpa, uint64_t bits);
+uint64_t *guest_entry(uint64_t gva, int level);
+void guest_map(uint64_t gva, uint64_t gpa, uint64_t bits);
 
 #endif

@@ -11,7 +11,7 @@ struct mmu_vcpu *v0, *v1;
 struct shadow *shadow;
 _Thread_local struct mmu_result result;
 enum guest_format format;
-gva_t linear, a_page;
+uint64_t linear, a_page;
 
 static uint64_t next_table;
 
@@ -92,12 +92,12 @@ uint64_t new_table(void)
 	return table;
 }
 
-static uint64_t table_of(const struct paging *p, gva_t gva)
+static uint64_t table_of(const struct paging *p, uint64_t gva)
 {
 	return (format == GUEST_PAE ? p->pdptr[gva >> 30 & 3] : p->cr3) & ~0xfffull;
 }
 
-uint64_t entry_gpa(gva_t gva, int level)
+uint64_t entry_gpa(uint64_t gva, int level)
 {
 	int bits = format == GUEST_32BIT ? 10 : 9;
 	uint64_t table = table_of(&v0->paging, gva);
@@ -114,17 +114,17 @@ uint64_t entry_gpa(gva_t gva, int level)
 	}
 }
 
-uint64_t entry(gva_t gva, int level)
+uint64_t entry(uint64_t gva, int level)
 {
 	return read_gpa(entry_gpa(gva, level), entry_bytes());
 }
 
-void map(gva_t gva, int level, uint64_t value)
+void map(uint64_t gva, int level, uint64_t value)
 {
 	write_gpa(entry_gpa(gva, level), entry_bytes(), value);
 }
 
-void guest_map(struct mmu_vcpu *v, gva_t gva, int level, uint64_t value)
+void guest_map(struct mmu_vcpu *v, uint64_t gva, int level, uint64_t value)
 {
 	assert_int_equal(guest_store(v, linear + entry_gpa(gva, level), entry_bytes(), value),
 			 MMU_OK);
@@ -176,10 +176,10 @@ void load_cr3(struct mmu_vcpu *v, uint64_t cr3)
 	mmu_paging_changed(v);
 }
 
-void invlpg(struct mmu_vcpu *v, gva_t gva)
+void invlpg(struct mmu_vcpu *v, uint64_t gva)
 {
 	guest_enter(v);
-	mmu_invlpg(v, gva);
+	mmu_invlpg(v, gva_of(gva));
 	guest_leave(v);
 }
 
@@ -190,25 +190,25 @@ void set_privilege(struct mmu_vcpu *v, uint8_t cpl, bool ac)
 	tlb_set_privilege(v);
 }
 
-static void *by_tlb(struct mmu_vcpu *v, gva_t gva, enum access access)
+static void *by_tlb(struct mmu_vcpu *v, uint64_t gva, enum access access)
 {
 	switch (access) {
 	case ACCESS_READ:
-		return tlb_read(v, gva, 1);
+		return tlb_read(v, gva_of(gva), 1);
 	case ACCESS_WRITE:
-		return tlb_write(v, gva, 1);
+		return tlb_write(v, gva_of(gva), 1);
 	default:
-		return tlb_exec(v, gva);
+		return tlb_exec(v, gva_of(gva));
 	}
 }
 
-static enum mmu_verdict find(struct mmu_vcpu *v, gva_t gva, enum access access)
+static enum mmu_verdict find(struct mmu_vcpu *v, uint64_t gva, enum access access)
 {
 	result = (struct mmu_result){ .host = by_tlb(v, gva, access), .gpa = gpa_of(~0ull) };
-	return result.host ? MMU_OK : mmu_translate(v, gva, access, &result);
+	return result.host ? MMU_OK : mmu_translate(v, gva_of(gva), access, &result);
 }
 
-enum mmu_verdict guest_access(struct mmu_vcpu *v, gva_t gva, enum access access)
+enum mmu_verdict guest_access(struct mmu_vcpu *v, uint64_t gva, enum access access)
 {
 	enum mmu_verdict verdict;
 
@@ -218,7 +218,7 @@ enum mmu_verdict guest_access(struct mmu_vcpu *v, gva_t gva, enum access access)
 	return verdict;
 }
 
-enum mmu_verdict guest_store(struct mmu_vcpu *v, gva_t gva, unsigned int bytes, uint64_t value)
+enum mmu_verdict guest_store(struct mmu_vcpu *v, uint64_t gva, unsigned int bytes, uint64_t value)
 {
 	enum mmu_verdict verdict;
 
@@ -233,18 +233,18 @@ enum mmu_verdict guest_store(struct mmu_vcpu *v, gva_t gva, unsigned int bytes, 
 	return verdict;
 }
 
-enum mmu_verdict guest_translate(struct mmu_vcpu *v, gva_t gva, enum access access)
+enum mmu_verdict guest_translate(struct mmu_vcpu *v, uint64_t gva, enum access access)
 {
 	enum mmu_verdict verdict;
 
 	guest_enter(v);
 	result = (struct mmu_result){ .gpa = gpa_of(~0ull) };
-	verdict = mmu_translate(v, gva, access, &result);
+	verdict = mmu_translate(v, gva_of(gva), access, &result);
 	guest_leave(v);
 	return verdict;
 }
 
-bool tlb_hits(struct mmu_vcpu *v, gva_t gva, enum access access)
+bool tlb_hits(struct mmu_vcpu *v, uint64_t gva, enum access access)
 {
 	bool hits;
 
@@ -254,18 +254,18 @@ bool tlb_hits(struct mmu_vcpu *v, gva_t gva, enum access access)
 	return hits;
 }
 
-void assert_page(struct mmu_vcpu *v, gva_t gva, enum access access, uint64_t page)
+void assert_page(struct mmu_vcpu *v, uint64_t gva, enum access access, uint64_t page)
 {
 	assert_int_equal(guest_access(v, gva, access), MMU_OK);
 	assert_ptr_equal(result.host, vm->memory + PAGES(page) + (gva & PAGE_OFFSET_MASK));
 }
 
-void assert_verdict(struct mmu_vcpu *v, gva_t gva, enum access access, enum mmu_verdict verdict)
+void assert_verdict(struct mmu_vcpu *v, uint64_t gva, enum access access, enum mmu_verdict verdict)
 {
 	assert_int_equal(guest_access(v, gva, access), verdict);
 }
 
-void assert_guest_fault(struct mmu_vcpu *v, gva_t gva, enum access access, uint32_t error_code)
+void assert_guest_fault(struct mmu_vcpu *v, uint64_t gva, enum access access, uint32_t error_code)
 {
 	assert_int_equal(guest_access(v, gva, access), MMU_GUEST_FAULT);
 	assert_int_equal(result.error_code, error_code);
@@ -273,27 +273,26 @@ void assert_guest_fault(struct mmu_vcpu *v, gva_t gva, enum access access, uint3
 
 /* --- what the shadow tables say ---------------------------------------------- */
 
-struct shadow_entry shadow_entry(const struct mmu_vcpu *v, gva_t gva)
+struct shadow_entry shadow_entry(const struct mmu_vcpu *v, uint64_t gva)
 {
-	struct shadow_page *sp = shadow_current_root(v, gva);
+	struct shadow_page *sp = shadow_current_root(v, gva_of(gva));
 	struct shadow_entry e = { 0 };
 
 	while (sp) {
 		e.sp = sp;
-		e.i = level_index(gva >> PAGE_SHIFT, sp->table.level);
+		e.i = gva_index(gva_of(gva), sp->table.level);
 		e.spte = sptep_read(&sp->table.spte[e.i]);
 		sp = spte_is_link(e.spte) ? shadow_page_of(spte_link(e.spte)) : NULL;
 	}
 	return e;
 }
 
-struct shadow_page *shadow_page_at(const struct mmu_vcpu *v, gva_t gva, int level)
+struct shadow_page *shadow_page_at(const struct mmu_vcpu *v, uint64_t gva, int level)
 {
-	struct shadow_page *sp = shadow_current_root(v, gva);
+	struct shadow_page *sp = shadow_current_root(v, gva_of(gva));
 
 	while (sp && sp->table.level > level) {
-		spte_t spte = sptep_read(&sp->table.spte[level_index(gva >> PAGE_SHIFT,
-								     sp->table.level)]);
+		spte_t spte = sptep_read(&sp->table.spte[gva_index(gva_of(gva), sp->table.level)]);
 
 		sp = spte_is_link(spte) ? shadow_page_of(spte_link(spte)) : NULL;
 	}
@@ -317,7 +316,7 @@ bool is_tracked(uint64_t gfn)
 	return frame && frame->n_tables;
 }
 
-bool is_unsync(const struct mmu_vcpu *v, gva_t gva)
+bool is_unsync(const struct mmu_vcpu *v, uint64_t gva)
 {
 	const struct shadow_page *sp = shadow_page_at(v, gva, LEVEL_4K);
 

@@ -31,8 +31,8 @@ extern _Thread_local struct mmu_result result; /* of the thread's last access */
 
 enum guest_format { UNPAGED, GUEST_32BIT, GUEST_PAE, GUEST_4LEVEL, GUEST_5LEVEL };
 extern enum guest_format format;
-extern gva_t linear;		/* where the guest has all of its memory, for itself */
-extern gva_t a_page;		/* an address that nothing is at yet */
+extern uint64_t linear; /* where the guest has all of its memory, for itself */
+extern uint64_t a_page; /* an address that nothing is at yet */
 
 int shadow_setup(void **state);
 int direct_setup(void **state);		/* the same guest on direct tables; shadow is NULL */
@@ -51,30 +51,30 @@ unsigned int entry_bytes(void);
 uint64_t read_gpa(uint64_t gpa, unsigned int bytes);
 void write_gpa(uint64_t gpa, unsigned int bytes, uint64_t value);	/* past the MMU */
 /* Where the guest's entry for @gva is.  Tables are made on the way, past the MMU. */
-uint64_t entry_gpa(gva_t gva, int level);
-uint64_t entry(gva_t gva, int level);
+uint64_t entry_gpa(uint64_t gva, int level);
+uint64_t entry(uint64_t gva, int level);
 /* Past the MMU: for what is not shadowed yet. */
-void map(gva_t gva, int level, uint64_t value);
+void map(uint64_t gva, int level, uint64_t value);
 /* By the linear map: as the guest does it. */
-void guest_map(struct mmu_vcpu *v, gva_t gva, int level, uint64_t value);
+void guest_map(struct mmu_vcpu *v, uint64_t gva, int level, uint64_t value);
 
 /* --- what a vCPU does -------------------------------------------------------- */
 
 void load_cr3(struct mmu_vcpu *v, uint64_t cr3);
-void invlpg(struct mmu_vcpu *v, gva_t gva);
+void invlpg(struct mmu_vcpu *v, uint64_t gva);
 void set_privilege(struct mmu_vcpu *v, uint8_t cpl, bool ac);
 /* Through the TLB, or what it takes to fill it. */
-enum mmu_verdict guest_access(struct mmu_vcpu *v, gva_t gva, enum access access);
-enum mmu_verdict guest_store(struct mmu_vcpu *v, gva_t gva, unsigned int bytes, uint64_t value);
+enum mmu_verdict guest_access(struct mmu_vcpu *v, uint64_t gva, enum access access);
+enum mmu_verdict guest_store(struct mmu_vcpu *v, uint64_t gva, unsigned int bytes, uint64_t value);
 /* Past the TLB: what the tables say now. */
-enum mmu_verdict guest_translate(struct mmu_vcpu *v, gva_t gva, enum access access);
+enum mmu_verdict guest_translate(struct mmu_vcpu *v, uint64_t gva, enum access access);
 /* Would the TLB answer, after all requests were serviced? */
-bool tlb_hits(struct mmu_vcpu *v, gva_t gva, enum access access);
+bool tlb_hits(struct mmu_vcpu *v, uint64_t gva, enum access access);
 
 /* The next access finds this page of the memory; or its verdict. */
-void assert_page(struct mmu_vcpu *v, gva_t gva, enum access access, uint64_t page);
-void assert_verdict(struct mmu_vcpu *v, gva_t gva, enum access access, enum mmu_verdict verdict);
-void assert_guest_fault(struct mmu_vcpu *v, gva_t gva, enum access access, uint32_t error_code);
+void assert_page(struct mmu_vcpu *v, uint64_t gva, enum access access, uint64_t page);
+void assert_verdict(struct mmu_vcpu *v, uint64_t gva, enum access access, enum mmu_verdict verdict);
+void assert_guest_fault(struct mmu_vcpu *v, uint64_t gva, enum access access, uint32_t error_code);
 
 /* --- what the shadow tables say ---------------------------------------------- */
 
@@ -84,11 +84,11 @@ struct shadow_entry {
 	spte_t spte;
 };
 
-struct shadow_entry shadow_entry(const struct mmu_vcpu *v, gva_t gva);
+struct shadow_entry shadow_entry(const struct mmu_vcpu *v, uint64_t gva);
 /* The shadow page of @level on the way. */
-struct shadow_page *shadow_page_at(const struct mmu_vcpu *v, gva_t gva, int level);
+struct shadow_page *shadow_page_at(const struct mmu_vcpu *v, uint64_t gva, int level);
 unsigned int n_shadow_pages(uint64_t gfn);
 bool is_tracked(uint64_t gfn);
-bool is_unsync(const struct mmu_vcpu *v, gva_t gva);
+bool is_unsync(const struct mmu_vcpu *v, uint64_t gva);
 
 #endif

@@ -12,7 +12,7 @@ void raise_note_with_code(struct cpu *cpu, uint8_t vector, uint32_t error_code)
 					 .error_code = error_code };
 }
 
-void raise_note_page_fault(struct cpu *cpu, gva_t gva, uint32_t error_code)
+void raise_note_page_fault(struct cpu *cpu, uint64_t gva, uint32_t error_code)
 {
 	cpu->cr2 = gva;
 	vcpu_count(&cpu->mmu, pf_guest);

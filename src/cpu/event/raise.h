@@ -13,7 +13,7 @@
 /* What is noted; the compiler is to see that the answer is always false. */
 void raise_note_exception(struct cpu *cpu, uint8_t vector);
 void raise_note_with_code(struct cpu *cpu, uint8_t vector, uint32_t error_code);
-void raise_note_page_fault(struct cpu *cpu, gva_t gva, uint32_t error_code);
+void raise_note_page_fault(struct cpu *cpu, uint64_t gva, uint32_t error_code);
 void raise_note_exit(struct cpu *cpu, enum cpu_exit exit);
 void raise_note_unimplemented(struct cpu *cpu, const char *what);
 
@@ -41,7 +41,7 @@ static inline bool raise_gp(struct cpu *cpu, uint32_t error_code)
 }
 
 /* #PF; sets CR2. */
-static inline bool raise_page_fault(struct cpu *cpu, gva_t gva, uint32_t error_code)
+static inline bool raise_page_fault(struct cpu *cpu, uint64_t gva, uint32_t error_code)
 {
 	raise_note_page_fault(cpu, gva, error_code);
 	return false;

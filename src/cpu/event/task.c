@@ -122,7 +122,7 @@ static bool read_tss(struct cpu *cpu, uint16_t selector, enum task_way way, stru
 	return true;
 }
 
-static bool set_busy(struct cpu *cpu, gva_t descriptor, bool busy)
+static bool set_busy(struct cpu *cpu, uint64_t descriptor, bool busy)
 {
 	uint8_t access;
 

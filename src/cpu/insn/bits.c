@@ -36,7 +36,7 @@ static void set_carry(struct cpu *cpu, bool carry)
 	cc_set_host(cpu, (cc_host(cpu) & ~HOST_CF) | (carry ? HOST_CF : 0));
 }
 
-static bool bit_locked(struct cpu *cpu, const struct op *op, enum bit_action action, gva_t ea,
+static bool bit_locked(struct cpu *cpu, const struct op *op, enum bit_action action, uint64_t ea,
 		       uint64_t bit, uint64_t *before)
 {
 	uint64_t v, seen;
@@ -63,7 +63,7 @@ static bool bit_locked(struct cpu *cpu, const struct op *op, enum bit_action act
 	return true;
 }
 
-static bool bit_in_memory(struct cpu *cpu, const struct op *op, enum bit_action action, gva_t ea,
+static bool bit_in_memory(struct cpu *cpu, const struct op *op, enum bit_action action, uint64_t ea,
 			  uint64_t bit)
 {
 	uint64_t v;

@@ -192,7 +192,7 @@ OP_END(outs)
 		return false;
 	count = batch(cpu, op, linear);
 	/* From a device, or from behind a limit: element by element. */
-	if (!tlb_read(&cpu->mmu, linear, op->size) || !(cpu->mode & MODE_FLAT))
+	if (!tlb_read(&cpu->mmu, gva_of(linear), op->size) || !(cpu->mode & MODE_FLAT))
 		count = 1;
 	for (io.count = 0; io.count < count; io.count++) {
 		charge(cpu, CHARGE_ELEMENT);

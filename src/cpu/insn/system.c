@@ -161,7 +161,7 @@ OP_END(invlpg)
 {
 	if (cpl(cpu) != 0)
 		return raise_gp(cpu, 0);
-	mmu_invlpg(&cpu->mmu, op_ea(cpu, op));
+	mmu_invlpg(&cpu->mmu, gva_of(op_ea(cpu, op)));
 	return true;
 }
 

@@ -13,7 +13,7 @@
 #include "cpu/state/mode.h"
 #include "mmu/translate.h"
 
-bool mem_raise_verdict(struct cpu *cpu, enum mmu_verdict verdict, gva_t gva, uint32_t error_code)
+bool mem_raise_verdict(struct cpu *cpu, enum mmu_verdict verdict, uint64_t gva, uint32_t error_code)
 {
 	switch (verdict) {
 	case MMU_GUEST_FAULT:
@@ -39,9 +39,9 @@ static bool is_flat_32bit(const struct cpu *cpu)
 	return (cpu->mode & (MODE_FLAT | MODE_CODE_MASK)) == (MODE_FLAT | MODE_CODE_32);
 }
 
-static bool is_inside(const struct cpu *cpu, gva_t gva, unsigned int bytes)
+static bool is_inside(const struct cpu *cpu, uint64_t gva, unsigned int bytes)
 {
-	gva_t last = gva + bytes - 1;
+	uint64_t last = gva + bytes - 1;
 
 	if (cpu_is_long_mode(cpu))
 		return is_canonical(cpu, gva) && is_canonical(cpu, last);
@@ -63,7 +63,7 @@ static bool note_stores(struct cpu *cpu, const struct span *s)
 	return true;
 }
 
-static bool find_span(struct cpu *cpu, enum cpu_seg seg, gva_t gva, unsigned int bytes,
+static bool find_span(struct cpu *cpu, enum cpu_seg seg, uint64_t gva, unsigned int bytes,
 		      enum access access, struct span *s)
 {
 	enum mmu_verdict verdict;
@@ -71,10 +71,10 @@ static bool find_span(struct cpu *cpu, enum cpu_seg seg, gva_t gva, unsigned int
 	charge(cpu, CHARGE_SPAN);
 	if (!is_inside(cpu, gva, bytes))
 		return raise_with_code(cpu, seg == SEG_SS ? EXC_SS : EXC_GP, 0);
-	verdict = span_find(&cpu->mmu, gva, bytes, access, s);
+	verdict = span_find(&cpu->mmu, gva_of(gva), bytes, access, s);
 	charge(cpu, s->n_walks * CHARGE_WALK + s->n_faults * CHARGE_FAULT);
 	if (verdict != MMU_OK)
-		return mem_raise_verdict(cpu, verdict, s->piece[s->n - 1].gva, s->error_code);
+		return mem_raise_verdict(cpu, verdict, s->piece[s->n - 1].gva.raw, s->error_code);
 	return note_stores(cpu, s);
 }
 
@@ -99,7 +99,7 @@ static bool load_span(struct cpu *cpu, const struct span *s, uint8_t *to)
 	return true;
 }
 
-static bool load(struct cpu *cpu, enum cpu_seg seg, gva_t gva, void *to, unsigned int bytes)
+static bool load(struct cpu *cpu, enum cpu_seg seg, uint64_t gva, void *to, unsigned int bytes)
 {
 	struct span s;
 
@@ -108,19 +108,19 @@ static bool load(struct cpu *cpu, enum cpu_seg seg, gva_t gva, void *to, unsigne
 
 /* Whether it comes to the access or not: what an instruction that is abandoned has hit
  * is forgotten. */
-static void note_access(struct cpu *cpu, gva_t gva, unsigned int bytes, bool write)
+static void note_access(struct cpu *cpu, uint64_t gva, unsigned int bytes, bool write)
 {
 	if (unlikely(debug_watches_data(cpu)))
 		debug_note_access(cpu, gva, bytes, write);
 }
 
-bool mem_load(struct cpu *cpu, enum cpu_seg seg, gva_t gva, void *to, unsigned int bytes)
+bool mem_load(struct cpu *cpu, enum cpu_seg seg, uint64_t gva, void *to, unsigned int bytes)
 {
 	note_access(cpu, gva, bytes, false);
 	return load(cpu, seg, gva, to, bytes);
 }
 
-bool mem_load_to_modify(struct cpu *cpu, enum cpu_seg seg, gva_t gva, void *to,
+bool mem_load_to_modify(struct cpu *cpu, enum cpu_seg seg, uint64_t gva, void *to,
 			unsigned int bytes)
 {
 	struct span s;
@@ -134,7 +134,7 @@ bool mem_load_to_modify(struct cpu *cpu, enum cpu_seg seg, gva_t gva, void *to,
 	return load_span(cpu, &s, to);
 }
 
-static bool store(struct cpu *cpu, enum cpu_seg seg, gva_t gva, const void *from,
+static bool store(struct cpu *cpu, enum cpu_seg seg, uint64_t gva, const void *from,
 		  unsigned int bytes)
 {
 	const uint8_t *at = from;
@@ -158,13 +158,14 @@ static bool store(struct cpu *cpu, enum cpu_seg seg, gva_t gva, const void *from
 	return true;
 }
 
-bool mem_store(struct cpu *cpu, enum cpu_seg seg, gva_t gva, const void *from, unsigned int bytes)
+bool mem_store(struct cpu *cpu, enum cpu_seg seg, uint64_t gva, const void *from,
+	       unsigned int bytes)
 {
 	note_access(cpu, gva, bytes, true);
 	return store(cpu, seg, gva, from, bytes);
 }
 
-bool mem_probe(struct cpu *cpu, enum cpu_seg seg, gva_t gva, unsigned int bytes,
+bool mem_probe(struct cpu *cpu, enum cpu_seg seg, uint64_t gva, unsigned int bytes,
 	       enum access access)
 {
 	struct span s;
@@ -172,7 +173,7 @@ bool mem_probe(struct cpu *cpu, enum cpu_seg seg, gva_t gva, unsigned int bytes,
 	return find_span(cpu, seg, gva, bytes, access, &s);
 }
 
-static bool read_slowly(struct cpu *cpu, enum cpu_seg seg, gva_t gva, unsigned int bytes,
+static bool read_slowly(struct cpu *cpu, enum cpu_seg seg, uint64_t gva, unsigned int bytes,
 			uint64_t *value)
 {
 	uint64_t v = 0;
@@ -183,7 +184,7 @@ static bool read_slowly(struct cpu *cpu, enum cpu_seg seg, gva_t gva, unsigned i
 	return true;
 }
 
-bool mem_read(struct cpu *cpu, enum cpu_seg seg, gva_t gva, unsigned int bytes, uint64_t *value)
+bool mem_read(struct cpu *cpu, enum cpu_seg seg, uint64_t gva, unsigned int bytes, uint64_t *value)
 {
 	uint32_t v32;
 	uint16_t v16;
@@ -213,12 +214,12 @@ bool mem_read(struct cpu *cpu, enum cpu_seg seg, gva_t gva, unsigned int bytes, 
 	return read_slowly(cpu, seg, gva, bytes, value);
 }
 
-bool mem_read_to_modify(struct cpu *cpu, enum cpu_seg seg, gva_t gva, unsigned int bytes,
+bool mem_read_to_modify(struct cpu *cpu, enum cpu_seg seg, uint64_t gva, unsigned int bytes,
 			uint64_t *value)
 {
 	uint64_t v = 0;
 
-	if (likely(tlb_write(&cpu->mmu, gva, bytes) != NULL))
+	if (likely(tlb_write(&cpu->mmu, gva_of(gva), bytes) != NULL))
 		return mem_read(cpu, seg, gva, bytes, value);
 	if (!mem_load_to_modify(cpu, seg, gva, &v, bytes))
 		return false;
@@ -226,7 +227,7 @@ bool mem_read_to_modify(struct cpu *cpu, enum cpu_seg seg, gva_t gva, unsigned i
 	return true;
 }
 
-bool mem_write(struct cpu *cpu, enum cpu_seg seg, gva_t gva, unsigned int bytes, uint64_t value)
+bool mem_write(struct cpu *cpu, enum cpu_seg seg, uint64_t gva, unsigned int bytes, uint64_t value)
 {
 	bool ok;
 
@@ -246,7 +247,7 @@ bool mem_write(struct cpu *cpu, enum cpu_seg seg, gva_t gva, unsigned int bytes,
 	return likely(ok) || mem_store(cpu, seg, gva, &value, bytes);
 }
 
-bool sys_load(struct cpu *cpu, gva_t gva, void *to, unsigned int bytes)
+bool sys_load(struct cpu *cpu, uint64_t gva, void *to, unsigned int bytes)
 {
 	struct implicit_access saved = mode_begin_implicit(cpu);
 	bool ok = load(cpu, SEG_DS, gva, to, bytes);
@@ -255,7 +256,7 @@ bool sys_load(struct cpu *cpu, gva_t gva, void *to, unsigned int bytes)
 	return ok;
 }
 
-bool sys_store(struct cpu *cpu, gva_t gva, const void *from, unsigned int bytes)
+bool sys_store(struct cpu *cpu, uint64_t gva, const void *from, unsigned int bytes)
 {
 	struct implicit_access saved = mode_begin_implicit(cpu);
 	bool ok = store(cpu, SEG_DS, gva, from, bytes);
@@ -264,7 +265,7 @@ bool sys_store(struct cpu *cpu, gva_t gva, const void *from, unsigned int bytes)
 	return ok;
 }
 
-enum lock_way mem_lock(struct cpu *cpu, enum cpu_seg seg, gva_t gva, unsigned int bytes,
+enum lock_way mem_lock(struct cpu *cpu, enum cpu_seg seg, uint64_t gva, unsigned int bytes,
 		       struct host_at *at)
 {
 	struct span s;

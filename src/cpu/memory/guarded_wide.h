@@ -10,9 +10,9 @@
 
 #include "cpu/memory/access.h"
 
-static ALWAYS_INLINE bool load_hit128(const struct cpu *cpu, gva_t gva, __m128i *to)
+static ALWAYS_INLINE bool load_hit128(const struct cpu *cpu, uint64_t gva, __m128i *to)
 {
-	const struct tlb_entry *e = tlb_entry_of(&cpu->mmu, gva);
+	const struct tlb_entry *e = tlb_entry_of(&cpu->mmu, gva_of(gva));
 	const uint64_t *context = &cpu->mmu.tlb_context, *tag = &e->read, *addend = &e->addend;
 	uint64_t page = (gva + 15) & PAGE_MASK, t;
 	__m128i value;
@@ -28,9 +28,9 @@ GUARDED_LABEL(fail);
 	return false;
 }
 
-static ALWAYS_INLINE bool store_hit128(const struct cpu *cpu, gva_t gva, __m128i value)
+static ALWAYS_INLINE bool store_hit128(const struct cpu *cpu, uint64_t gva, __m128i value)
 {
-	const struct tlb_entry *e = tlb_entry_of(&cpu->mmu, gva);
+	const struct tlb_entry *e = tlb_entry_of(&cpu->mmu, gva_of(gva));
 	const uint64_t *context = &cpu->mmu.tlb_context, *tag = &e->write, *addend = &e->addend;
 	uint64_t page = (gva + 15) & PAGE_MASK, t;
 

@@ -67,8 +67,10 @@ void debug_changed(struct cpu *cpu)
 		unsigned int kind = kind_of(cpu, i);
 
 		if (is_enabled(cpu, i) && (kind == AT_WRITE || kind == AT_ACCESS))
-			watches[n++] = (struct tlb_watch){ .page = cpu->debug.dr[i] & PAGE_MASK,
-							   .reads = kind == AT_ACCESS };
+			watches[n++] = (struct tlb_watch){
+				.page = gva_of(cpu->debug.dr[i] & PAGE_MASK),
+				.reads = kind == AT_ACCESS,
+			};
 	}
 	tlb_watch(&cpu->mmu, watches, n);
 	cpu->debug.enabled = cpu->debug.dr7 & DR7_ENABLES;
@@ -151,7 +153,7 @@ bool debug_stops_instruction(struct cpu *cpu)
 	return hits;
 }
 
-void debug_note_access(struct cpu *cpu, gva_t gva, unsigned int bytes, bool write)
+void debug_note_access(struct cpu *cpu, uint64_t gva, unsigned int bytes, bool write)
 {
 	charge(cpu, CHARGE_DEBUG);
 	for (unsigned int i = 0; i < N_BREAKPOINTS; i++) {

@@ -27,7 +27,8 @@ static struct segment unpack_descriptor(uint16_t selector, uint64_t raw)
 }
 
 /* Where the descriptor is; false if the table is too short, without a fault. */
-static bool find_descriptor(const struct cpu *cpu, uint16_t selector, unsigned int bytes, gva_t *at)
+static bool find_descriptor(const struct cpu *cpu, uint16_t selector, unsigned int bytes,
+			    uint64_t *at)
 {
 	const struct segment *ldt = &cpu->segs[SEG_LDTR];
 	uint64_t base = cpu->gdt.base;
@@ -67,7 +68,7 @@ bool descriptor_read(struct cpu *cpu, uint16_t selector, uint8_t vector, struct 
 
 bool descriptor_read_upper(struct cpu *cpu, struct descriptor *d, uint16_t selector)
 {
-	gva_t at;
+	uint64_t at;
 
 	if (!find_descriptor(cpu, selector, 16, &at))
 		return raise_gp(cpu, selector_code(selector));

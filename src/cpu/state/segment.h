@@ -35,7 +35,7 @@ enum {
 struct descriptor {
 	uint64_t raw;
 	uint64_t upper;		/* the second half of those of 16 bytes */
-	gva_t at;
+	uint64_t at;
 	struct segment s;	/* what raw says, of a segment */
 };
 

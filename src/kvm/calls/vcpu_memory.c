@@ -15,7 +15,7 @@ long call_translate(struct call *c)
 	gpa_t gpa = gpa_of(0);
 
 	for (int i = 0; i < MAX_TRIES && verdict == MMU_RETRY; i++)
-		verdict = mmu_lookup(v, t->linear_address, &gpa);
+		verdict = mmu_lookup(v, gva_of(t->linear_address), &gpa);
 	if (verdict == MMU_RETRY)
 		return -EAGAIN;
 	t->valid = verdict == MMU_OK;

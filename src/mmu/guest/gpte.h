@@ -112,7 +112,7 @@ static inline gpa_t gpte_leaf_address(struct gpt_kind k, int level, uint64_t ent
 
 	if (k.format == GPT_32BIT && level == 2)
 		frame |= ((entry >> 13) & 0xff) << 32;
-	return gpa_of(frame | (gva & offset));
+	return gpa_of(frame | (gva.raw & offset));
 }
 
 /* The permissions that the entries of a walk leave, from the top down. */

@@ -68,12 +68,12 @@ static enum mmu_verdict find_piece(struct mmu_vcpu *v, struct span *s, struct pi
 enum mmu_verdict span_find(struct mmu_vcpu *v, gva_t gva, unsigned int bytes, enum access access,
 			   struct span *s)
 {
-	unsigned int first = span_bytes_in_page(gva, bytes);
-	gva_t second = gva + first;
+	unsigned int first = span_bytes_in_page(gva.raw, bytes);
+	gva_t second = gva_add(gva, first);
 	enum mmu_verdict verdict;
 
 	if (!(v->paging.efer & X86_EFER_LMA))
-		second &= 0xffffffff;
+		second = gva_of(second.raw & 0xffffffff);
 	*s = (struct span){ .piece = { { .gva = gva, .bytes = first },
 				       { .gva = second, .bytes = bytes - first } } };
 

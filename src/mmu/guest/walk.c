@@ -233,13 +233,13 @@ static ALWAYS_INLINE enum walk_verdict read_path(struct mmu_vcpu *v, struct walk
 	w->rights = (struct rights){ .user = true, .write = true };
 	w->n_steps = 0;
 	if (w->kind.format == GPT_PAE) {
-		entry = p->pdptr[(w->gva >> 30) & 3];
+		entry = p->pdptr[(w->gva.raw >> 30) & 3];
 		if (!(entry & GPTE_P))
 			return guest_fault(v, w, 0);
 		table = gpte_table(w->kind, entry);
 	}
 	for (w->level = w->kind.levels;; w->level--) {
-		uint64_t index = (w->gva >> gpt_shift(w->kind, w->level)) &
+		uint64_t index = (w->gva.raw >> gpt_shift(w->kind, w->level)) &
 				 bit_range(0, gpt_index_bits(w->kind) - 1);
 		struct walk_step *step = &w->step[w->n_steps];
 		enum walk_verdict verdict;
@@ -301,7 +301,7 @@ static ALWAYS_INLINE enum walk_verdict walk_once(struct mmu_vcpu *v, struct walk
 /* Linear addresses have 32 bits then. */
 static void walk_unpaged(struct walk *w)
 {
-	w->gpa = gpa_of((uint32_t)w->gva);
+	w->gpa = gpa_of((uint32_t)w->gva.raw);
 	w->rights = (struct rights){ .user = true, .write = true };
 	w->writable = w->dirty = true;
 	w->level = LEVEL_4K;

@@ -80,7 +80,7 @@ static enum fault_verdict step_down(struct mmu *m, struct shadow_fault *sf, stru
 
 static struct spte_ref entry_for(struct shadow_page *sp, gva_t gva)
 {
-	return (struct spte_ref){ sp, level_index(gva >> PAGE_SHIFT, sp->table.level) };
+	return (struct spte_ref){ sp, gva_index(gva, sp->table.level) };
 }
 
 /* Along the guest's own tables, to the one that holds its leaf. */
@@ -105,7 +105,7 @@ static enum fault_verdict follow_guest(struct mmu *m, struct shadow_fault *sf,
 		role.access = shadow_access(&r);
 		role.level = (uint32_t)at - 1;
 		if (w->kind.format == GPT_32BIT)
-			role.quadrant = (w->gva >> 21) & 1;
+			role.quadrant = (w->gva.raw >> 21) & 1;
 		verdict = step_down(m, sf, entry_for(sp, w->gva),
 				    gfn_of_gpa(gpte_table(w->kind, w->step[i].entry)), role, &sp);
 	}

@@ -236,7 +236,7 @@ static inline struct shadow_page *shadow_root_of(const struct shadow_roots *r, g
 {
 	union shadow_role role = { .word = r->role };
 
-	return r->page[role.format == GPT_LONG && !role.direct ? 0 : (gva >> 30) & 3];
+	return r->page[role.format == GPT_LONG && !role.direct ? 0 : (gva.raw >> 30) & 3];
 }
 
 static inline struct shadow_page *shadow_current_root(const struct mmu_vcpu *v, gva_t gva)

@@ -180,8 +180,7 @@ static struct shadow_page *find_lowest(const struct shadow_roots *r, gva_t gva)
 	struct shadow_page *sp = shadow_root_of(r, gva);
 
 	while (sp && sp->table.level > LEVEL_4K) {
-		spte_t spte = sptep_read(&sp->table.spte[level_index(gva >> PAGE_SHIFT,
-								     sp->table.level)]);
+		spte_t spte = sptep_read(&sp->table.spte[gva_index(gva, sp->table.level)]);
 
 		sp = spte_is_link(spte) ? shadow_page_of(spte_link(spte)) : NULL;
 	}
@@ -227,7 +226,7 @@ void shadow_invlpg(struct mmu_vcpu *v, gva_t gva)
 		/* Even if it has no entry: a fault may be about to install one from an earlier
 		 * read. */
 		shadow_changed(m, sp);
-		debt |= shadow_drop(m, sp, level_index(gva >> PAGE_SHIFT, LEVEL_4K));
+		debt |= shadow_drop(m, sp, gva_index(gva, LEVEL_4K));
 	}
 	if (debt)
 		flush_owe(m);

@@ -25,7 +25,7 @@ static struct spte_word *find_entry(struct mmu_vcpu *v, gva_t gva, struct shadow
 		spte_t spte;
 
 		*page = sp;
-		sptep = &sp->table.spte[level_index(gva >> PAGE_SHIFT, sp->table.level)];
+		sptep = &sp->table.spte[gva_index(gva, sp->table.level)];
 		spte = sptep_read(sptep);
 		sp = spte_is_link(spte) ? shadow_page_of(spte_link(spte)) : NULL;
 	}
@@ -48,8 +48,7 @@ static bool hit_mmio(const struct mmu_vcpu *v, spte_t spte, gva_t gva, enum acce
 	if (!mmio_spte_is_current(v->mmu, spte) || !allows(&v->paging, &r, access) ||
 	    (access == ACCESS_WRITE && !r.write))
 		return false;
-	result->gpa = gpa_add(gpa_of_gfn(gfn_of(spte.raw >> MMIO_GFN_SHIFT)),
-			      gva & PAGE_OFFSET_MASK);
+	result->gpa = gpa_add(gpa_of_gfn(gfn_of(spte.raw >> MMIO_GFN_SHIFT)), gva_offset(gva));
 	return true;
 }
 
@@ -61,11 +60,12 @@ static bool hit_mmio(const struct mmu_vcpu *v, spte_t spte, gva_t gva, enum acce
  */
 static bool was_just_faulted(struct mmu_vcpu *v, gva_t gva, bool faulted)
 {
-	struct tracked_page *p = &v->shadow.tracked_pages[(gva >> PAGE_SHIFT) & 1];
+	struct tracked_page *p = &v->shadow.tracked_pages[(gva.raw >> PAGE_SHIFT) & 1];
+	gva_t page = gva_align(gva, PAGE_SIZE);
 
 	if (faulted)
-		*p = (struct tracked_page){ gva & PAGE_MASK, v->guest_entries };
-	return p->gva == (gva & PAGE_MASK) && v->guest_entries - p->guest_entries <= 2;
+		*p = (struct tracked_page){ page, v->guest_entries };
+	return gva_eq(p->gva, page) && v->guest_entries - p->guest_entries <= 2;
 }
 
 /* In guest mode.  False: fault.  @faulted: it has been taken before. */
@@ -74,10 +74,10 @@ static bool hit_leaf(struct mmu_vcpu *v, struct spte_word *sptep, const struct s
 		     struct mmu_result *result)
 {
 	spte_t spte = sptep_read(sptep), new = spte;
-	uint64_t pages = level_pages(sp->table.level), offset = (gva >> PAGE_SHIFT) & (pages - 1);
+	uint64_t offset = (gva.raw >> PAGE_SHIFT) & (level_pages(sp->table.level) - 1);
 	struct rights r = shadow_rights_of_leaf(spte);
 	bool writable = spte_is_writable(spte) && allows(&v->paging, &r, ACCESS_WRITE);
-	gfn_t first = shadow_gfn(sp, level_index(gva >> PAGE_SHIFT, sp->table.level));
+	gfn_t first = shadow_gfn(sp, gva_index(gva, sp->table.level));
 	void *host;
 
 	/* It was a leaf when it was found; it may have been dropped since. */
@@ -92,10 +92,10 @@ static bool hit_leaf(struct mmu_vcpu *v, struct spte_word *sptep, const struct s
 				  !sptep_cmpxchg(sptep, &spte, new))
 		return false;
 
-	host = (char *)host_pointer(spte_pfn(spte) + offset) + (gva & PAGE_OFFSET_MASK);
+	host = (char *)host_pointer(spte_pfn(spte) + offset) + (gva_offset(gva));
 	result->host = host;
 	result->epoch = stamp.epoch;
-	result->gpa = gpa_add(gpa_of_gfn(gfn_add(first, offset)), gva & PAGE_OFFSET_MASK);
+	result->gpa = gpa_add(gpa_of_gfn(gfn_add(first, offset)), gva_offset(gva));
 	if (!result->tracked)
 		result->was_code = tlb_fill(v, gva, access, host, writable,
 					    sp->table.level > LEVEL_4K || sp->role.direct,

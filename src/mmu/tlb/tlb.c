@@ -105,7 +105,7 @@ static uint64_t tag_page(uint64_t tag)
 static void hide_watched(const struct mmu_vcpu *v, gva_t gva, struct tlb_entry *e)
 {
 	for (unsigned int i = 0; i < v->n_watches; i++) {
-		if ((gva & PAGE_MASK) != v->watches[i].page)
+		if (!gva_eq(gva_align(gva, PAGE_SIZE), v->watches[i].page))
 			continue;
 		e->write = 0;
 		if (v->watches[i].reads)
@@ -122,8 +122,8 @@ bool tlb_fill(struct mmu_vcpu *v, gva_t gva, enum access access, const void *hos
 	      bool large, struct tlb_stamp stamp)
 {
 	struct tlb_entry *e = tlb_entry_of(v, gva);
-	uint64_t tag = (gva & PAGE_MASK) | stamp.context, page = tag_page(tag);
-	uint64_t addend = (uintptr_t)host - gva;
+	uint64_t tag = (gva.raw & PAGE_MASK) | stamp.context, page = tag_page(tag);
+	uint64_t addend = (uintptr_t)host - gva.raw;
 	bool is_code;
 
 	if (e->addend != addend || (tag_page(e->read) != page && tag_page(e->write) != page &&
@@ -163,7 +163,7 @@ static bool is_watched_as_before(const struct mmu_vcpu *v, const struct tlb_watc
 	if (v->n_watches != n)
 		return false;
 	for (unsigned int i = 0; i < n; i++)
-		if (v->watches[i].page != watches[i].page ||
+		if (!gva_eq(v->watches[i].page, watches[i].page) ||
 		    v->watches[i].reads != watches[i].reads)
 			return false;
 	return true;

@@ -51,7 +51,7 @@ void tlb_destroy(struct mmu_vcpu *v);
 
 static ALWAYS_INLINE struct tlb_entry *tlb_entry_of(const struct mmu_vcpu *v, gva_t gva)
 {
-	return &v->tlb[(gva >> PAGE_SHIFT) & (TLB_ENTRIES - 1)];
+	return &v->tlb[(gva.raw >> PAGE_SHIFT) & (TLB_ENTRIES - 1)];
 }
 
 /*
@@ -60,7 +60,7 @@ static ALWAYS_INLINE struct tlb_entry *tlb_entry_of(const struct mmu_vcpu *v, gv
  */
 static ALWAYS_INLINE uint64_t tlb_tag(const struct mmu_vcpu *v, gva_t gva, unsigned int bytes)
 {
-	return ((gva + bytes - 1) & PAGE_MASK) | v->tlb_context;
+	return ((gva.raw + bytes - 1) & PAGE_MASK) | v->tlb_context;
 }
 
 /* The flush number of the entries that can hit. */
@@ -74,32 +74,33 @@ static ALWAYS_INLINE uint64_t tlb_flush_number(const struct mmu_vcpu *v)
  * mode.  load_at also returns the address, for later accesses of the same instruction: valid for
  * the epoch read before.
  */
-#define TLB_DEFINE_HITS(bits)                                                                \
-	static ALWAYS_INLINE bool tlb_load_at##bits(const struct mmu_vcpu *v, gva_t gva,     \
-						    bool to_modify, void **host,             \
-						    uint##bits##_t *value)                   \
-	{                                                                                    \
-		const struct tlb_entry *e = tlb_entry_of(v, gva);                            \
-											     \
-		return window_hit_load_at##bits(&v->tlb_context,                             \
+#define TLB_DEFINE_HITS(bits)                                                                 \
+	static ALWAYS_INLINE bool tlb_load_at##bits(const struct mmu_vcpu *v, gva_t gva,      \
+						    bool to_modify, void **host,              \
+						    uint##bits##_t *value)                    \
+	{                                                                                     \
+		const struct tlb_entry *e = tlb_entry_of(v, gva);                             \
+											      \
+		return window_hit_load_at##bits(&v->tlb_context,                              \
 						to_modify ? &e->write : &e->read, &e->addend, \
-						(gva + bits / 8 - 1) & PAGE_MASK, gva, host, \
-						value);                                      \
-	}                                                                                    \
-	static ALWAYS_INLINE bool tlb_load##bits(const struct mmu_vcpu *v, gva_t gva,        \
-						 uint##bits##_t *value)                      \
-	{                                                                                    \
-		void *unused;                                                                \
-											     \
-		return tlb_load_at##bits(v, gva, false, &unused, value);                     \
-	}                                                                                    \
-	static ALWAYS_INLINE bool tlb_store##bits(const struct mmu_vcpu *v, gva_t gva,       \
-						  uint##bits##_t value)                      \
-	{                                                                                    \
-		const struct tlb_entry *e = tlb_entry_of(v, gva);                            \
-											     \
-		return window_hit_store##bits(&v->tlb_context, &e->write, &e->addend,        \
-					      (gva + bits / 8 - 1) & PAGE_MASK, gva, value); \
+						(gva.raw + bits / 8 - 1) & PAGE_MASK,         \
+						gva.raw, host, value);                        \
+	}                                                                                     \
+	static ALWAYS_INLINE bool tlb_load##bits(const struct mmu_vcpu *v, gva_t gva,         \
+						 uint##bits##_t *value)                       \
+	{                                                                                     \
+		void *unused;                                                                 \
+											      \
+		return tlb_load_at##bits(v, gva, false, &unused, value);                      \
+	}                                                                                     \
+	static ALWAYS_INLINE bool tlb_store##bits(const struct mmu_vcpu *v, gva_t gva,        \
+						  uint##bits##_t value)                       \
+	{                                                                                     \
+		const struct tlb_entry *e = tlb_entry_of(v, gva);                             \
+											      \
+		return window_hit_store##bits(&v->tlb_context, &e->write, &e->addend,         \
+					      (gva.raw + bits / 8 - 1) & PAGE_MASK, gva.raw,  \
+					      value);                                         \
 	}
 
 TLB_DEFINE_HITS(8)
@@ -117,7 +118,7 @@ static ALWAYS_INLINE void *tlb_read(const struct mmu_vcpu *v, gva_t gva, unsigne
 
 	if (unlikely(e->read != tlb_tag(v, gva, bytes)))
 		return NULL;
-	return (void *)(uintptr_t)(gva + e->addend);
+	return (void *)(uintptr_t)(gva.raw + e->addend);
 }
 
 static ALWAYS_INLINE void *tlb_write(const struct mmu_vcpu *v, gva_t gva, unsigned int bytes)
@@ -126,7 +127,7 @@ static ALWAYS_INLINE void *tlb_write(const struct mmu_vcpu *v, gva_t gva, unsign
 
 	if (unlikely(e->write != tlb_tag(v, gva, bytes)))
 		return NULL;
-	return (void *)(uintptr_t)(gva + e->addend);
+	return (void *)(uintptr_t)(gva.raw + e->addend);
 }
 
 static ALWAYS_INLINE void *tlb_exec(const struct mmu_vcpu *v, gva_t gva)
@@ -135,7 +136,7 @@ static ALWAYS_INLINE void *tlb_exec(const struct mmu_vcpu *v, gva_t gva)
 
 	if (unlikely(e->exec != tlb_tag(v, gva, 1)))
 		return NULL;
-	return (void *)(uintptr_t)(gva + e->addend);
+	return (void *)(uintptr_t)(gva.raw + e->addend);
 }
 
 /*

@@ -44,10 +44,10 @@ static struct model m;
 
 #define check(cond) run_assert(&m.run, cond)
 
-static gva_t gva_of(unsigned int i)
+static uint64_t gva_at(unsigned int i)
 {
 	/* In two tables. */
-	return a_page + PAGES(i % 24) + ((gva_t)(i / 24) << 21);
+	return a_page + PAGES(i % 24) + ((uint64_t)(i / 24) << 21);
 }
 
 static struct model_slot *slot_of(uint64_t gfn)
@@ -138,7 +138,7 @@ static void step_access(void)
 	enum access access = (enum access)run_below(&m.run, 2);
 	struct mmu_vcpu *v = &vm->vcpu[run_below(&m.run, 2)];
 	struct model_slot *slot = slot_of(m.frame[i]);
-	enum mmu_verdict verdict = guest_access(v, gva_of(i), access);
+	enum mmu_verdict verdict = guest_access(v, gva_at(i), access);
 	uint64_t page;
 
 	if (!slot || (access == ACCESS_WRITE && (slot->flags & KVM_MEM_READONLY))) {
@@ -156,7 +156,7 @@ static void step_access(void)
 		slot->dirty[page] = true;
 }
 
-static void forget_everywhere(gva_t gva)
+static void forget_everywhere(uint64_t gva)
 {
 	invlpg(v0, gva);
 	invlpg(v1, gva);
@@ -167,8 +167,8 @@ static void step_remap(void)
 	unsigned int i = (unsigned int)run_below(&m.run, N_GVAS);
 
 	m.frame[i] = FIRST + run_below(&m.run, WINDOW / 4) * 4;
-	guest_map(v1, gva_of(i), 1, PAGES(m.frame[i]) | DONE);
-	forget_everywhere(gva_of(i));
+	guest_map(v1, gva_at(i), 1, PAGES(m.frame[i]) | DONE);
+	forget_everywhere(gva_at(i));
 	m.mapped[i] = m.young[i] = false;
 }
 
@@ -378,7 +378,7 @@ static void run_model(uint64_t seed, bool manual, bool initially_set, bool eager
 	paging(GUEST_4LEVEL);
 	for (unsigned int i = 0; i < N_GVAS; i++) {
 		m.frame[i] = FIRST + run_below(&m.run, WINDOW / 4) * 4;
-		map(gva_of(i), 1, PAGES(m.frame[i]) | DONE);
+		map(gva_at(i), 1, PAGES(m.frame[i]) | DONE);
 	}
 	for (; m.run.step < STEPS(20000); m.run.step++) {
 		random_step();

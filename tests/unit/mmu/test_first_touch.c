@@ -83,7 +83,7 @@ static void a_first_write_to_a_logged_page_takes_one_descent(void **state UNUSED
 static void a_page_that_is_there_takes_one_descent(void **state UNUSED)
 {
 	map_five_pages();
-	tlb_flush_page(vcpu, GVA);
+	tlb_flush_page(vcpu, gva_of(GVA));
 	assert_ram(GVA, ACCESS_READ, PAGES(5), 5);
 	assert_counts(1, 1);
 }

@@ -45,7 +45,7 @@ static void what_is_written_is_harvested_once_for_each_time(void **state UNUSED)
 	assert_ram(PAGES(200), ACCESS_WRITE, PAGES(200), 200);
 	ASSERT_HARVEST(5, 200);
 	/* The TLB has forgotten that it may write. */
-	assert_null(tlb_write(vcpu, PAGES(5), 1));
+	assert_null(tlb_write(vcpu, gva_of(PAGES(5)), 1));
 	ASSERT_NO_HARVEST();
 	assert_ram(PAGES(5), ACCESS_WRITE, PAGES(5), 5);
 	assert_int_equal(vcpu_stat(vcpu, VCPU_STAT_pf_fast), 1);
@@ -58,7 +58,7 @@ static void what_is_read_or_executed_is_not_harvested(void **state UNUSED)
 {
 	slot_again(0, 0, 0, N_PAGES, KVM_MEM_LOG_DIRTY_PAGES);
 	assert_ram(PAGES(5), ACCESS_READ, PAGES(5), 5);
-	assert_null(tlb_write(vcpu, PAGES(5), 1));
+	assert_null(tlb_write(vcpu, gva_of(PAGES(5)), 1));
 	assert_ram(PAGES(6), ACCESS_EXEC, PAGES(6), 6);
 	assert_int_equal(translate_gpa(vcpu, PAGES(7), false, &result), MMU_OK);
 	ASSERT_NO_HARVEST();
@@ -72,9 +72,9 @@ static void what_is_read_or_executed_is_not_harvested(void **state UNUSED)
 static void pages_written_before_the_log_began_are_caught(void **state UNUSED)
 {
 	assert_ram(PAGES(5), ACCESS_WRITE, PAGES(5), 5);
-	assert_non_null(tlb_write(vcpu, PAGES(5), 1));
+	assert_non_null(tlb_write(vcpu, gva_of(PAGES(5)), 1));
 	slot_again(0, 0, 0, N_PAGES, KVM_MEM_LOG_DIRTY_PAGES);
-	assert_null(tlb_write(vcpu, PAGES(5), 1));
+	assert_null(tlb_write(vcpu, gva_of(PAGES(5)), 1));
 	ASSERT_NO_HARVEST();
 	assert_ram(PAGES(5), ACCESS_WRITE, PAGES(5), 5);
 	ASSERT_HARVEST(5);
@@ -119,10 +119,10 @@ static void a_log_that_begins_full_is_cleared_page_by_page(void **state UNUSED)
 	slot_again(0, 0, 0, N_PAGES, KVM_MEM_LOG_DIRTY_PAGES);
 	/* Nothing was protected: all is dirty. */
 	assert_ram(PAGES(5), ACCESS_READ, PAGES(5), 5);
-	assert_non_null(tlb_write(vcpu, PAGES(5), 1));
+	assert_non_null(tlb_write(vcpu, gva_of(PAGES(5)), 1));
 	OUTSIDE(assert_int_equal(dirty_log_clear(&vm->slots, 0, 0, 64, &six), 0));
 	assert_ram(PAGES(6), ACCESS_READ, PAGES(6), 6);
-	assert_null(tlb_write(vcpu, PAGES(6), 1));
+	assert_null(tlb_write(vcpu, gva_of(PAGES(6)), 1));
 	harvest();
 	assert_true(bitmap[0] == ~six && bitmap[3] == ~0ull);
 	assert_ram(PAGES(6), ACCESS_WRITE, PAGES(6), 6);
@@ -211,14 +211,14 @@ static void a_host_that_is_ahead_of_us_opens_nothing_unasked(void **state UNUSED
 	vm_slot(eager, 1, HOLE, 64, 64, KVM_MEM_READONLY);
 	vm_slot(eager, 2, 2 * HOLE, 128, 64, 0);
 	guest_enter(ev);
-	assert_int_equal(mmu_translate(ev, PAGES(5), ACCESS_READ, &result), MMU_OK);
-	assert_null(tlb_write(ev, PAGES(5), 1));
-	assert_int_equal(mmu_translate(ev, HOLE, ACCESS_READ, &result), MMU_OK);
-	assert_null(tlb_write(ev, HOLE, 1));
-	assert_int_equal(mmu_translate(ev, HOLE, ACCESS_WRITE, &result), MMU_MMIO);
+	assert_int_equal(mmu_translate(ev, gva_of(PAGES(5)), ACCESS_READ, &result), MMU_OK);
+	assert_null(tlb_write(ev, gva_of(PAGES(5)), 1));
+	assert_int_equal(mmu_translate(ev, gva_of(HOLE), ACCESS_READ, &result), MMU_OK);
+	assert_null(tlb_write(ev, gva_of(HOLE), 1));
+	assert_int_equal(mmu_translate(ev, gva_of(HOLE), ACCESS_WRITE, &result), MMU_MMIO);
 	/* Without a log it may: this saves one fault. */
-	assert_int_equal(mmu_translate(ev, 2 * HOLE, ACCESS_READ, &result), MMU_OK);
-	assert_non_null(tlb_write(ev, 2 * HOLE, 1));
+	assert_int_equal(mmu_translate(ev, gva_of(2 * HOLE), ACCESS_READ, &result), MMU_OK);
+	assert_non_null(tlb_write(ev, gva_of(2 * HOLE), 1));
 	guest_leave(ev);
 	assert_int_equal(dirty_log_get(&eager->slots, 0, &log), 0);
 	assert_true(log == 0);
@@ -255,9 +255,9 @@ static void *write_pages(void *arg)
 		guest_enter(mine);
 		for (int i = 0; i < 64 && !request_pending(mine); i++) {
 			uint64_t gpa = PAGES(run_below(&run, N_PAGES)) + 8 * me;
-			uint64_t *at = tlb_write(mine, gpa, 8);
+			uint64_t *at = tlb_write(mine, gva_of(gpa), 8);
 
-			if (!at && mmu_translate(mine, gpa, ACCESS_WRITE, &r) == MMU_OK)
+			if (!at && mmu_translate(mine, gva_of(gpa), ACCESS_WRITE, &r) == MMU_OK)
 				at = r.host;
 			if (at)
 				__atomic_store_n(at, ++run.step, __ATOMIC_RELAXED);
@@ -340,7 +340,7 @@ static void a_written_page_is_pushed_once_until_it_is_reset(void **state UNUSED)
 	assert_int_equal(vcpu->ring.entries[0].slot, 0);
 	assert_int_equal(vcpu->ring.entries[0].offset, 5);
 	assert_int_equal(empty_ring(1), 1);
-	assert_null(tlb_write(vcpu, PAGES(5), 1));
+	assert_null(tlb_write(vcpu, gva_of(PAGES(5)), 1));
 	assert_ram(PAGES(5), ACCESS_WRITE, PAGES(5), 5);
 	assert_int_equal(atomic32_load_relaxed(&vcpu->ring.pushed), 2);
 	assert_int_equal(vcpu->ring.entries[1].offset, 5);
@@ -351,16 +351,19 @@ static void a_full_ring_stops_writes_and_nothing_else(void **state UNUSED)
 {
 	for (uint64_t page = 0; page < RING - DIRTY_RING_RESERVED; page++)
 		assert_ram(PAGES(page), ACCESS_WRITE, PAGES(page), page);
-	assert_int_equal(mmu_translate(vcpu, PAGES(100), ACCESS_WRITE, &result), MMU_RING_FULL);
+	assert_int_equal(mmu_translate(vcpu, gva_of(PAGES(100)), ACCESS_WRITE, &result),
+			 MMU_RING_FULL);
 	assert_int_equal(translate_gpa(vcpu, PAGES(100), true, &result), MMU_RING_FULL);
 	assert_ram(PAGES(100), ACCESS_READ, PAGES(100), 100);
 	/* Protected is not the same as not there: neither way is open. */
-	assert_int_equal(mmu_translate(vcpu, PAGES(100), ACCESS_WRITE, &result), MMU_RING_FULL);
+	assert_int_equal(mmu_translate(vcpu, gva_of(PAGES(100)), ACCESS_WRITE, &result),
+			 MMU_RING_FULL);
 	assert_ram(PAGES(3), ACCESS_WRITE, PAGES(3), 3);
 	assert_int_equal(atomic32_load_relaxed(&vcpu->ring.pushed), RING - DIRTY_RING_RESERVED);
 	assert_int_equal(empty_ring(1), 1);
 	assert_ram(PAGES(100), ACCESS_WRITE, PAGES(100), 100);
-	assert_int_equal(mmu_translate(vcpu, PAGES(0), ACCESS_WRITE, &result), MMU_RING_FULL);
+	assert_int_equal(mmu_translate(vcpu, gva_of(PAGES(0)), ACCESS_WRITE, &result),
+			 MMU_RING_FULL);
 }
 
 /* An entry counts from the start of its slot. */
@@ -371,7 +374,7 @@ static void an_entry_names_slot_and_page(void **state UNUSED)
 	assert_int_equal(vcpu->ring.entries[0].slot, 3);
 	assert_int_equal(vcpu->ring.entries[0].offset, 7);
 	assert_int_equal(empty_ring(1), 1);
-	assert_null(tlb_write(vcpu, HOLE + PAGES(7), 1));
+	assert_null(tlb_write(vcpu, gva_of(HOLE + PAGES(7)), 1));
 }
 
 /* A slot that was logged before there were rings has a bitmap that can no longer be read. */
@@ -383,9 +386,10 @@ static void a_slot_logged_before_the_rings_is_logged_to_them(void **state UNUSED
 		assert_ram(PAGES(page), ACCESS_WRITE, PAGES(page), page);
 	assert_int_equal(atomic32_load_relaxed(&vcpu->ring.pushed), RING - DIRTY_RING_RESERVED);
 	assert_int_equal(vcpu->ring.entries[5].offset, 5);
-	assert_int_equal(mmu_translate(vcpu, PAGES(100), ACCESS_WRITE, &result), MMU_RING_FULL);
+	assert_int_equal(mmu_translate(vcpu, gva_of(PAGES(100)), ACCESS_WRITE, &result),
+			 MMU_RING_FULL);
 	assert_int_equal(empty_ring(3), 3);
-	assert_null(tlb_write(vcpu, 0, 1));
+	assert_null(tlb_write(vcpu, gva_of(0), 1));
 	assert_ram(0, ACCESS_WRITE, 0, 0);
 }
 
@@ -396,7 +400,8 @@ static void a_full_ring_stops_the_fast_way_too(void **state UNUSED)
 	assert_int_equal(empty_ring(1), 1);
 	for (uint64_t page = 0; page < RING - DIRTY_RING_RESERVED; page++)
 		assert_ram(PAGES(page), ACCESS_WRITE, PAGES(page), page);
-	assert_int_equal(mmu_translate(vcpu, PAGES(100), ACCESS_WRITE, &result), MMU_RING_FULL);
+	assert_int_equal(mmu_translate(vcpu, gva_of(PAGES(100)), ACCESS_WRITE, &result),
+			 MMU_RING_FULL);
 	assert_int_equal(vcpu_stat(vcpu, VCPU_STAT_pf_fast), 0);
 	assert_int_equal(empty_ring(RING), RING - DIRTY_RING_RESERVED);
 	assert_ram(PAGES(100), ACCESS_WRITE, PAGES(100), 100);
@@ -431,7 +436,7 @@ static void a_full_ring_stops_marks_in_the_guests_tables(void **state UNUSED)
 	paging_on();
 	guest_map(GVA, PAGES(5), ALL);
 	atomic32_store_relaxed(&vcpu->ring.pushed, RING - DIRTY_RING_RESERVED - 2);
-	assert_int_equal(mmu_translate(vcpu, GVA, ACCESS_READ, &result), MMU_RING_FULL);
+	assert_int_equal(mmu_translate(vcpu, gva_of(GVA), ACCESS_READ, &result), MMU_RING_FULL);
 	assert_int_equal(atomic32_load_relaxed(&vcpu->ring.pushed), RING - DIRTY_RING_RESERVED);
 	assert_int_equal(*guest_entry(GVA, 1), PAGES(5) | ALL);
 }

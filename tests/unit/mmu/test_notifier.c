@@ -16,6 +16,12 @@
 #define N_PAGES 64u
 #define BYTES(pages) ((uint64_t)(pages) << PAGE_SHIFT)
 
+#define DIFFER(a, b) (!__builtin_types_compatible_p(a, b))
+_Static_assert(DIFFER(hva_t, gfn_t) && DIFFER(hva_t, gpa_t) && DIFFER(hva_t, gva_t) &&
+		       DIFFER(gva_t, gpa_t) && DIFFER(gva_t, gfn_t) && DIFFER(gpa_t, gfn_t) &&
+		       DIFFER(hva_t, uint64_t) && DIFFER(gfn_t, uint64_t),
+	       "an invalidation by frames (KVM 6d3085e4d89a) does not compile");
+
 /* Slot 0: page n of the memory is frame n.  Slot 1: pages 8 to 15 again at 1000. */
 static int setup(void **state)
 {
@@ -222,13 +228,13 @@ static void a_vcpu_has_forgotten_the_page_when_begin_returns(void **state)
 	struct invalidation inv;
 
 	guest_enter(v);
-	assert_int_equal(mmu_translate(v, BYTES(3), ACCESS_WRITE, &result), MMU_OK);
-	assert_non_null(tlb_write(v, BYTES(3), 8));
+	assert_int_equal(mmu_translate(v, gva_of(BYTES(3)), ACCESS_WRITE, &result), MMU_OK);
+	assert_non_null(tlb_write(v, gva_of(BYTES(3)), 8));
 	guest_leave(v);
 	begin(vm, 3, 1, &inv);
 	guest_enter(v);
-	assert_null(tlb_read(v, BYTES(3), 8));
-	assert_null(tlb_write(v, BYTES(3), 8));
+	assert_null(tlb_read(v, gva_of(BYTES(3)), 8));
+	assert_null(tlb_write(v, gva_of(BYTES(3)), 8));
 	guest_leave(v);
 	mmu_invalidate_end(&inv);
 }
@@ -269,7 +275,7 @@ static void begin_waits_for_a_vcpu_that_may_be_using_the_page(void **state)
 
 	sem_init(&o.moment, 0, 0);
 	guest_enter(v);
-	assert_int_equal(mmu_translate(v, BYTES(3), ACCESS_READ, &result), MMU_OK);
+	assert_int_equal(mmu_translate(v, gva_of(BYTES(3)), ACCESS_READ, &result), MMU_OK);
 	hook_once(HOOK_WAIT, note_that_it_waits, &o);
 	thread_start(&t, begin_in_a_thread, &o);
 	sem_wait(&o.moment);
@@ -290,7 +296,7 @@ static void a_debt_of_somebody_else_is_paid_before_begin_returns(void **state)
 	struct invalidation inv;
 
 	guest_enter(v);
-	assert_int_equal(mmu_translate(v, BYTES(3), ACCESS_READ, &result), MMU_OK);
+	assert_int_equal(mmu_translate(v, gva_of(BYTES(3)), ACCESS_READ, &result), MMU_OK);
 	guest_leave(v);
 	rwlock_wrlock(&vm->mmu.lock);
 	assert_int_equal(tdp_zap_leafs(&vm->mmu, &r), 1);
@@ -300,7 +306,7 @@ static void a_debt_of_somebody_else_is_paid_before_begin_returns(void **state)
 	begin(vm, 3, 1, &inv);
 	assert_true(atomic64_load_relaxed(&vm->mmu.owed) == atomic64_load_relaxed(&vm->mmu.paid));
 	guest_enter(v);
-	assert_null(tlb_read(v, BYTES(3), 1));
+	assert_null(tlb_read(v, gva_of(BYTES(3)), 1));
 	guest_leave(v);
 	mmu_invalidate_end(&inv);
 }
@@ -776,9 +782,9 @@ static void *take_pages_back(void *arg)
 static void read_page(struct mmu_vcpu *v, uint64_t page)
 {
 	struct mmu_result result;
-	uint64_t *at = tlb_read(v, BYTES(page), 8);
+	uint64_t *at = tlb_read(v, gva_of(BYTES(page)), 8);
 
-	if (!at && mmu_translate(v, BYTES(page), ACCESS_READ, &result) == MMU_OK)
+	if (!at && mmu_translate(v, gva_of(BYTES(page)), ACCESS_READ, &result) == MMU_OK)
 		at = result.host;
 	if (at)
 		note_unless(__atomic_load_n(at, __ATOMIC_RELAXED) == page << 32);

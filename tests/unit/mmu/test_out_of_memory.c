@@ -28,7 +28,7 @@ static bool has_failed(void)
 
 struct scene {
 	void (*prepare)(void);	/* of a fresh machine */
-	gva_t (*where)(void);
+	uint64_t (*where)(void);
 	enum access access;
 	enum mmu_verdict verdict;
 };
@@ -69,17 +69,17 @@ static void run_in_both_modes(const struct scene *scene)
 	run_scene(direct_setup, scene);
 }
 
-static gva_t at_a_page(void)
+static uint64_t at_a_page(void)
 {
 	return a_page;
 }
 
-static gva_t at_page_five(void)
+static uint64_t at_page_five(void)
 {
 	return PAGES(5);
 }
 
-static gva_t in_the_next_table(void)
+static uint64_t in_the_next_table(void)
 {
 	return a_page + (1 << 21);
 }
@@ -125,7 +125,7 @@ static void map_1g(void)
 	map(a_page, 3, 0 | DONE | GPTE_PS);
 }
 
-static gva_t inside_1g(void)
+static uint64_t inside_1g(void)
 {
 	return (a_page & ~0x3fffffffull) + PAGES(5);
 }
@@ -171,7 +171,7 @@ static void map_the_frame_often(void)
 	}
 }
 
-static gva_t at_the_second_page(void)
+static uint64_t at_the_second_page(void)
 {
 	return a_page + PAGES(1);
 }
@@ -191,9 +191,9 @@ static void link_the_table_often(void)
 	map_in_4_levels();
 	table = entry_gpa(a_page, 1) & ~0xfffull;
 	for (unsigned int i = 1; i < 8; i++) {
-		map(a_page + ((gva_t)i << 21), 2, table | ALL | GPTE_A);
+		map(a_page + ((uint64_t)i << 21), 2, table | ALL | GPTE_A);
 		if (i > 1)
-			assert_page(v0, a_page + ((gva_t)i << 21), ACCESS_READ, 5);
+			assert_page(v0, a_page + ((uint64_t)i << 21), ACCESS_READ, 5);
 	}
 }
 

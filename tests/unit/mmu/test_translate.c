@@ -17,21 +17,21 @@
 
 static void nothing_hits_before_it_was_translated(void **state UNUSED)
 {
-	assert_null(tlb_read(vcpu, 0, 1));
-	assert_null(tlb_write(vcpu, 0, 1));
-	assert_null(tlb_exec(vcpu, 0));
-	assert_null(tlb_read(vcpu, PAGES(5), 8));
+	assert_null(tlb_read(vcpu, gva_of(0), 1));
+	assert_null(tlb_write(vcpu, gva_of(0), 1));
+	assert_null(tlb_exec(vcpu, gva_of(0)));
+	assert_null(tlb_read(vcpu, gva_of(PAGES(5)), 8));
 }
 
 static void what_was_translated_hits(void **state UNUSED)
 {
 	assert_ram(PAGES(5) + 0x123, ACCESS_WRITE, PAGES(5) + 0x123, 5);
-	assert_ptr_equal(tlb_write(vcpu, PAGES(5) + 8, 8), vm->memory + PAGES(5) + 8);
-	assert_ptr_equal(tlb_read(vcpu, PAGES(5) + 4095, 1), vm->memory + PAGES(5) + 4095);
-	assert_null(tlb_exec(vcpu, PAGES(5)));
+	assert_ptr_equal(tlb_write(vcpu, gva_of(PAGES(5) + 8), 8), vm->memory + PAGES(5) + 8);
+	assert_ptr_equal(tlb_read(vcpu, gva_of(PAGES(5) + 4095), 1), vm->memory + PAGES(5) + 4095);
+	assert_null(tlb_exec(vcpu, gva_of(PAGES(5))));
 	assert_ram(PAGES(6) + 7, ACCESS_EXEC, PAGES(6) + 7, 6);
-	assert_ptr_equal(tlb_exec(vcpu, PAGES(6)), vm->memory + PAGES(6));
-	assert_null(tlb_write(vcpu, PAGES(6), 1));
+	assert_ptr_equal(tlb_exec(vcpu, gva_of(PAGES(6))), vm->memory + PAGES(6));
+	assert_null(tlb_write(vcpu, gva_of(PAGES(6)), 1));
 	assert_int_equal(vcpu_stat(vcpu, VCPU_STAT_tlb_fills), 2);
 }
 
@@ -39,39 +39,39 @@ static void an_access_that_leaves_its_page_never_hits(void **state UNUSED)
 {
 	assert_ram(PAGES(5), ACCESS_WRITE, PAGES(5), 5);
 	assert_ram(PAGES(6), ACCESS_WRITE, PAGES(6), 6);
-	assert_non_null(tlb_read(vcpu, PAGES(6) - 8, 8));
+	assert_non_null(tlb_read(vcpu, gva_of(PAGES(6) - 8), 8));
 	for (unsigned int i = 1; i < 8; i++) {
-		assert_null(tlb_read(vcpu, PAGES(6) - i, 8));
-		assert_null(tlb_write(vcpu, PAGES(6) - i, 8));
+		assert_null(tlb_read(vcpu, gva_of(PAGES(6) - i), 8));
+		assert_null(tlb_write(vcpu, gva_of(PAGES(6) - i), 8));
 	}
-	assert_null(tlb_read(vcpu, PAGES(6) - 1, 2));
-	assert_non_null(tlb_read(vcpu, PAGES(6) - 1, 1));
+	assert_null(tlb_read(vcpu, gva_of(PAGES(6) - 1), 2));
+	assert_non_null(tlb_read(vcpu, gva_of(PAGES(6) - 1), 1));
 }
 
 static void pages_that_share_an_entry_are_told_apart(void **state UNUSED)
 {
-	const gva_t other = GVA + PAGES(TLB_ENTRIES);
+	const uint64_t other = GVA + PAGES(TLB_ENTRIES);
 
 	paging_on();
 	guest_map(GVA, PAGES(5), ALL);
 	guest_map(other, PAGES(6), ALL);
 	assert_ram(GVA, ACCESS_READ, PAGES(5), 5);
-	assert_null(tlb_read(vcpu, other, 1));
+	assert_null(tlb_read(vcpu, gva_of(other), 1));
 	assert_ram(other, ACCESS_READ, PAGES(6), 6);
-	assert_null(tlb_read(vcpu, GVA, 1));
-	assert_ptr_equal(tlb_read(vcpu, other, 1), vm->memory + PAGES(6));
+	assert_null(tlb_read(vcpu, gva_of(GVA), 1));
+	assert_ptr_equal(tlb_read(vcpu, gva_of(other), 1), vm->memory + PAGES(6));
 }
 
 /* The last page of the address space, from which nothing must wrap. */
 static void the_highest_page_hits_like_any_other(void **state UNUSED)
 {
-	const gva_t top = ~0ull << PAGE_SHIFT;
+	const uint64_t top = ~0ull << PAGE_SHIFT;
 
 	paging_on();
 	guest_map(top, PAGES(5), ALL);
 	assert_ram(top + 8, ACCESS_READ, PAGES(5) + 8, 5);
-	assert_ptr_equal(tlb_read(vcpu, top + 4088, 8), vm->memory + PAGES(5) + 4088);
-	assert_null(tlb_read(vcpu, top + 4089, 8));
+	assert_ptr_equal(tlb_read(vcpu, gva_of(top + 4088), 8), vm->memory + PAGES(5) + 4088);
+	assert_null(tlb_read(vcpu, gva_of(top + 4089), 8));
 }
 
 /* --- dirty bits and write hits --------------------------------------- */
@@ -84,16 +84,16 @@ static void no_write_hits_before_the_guests_entry_is_dirty(void **state UNUSED)
 	assert_int_equal(translate_gpa(vcpu, PAGES(5), true, &result), MMU_OK);
 	assert_ram(GVA, ACCESS_READ, PAGES(5), 5);
 	assert_int_equal(*guest_entry(GVA, 1), PAGES(5) | ALL | GPTE_A);
-	assert_non_null(tlb_read(vcpu, GVA, 1));
-	assert_null(tlb_write(vcpu, GVA, 1));
+	assert_non_null(tlb_read(vcpu, gva_of(GVA), 1));
+	assert_null(tlb_write(vcpu, gva_of(GVA), 1));
 	assert_ram(GVA, ACCESS_WRITE, PAGES(5), 5);
 	assert_int_equal(*guest_entry(GVA, 1), PAGES(5) | ALL | GPTE_A | GPTE_D);
-	assert_non_null(tlb_write(vcpu, GVA, 1));
-	assert_non_null(tlb_read(vcpu, GVA, 1));
+	assert_non_null(tlb_write(vcpu, gva_of(GVA), 1));
+	assert_non_null(tlb_read(vcpu, gva_of(GVA), 1));
 	/* Dirty now: a read lets writes follow. */
 	tlb_flush_all(vcpu);
 	assert_ram(GVA, ACCESS_READ, PAGES(5), 5);
-	assert_non_null(tlb_write(vcpu, GVA, 1));
+	assert_non_null(tlb_write(vcpu, gva_of(GVA), 1));
 }
 
 static void no_write_hits_before_our_entry_is_writable(void **state UNUSED)
@@ -101,7 +101,7 @@ static void no_write_hits_before_our_entry_is_writable(void **state UNUSED)
 	paging_on();
 	guest_map(GVA, PAGES(5), ALL | GPTE_A | GPTE_D);
 	assert_ram(GVA, ACCESS_READ, PAGES(5), 5);
-	assert_null(tlb_write(vcpu, GVA, 1));
+	assert_null(tlb_write(vcpu, gva_of(GVA), 1));
 	assert_false(spte_is_writable(tdp_lookup(&vm->mmu, gfn_of(5)).spte));
 }
 
@@ -111,11 +111,11 @@ static void a_page_that_the_guest_may_not_write_has_no_write_hits(void **state U
 	guest_map(GVA, PAGES(5), GPTE_P | GPTE_A | GPTE_D);
 	assert_int_equal(translate_gpa(vcpu, PAGES(5), true, &result), MMU_OK);
 	assert_ram(GVA, ACCESS_READ, PAGES(5), 5);
-	assert_null(tlb_write(vcpu, GVA, 1));
+	assert_null(tlb_write(vcpu, gva_of(GVA), 1));
 	assert_guest_fault(GVA, ACCESS_WRITE, PFERR_PRESENT | PFERR_WRITE);
 	/* Nor a user's. */
 	set_privilege(3, false);
-	assert_null(tlb_read(vcpu, GVA, 1));
+	assert_null(tlb_read(vcpu, gva_of(GVA), 1));
 	assert_guest_fault(GVA, ACCESS_READ, PFERR_PRESENT | PFERR_USER);
 }
 
@@ -130,11 +130,11 @@ static void invlpg_forgets_its_page_and_no_other(void **state UNUSED)
 	assert_ram(GVA + PAGE_SIZE, ACCESS_WRITE, PAGES(6), 6);
 	guest_map(GVA, PAGES(7), ALL);
 	/* Allowed to be stale, and is. */
-	assert_ptr_equal(tlb_read(vcpu, GVA, 1), vm->memory + PAGES(5));
-	tlb_flush_page(vcpu, GVA + 123);
-	assert_null(tlb_read(vcpu, GVA, 1));
-	assert_null(tlb_write(vcpu, GVA, 1));
-	assert_non_null(tlb_write(vcpu, GVA + PAGE_SIZE, 1));
+	assert_ptr_equal(tlb_read(vcpu, gva_of(GVA), 1), vm->memory + PAGES(5));
+	tlb_flush_page(vcpu, gva_of(GVA + 123));
+	assert_null(tlb_read(vcpu, gva_of(GVA), 1));
+	assert_null(tlb_write(vcpu, gva_of(GVA), 1));
+	assert_non_null(tlb_write(vcpu, gva_of(GVA + PAGE_SIZE), 1));
 	assert_ram(GVA, ACCESS_READ, PAGES(7), 7);
 }
 
@@ -145,16 +145,16 @@ static void invlpg_of_a_large_page_forgets_all_of_it(void **state UNUSED)
 	*guest_entry(0x40000000, 2) = ALL | GPTE_PS;
 	assert_ram(0x40000000 + PAGES(5), ACCESS_READ, PAGES(5), 5);
 	assert_ram(0x40000000 + PAGES(6), ACCESS_READ, PAGES(6), 6);
-	tlb_flush_page(vcpu, 0x40000000);
-	assert_null(tlb_read(vcpu, 0x40000000 + PAGES(5), 1));
-	assert_null(tlb_read(vcpu, 0x40000000 + PAGES(6), 1));
+	tlb_flush_page(vcpu, gva_of(0x40000000));
+	assert_null(tlb_read(vcpu, gva_of(0x40000000 + PAGES(5)), 1));
+	assert_null(tlb_read(vcpu, gva_of(0x40000000 + PAGES(6)), 1));
 	/* And then it is cheap again. */
 	guest_map(GVA, PAGES(5), ALL);
 	guest_map(GVA + PAGE_SIZE, PAGES(6), ALL);
 	assert_ram(GVA, ACCESS_READ, PAGES(5), 5);
 	assert_ram(GVA + PAGE_SIZE, ACCESS_READ, PAGES(6), 6);
-	tlb_flush_page(vcpu, GVA);
-	assert_non_null(tlb_read(vcpu, GVA + PAGE_SIZE, 1));
+	tlb_flush_page(vcpu, gva_of(GVA));
+	assert_non_null(tlb_read(vcpu, gva_of(GVA + PAGE_SIZE), 1));
 }
 
 static enum spte_kind look_at_hole(void)
@@ -169,7 +169,7 @@ static void invlpg_forgets_mmio_too(void **state UNUSED)
 	assert_mmio(GVA, ACCESS_READ, HOLE);
 	assert_mmio(GVA, ACCESS_READ, HOLE);
 	guest_map(GVA, PAGES(5), ALL);
-	tlb_flush_page(vcpu, GVA);
+	tlb_flush_page(vcpu, gva_of(GVA));
 	assert_ram(GVA, ACCESS_READ, PAGES(5), 5);
 }
 
@@ -177,7 +177,7 @@ static void a_change_of_paging_forgets_everything(void **state UNUSED)
 {
 	assert_ram(PAGES(5), ACCESS_WRITE, PAGES(5), 5);
 	paging_on();
-	assert_null(tlb_read(vcpu, PAGES(5), 1));
+	assert_null(tlb_read(vcpu, gva_of(PAGES(5)), 1));
 	assert_guest_fault(PAGES(5), ACCESS_READ, 0);
 }
 
@@ -193,14 +193,15 @@ static void nothing_hits_again_when_the_flush_numbers_wrap(void **state UNUSED)
 		assert_ram(GVA, ACCESS_WRITE, PAGES(5), 5);
 		assert_mmio(GVA + PAGE_SIZE, ACCESS_READ, HOLE);
 	}
-	assert_true(mmio_cache_find(vcpu, GVA + PAGE_SIZE, ACCESS_READ, &result.gpa));
+	assert_true(mmio_cache_find(vcpu, gva_of(GVA + PAGE_SIZE), ACCESS_READ, &result.gpa));
 	number = tlb_flush_number(vcpu);
 	for (uint64_t i = 0; i < 2 * TLB_FLUSH_MAX; i++) {
 		tlb_flush_all(vcpu);
 		assert_in_range(tlb_flush_number(vcpu), 1, TLB_FLUSH_MAX);
-		assert_null(tlb_read(vcpu, GVA, 1));
-		assert_null(tlb_write(vcpu, GVA, 1));
-		assert_false(mmio_cache_find(vcpu, GVA + PAGE_SIZE, ACCESS_READ, &result.gpa));
+		assert_null(tlb_read(vcpu, gva_of(GVA), 1));
+		assert_null(tlb_write(vcpu, gva_of(GVA), 1));
+		assert_false(
+			mmio_cache_find(vcpu, gva_of(GVA + PAGE_SIZE), ACCESS_READ, &result.gpa));
 	}
 	assert_int_equal(tlb_flush_number(vcpu), number);
 }
@@ -251,17 +252,17 @@ static void a_hit_is_for_the_privilege_that_it_was_made_for(void **state UNUSED)
 	assert_ram(GVA, ACCESS_READ, PAGES(5), 5);
 	assert_guest_fault(GVA + PAGE_SIZE, ACCESS_READ, PFERR_PRESENT | PFERR_USER);
 	set_privilege(0, false);
-	assert_null(tlb_read(vcpu, GVA, 1));
+	assert_null(tlb_read(vcpu, gva_of(GVA), 1));
 	assert_guest_fault(GVA, ACCESS_READ, PFERR_PRESENT);
 	assert_ram(GVA + PAGE_SIZE, ACCESS_READ, PAGES(6), 6);
 	set_privilege(0, true);
-	assert_null(tlb_read(vcpu, GVA, 1));
+	assert_null(tlb_read(vcpu, gva_of(GVA), 1));
 	assert_ram(GVA, ACCESS_READ, PAGES(5), 5);
 	set_privilege(0, false);
-	assert_null(tlb_read(vcpu, GVA, 1));
-	assert_non_null(tlb_read(vcpu, GVA + PAGE_SIZE, 1));
+	assert_null(tlb_read(vcpu, gva_of(GVA), 1));
+	assert_non_null(tlb_read(vcpu, gva_of(GVA + PAGE_SIZE), 1));
 	set_privilege(3, true);
-	assert_null(tlb_read(vcpu, GVA + PAGE_SIZE, 1));
+	assert_null(tlb_read(vcpu, gva_of(GVA + PAGE_SIZE), 1));
 }
 
 /* A system call and back must not cost the program its entries. */
@@ -273,15 +274,15 @@ static void changing_the_privilege_forgets_nothing(void **state UNUSED)
 	assert_ram(GVA, ACCESS_READ, PAGES(5), 5);
 	set_privilege(0, false);
 	set_privilege(3, false);
-	assert_non_null(tlb_read(vcpu, GVA, 1));
+	assert_non_null(tlb_read(vcpu, gva_of(GVA), 1));
 	/* Nor does the kernel's reading what it executes. */
 	assert_ram(GVA, ACCESS_EXEC, PAGES(5), 5);
 	set_privilege(0, false);
 	assert_ram(GVA, ACCESS_READ, PAGES(5), 5);
-	assert_null(tlb_exec(vcpu, GVA));
+	assert_null(tlb_exec(vcpu, gva_of(GVA)));
 	set_privilege(3, false);
-	assert_non_null(tlb_exec(vcpu, GVA));
-	assert_null(tlb_read(vcpu, GVA, 1));
+	assert_non_null(tlb_exec(vcpu, gva_of(GVA)));
+	assert_null(tlb_read(vcpu, gva_of(GVA), 1));
 }
 
 /* --- code ------------------------------------------------------------ */
@@ -292,8 +293,8 @@ static void a_write_to_code_is_noticed_and_ends_its_being_code(void **state UNUS
 	assert_false(result.was_code);
 	assert_ram(PAGES(5), ACCESS_WRITE, PAGES(5), 5);
 	assert_true(result.was_code);
-	assert_null(tlb_exec(vcpu, PAGES(5)));
-	assert_non_null(tlb_write(vcpu, PAGES(5), 1));
+	assert_null(tlb_exec(vcpu, gva_of(PAGES(5))));
+	assert_non_null(tlb_write(vcpu, gva_of(PAGES(5)), 1));
 	assert_ram(PAGES(5), ACCESS_WRITE, PAGES(5), 5);
 	assert_false(result.was_code);
 }
@@ -303,9 +304,9 @@ static void a_page_that_is_executed_loses_its_write_hits(void **state UNUSED)
 	assert_ram(PAGES(5), ACCESS_WRITE, PAGES(5), 5);
 	assert_ram(PAGES(5), ACCESS_EXEC, PAGES(5), 5);
 	assert_false(result.was_code);
-	assert_null(tlb_write(vcpu, PAGES(5), 1));
-	assert_non_null(tlb_read(vcpu, PAGES(5), 1));
-	assert_non_null(tlb_exec(vcpu, PAGES(5)));
+	assert_null(tlb_write(vcpu, gva_of(PAGES(5)), 1));
+	assert_non_null(tlb_read(vcpu, gva_of(PAGES(5)), 1));
+	assert_non_null(tlb_exec(vcpu, gva_of(PAGES(5))));
 }
 
 /* A jump table beside the code is read, then patched: in one block, perhaps. */
@@ -317,8 +318,8 @@ static void a_write_to_code_is_noticed_after_it_was_read(void **state UNUSED)
 	assert_ram(PAGES(5), ACCESS_EXEC, PAGES(5), 5);
 	assert_ram(PAGES(5), ACCESS_READ, PAGES(5), 5);
 	assert_false(result.was_code);
-	assert_non_null(tlb_exec(vcpu, PAGES(5)));
-	assert_null(tlb_write(vcpu, PAGES(5), 1));
+	assert_non_null(tlb_exec(vcpu, gva_of(PAGES(5))));
+	assert_null(tlb_write(vcpu, gva_of(PAGES(5)), 1));
 	assert_ram(PAGES(5), ACCESS_WRITE, PAGES(5), 5);
 	assert_true(result.was_code);
 }
@@ -336,11 +337,11 @@ static void a_write_to_code_is_noticed_from_another_privilege(void **state UNUSE
 		set_privilege(0, true);
 		if (read_before)
 			assert_ram(GVA, ACCESS_READ, PAGES(5), 5);
-		assert_null(tlb_write(vcpu, GVA, 1));
+		assert_null(tlb_write(vcpu, gva_of(GVA), 1));
 		assert_ram(GVA, ACCESS_WRITE, PAGES(5), 5);
 		assert_true(result.was_code);
 		set_privilege(0, false);
-		assert_null(tlb_exec(vcpu, GVA));
+		assert_null(tlb_exec(vcpu, gva_of(GVA)));
 	}
 }
 
@@ -387,8 +388,8 @@ static void mmio_is_forgotten_when_a_slot_appears(void **state UNUSED)
 	slot_again(1, HOLE, 20, 4, 0);
 	assert_ram(HOLE, ACCESS_WRITE, HOLE, 20);
 	delete_slot(1);
-	assert_null(tlb_write(vcpu, HOLE, 1));
-	assert_null(tlb_read(vcpu, HOLE, 1));
+	assert_null(tlb_write(vcpu, gva_of(HOLE), 1));
+	assert_null(tlb_read(vcpu, gva_of(HOLE), 1));
 	assert_mmio(HOLE, ACCESS_WRITE, HOLE);
 	assert_int_equal(translate_gpa(vcpu, HOLE, true, &result), MMU_MMIO);
 }
@@ -413,7 +414,7 @@ static void *translate_in_a_thread(void *arg)
 	struct look *look = arg;
 
 	guest_enter(vcpu);
-	look->verdict = mmu_translate(vcpu, look->gpa, ACCESS_READ, &result);
+	look->verdict = mmu_translate(vcpu, gva_of(look->gpa), ACCESS_READ, &result);
 	guest_leave(vcpu);
 	return NULL;
 }
@@ -486,7 +487,7 @@ static void a_read_only_slot_is_read_as_memory_and_written_as_mmio(void **state 
 	slot_again(1, HOLE, 20, 4, KVM_MEM_READONLY);
 	assert_mmio(HOLE + 8, ACCESS_WRITE, HOLE + 8);
 	assert_ram(HOLE, ACCESS_READ, HOLE, 20);
-	assert_null(tlb_write(vcpu, HOLE, 1));
+	assert_null(tlb_write(vcpu, gva_of(HOLE), 1));
 	assert_ram(HOLE, ACCESS_EXEC, HOLE, 20);
 	/* The write was not remembered as "no memory here". */
 	for (int i = 0; i < 3; i++) {
@@ -518,7 +519,7 @@ static void tables_in_a_read_only_slot_are_walked_but_not_marked(void **state UN
 	/* Not dirty: a read does not let writes follow. */
 	tlb_flush_all(vcpu);
 	assert_ram(GVA, ACCESS_READ, PAGES(5), 5);
-	assert_null(tlb_write(vcpu, GVA, 1));
+	assert_null(tlb_write(vcpu, gva_of(GVA), 1));
 }
 
 /* A root in ROM is no reason to forget what the guest writes to. */
@@ -543,12 +544,13 @@ static void tables_where_no_memory_is_are_bad(void **state UNUSED)
 	vcpu->paging.cr3 = HOLE;
 	mmu_paging_changed(vcpu);
 	for (int i = 0; i < 2; i++)
-		assert_int_equal(mmu_translate(vcpu, GVA, ACCESS_READ, &result), MMU_BAD_TABLES);
+		assert_int_equal(mmu_translate(vcpu, gva_of(GVA), ACCESS_READ, &result),
+				 MMU_BAD_TABLES);
 	paging_on();
 	*guest_entry(GVA, 3) = HOLE | ALL;
-	assert_int_equal(mmu_translate(vcpu, GVA, ACCESS_WRITE, &result), MMU_BAD_TABLES);
+	assert_int_equal(mmu_translate(vcpu, gva_of(GVA), ACCESS_WRITE, &result), MMU_BAD_TABLES);
 	*guest_entry(GVA, 3) = PAGES(1ull << 35) | ALL;
-	assert_int_equal(mmu_translate(vcpu, GVA, ACCESS_EXEC, &result), MMU_BAD_TABLES);
+	assert_int_equal(mmu_translate(vcpu, gva_of(GVA), ACCESS_EXEC, &result), MMU_BAD_TABLES);
 	/* A slot comes and makes them good. */
 	*guest_entry(GVA, 3) = HOLE | ALL;
 	slot_again(1, HOLE, 20, 4, 0);
@@ -558,7 +560,7 @@ static void tables_where_no_memory_is_are_bad(void **state UNUSED)
 
 static void tables_that_point_at_themselves_translate(void **state UNUSED)
 {
-	gva_t gva = 0;
+	uint64_t gva = 0;
 
 	paging_on();
 	*entry_at(TABLES, 0, 4) = TABLES | ALL;
@@ -609,13 +611,15 @@ static void memory_that_vanished_is_a_host_fault(void **state UNUSED)
 	assert_ram(PAGES(5), ACCESS_WRITE, PAGES(5), 5);
 	take_away(5);
 	/* The TLB cannot know; the access finds out. */
-	assert_non_null(tlb_read(vcpu, PAGES(5), 8));
+	assert_non_null(tlb_read(vcpu, gva_of(PAGES(5)), 8));
 	assert_false(guarded_load64(result.host, &value));
 	mmu_access_faulted(vcpu, result.host);
 	assert_true(guest_mode(vcpu));
-	assert_null(tlb_read(vcpu, PAGES(5), 8));
-	assert_int_equal(mmu_translate(vcpu, PAGES(5), ACCESS_READ, &result), MMU_HOST_FAULT);
-	assert_int_equal(mmu_translate(vcpu, PAGES(5), ACCESS_WRITE, &result), MMU_HOST_FAULT);
+	assert_null(tlb_read(vcpu, gva_of(PAGES(5)), 8));
+	assert_int_equal(mmu_translate(vcpu, gva_of(PAGES(5)), ACCESS_READ, &result),
+			 MMU_HOST_FAULT);
+	assert_int_equal(mmu_translate(vcpu, gva_of(PAGES(5)), ACCESS_WRITE, &result),
+			 MMU_HOST_FAULT);
 	assert_int_equal(translate_gpa(vcpu, PAGES(5), false, &result), MMU_HOST_FAULT);
 	assert_ram(PAGES(6), ACCESS_WRITE, PAGES(6), 6);
 	map_again(5);
@@ -627,8 +631,9 @@ static void memory_that_the_host_only_reads_is_not_written(void **state UNUSED)
 {
 	mprotect(page_of(5), PAGE_SIZE, PROT_READ);
 	assert_ram(PAGES(5), ACCESS_READ, PAGES(5), 5);
-	assert_null(tlb_write(vcpu, PAGES(5), 1));
-	assert_int_equal(mmu_translate(vcpu, PAGES(5), ACCESS_WRITE, &result), MMU_HOST_FAULT);
+	assert_null(tlb_write(vcpu, gva_of(PAGES(5)), 1));
+	assert_int_equal(mmu_translate(vcpu, gva_of(PAGES(5)), ACCESS_WRITE, &result),
+			 MMU_HOST_FAULT);
 	assert_ram(PAGES(5), ACCESS_READ, PAGES(5), 5);
 	mprotect(page_of(5), PAGE_SIZE, PROT_READ | PROT_WRITE);
 	assert_ram(PAGES(5), ACCESS_WRITE, PAGES(5), 5);
@@ -639,9 +644,9 @@ static void tables_that_vanished_are_a_host_fault(void **state UNUSED)
 	paging_on();
 	guest_map(GVA, PAGES(5), ALL);
 	assert_ram(GVA, ACCESS_READ, PAGES(5), 5);
-	tlb_flush_page(vcpu, GVA);
+	tlb_flush_page(vcpu, gva_of(GVA));
 	take_away(131);
-	assert_int_equal(mmu_translate(vcpu, GVA, ACCESS_READ, &result), MMU_HOST_FAULT);
+	assert_int_equal(mmu_translate(vcpu, gva_of(GVA), ACCESS_READ, &result), MMU_HOST_FAULT);
 	assert_false(spte_is_leaf(tdp_lookup(&vm->mmu, gfn_of(131)).spte));
 	map_again(131);
 	assert_guest_fault(GVA, ACCESS_READ, 0);
@@ -649,9 +654,9 @@ static void tables_that_vanished_are_a_host_fault(void **state UNUSED)
 	assert_ram(GVA, ACCESS_READ, PAGES(5), 5);
 	/* Read, but not to be marked. */
 	guest_map(GVA, PAGES(5), ALL);
-	tlb_flush_page(vcpu, GVA);
+	tlb_flush_page(vcpu, gva_of(GVA));
 	mprotect(page_of(131), PAGE_SIZE, PROT_READ);
-	assert_int_equal(mmu_translate(vcpu, GVA, ACCESS_READ, &result), MMU_HOST_FAULT);
+	assert_int_equal(mmu_translate(vcpu, gva_of(GVA), ACCESS_READ, &result), MMU_HOST_FAULT);
 	mprotect(page_of(131), PAGE_SIZE, PROT_READ | PROT_WRITE);
 	assert_ram(GVA, ACCESS_READ, PAGES(5), 5);
 }
@@ -729,7 +734,7 @@ static void a_translation_without_memory_works_later(void **state UNUSED)
 	guest_map(GVA, PAGES(5), ALL);
 	do {
 		atomic64_store_relaxed(&vm->alloc.fail_in, ++n);
-		verdict = mmu_translate(vcpu, GVA, ACCESS_WRITE, &result);
+		verdict = mmu_translate(vcpu, gva_of(GVA), ACCESS_WRITE, &result);
 		assert_true(guest_mode(vcpu));
 	} while (verdict == MMU_NO_MEMORY);
 	atomic64_store_relaxed(&vm->alloc.fail_in, 0);
@@ -848,12 +853,12 @@ static void a_large_page_of_ours_is_no_large_page_of_the_guests(void **state UNU
 	big->sim.level = LEVEL_2M;
 	vm_slot(big, 0, 0, 0, 1024, 0);
 	guest_enter(bv);
-	assert_int_equal(mmu_translate(bv, PAGES(600), ACCESS_WRITE, &result), MMU_OK);
+	assert_int_equal(mmu_translate(bv, gva_of(PAGES(600)), ACCESS_WRITE, &result), MMU_OK);
 	assert_ptr_equal(result.host, big->memory + PAGES(600));
-	assert_int_equal(mmu_translate(bv, PAGES(601), ACCESS_WRITE, &result), MMU_OK);
-	tlb_flush_page(bv, PAGES(600));
-	assert_null(tlb_read(bv, PAGES(600), 1));
-	assert_ptr_equal(tlb_write(bv, PAGES(601), 1), big->memory + PAGES(601));
+	assert_int_equal(mmu_translate(bv, gva_of(PAGES(601)), ACCESS_WRITE, &result), MMU_OK);
+	tlb_flush_page(bv, gva_of(PAGES(600)));
+	assert_null(tlb_read(bv, gva_of(PAGES(600)), 1));
+	assert_ptr_equal(tlb_write(bv, gva_of(PAGES(601)), 1), big->memory + PAGES(601));
 	guest_leave(bv);
 	vm_free(big);
 }

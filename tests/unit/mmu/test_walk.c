@@ -57,7 +57,7 @@ static int teardown(void **state)
 struct naive {
 	const struct paging *p;
 	uint8_t *memory;	/* the copy: it sets A and D here */
-	gva_t gva;
+	uint64_t gva;
 	enum access access;
 	/* the way */
 	uint64_t used[5];
@@ -308,10 +308,10 @@ static void compare_entries(struct world *w, const struct naive *n)
 	}
 }
 
-static void walk_and_compare(struct world *w, gva_t gva, enum access access)
+static void walk_and_compare(struct world *w, uint64_t gva, enum access access)
 {
 	struct naive n = { .p = &w->v->paging, .memory = w->copy, .gva = gva, .access = access };
-	struct walk walk = { .gva = gva, .access = access };
+	struct walk walk = { .gva = gva_of(gva), .access = access };
 	enum walk_verdict verdict = walk_guest(w->v, &walk);
 
 	naive_walk(&n);
@@ -406,15 +406,15 @@ static void random_paging(struct world *w)
 			      (run_next(r) & 0xe18);
 }
 
-static gva_t random_gva(struct world *w)
+static uint64_t random_gva(struct world *w)
 {
 	const struct paging *p = &w->v->paging;
-	gva_t gva = run_next(&w->run);
+	uint64_t gva = run_next(&w->run);
 
 	if (!(p->cr0 & X86_CR0_PG) || !(p->efer & X86_EFER_LMA) || !(p->cr4 & X86_CR4_PAE))
 		return (uint32_t)gva;
 	/* Canonical. */
-	return (gva_t)((int64_t)(gva << 7) >> (p->cr4 & X86_CR4_LA57 ? 7 : 16));
+	return (uint64_t)((int64_t)(gva << 7) >> (p->cr4 & X86_CR4_LA57 ? 7 : 16));
 }
 
 #define N_WORLDS STEPS(20000)
@@ -478,9 +478,10 @@ static void four_levels(struct world *w)
 		put64(w, gpa, (gpa + 0x1000) | ALL);
 }
 
-static enum walk_verdict walk_at(struct world *w, struct walk *walk, gva_t gva, enum access access)
+static enum walk_verdict walk_at(struct world *w, struct walk *walk, uint64_t gva,
+				 enum access access)
 {
-	*walk = (struct walk){ .gva = gva, .access = access };
+	*walk = (struct walk){ .gva = gva_of(gva), .access = access };
 	return walk_guest(w->v, walk);
 }
 
@@ -558,7 +559,7 @@ static void a_table_that_points_at_itself_is_walked_like_any_other(void **state)
 {
 	struct world *w = *state;
 	struct walk walk;
-	gva_t gva = 0;
+	uint64_t gva = 0;
 
 	four_levels(w);
 	put64(w, 0x1000 + 8 * 7, 0x1000 | ALL);

@@ -97,7 +97,7 @@ static void a_frame_mapped_everywhere_is_not_all_mapped(void **state UNUSED)
 
 static void a_table_linked_everywhere_is_told_of_once(void **state UNUSED)
 {
-	const gva_t step = 1ull << 21;
+	const uint64_t step = 1ull << 21;
 	const unsigned int n = 3 * SHADOW_LIST_MAX;
 	struct shadow_page *sp;
 	uint64_t table;
@@ -125,7 +125,7 @@ static void a_table_linked_everywhere_is_told_of_once(void **state UNUSED)
  * than may be told. */
 static void a_table_with_too_many_above_it_stays_tracked(void **state UNUSED)
 {
-	const gva_t gva = 0x10000000000;
+	const uint64_t gva = 0x10000000000;
 	uint64_t leaf;
 
 	paging(GUEST_4LEVEL);
@@ -133,16 +133,18 @@ static void a_table_with_too_many_above_it_stays_tracked(void **state UNUSED)
 	map(gva, 1, PAGES(5) | DONE);
 	leaf = entry_gpa(gva, 1) & ~0xfffull;
 	for (unsigned int i = 0; i < 16; i++) {
-		uint64_t at = entry_gpa(gva + ((gva_t)i << 30), 3);
+		uint64_t at = entry_gpa(gva + ((uint64_t)i << 30), 3);
 
 		for (unsigned int j = 0; j < 16; j++)
-			map(gva + ((gva_t)i << 30) + ((gva_t)j << 21), 2, leaf | ALL | GPTE_A);
+			map(gva + ((uint64_t)i << 30) + ((uint64_t)j << 21), 2,
+			    leaf | ALL | GPTE_A);
 		for (unsigned int j = 1; j < 32; j++)
 			write_gpa(at + j * 16 * 8, 8, read_gpa(at, 8));
 	}
 	for (unsigned int i = 0; i < 512; i++)
 		for (unsigned int j = 0; j < 16; j++)
-			assert_page(v0, gva + ((gva_t)i << 30) + ((gva_t)j << 21), ACCESS_READ, 5);
+			assert_page(v0, gva + ((uint64_t)i << 30) + ((uint64_t)j << 21),
+				    ACCESS_READ, 5);
 	work_watch(vm);
 	guest_map(v0, gva + PAGES(1), 1, PAGES(6) | DONE);
 	assert_false(is_unsync(v0, gva));
@@ -273,7 +275,7 @@ static void the_hash_grows_a_little_at_a_time(void **state UNUSED)
 static void use_tables(unsigned int first, unsigned int n)
 {
 	for (unsigned int i = first; i < first + n; i++) {
-		gva_t gva = 0x40000000 + ((gva_t)i << 21);
+		uint64_t gva = 0x40000000 + ((uint64_t)i << 21);
 
 		map(gva, 1, PAGES(5) | DONE);
 		assert_page(v0, gva, ACCESS_READ, 5);
@@ -432,9 +434,9 @@ static void nothing_holds_the_lock_for_all_of_the_memory_directly(void **state U
 
 #define HOLES 64u
 
-static gva_t hole(unsigned int i)
+static uint64_t hole(unsigned int i)
 {
-	return 0x40000000 + ((gva_t)i << 21);
+	return 0x40000000 + ((uint64_t)i << 21);
 }
 
 static uint64_t gpa_of_hole(unsigned int i)
@@ -482,7 +484,7 @@ static unsigned int n_between;
 static void *use_tables_between(void *arg UNUSED)
 {
 	unsigned int i = n_between++;
-	gva_t fresh = hole(HOLES + i);
+	uint64_t fresh = hole(HOLES + i);
 
 	if (shadow) {
 		struct shadow_page *sp;

@@ -73,13 +73,13 @@ static void tables_of_32_bits_have_quadrants(void **state UNUSED)
 	paging(GUEST_32BIT);
 	directory = v0->paging.cr3 >> PAGE_SHIFT;
 	for (unsigned int i = 0; i < 4; i++) {
-		gva_t gva = (gva_t)i << 30;
+		uint64_t gva = (uint64_t)i << 30;
 
 		map(gva, 1, PAGES(5 + i) | DONE);
 		map(gva + (1 << 21), 1, PAGES(9 + i) | DONE);
 	}
 	for (unsigned int i = 0; i < 3; i++) {
-		gva_t gva = (gva_t)i << 30;
+		uint64_t gva = (uint64_t)i << 30;
 
 		assert_page(v0, gva, ACCESS_READ, 5 + i);
 		assert_page(v0, gva + (1 << 21), ACCESS_READ, 9 + i);
@@ -95,14 +95,14 @@ static void a_write_to_a_directory_of_32_bits_drops_two_entries(void **state UNU
 {
 	paging(GUEST_32BIT);
 	for (unsigned int i = 0; i < 4; i++) {
-		gva_t gva = 0x40000000 + ((gva_t)i << 21);
+		uint64_t gva = 0x40000000 + ((uint64_t)i << 21);
 
 		map(gva, 1, PAGES(5 + i) | DONE);
 		assert_page(v0, gva, ACCESS_READ, 5 + i);
 	}
 	guest_map(v0, 0x40000000, 2, 0);
 	for (unsigned int i = 0; i < 4; i++) {
-		spte_t spte = shadow_entry(v0, 0x40000000 + ((gva_t)i << 21)).spte;
+		spte_t spte = shadow_entry(v0, 0x40000000 + ((uint64_t)i << 21)).spte;
 
 		assert_int_equal(spte_kind(spte) == SPTE_NONE, i < 2);
 	}
@@ -111,7 +111,7 @@ static void a_write_to_a_directory_of_32_bits_drops_two_entries(void **state UNU
 
 static void each_half_of_a_given_up_table_is_synced(void **state UNUSED)
 {
-	const gva_t gva = 0x40000000, upper = gva + (1 << 21);
+	const uint64_t gva = 0x40000000, upper = gva + (1 << 21);
 
 	paging(GUEST_32BIT);
 	map(gva, 1, PAGES(5) | DONE);
@@ -131,7 +131,7 @@ static void each_half_of_a_given_up_table_is_synced(void **state UNUSED)
 /* 4 MiB: by one host page of 2 MiB for each half, or by small ones. */
 static void a_page_of_4m_is_mapped_by_halves(void **state UNUSED)
 {
-	const gva_t gva = 0x40000000;
+	const uint64_t gva = 0x40000000;
 
 	paging(GUEST_32BIT);
 	vm->sim.level = LEVEL_2M;
@@ -151,7 +151,7 @@ static void a_page_of_4m_is_mapped_by_halves(void **state UNUSED)
 
 static void a_page_of_4m_may_lie_above_4g(void **state UNUSED)
 {
-	const gva_t gva = 0x40000000;
+	const uint64_t gva = 0x40000000;
 
 	paging(GUEST_32BIT);
 	vm_slot(vm, 1, 0x1200000000, 512, 1024 - 512, 0);
@@ -172,8 +172,8 @@ static void the_four_registers_of_pae_are_four_roots(void **state UNUSED)
 {
 	paging(GUEST_PAE);
 	for (unsigned int i = 0; i < 3; i++) {
-		map((gva_t)i << 30, 1, PAGES(5 + i) | DONE);
-		assert_page(v0, (gva_t)i << 30, ACCESS_READ, 5 + i);
+		map((uint64_t)i << 30, 1, PAGES(5 + i) | DONE);
+		assert_page(v0, (uint64_t)i << 30, ACCESS_READ, 5 + i);
 		assert_int_equal(n_shadow_pages(v0->paging.pdptr[i] >> PAGE_SHIFT), 1);
 	}
 	/* Memory behind CR3 is not looked at: the registers are what counts. */
@@ -324,7 +324,7 @@ static void a_large_page_with_other_rights_has_another_direct_page(void **state 
 /* Two large pages of the guest's with the same frames, and different rights and keys. */
 static void large_pages_over_the_same_frames_are_told_apart(void **state UNUSED)
 {
-	const gva_t second = a_page + (1 << 21), third = a_page + (2 << 21);
+	const uint64_t second = a_page + (1 << 21), third = a_page + (2 << 21);
 
 	map_large(DONE);
 	map(second, 2, PAGES(M2) | GPTE_PS | (DONE & ~GPTE_W));
@@ -400,7 +400,7 @@ static void small_pages_over_large_ones_are_small(void **state UNUSED)
 /* A slot that begins in the middle of a large page, or is shorter than it. */
 static void a_large_page_beyond_its_slot_is_small(void **state UNUSED)
 {
-	const gva_t gva = 0x40000000;
+	const uint64_t gva = 0x40000000;
 
 	paging(GUEST_4LEVEL);
 	vm->sim.level = LEVEL_2M;

@@ -36,7 +36,7 @@ static void use_many_tables(unsigned int n, unsigned int seed)
 
 	run_begin(&run, seed);
 	for (unsigned int i = 0; i < n; i++) {
-		gva_t gva = 0x40000000 + (run_below(&run, 300) << 21);
+		uint64_t gva = 0x40000000 + (run_below(&run, 300) << 21);
 
 		map(gva, 1, PAGES(5) | DONE);
 		assert_page(&vm->vcpu[i % 2], gva, ACCESS_WRITE, 5);
@@ -116,7 +116,7 @@ static void assert_bounded(void)
 /* Each entry of the root is the root itself. */
 static void a_table_that_points_at_itself(void **state UNUSED)
 {
-	gva_t gva = 0;
+	uint64_t gva = 0;
 
 	paging(GUEST_4LEVEL);
 	for (unsigned int i = 0; i < 512; i++)
@@ -155,8 +155,8 @@ static void one_frame_is_a_table_of_every_format(void **state UNUSED)
 	for (unsigned int i = 0; i < 400; i++) {
 		v0->paging = p[i % 4];
 		mmu_paging_changed(v0);
-		guest_store(v0, (gva_t)i * 0x201000 & 0x7fffffff, 4, TABLES | DONE);
-		guest_access(v0, (gva_t)i * 0x40201000 & 0x7fffffff, ACCESS_READ);
+		guest_store(v0, (uint64_t)i * 0x201000 & 0x7fffffff, 4, TABLES | DONE);
+		guest_access(v0, (uint64_t)i * 0x40201000 & 0x7fffffff, ACCESS_READ);
 		if (i % 16 == 0)
 			assert_bounded();
 	}
@@ -167,7 +167,7 @@ static void tables_where_no_memory_is(void **state UNUSED)
 {
 	paging(GUEST_4LEVEL);
 	for (int level = 4; level > 1; level--) {
-		gva_t gva = 0x10000000000 * (gva_t)(5 - level);
+		uint64_t gva = 0x10000000000 * (uint64_t)(5 - level);
 
 		map(gva, level, HOLE | ALL);
 		for (int i = 0; i < 40; i++)
@@ -199,7 +199,7 @@ static void roots_everywhere(void **state UNUSED)
 			v0->paging.pdptr[n] = (table & 0xfffffffff000) | GPTE_P;
 		}
 		mmu_paging_changed(v0);
-		guest_access(v0, (gva_t)i << 20, ACCESS_READ);
+		guest_access(v0, (uint64_t)i << 20, ACCESS_READ);
 	}
 	assert_bounded();
 }
@@ -226,7 +226,7 @@ static void every_frame_is_a_root_once(void **state UNUSED)
 
 static void tables_in_a_read_only_slot(void **state UNUSED)
 {
-	const gva_t gva = 0x10000000000;
+	const uint64_t gva = 0x10000000000;
 	uint64_t rom = HOLE;
 
 	paging(GUEST_4LEVEL);
@@ -257,7 +257,7 @@ static void a_guest_that_does_nothing_but_write_its_tables(void **state UNUSED)
 	paging(GUEST_4LEVEL);
 	run_begin(&run, 6);
 	for (unsigned int i = 0; i < STEPS(20000); i++) {
-		gva_t gva = 0x40000000 + (run_below(&run, 64) << 21) + PAGES(run_below(&run, 4));
+		uint64_t gva = 0x40000000 + (run_below(&run, 64) << 21) + PAGES(run_below(&run, 4));
 		int level = 1 + (int)run_below(&run, 2);
 
 		map(gva, 1, PAGES(5) | DONE);

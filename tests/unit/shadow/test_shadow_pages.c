@@ -185,16 +185,16 @@ static void a_page_knows_all_its_parents(void **state UNUSED)
 	map(a_page, 1, PAGES(5) | DONE);
 	table = entry_gpa(a_page, 1) & ~0xfffull;
 	for (unsigned int i = 1; i < 20; i++)
-		map(a_page + ((gva_t)i << 21), 2, table | ALL | GPTE_A);
+		map(a_page + ((uint64_t)i << 21), 2, table | ALL | GPTE_A);
 	for (unsigned int i = 0; i < 20; i++)
-		assert_page(v0, a_page + ((gva_t)i << 21), ACCESS_WRITE, 5);
+		assert_page(v0, a_page + ((uint64_t)i << 21), ACCESS_WRITE, 5);
 	sp = shadow_page_at(v0, a_page, 1);
 	assert_int_equal(n_parents(sp), 20);
 	assert_int_equal(n_rmap(5, LEVEL_4K), 1);
 	assert_valid();
 	/* In an order of their own. */
 	for (unsigned int i = 0; i < 20; i += 3) {
-		guest_map(v0, a_page + ((gva_t)i << 21), 2, 0);
+		guest_map(v0, a_page + ((uint64_t)i << 21), 2, 0);
 		/* A fault, so that the directory is not taken for disused. */
 		map(a_page + (1 << 21) + PAGES(1 + i), 1, PAGES(6) | DONE);
 		assert_page(v0, a_page + (1 << 21) + PAGES(1 + i), ACCESS_READ, 6);
@@ -202,7 +202,7 @@ static void a_page_knows_all_its_parents(void **state UNUSED)
 	assert_int_equal(n_parents(sp), 13);
 	assert_valid();
 	for (unsigned int i = 0; i < 20; i++)
-		guest_map(v0, a_page + ((gva_t)i << 21), 2, 0);
+		guest_map(v0, a_page + ((uint64_t)i << 21), 2, 0);
 	assert_int_equal(n_parents(sp), 0);
 }
 

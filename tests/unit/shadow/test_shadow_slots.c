@@ -43,7 +43,7 @@ static void map_hole(uint64_t bits)
 	map(a_page, 1, HOLE | bits);
 }
 
-static bool is_mmio(gva_t gva)
+static bool is_mmio(uint64_t gva)
 {
 	return spte_kind(shadow_entry(v0, gva).spte) == SPTE_MMIO;
 }
@@ -204,7 +204,7 @@ static void a_deleted_slot_takes_what_is_of_it_and_no_more(void **state UNUSED)
 /* A table of one slot, for pages of another. */
 static void a_deleted_slot_takes_the_shadow_of_its_tables(void **state UNUSED)
 {
-	const gva_t gva = 0x10000000000;
+	const uint64_t gva = 0x10000000000;
 
 	use_a_page();
 	vm_slot(vm, 1, HOLE, 100, 1, 0);
@@ -620,7 +620,7 @@ static void rings_take_what_is_written(void **state UNUSED)
 /* RING_SOFT_LIMIT: for pages, for bits in tables, and for tracked writes. */
 static void a_full_ring_stops_every_write(void **state UNUSED)
 {
-	gva_t gva = a_page;
+	uint64_t gva = a_page;
 	enum mmu_verdict verdict;
 
 	use_a_page();

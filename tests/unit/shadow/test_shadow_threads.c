@@ -20,7 +20,7 @@
 struct worker {
 	struct mmu_vcpu *v;
 	struct run run;
-	gva_t own;
+	uint64_t own;
 	uint64_t table[2];		/* one or the other is in use; both say the same */
 	uint64_t pde, pte[2][N_OWN];
 	uint64_t page[N_OWN];
@@ -28,7 +28,7 @@ struct worker {
 
 static struct atomic32 n_done;
 
-static enum mmu_verdict access(struct worker *w, gva_t gva, enum access access)
+static enum mmu_verdict access(struct worker *w, uint64_t gva, enum access access)
 {
 	enum mmu_verdict verdict;
 
@@ -89,7 +89,7 @@ static void exchange_tables(struct worker *w)
 
 static void look_at_another(struct worker *w)
 {
-	gva_t its = a_page + (run_below(&w->run, N_WORKERS) << 21);
+	uint64_t its = a_page + (run_below(&w->run, N_WORKERS) << 21);
 	enum mmu_verdict verdict = access(w, its + PAGES(run_below(&w->run, N_OWN)), ACCESS_READ);
 
 	note_unless(verdict == MMU_OK || verdict == MMU_GUEST_FAULT);
@@ -158,7 +158,7 @@ static void be_the_host(struct run *run, bool with_limit)
 static void prepare(struct worker *w, unsigned int n)
 {
 	w->v = &vm->vcpu[n];
-	w->own = a_page + ((gva_t)n << 21);
+	w->own = a_page + ((uint64_t)n << 21);
 	run_begin(&w->run, 90 + n);
 	for (unsigned int i = 0; i < N_OWN; i++) {
 		w->page[i] = i;

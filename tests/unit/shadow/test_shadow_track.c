@@ -13,12 +13,12 @@ static uint64_t debt(void)
 	return atomic64_load_relaxed(&vm->mmu.owed) - atomic64_load_relaxed(&vm->mmu.paid);
 }
 
-static gva_t window(gva_t gva, int level)
+static uint64_t window(uint64_t gva, int level)
 {
 	return linear + entry_gpa(gva, level);
 }
 
-static uint64_t table_frame(gva_t gva, int level)
+static uint64_t table_frame(uint64_t gva, int level)
 {
 	return entry_gpa(gva, level) >> PAGE_SHIFT;
 }
@@ -89,26 +89,27 @@ static void a_write_to_an_entry_drops_what_was_made_of_it(void **state UNUSED)
 /* Each entry that the bytes touch, and no other. */
 static void a_write_drops_the_entries_that_it_touches(void **state UNUSED)
 {
-	const gva_t gva = 0x40000000;
+	const uint64_t gva = 0x40000000;
 	uint64_t *host;
 
 	paging(GUEST_4LEVEL);
 	for (unsigned int i = 0; i < 8; i++) {
-		map(gva + ((gva_t)i << 21), 1, PAGES(5) | DONE);
-		assert_page(v0, gva + ((gva_t)i << 21), ACCESS_READ, 5);
+		map(gva + ((uint64_t)i << 21), 1, PAGES(5) | DONE);
+		assert_page(v0, gva + ((uint64_t)i << 21), ACCESS_READ, 5);
 	}
 	host = (uint64_t *)(vm->memory + entry_gpa(gva, 2));
 	/* Four bytes of entry 1; then sixteen: entries 4 and 5. */
 	assert_int_equal(guest_store(v0, window(gva, 2) + 12, 4, host[1] >> 32), MMU_OK);
 	guest_enter(v0);
-	assert_int_equal(mmu_translate(v0, window(gva, 2) + 32, ACCESS_WRITE, &result), MMU_OK);
+	assert_int_equal(mmu_translate(v0, gva_of(window(gva, 2) + 32), ACCESS_WRITE, &result),
+			 MMU_OK);
 	assert_true(result.tracked);
 	assert_true(mmu_track_write(v0, result.gpa, 16));
 	mmu_tracked_writes(v0);
 	guest_leave(v0);
 	for (unsigned int i = 0; i < 8; i++) {
 		bool gone = i == 1 || i == 4 || i == 5;
-		spte_t spte = shadow_entry(v0, gva + ((gva_t)i << 21)).spte;
+		spte_t spte = shadow_entry(v0, gva + ((uint64_t)i << 21)).spte;
 
 		assert_int_equal(spte_kind(spte) == SPTE_NONE, gone);
 	}
@@ -224,7 +225,7 @@ static void no_large_page_covers_a_table(void **state UNUSED)
  * time by the fault that would map it. */
 static void no_large_page_covers_the_tables_that_lead_to_it(void **state UNUSED)
 {
-	const gva_t gva = 0x40000000;
+	const uint64_t gva = 0x40000000;
 	const uint64_t upper = PAGES(10), lower = PAGES(11);
 
 	paging(GUEST_4LEVEL);

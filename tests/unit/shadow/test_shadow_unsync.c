@@ -13,13 +13,12 @@
 
 #define READ_ONLY (DONE & ~GPTE_W)
 
-static gva_t window(gva_t gva, int level)
+static uint64_t window(uint64_t gva, int level)
 {
 	return linear + entry_gpa(gva, level);
 }
 
-
-static uint32_t unsync_children(gva_t gva, int level)
+static uint32_t unsync_children(uint64_t gva, int level)
 {
 	return atomic32_load_relaxed(&shadow_page_at(v0, gva, level)->unsync_children);
 }
@@ -76,7 +75,7 @@ static void a_table_that_is_only_read_stays_as_it_is(void **state UNUSED)
 static void a_frame_that_is_an_upper_table_too_is_not_given_up(void **state UNUSED)
 {
 	uint64_t directory;
-	gva_t other;
+	uint64_t other;
 
 	use_pages();
 	directory = entry_gpa(a_page, 2) & ~0xfffull;
@@ -296,21 +295,21 @@ static void a_load_of_cr3_finds_every_table(void **state UNUSED)
 
 	paging(GUEST_4LEVEL);
 	for (unsigned int i = 0; i < N; i++) {
-		map(a_page + ((gva_t)i << 21), 1, PAGES(5) | DONE);
-		assert_page(v0, a_page + ((gva_t)i << 21), ACCESS_READ, 5);
+		map(a_page + ((uint64_t)i << 21), 1, PAGES(5) | DONE);
+		assert_page(v0, a_page + ((uint64_t)i << 21), ACCESS_READ, 5);
 	}
 	for (unsigned int i = 0; i < N; i++)
-		guest_map(v0, a_page + ((gva_t)i << 21), 1, PAGES(6) | DONE);
+		guest_map(v0, a_page + ((uint64_t)i << 21), 1, PAGES(6) | DONE);
 	assert_int_equal(n_unsync(), N);
 	table = entry_gpa(a_page, 1) & ~0xfffull;
 	for (unsigned int i = 0; i < 64; i++) {
-		map(a_page + (1ull << 30) + ((gva_t)i << 21), 2, table | ALL | GPTE_A);
-		assert_page(v0, a_page + (1ull << 30) + ((gva_t)i << 21), ACCESS_READ, 6);
+		map(a_page + (1ull << 30) + ((uint64_t)i << 21), 2, table | ALL | GPTE_A);
+		assert_page(v0, a_page + (1ull << 30) + ((uint64_t)i << 21), ACCESS_READ, 6);
 	}
 	assert_valid();
 	load_cr3(v0, v0->paging.cr3);
 	for (unsigned int i = 0; i < N; i++)
-		assert_page(v0, a_page + ((gva_t)i << 21), ACCESS_READ, 6);
+		assert_page(v0, a_page + ((uint64_t)i << 21), ACCESS_READ, 6);
 	assert_int_equal(n_unsync(), 0);
 }
 
@@ -335,7 +334,7 @@ static void what_is_reached_by_two_ways_is_kept_too(void **state UNUSED)
 
 static void what_is_linked_is_brought_up_to_date_first(void **state UNUSED)
 {
-	const gva_t other = a_page + (1ull << 30);
+	const uint64_t other = a_page + (1ull << 30);
 	uint64_t table;
 
 	give_up_table();
@@ -351,7 +350,7 @@ static void what_is_linked_is_brought_up_to_date_first(void **state UNUSED)
 
 static void what_is_below_a_linked_page_is_brought_up_to_date_too(void **state UNUSED)
 {
-	const gva_t other = a_page + (1ull << 39);
+	const uint64_t other = a_page + (1ull << 39);
 	uint64_t upper;
 
 	give_up_table();
@@ -558,7 +557,7 @@ static bool has_debt(void)
 static void w_taken_by_a_fault_is_owed_to_the_log(void **state UNUSED)
 {
 	static uint64_t bitmap[N_PAGES / 64];
-	const gva_t page = a_page + PAGES(2);
+	const uint64_t page = a_page + PAGES(2);
 	uint64_t rounds;
 
 	vm_slot(vm, 0, 0, 0, N_PAGES, KVM_MEM_LOG_DIRTY_PAGES);
@@ -638,7 +637,7 @@ static void a_page_dropped_by_a_sync_is_flushed_for_the_host(void **state UNUSED
 /* v0 has forgotten what it mapped for writing, and v1 need not have: now it is a table. */
 static void a_new_table_is_taken_from_tlbs_that_no_entry_knows_of(void **state UNUSED)
 {
-	const gva_t other = a_page + (1 << 21);
+	const uint64_t other = a_page + (1 << 21);
 
 	give_up_table();
 	assert_true(tlb_hits(v1, a_page, ACCESS_WRITE));
@@ -655,7 +654,7 @@ static void a_new_table_is_taken_from_tlbs_that_no_entry_knows_of(void **state U
 /* The same with one that is brought up to date. */
 static void a_synced_table_is_taken_from_tlbs_that_no_entry_knows_of(void **state UNUSED)
 {
-	const gva_t alias = a_page + PAGES(3);
+	const uint64_t alias = a_page + PAGES(3);
 	uint64_t table;
 
 	use_pages();

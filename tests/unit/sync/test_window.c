@@ -53,7 +53,7 @@ static struct mmu_result translate(enum access access)
 {
 	struct mmu_result r;
 
-	assert_int_equal(mmu_translate(v, GPA, access, &r), MMU_OK);
+	assert_int_equal(mmu_translate(v, gva_of(GPA), access, &r), MMU_OK);
 	return r;
 }
 
@@ -108,12 +108,12 @@ static ALWAYS_INLINE void untrap(void)
 /* One kind of access each: was it made?  *value becomes what was loaded. */
 static bool hit_load(struct mmu_result *r UNUSED, uint64_t *value)
 {
-	return STEPPED(tlb_load64(v, GPA, value));
+	return STEPPED(tlb_load64(v, gva_of(GPA), value));
 }
 
 static bool hit_store(struct mmu_result *r UNUSED, uint64_t *value UNUSED)
 {
-	return STEPPED(tlb_store64(v, GPA, STORED));
+	return STEPPED(tlb_store64(v, gva_of(GPA), STORED));
 }
 
 static bool found_load(struct mmu_result *r, uint64_t *value)
@@ -243,9 +243,9 @@ static void a_fill_that_an_interrupt_came_before_makes_nothing_hit(void **state 
 	translate(ACCESS_READ);
 	stamp = tlb_stamp(v);
 	v->line.answer(&v->line);
-	tlb_fill(v, GPA, ACCESS_READ, vm->memory + GPA, false, false, stamp);
-	assert_null(tlb_read(v, GPA, 8));
-	assert_false(tlb_load64(v, GPA, &value));
+	tlb_fill(v, gva_of(GPA), ACCESS_READ, vm->memory + GPA, false, false, stamp);
+	assert_null(tlb_read(v, gva_of(GPA), 8));
+	assert_false(tlb_load64(v, gva_of(GPA), &value));
 	guest_leave(v);
 }
 
@@ -258,13 +258,13 @@ static void when_the_numbers_run_out_in_handlers_nothing_hits(void **state UNUSE
 	translate(ACCESS_READ);
 	for (uint64_t i = 0; i < 3 * TLB_FLUSH_MAX; i++) {
 		v->line.answer(&v->line);
-		assert_false(tlb_load64(v, GPA, &value));
+		assert_false(tlb_load64(v, gva_of(GPA), &value));
 	}
 	assert_int_equal(tlb_flush_number(v), TLB_FLUSH_DEAD);
 	translate(ACCESS_READ);
-	assert_true(tlb_load64(v, GPA, &value));
+	assert_true(tlb_load64(v, gva_of(GPA), &value));
 	tlb_set_privilege(v);
-	assert_true(tlb_load64(v, GPA, &value));
+	assert_true(tlb_load64(v, gva_of(GPA), &value));
 	guest_leave(v);
 }
 
@@ -286,7 +286,7 @@ static void *vcpu_thread(void *arg)
 
 	window_bind(&v->line);
 	guest_enter(v);
-	note_unless(mmu_translate(v, GPA, ACCESS_READ, &r) == MMU_OK);
+	note_unless(mmu_translate(v, gva_of(GPA), ACCESS_READ, &r) == MMU_OK);
 	if (s->pinned)
 		guest_pin(v);
 	sem_post(&s->ready);
@@ -295,7 +295,7 @@ static void *vcpu_thread(void *arg)
 	if (s->pinned)
 		guest_unpin(v);
 	else
-		s->made = tlb_load64(v, GPA, &s->value);
+		s->made = tlb_load64(v, gva_of(GPA), &s->value);
 	guest_leave(v);
 	window_unbind(&v->line);
 	thread_release_signals(saved);

@@ -217,9 +217,9 @@ OP(x87_store)
 	X(fistpll, 0xdf, 7, 8)
 
 #define DEFINE_STORE(name, opcode, reg, bytes)                                                \
-	static ALWAYS_INLINE bool store_hit_##name(const struct cpu *cpu, gva_t gva)          \
+	static ALWAYS_INLINE bool store_hit_##name(const struct cpu *cpu, uint64_t gva)       \
 	{                                                                                     \
-		const struct tlb_entry *e = tlb_entry_of(&cpu->mmu, gva);                     \
+		const struct tlb_entry *e = tlb_entry_of(&cpu->mmu, gva_of(gva));             \
 		const uint64_t *context = &cpu->mmu.tlb_context, *tag = &e->write;            \
 		const uint64_t *addend = &e->addend;                                          \
 		uint64_t page = (gva + bytes - 1) & PAGE_MASK, t;                             \
