@@ -197,6 +197,45 @@ static void each_sort_of_sync_regs_goes_in_and_out(void **state)
 	assert_pushed(vm, 0x66, API_CODE);
 }
 
+/* They are what they were when CR3 was loaded, whatever memory says by now. */
+static void the_registers_of_pae_paging_are_kept(void **state)
+{
+	struct api_vm *vm = *state;
+	uint64_t *table = (uint64_t *)(vm->memory + API_DATA);
+	const int fd = vm->vcpu.fd;
+	struct kvm_sregs2 s, got;
+
+	assert_int_equal(capability_of(vm, KVM_CAP_SREGS2), 1);
+	assert_int_equal(umbra_ioctl(fd, KVM_GET_SREGS2, (uintptr_t)&s), 0);
+	assert_int_equal(s.flags, 0);
+	s.flags = KVM_SREGS2_FLAGS_PDPTRS_VALID; /* in long mode there are none */
+	assert_int_equal(umbra_ioctl(fd, KVM_SET_SREGS2, (uintptr_t)&s), -EINVAL);
+
+	s.flags = 0;
+	s.efer = 0;
+	s.cs.l = 0;
+	s.cs.db = 1;
+	s.cr3 = API_DATA;
+	table[0] = 0x5001;
+	assert_int_equal(umbra_ioctl(fd, KVM_SET_SREGS2, (uintptr_t)&s), 0);
+	table[0] = 0x6001;
+	assert_int_equal(umbra_ioctl(fd, KVM_GET_SREGS2, (uintptr_t)&got), 0);
+	assert_int_equal(got.flags, KVM_SREGS2_FLAGS_PDPTRS_VALID);
+	assert_int_equal(got.pdptrs[0], 0x5001);
+	got.pdptrs[3] = 0x7001;
+	assert_int_equal(umbra_ioctl(fd, KVM_SET_SREGS2, (uintptr_t)&got), 0);
+	assert_int_equal(umbra_ioctl(fd, KVM_GET_SREGS2, (uintptr_t)&s), 0);
+	assert_memory_equal(&s, &got, sizeof(s));
+	/* Refused, and nothing has changed. */
+	got.flags = 2;
+	assert_int_equal(umbra_ioctl(fd, KVM_SET_SREGS2, (uintptr_t)&got), -EINVAL);
+	got = s;
+	got.cr4 |= 1ull << 60;
+	assert_int_equal(umbra_ioctl(fd, KVM_SET_SREGS2, (uintptr_t)&got), -EINVAL);
+	assert_int_equal(umbra_ioctl(fd, KVM_GET_SREGS2, (uintptr_t)&got), 0);
+	assert_memory_equal(&s, &got, sizeof(s));
+}
+
 static uint64_t get_msr(const struct api_vm *vm, uint32_t index)
 {
 	struct { struct kvm_msrs head; struct kvm_msr_entry e; } m = {
@@ -590,6 +629,7 @@ int main(void)
 		api_test(a_vcpu_is_runnable_or_halted),
 		api_test(events_are_injected_and_read_back),
 		api_test(each_sort_of_sync_regs_goes_in_and_out),
+		api_test(the_registers_of_pae_paging_are_kept),
 		api_test(the_attribute_of_a_vcpu_is_its_counters_offset),
 		api_test(features_that_are_msrs_are_read_from_the_device),
 		api_test(platform_info_can_be_hidden_from_the_guest),

@@ -57,6 +57,8 @@ const struct command commands[] = {
 	{ KVM_SET_REGS, FILE_VCPU, LOCK_VCPU, call_set_regs },
 	{ KVM_GET_SREGS, FILE_VCPU, LOCK_VCPU, call_get_sregs },
 	{ KVM_SET_SREGS, FILE_VCPU, LOCK_VCPU, call_set_sregs },
+	{ KVM_GET_SREGS2, FILE_VCPU, LOCK_VCPU, call_get_sregs2 },
+	{ KVM_SET_SREGS2, FILE_VCPU, LOCK_VCPU, call_set_sregs2 },
 	{ KVM_GET_FPU, FILE_VCPU, LOCK_VCPU, call_get_fpu },
 	{ KVM_SET_FPU, FILE_VCPU, LOCK_VCPU, call_set_fpu },
 	{ KVM_SET_GUEST_DEBUG, FILE_VCPU, LOCK_VCPU, call_set_guest_debug },

@@ -129,6 +129,8 @@ long call_get_regs(struct call *c);
 long call_set_regs(struct call *c);
 long call_get_sregs(struct call *c);
 long call_set_sregs(struct call *c);
+long call_get_sregs2(struct call *c);
+long call_set_sregs2(struct call *c);
 /* All that KVM_SET_GUEST_DEBUG knows, as KVM_CAP_SET_GUEST_DEBUG2 tells. */
 #define GUEST_DEBUG_CONTROLS                                                          \
 	(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_SW_BP |     \

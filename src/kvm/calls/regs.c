@@ -123,12 +123,16 @@ static bool sregs_are_valid(const struct cpu *cpu, const struct kvm_sregs *s)
 	return !(s->apic_base & (APIC_BASE_RESERVED | physical_address_reserved(cpu)));
 }
 
-int sregs_set(struct cpu *cpu, const struct kvm_sregs *s)
+/* Do these make PAE paging, whose four registers are loaded from memory? */
+static bool uses_pdptrs(uint64_t cr0, uint64_t cr4, uint64_t efer)
+{
+	return (cr0 & X86_CR0_PG) && (cr4 & X86_CR4_PAE) && !(efer & X86_EFER_LMA);
+}
+
+/* All but the interrupt; @pdptrs, if not NULL, in place of what memory says. */
+static void set_valid(struct cpu *cpu, const struct kvm_sregs *s, const __u64 *pdptrs)
 {
 	struct paging *p = &cpu->mmu.paging;
-
-	if (!sregs_are_valid(cpu, s))
-		return -EINVAL;
 
 	cpu->apic_base = s->apic_base;
 	cpu->idt = (struct descriptor_table){ s->idt.base, s->idt.limit };
@@ -147,11 +151,52 @@ int sregs_set(struct cpu *cpu, const struct kvm_sregs *s)
 	cpu->segs[SEG_SS] = set_segment(&s->ss);
 	cpu->segs[SEG_TR] = set_segment(&s->tr);
 	cpu->segs[SEG_LDTR] = set_segment(&s->ldt);
+	for (unsigned int i = 0; pdptrs && i < ARRAY_SIZE(p->pdptr); i++)
+		p->pdptr[i] = pdptrs[i];
 	/* Before anything is translated: the TLB is of the old registers. */
 	cpu_state_changed(cpu);
-	if ((p->cr0 & X86_CR0_PG) && (p->cr4 & X86_CR4_PAE) && !(p->efer & X86_EFER_LMA))
+	if (!pdptrs && uses_pdptrs(p->cr0, p->cr4, p->efer))
 		cpu_load_pdptrs(cpu, p->cr3);
+}
+
+int sregs_set(struct cpu *cpu, const struct kvm_sregs *s)
+{
+	if (!sregs_are_valid(cpu, s))
+		return -EINVAL;
+	set_valid(cpu, s, NULL);
 	queue_from_bitmap(cpu, s);
+	return 0;
+}
+
+/* The two structures are the same up to there. */
+#define COMMON_SREGS offsetof(struct kvm_sregs, interrupt_bitmap)
+_Static_assert(COMMON_SREGS == offsetof(struct kvm_sregs2, flags), "one is copied as the other");
+
+static void sregs2_get(struct cpu *cpu, struct kvm_sregs2 *s2)
+{
+	const struct paging *p = &cpu->mmu.paging;
+	struct kvm_sregs s;
+
+	sregs_get(cpu, &s);
+	memset(s2, 0, sizeof(*s2));
+	memcpy(s2, &s, COMMON_SREGS);
+	if (!uses_pdptrs(p->cr0, p->cr4, p->efer))
+		return;
+	s2->flags = KVM_SREGS2_FLAGS_PDPTRS_VALID;
+	for (unsigned int i = 0; i < ARRAY_SIZE(s2->pdptrs); i++)
+		s2->pdptrs[i] = p->pdptr[i];
+}
+
+static int sregs2_set(struct cpu *cpu, const struct kvm_sregs2 *s2)
+{
+	bool with_pdptrs = s2->flags & KVM_SREGS2_FLAGS_PDPTRS_VALID;
+	struct kvm_sregs s = { 0 };
+
+	memcpy(&s, s2, COMMON_SREGS);
+	if ((s2->flags & ~(__u64)KVM_SREGS2_FLAGS_PDPTRS_VALID) || !sregs_are_valid(cpu, &s) ||
+	    (with_pdptrs && !uses_pdptrs(s.cr0, s.cr4, s.efer)))
+		return -EINVAL;
+	set_valid(cpu, &s, with_pdptrs ? s2->pdptrs : NULL);
 	return 0;
 }
 
@@ -176,6 +221,17 @@ long call_get_sregs(struct call *c)
 long call_set_sregs(struct call *c)
 {
 	return sregs_set(&c->vcpu->cpu, c->data);
+}
+
+long call_get_sregs2(struct call *c)
+{
+	sregs2_get(&c->vcpu->cpu, c->data);
+	return 0;
+}
+
+long call_set_sregs2(struct call *c)
+{
+	return sregs2_set(&c->vcpu->cpu, c->data);
 }
 
 long call_get_debugregs(struct call *c)
