@@ -121,7 +121,7 @@ CODE(far_stack, ".code16", "mov $0x10000, %ebx\n addr32 movb $1, %ss:(%ebx)\n")
 
 static void what_it_may_not_do_is_an_exception(void **state)
 {
-	static const struct {
+	const struct {
 		struct code code;
 		uint32_t flags;
 		int vector;
