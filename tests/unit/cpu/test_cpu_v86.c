@@ -116,8 +116,9 @@ CODE(one_hlt, ".code16", "hlt\n")
 CODE(one_lldt, ".code16", ".byte 0x0f, 0x00, 0xd0\n")
 CODE(one_lar, ".code16", "lar %ax, %bx\n")
 CODE(one_arpl, ".code16", ".byte 0x63, 0xc3\n")
-CODE(far_out, ".code16", "addr32 movb $1, (%ebx)\n")
-CODE(far_stack, ".code16", "mov $0x10000, %ebx\n addr32 movb $1, %ss:(%ebx)\n")
+/* movb $1, (%ebx); the same through SS. */
+CODE(far_out, ".code16", ".byte 0x67, 0xc6, 0x03, 0x01\n")
+CODE(far_stack, ".code16", "mov $0x10000, %ebx\n .byte 0x36, 0x67, 0xc6, 0x03, 0x01\n")
 
 static void what_it_may_not_do_is_an_exception(void **state)
 {
