@@ -7,6 +7,7 @@
 
 #include "mem/dirty_log.h"
 #include "mmu/tlb/flush.h"
+#include "mmu/translate.h"
 
 static uint64_t debt(void)
 {
@@ -84,6 +85,22 @@ static void a_write_to_an_entry_drops_what_was_made_of_it(void **state UNUSED)
 	invlpg(v0, a_page);
 	assert_page(v0, a_page, ACCESS_READ, 6);
 	assert_int_equal(vcpu_stat(v0, VCPU_STAT_mmu_pte_write), 1);
+}
+
+/* What the host stores for the guest is a write like any other. */
+static void a_word_of_the_hosts_drops_what_was_made_of_it(void **state UNUSED)
+{
+	uint64_t second;
+
+	use_a_page();
+	second = new_table();
+	write_gpa(second + (a_page >> 12 & 511) * 8, 8, PAGES(6) | DONE);
+	assert_int_equal(mmu_store_gpa32(v0, gpa_of(entry_gpa(a_page, 2)),
+					 (uint32_t)(second | ALL | GPTE_A)), MMU_OK);
+	assert_int_equal(spte_kind(shadow_entry(v0, a_page).spte), SPTE_NONE);
+	assert_valid();
+	invlpg(v0, a_page);
+	assert_page(v0, a_page, ACCESS_READ, 6);
 }
 
 /* Each entry that the bytes touch, and no other. */
@@ -322,6 +339,7 @@ int main(void)
 		shadow_test(a_table_is_protected_when_it_gets_its_shadow),
 		shadow_test(a_write_to_an_upper_table_is_told_of),
 		shadow_test(a_write_to_an_entry_drops_what_was_made_of_it),
+		shadow_test(a_word_of_the_hosts_drops_what_was_made_of_it),
 		shadow_test(a_write_drops_the_entries_that_it_touches),
 		shadow_test(what_is_dropped_by_a_write_leaves_a_debt),
 		shadow_test(a_write_of_one_byte_zaps),
