@@ -123,4 +123,19 @@ struct thread_once {
 };
 void thread_run_once(struct thread_once *once, void (*init)(void));
 
+/*
+ * Threads of our own.  Such a thread is in the library all its life, and no signal is delivered
+ * to it.  A child made by fork(2) does not have it.
+ */
+struct service {
+	void (*run)(void *arg);
+	void *arg;
+	unsigned long native;
+};
+
+/* Calls @run in a new thread.  0 or -errno. */
+int service_start(struct service *s, void (*run)(void *arg), void *arg) MUST_CHECK;
+/* Waits until it has returned. */
+void service_join(struct service *s);
+
 #endif
