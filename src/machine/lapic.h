@@ -96,7 +96,7 @@ struct lapics;
 /* (c) constant after creation  (a) atomic  (o) the owner's */
 struct lapic {
 	struct atomic32 reg[LAPIC_WORDS]; /* (a) by offset / 16; in x2APIC mode ID is the whole */
-	struct atomic64 base;		/* (a) IA32_APIC_BASE; the owner writes */
+	struct atomic64 base;		/* (a) MSR 0x1b; the owner writes */
 	struct atomic32 nmis;		/* (a) that wait */
 	struct atomic32 startup;	/* (a) INIT and SIPI that wait: machine/startup.h */
 	struct atomic32 arbitrations;	/* (a) lowest priority: how often it was chosen */
@@ -136,7 +136,7 @@ static inline bool lapic_is_x2apic(const struct lapic *l)
 	return atomic64_load_relaxed(&l->base) & LAPIC_BASE_X2APIC;
 }
 
-/* By IA32_APIC_BASE and by the spurious-interrupt register. */
+/* By the base and by the spurious-interrupt register. */
 static inline bool lapic_is_enabled(const struct lapic *l)
 {
 	return lapic_is_on(l) && (lapic_reg(l, LAPIC_SVR) & LAPIC_SVR_ENABLED);
@@ -149,7 +149,7 @@ bool lapic_accept(struct lapic *l, const struct interrupt *i);
 
 /* INIT: registers as after power-up, but for ID and mode. */
 void lapic_reset(struct lapic *l);
-/* The client or the guest has written IA32_APIC_BASE, and the value was found good. */
+/* The client or the guest has written MSR 0x1b, and the value was found good. */
 void lapic_set_base(struct lapic *l, uint64_t base);
 
 /* False: not a register of it in this mode, or a reserved value (#GP). */

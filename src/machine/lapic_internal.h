@@ -27,7 +27,7 @@ void lapic_local_event(struct lapic *l, unsigned int lvt);
 
 void lapic_timer_init(struct lapic *l);
 void lapic_timer_stop(struct lapic *l);
-/* LVT_TIMER, INITIAL_COUNT and DIVIDE are written. */
+/* Its three registers are written. */
 void lapic_timer_set_lvt(struct lapic *l, uint32_t value);
 void lapic_timer_set_count(struct lapic *l, uint32_t value);
 void lapic_timer_set_divide(struct lapic *l, uint32_t value);

@@ -99,8 +99,10 @@ static bool ipi_is_meant(const struct lapic *from, const struct lapic *l, uint32
 /* Of those meant, collects the one that was chosen least often. */
 static void consider(struct lapic **best, struct lapic *l)
 {
-	if (lapic_is_enabled(l) && (!*best || atomic32_load_relaxed(&l->arbitrations) <
-						      atomic32_load_relaxed(&(*best)->arbitrations)))
+	uint32_t times = atomic32_load_relaxed(&l->arbitrations);
+
+	if (lapic_is_enabled(l) &&
+	    (!*best || times < atomic32_load_relaxed(&(*best)->arbitrations)))
 		*best = l;
 }
 
