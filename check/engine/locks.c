@@ -344,6 +344,21 @@ void wait_wake_all(struct atomic32 *word)
 	sched_progress();
 }
 
+/* Signals are stores to the word here. */
+void thread_sleep_on(struct atomic32 *word, uint32_t value, struct thread_bell *bell,
+		     thread_sigmask_t blocked)
+{
+	(void)bell;
+	(void)blocked;
+	wait_on(word, value);
+}
+
+void thread_wake(struct atomic32 *word, struct thread_bell *bell)
+{
+	(void)bell;
+	wait_wake_all(word);
+}
+
 void thread_yield(void)
 {
 	sched_yield_turn();

@@ -15,23 +15,9 @@
 #define STARTUP_VECTOR 0xffu
 
 /* Any thread, before the kick. */
-static inline void startup_post_init(struct atomic32 *word)
-{
-	atomic32_xchg(word, STARTUP_INIT);
-}
-
-static inline void startup_post_sipi(struct atomic32 *word, uint8_t vector)
-{
-	uint32_t old = atomic32_load_relaxed(word);
-
-	while (!atomic32_cmpxchg(word, &old, (old & STARTUP_INIT) | STARTUP_SIPI | vector))
-		;
-}
-
+void startup_post_init(struct atomic32 *word);
+void startup_post_sipi(struct atomic32 *word, uint8_t vector);
 /* The owner, after it has taken the kick: what waits, or 0. */
-static inline uint32_t startup_take(struct atomic32 *word)
-{
-	return atomic32_load_relaxed(word) ? atomic32_xchg(word, 0) : 0;
-}
+uint32_t startup_take(struct atomic32 *word);
 
 #endif

@@ -7,13 +7,16 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/guarded.h"
 #include "sync/atomic.h"
 #include "sync/rcu.h"
+#include "sync/wait.h"
 #include "sync/window.h"
 
 __thread bool thread_is_in_library __attribute__((tls_model("initial-exec")));
@@ -235,6 +238,98 @@ void thread_sleep_until_signal(thread_sigmask_t blocked)
 		if (p.fd >= 0)
 			close(p.fd);
 	}
+}
+
+/* -1 if it cannot be made.  The sleeper rechecks the word after it was made: see thread.h. */
+static int bell_fd(struct thread_bell *bell, bool *is_new)
+{
+	uint32_t known = atomic32_load_relaxed(&bell->fd);
+	int fd;
+
+	*is_new = false;
+	if (known)
+		return (int)known - 1;
+	fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (fd < 0)
+		return -1;
+	/* A full barrier: whoever changes the word after the next look at it finds the bell. */
+	atomic32_xchg(&bell->fd, (uint32_t)fd + 1);
+	*is_new = true;
+	return fd;
+}
+
+/* Signals that would end the sleep: an ignored one that is pending would end it for ever. */
+static int wanted_signals(thread_sigmask_t blocked)
+{
+	thread_sigmask_t wanted = ~blocked, pending = pending_signals() & wanted;
+	sigset_t set;
+
+	for (; pending; pending &= pending - 1)
+		if (is_ignored(__builtin_ctzll(pending) + 1))
+			wanted &= ~(pending & -pending);
+	sigemptyset(&set);
+	memcpy(&set, &wanted, sizeof(wanted));
+	return signalfd(-1, &set, SFD_CLOEXEC);
+}
+
+/*
+ * No handler runs between the look at the word and the sleep: the thread's own mask, @saved,
+ * holds while it sleeps.  A moment at a time where a descriptor is missing.
+ */
+static void poll_word(struct atomic32 *word, uint32_t value, struct thread_bell *bell,
+		      thread_sigmask_t blocked, thread_sigmask_t saved)
+{
+	struct timespec moment = { .tv_sec = 1 };
+	struct pollfd p[2] = { { .events = POLLIN }, { .events = POLLIN } };
+	uint64_t rings;
+	bool is_new;
+
+	p[0].fd = bell_fd(bell, &is_new);
+	if (is_new)
+		return;
+	p[1].fd = wanted_signals(blocked);
+	if (p[0].fd < 0 || p[1].fd < 0)
+		moment = (struct timespec){ .tv_nsec = 10000000 };
+	if (atomic32_load_acquire(word) == value && !thread_signal_waits(blocked))
+		syscall(SYS_ppoll, p, 2, &moment, &saved, sizeof(saved));
+	/* What it rang for is in the word. */
+	if (p[0].fd >= 0 && read(p[0].fd, &rings, sizeof(rings)) < 0)
+		rings = 0;
+	if (p[1].fd >= 0)
+		close(p[1].fd);
+}
+
+void thread_sleep_on(struct atomic32 *word, uint32_t value, struct thread_bell *bell,
+		     thread_sigmask_t blocked)
+{
+	thread_sigmask_t saved;
+
+	if ((blocked & SIGNALS_DEFERRED) && !(blocked & SIGNALS_ALSO_PENDING)) {
+		wait_on(word, value);
+		return;
+	}
+	saved = set_mask(HELD_MASK);
+	poll_word(word, value, bell, blocked, saved);
+	set_mask(saved);
+}
+
+void thread_wake(struct atomic32 *word, struct thread_bell *bell)
+{
+	uint32_t fd = atomic32_load_relaxed(&bell->fd);
+	const uint64_t one = 1;
+
+	wait_wake_all(word);
+	/* A full counter has rung already. */
+	if (fd && write((int)fd - 1, &one, sizeof(one)) < 0)
+		return;
+}
+
+void thread_bell_destroy(struct thread_bell *bell)
+{
+	uint32_t fd = atomic32_load_relaxed(&bell->fd);
+
+	if (fd)
+		close((int)fd - 1);
 }
 
 void thread_yield(void)

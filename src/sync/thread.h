@@ -92,6 +92,22 @@ bool thread_signal_deferred(thread_sigmask_t blocked);
 /* Sleeps until one is.  It stays blocked and is not consumed. */
 void thread_sleep_until_signal(thread_sigmask_t blocked);
 
+/*
+ * Sleeps while *word == value and no signal is pending other than those in @blocked; may return
+ * early: recheck.  Where signals are deferred the word is to be thread_kick_word.  Elsewhere a
+ * futex knows nothing of signals that the thread blocks: the thread polls for them, and those
+ * who wake it write to a descriptor, which is made when it is first needed.
+ */
+struct thread_bell {
+	struct atomic32 fd;		/* (a) plus 1; 0: there is none */
+};
+
+void thread_sleep_on(struct atomic32 *word, uint32_t value, struct thread_bell *bell,
+		     thread_sigmask_t blocked);
+/* Any thread, after it has changed the word. */
+void thread_wake(struct atomic32 *word, struct thread_bell *bell);
+void thread_bell_destroy(struct thread_bell *bell);
+
 /* This thread's system calls are about to be restricted.  Does now what must be done once for
  * each thread; from now on optional calls that may be forbidden are not made. */
 void thread_before_filter(void);

@@ -33,7 +33,7 @@ LAYERS = {
     'stress': {'tool', 'stress', 'umbra'},
 }
 # What the checker builds a second time, and drives.
-CHECKED_LAYERS = {'base', 'sync', 'mem', 'mmu'}
+CHECKED_LAYERS = {'base', 'sync', 'mem', 'mmu', 'machine'}
 # The command and its parts are clients like any others.
 COMMAND = {'tool', 'demo', 'stress'}
 # Names that only one folder may use, and who else is allowed.
