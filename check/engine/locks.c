@@ -359,6 +359,11 @@ void thread_wake(struct atomic32 *word, struct thread_bell *bell)
 	wait_wake_all(word);
 }
 
+void thread_bell_destroy(struct thread_bell *bell)
+{
+	(void)bell;
+}
+
 void thread_yield(void)
 {
 	sched_yield_turn();

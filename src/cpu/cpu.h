@@ -255,6 +255,16 @@ _Static_assert(sizeof(struct fx_image) == 512, "as the manuals have it");
 
 struct block_cache;
 struct op;
+struct cpu;
+
+/* The local APIC, where the processor has one: NULL if the caller keeps only what it says. */
+struct cpu_apic {
+	/* MSRs 0x800 to 0x8ff and the TSC deadline.  False: a fault. */
+	bool (*read_msr)(struct cpu *cpu, uint32_t index, uint64_t *value);
+	bool (*write_msr)(struct cpu *cpu, uint32_t index, uint64_t value);
+	/* cpu->apic_base or cpu->cr8 was written, by other than MOV. */
+	void (*changed)(struct cpu *cpu);
+};
 
 struct cpu {
 	struct mmu_vcpu mmu;
@@ -311,6 +321,7 @@ struct cpu {
 	uint64_t hwcr, microcode;
 	struct cpu_mce mce;
 	struct cpu_pvclock pvclock;
+	const struct cpu_apic *apic; /* (c) */
 	bool platform_info_readable; /* by the guest: KVM_CAP_MSR_PLATFORM_INFO */
 
 	/* The client's: replaced as a whole by KVM_SET_CPUID2. */

@@ -9,15 +9,11 @@
 
 #include <fcntl.h>
 #include <linux/kvm.h>
-#include <poll.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "kvm/fd/eventfd.h"
 #include "sync/rcu.h"
-#include "sync/thread.h"
 
 /* As many as KVM has on a bus.  Only memory limits events. */
 #define MAX_ZONES 1000u
@@ -177,32 +173,6 @@ int bus_remove_zones(struct bus *b, const struct kvm_coalesced_mmio_zone *zone)
 	return 0;
 }
 
-/* 0, -EBADF, or -EINVAL if it is not an eventfd. */
-static int check_eventfd(int fd)
-{
-	char path[32], target[32];
-	struct stat st;
-	ssize_t n;
-
-	if (fstat(fd, &st))
-		return -EBADF;
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	n = readlink(path, target, sizeof(target) - 1);
-	if (n < 0) /* without /proc: it has no file type, like all anonymous files of the kernel */
-		return st.st_mode & S_IFMT ? -EINVAL : 0;
-	target[n] = 0;
-	return strcmp(target, "anon_inode:[eventfd]") ? -EINVAL : 0;
-}
-
-/* Two descriptors of one open file: ours is a duplicate of the one that was assigned. */
-static bool is_same_file(int a, int b)
-{
-	enum { COMPARE_FILES = 0 };
-	long order = syscall(SYS_kcmp, getpid(), getpid(), COMPARE_FILES, a, b);
-
-	return order == 0;
-}
-
 static int order(uint64_t a, uint64_t b)
 {
 	return (a > b) - (a < b);
@@ -308,7 +278,7 @@ static int deassign(struct bus_set *set, const struct kvm_ioeventfd *args, struc
 	const struct event e = event_of(args), *found = find_event(set, &e);
 	unsigned int at;
 
-	if (!found || !is_same_file(found->bell->fd, args->fd))
+	if (!found || !eventfd_is_same(found->bell->fd, args->fd))
 		return -ENOENT;
 	*gone = found->bell;
 	at = (unsigned int)(found - set->event);
@@ -324,14 +294,14 @@ static int check_ioeventfd(const struct kvm_ioeventfd *args)
 			       KVM_IOEVENTFD_FLAG_DEASSIGN;
 
 	if (args->flags & KVM_IOEVENTFD_FLAG_DEASSIGN)
-		return check_eventfd(args->fd);
+		return eventfd_check(args->fd);
 	if (args->len > 8 || (args->len & (args->len - 1)))
 		return -EINVAL;
 	if (args->addr + args->len < args->addr || (args->flags & ~known))
 		return -EINVAL;
 	if (!args->len && (args->flags & KVM_IOEVENTFD_FLAG_DATAMATCH))
 		return -EINVAL;
-	return check_eventfd(args->fd);
+	return eventfd_check(args->fd);
 }
 
 int bus_ioeventfd(struct bus *b, const struct kvm_ioeventfd *args)
@@ -405,23 +375,6 @@ static const struct event *find_meant(const struct bus_set *set, bool pio, uint6
 	return found;
 }
 
-/*
- * Writing to a full counter would block, and is not needed.  Where system calls are restricted,
- * asking may not be allowed; and another thread may fill the counter right after.  Then the write
- * blocks until the client reads, and delays only this vCPU: no lock but its own is held, and no
- * RCU section. (The system has no non-blocking write to an eventfd, except by a flag on the
- * client's own open file.)
- */
-static void signal_event(int fd)
-{
-	struct pollfd p = { .fd = fd, .events = POLLOUT };
-	const uint64_t one = 1;
-
-	if ((thread_is_filtered() || poll(&p, 1, 0) == 1) &&
-	    write(fd, &one, sizeof(one)) != sizeof(one))
-		return;
-}
-
 bool bus_write(struct bus *b, bool pio, uint64_t addr, const uint8_t *data, unsigned int bytes)
 {
 	const struct bus_set *set;
@@ -445,7 +398,7 @@ bool bus_write(struct bus *b, bool pio, uint64_t addr, const uint8_t *data, unsi
 		coalesced = holds(&set->zone[i], pio, addr, bytes);
 	rcu_read_end();
 	if (bell) {
-		signal_event(bell->fd);
+		eventfd_signal(bell->fd);
 		put_bell(b, bell);
 		return true;
 	}

@@ -13,6 +13,7 @@
 #include "cpu/state/debug.h"
 #include "kvm/abi.h"
 #include "kvm/calls/regs.h"
+#include "kvm/irqchip/apic.h"
 #include "kvm/vm.h"
 #include "mmu/tlb/request.h"
 
@@ -124,6 +125,11 @@ static bool bus_takes_io(struct vcpu *vcpu)
 	struct cpu_io *io = &vcpu->cpu.io;
 	uint32_t n = 0;
 
+	if (vcpu->irqchip && apic_takes_io(vcpu)) {
+		cpu_complete_io(&vcpu->cpu);
+		return true;
+	}
+
 	while (!io->in && n < io->count &&
 	       bus_write(&vcpu->vm->bus, true, io->port, vcpu->cpu.io_data + n * io->size,
 			 io->size))
@@ -138,7 +144,12 @@ static bool bus_takes_io(struct vcpu *vcpu)
 static bool bus_takes_mmio(struct vcpu *vcpu)
 {
 	const struct cpu_mmio *mmio = &vcpu->cpu.mmio;
+	uint8_t data[8];
 
+	if (vcpu->irqchip && apic_takes_mmio(vcpu, data)) {
+		cpu_complete_mmio(&vcpu->cpu, data);
+		return true;
+	}
 	if (!mmio->write ||
 	    !bus_write(&vcpu->vm->bus, false, mmio->gpa.raw, mmio->data, mmio->bytes))
 		return false;
@@ -194,7 +205,7 @@ static long exit_ring_full(struct vcpu *vcpu)
 static bool halt_waits(struct vcpu *vcpu)
 {
 	vcpu_count(&vcpu->cpu.mmu, halt_exits);
-	if (!vcpu->vm->irqchip) {
+	if (!vcpu->irqchip) {
 		vcpu->run->exit_reason = KVM_EXIT_HLT;
 		return false;
 	}
@@ -205,29 +216,109 @@ static bool halt_waits(struct vcpu *vcpu)
 /* Without an interrupt controller in the kernel the client has one, and looks at CR8. */
 static bool tpr_exits(struct vcpu *vcpu)
 {
-	if (vcpu->vm->irqchip)
+	if (vcpu->irqchip)
 		return false;
 	vcpu->run->exit_reason = KVM_EXIT_SET_TPR;
 	return true;
 }
 
+/* Without a PIC in the kernel the client has one, and waits for its turn. */
 static bool window_is_requested(const struct vcpu *vcpu)
 {
-	return !vcpu->vm->irqchip &&
-	       shared8_load_relaxed(&vcpu->run->request_interrupt_window);
+	if (vcpu->irqchip && !apic_hears_external(vcpu))
+		return false;
+	return shared8_load_relaxed(&vcpu->run->request_interrupt_window);
+}
+
+static bool is_ready_for_injection(const struct vcpu *vcpu)
+{
+	if (irqchip_full(vcpu->vm))
+		return true;
+	return (!vcpu->irqchip || apic_hears_external(vcpu)) &&
+	       interrupt_can_be_taken(&vcpu->cpu);
+}
+
+/* True if the client is to know that its interrupt can come. */
+static bool window_exits(struct vcpu *vcpu)
+{
+	if (!window_is_requested(vcpu) || !is_ready_for_injection(vcpu))
+		return false;
+	vcpu->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
+	vcpu_count(&vcpu->cpu.mmu, request_irq_exits);
+	return true;
+}
+
+/* What the controllers have for the vCPU.  0; 1: back to the client; -EINTR. */
+static int look_at_interrupts(struct vcpu *vcpu, thread_sigmask_t blocked)
+{
+	int vector;
+
+	apic_take_events(vcpu);
+	while (vcpu->mp_state != KVM_MP_STATE_RUNNABLE)
+		if (apic_wait(vcpu, blocked))
+			return -EINTR;
+	vector = apic_take_eoi(vcpu);
+	if (vector >= 0) {
+		vcpu->run->exit_reason = KVM_EXIT_IOAPIC_EOI;
+		vcpu->run->eoi.vector = (uint8_t)vector;
+		return 1;
+	}
+	apic_offer_interrupt(vcpu);
+	return 0;
+}
+
+/* After cpu_run(): what KVM_RUN returns, or GO_ON. */
+#define GO_ON 1
+
+static long handle_exit(struct vcpu *vcpu, enum cpu_exit exit)
+{
+	switch (exit) {
+	case CPU_EXIT_POLL:
+		break;
+	case CPU_EXIT_IO:
+		if (!bus_takes_io(vcpu))
+			return exit_io(vcpu);
+		break;
+	case CPU_EXIT_MMIO:
+		if (!bus_takes_mmio(vcpu))
+			return exit_mmio(vcpu);
+		break;
+	case CPU_EXIT_HLT:
+		/* A client that waits to interrupt it does not wait until it wakes. */
+		if (!halt_waits(vcpu) || window_exits(vcpu))
+			return 0;
+		break;
+	case CPU_EXIT_DEBUG:
+		return exit_debug(vcpu);
+	case CPU_EXIT_WINDOW:
+		if (window_exits(vcpu))
+			return 0;
+		break;
+	case CPU_EXIT_TPR:
+		if (tpr_exits(vcpu))
+			return 0;
+		break;
+	case CPU_EXIT_SHUTDOWN:
+		return exit_shutdown(vcpu);
+	case CPU_EXIT_INTERNAL_ERROR:
+		return exit_internal_error(vcpu);
+	case CPU_EXIT_RING_FULL:
+		return exit_ring_full(vcpu);
+	case CPU_EXIT_EFAULT:
+		return exit_memory_fault(vcpu);
+	case CPU_EXIT_ENOMEM:
+		return -ENOMEM;
+	}
+	return GO_ON;
 }
 
 static long run_guest(struct vcpu *vcpu, thread_sigmask_t blocked)
 {
 	struct mmu_vcpu *mmu = &vcpu->cpu.mmu;
+	enum cpu_exit exit;
+	long result;
 
 	for (;;) {
-		if (vcpu->mp_state == KVM_MP_STATE_HALTED && interrupt_wakes(&vcpu->cpu))
-			vcpu->mp_state = KVM_MP_STATE_RUNNABLE;
-		if (vcpu->mp_state == KVM_MP_STATE_HALTED) {
-			thread_sleep_until_signal(blocked);
-			return interrupted(vcpu);
-		}
 		if (mmu->ring.entries && dirty_ring_is_full(&mmu->ring))
 			return exit_ring_full(vcpu);
 		if (pvclock_update(vcpu) == MMU_RING_FULL)
@@ -242,42 +333,18 @@ static long run_guest(struct vcpu *vcpu, thread_sigmask_t blocked)
 			return interrupted(vcpu);
 
 		vcpu->cpu.interrupts.window_wanted = window_is_requested(vcpu);
-		switch (cpu_run(&vcpu->cpu, CPU_BUDGET)) {
-		case CPU_EXIT_POLL:
-			break;
-		case CPU_EXIT_IO:
-			if (!bus_takes_io(vcpu))
-				return exit_io(vcpu);
-			break;
-		case CPU_EXIT_MMIO:
-			if (!bus_takes_mmio(vcpu))
-				return exit_mmio(vcpu);
-			break;
-		case CPU_EXIT_HLT:
-			if (!halt_waits(vcpu))
-				return 0;
-			break;
-		case CPU_EXIT_DEBUG:
-			return exit_debug(vcpu);
-		case CPU_EXIT_WINDOW:
-			vcpu->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
-			vcpu_count(mmu, request_irq_exits);
-			return 0;
-		case CPU_EXIT_TPR:
-			if (tpr_exits(vcpu))
-				return 0;
-			break;
-		case CPU_EXIT_SHUTDOWN:
-			return exit_shutdown(vcpu);
-		case CPU_EXIT_INTERNAL_ERROR:
-			return exit_internal_error(vcpu);
-		case CPU_EXIT_RING_FULL:
-			return exit_ring_full(vcpu);
-		case CPU_EXIT_EFAULT:
-			return exit_memory_fault(vcpu);
-		case CPU_EXIT_ENOMEM:
-			return -ENOMEM;
+		if (vcpu->irqchip) {
+			int what = look_at_interrupts(vcpu, blocked);
+
+			if (what)
+				return what < 0 ? interrupted(vcpu) : 0;
 		}
+		exit = cpu_run(&vcpu->cpu, CPU_BUDGET);
+		if (vcpu->irqchip)
+			apic_after_run(vcpu);
+		result = handle_exit(vcpu, exit);
+		if (result != GO_ON)
+			return result;
 		if (thread_signal_waits(blocked))
 			return interrupted(vcpu);
 	}
@@ -293,14 +360,13 @@ static long run_locked(struct vcpu *vcpu, thread_sigmask_t blocked)
 	if (vcpu->mp_state == KVM_MP_STATE_UNINITIALIZED) {
 		if (immediate_exit)
 			return -EINTR;
-		/* Waits for the interrupt that starts it; there are none yet. */
-		thread_sleep_until_signal(blocked);
-		return interrupted(vcpu);
+		/* As in the kernel: the client calls again, with the state that has changed. */
+		return apic_wait(vcpu, blocked) ? interrupted(vcpu) : -EAGAIN;
 	}
 	err = sync_regs_in(vcpu);
 	if (err)
 		return err;
-	if (!vcpu->vm->irqchip) {
+	if (!vcpu->irqchip) {
 		cr8 = shared64_load_relaxed(&run->cr8);
 		if (cr8 > 15)
 			return -EINVAL;
@@ -337,9 +403,9 @@ long vcpu_run(struct vcpu *vcpu, thread_sigmask_t caller)
 	thread_kick_word = NULL;
 	sync_regs_out(vcpu);
 	run->if_flag = !!(cpu->rflags & X86_EFLAGS_IF);
-	run->cr8 = cpu->cr8;
+	run->cr8 = vcpu->irqchip ? lapic_get_cr8(&vcpu->lapic) : cpu->cr8;
 	run->apic_base = cpu->apic_base;
-	run->ready_for_interrupt_injection = vcpu->vm->irqchip || interrupt_can_be_taken(cpu);
+	run->ready_for_interrupt_injection = is_ready_for_injection(vcpu);
 	vcpu_count(&cpu->mmu, exits);
 	return result;
 }

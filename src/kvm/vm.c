@@ -8,6 +8,7 @@
 #include "base/bug.h"
 #include "base/random.h"
 #include "cpu/state/cpuid.h"
+#include "kvm/irqchip/apic.h"
 #include "kvm/process.h"
 #include "kvm/stats.h"
 #include "mem/reservation.h"
@@ -115,8 +116,10 @@ static void destroy(struct vm *vm)
 	int64_t expected = VM_EXPECTS + (int64_t)atomic64_load_relaxed(&vm->expected);
 
 	process_remove_vm(vm, stats_keep);
+	irqchip_stop(vm);
 	for (unsigned int i = 0; i < vm->n_vcpus; i++)
 		vcpu_destroy(vm->vcpus[i]);
+	irqchip_destroy(vm);
 	bus_destroy(&vm->bus);
 	mmu_destroy(&vm->mmu);
 	host_process_destroy(&vm->host);
@@ -177,8 +180,12 @@ int vcpu_create(struct vm *vm, uint32_t id, struct vcpu **created)
 	mutex_init(&vcpu->lock, RANK_VCPU);
 	if (id == 0)
 		vcpu->cpu.apic_base |= APIC_BASE_BSP;
-	vcpu->mp_state = vm->irqchip && id != 0 ? KVM_MP_STATE_UNINITIALIZED :
-						  KVM_MP_STATE_RUNNABLE;
+	vcpu->mp_state = KVM_MP_STATE_RUNNABLE;
+	if (irqchip_of(vm)) {
+		apic_init(vcpu, irqchip_of(vm));
+		if (id != 0)
+			vcpu->mp_state = KVM_MP_STATE_UNINITIALIZED;
+	}
 	reservation_expect(VCPU_EXPECTS);
 	*created = vcpu;
 	return 0;
@@ -196,10 +203,14 @@ void vcpu_add(struct vm *vm, struct vcpu *vcpu)
 {
 	pvclock_write_tsc(vcpu, 0);
 	vm->vcpus[vm->n_vcpus++] = vcpu;
+	if (vcpu->irqchip)
+		apic_add(vcpu);
 }
 
 void vcpu_destroy(struct vcpu *vcpu)
 {
+	if (vcpu->irqchip)
+		apic_destroy(vcpu);
 	cpu_destroy(&vcpu->cpu);
 	alloc_free(&vcpu->vm->alloc, vcpu->cpu.cpuid,
 		   MAX(vcpu->cpu.n_cpuid, 1u) * sizeof(*vcpu->cpu.cpuid));

@@ -10,6 +10,8 @@
 #include "kvm/bus.h"
 #include "kvm/fd/shared.h"
 #include "kvm/pvclock.h"
+#include "machine/lapic.h"
+#include "machine/wakeup.h"
 #include "mem/alloc.h"
 #include "mem/host_process.h"
 #include "mem/slots.h"
@@ -45,13 +47,15 @@ struct vm {
 	unsigned int n_vcpus;		/* [v] */
 	uint32_t max_vcpu_id;		/* [v] 0: not set; ids are below it */
 	uint32_t ring_bytes;		/* [v] 0: logged slots have bitmaps */
-	bool irqchip;			/* [v] set before there is a vCPU, which may read it */
+	struct atomic_ptr irqchip;	/* (a) struct irqchip, made before there is a vCPU; NULL */
 	uint32_t tsc_khz;		/* [v] of new vCPUs; 0: the host's */
 	uint64_t identity_map_addr;	/* [v] */
 	struct atomic32 ring_enabled;	/* (a) ring_bytes != 0 */
 	struct atomic64 expected;	/* (a) bytes of tables: mem/reservation.h */
 	struct atomic32 hide_platform_info; /* (a) KVM_CAP_MSR_PLATFORM_INFO off */
 };
+
+struct irqchip;
 
 /* Likewise, and [l] its lock: the thread that is in a call on it. */
 struct vcpu {
@@ -64,6 +68,12 @@ struct vcpu {
 	bool has_run;			/* [l] */
 	bool tsc_apart;			/* [l] counted in vm->clock.n_apart */
 	uint32_t mp_state;		/* [l] */
+	/* With controllers in the "kernel", else NULL and unused. */
+	struct irqchip *irqchip;	/* (c) */
+	struct lapic lapic;		/* (o) */
+	struct wakeup wakeup;		/* (o) */
+	uint64_t eois[4];		/* [l] vectors whose EOI the client is to hear of */
+	int external_vector;		/* [l] of the client's PIC; -1: none */
 	bool sigmask_set;		/* [l] KVM_SET_SIGNAL_MASK */
 	thread_sigmask_t sigmask;	/* [l] */
 };

@@ -397,13 +397,17 @@ void pit_destroy(struct pit *p)
 	mutex_destroy(&p->lock);
 }
 
-void pit_get_channels(struct pit *p, struct pit_channel state[PIT_CHANNELS], bool *hpet_legacy)
+struct pit_state pit_get_state(struct pit *p)
 {
+	struct pit_state state;
+
 	mutex_lock(&p->lock);
 	for (unsigned int i = 0; i < PIT_CHANNELS; i++)
-		state[i] = p->channel[i];
-	*hpet_legacy = p->hpet_legacy;
+		state.channel[i] = p->channel[i];
+	state.hpet_legacy = p->hpet_legacy;
+	state.speaker_on = p->speaker_on;
 	mutex_unlock(&p->lock);
+	return state;
 }
 
 /* What is divided by or shifted by is in its range from here on. */
@@ -418,14 +422,13 @@ static struct pit_channel made_valid(struct pit_channel c)
 	return c;
 }
 
-/* Channel 0 begins its period now. */
-void pit_set_channels(struct pit *p, const struct pit_channel state[PIT_CHANNELS],
-		      bool hpet_legacy)
+void pit_set_state(struct pit *p, const struct pit_state *state)
 {
 	mutex_lock(&p->lock);
 	for (unsigned int i = 0; i < PIT_CHANNELS; i++)
-		p->channel[i] = made_valid(state[i]);
-	p->hpet_legacy = hpet_legacy;
+		p->channel[i] = made_valid(state->channel[i]);
+	p->hpet_legacy = state->hpet_legacy;
+	p->speaker_on = state->speaker_on;
 	restart(p, &p->channel[0]);
 	mutex_unlock(&p->lock);
 }

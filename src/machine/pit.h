@@ -71,8 +71,13 @@ void pit_interrupt_ended(struct pit *p);
 void pit_forget_interrupts(struct pit *p);
 void pit_set_reinjection(struct pit *p, bool on);
 
-void pit_get_channels(struct pit *p, struct pit_channel state[PIT_CHANNELS], bool *hpet_legacy);
-void pit_set_channels(struct pit *p, const struct pit_channel state[PIT_CHANNELS],
-		      bool hpet_legacy);
+/* What a client saves. */
+struct pit_state {
+	struct pit_channel channel[PIT_CHANNELS];
+	bool hpet_legacy, speaker_on;
+};
+struct pit_state pit_get_state(struct pit *p);
+/* Channel 0 begins its period now. */
+void pit_set_state(struct pit *p, const struct pit_state *state);
 
 #endif

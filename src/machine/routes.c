@@ -4,7 +4,6 @@
 #include "sync/rcu.h"
 
 #define PIC_CHIP_PINS 8u
-#define PC_TIMER_PIN 2u			/* of the IOAPIC, for GSI 0 */
 
 /* A message: SDM 3A 11.11. */
 #define ADDRESS_LOGICAL (1u << 2)
@@ -97,12 +96,11 @@ struct route_table *routes_replace(struct routes *r, struct route_table *t)
 	return old;
 }
 
-void routes_fill_pc(struct route_table *t)
+void routes_fill_default(struct route_table *t)
 {
 	t->n = 0;
 	for (uint32_t gsi = 0; gsi < IOAPIC_PINS; gsi++) {
-		/* The PICs' own cascade. */
-		if (gsi < PIC_PINS && gsi != 2)
+		if (gsi < PIC_PINS)
 			t->route[t->n++] = (struct route){
 				.gsi = gsi,
 				.controller = gsi < PIC_CHIP_PINS ? CONTROLLER_PIC_1 :
@@ -112,7 +110,7 @@ void routes_fill_pc(struct route_table *t)
 		t->route[t->n++] = (struct route){
 			.gsi = gsi,
 			.controller = CONTROLLER_IOAPIC,
-			.pin = gsi ? (uint8_t)gsi : PC_TIMER_PIN,
+			.pin = (uint8_t)gsi,
 		};
 	}
 }

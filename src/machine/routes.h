@@ -61,9 +61,10 @@ void routes_sort(struct route_table *t);
 /* Makes it the current one; returns the one before for the caller to free, when no reader can
  * use it any more.  One thread at a time; it waits for readers. */
 struct route_table *routes_replace(struct routes *r, struct route_table *t) MUST_CHECK;
-/* The routes of a PC: GSI 0 to 15 to the PICs, 0 to 23 to the IOAPIC, but 0 to its pin 2. */
-#define ROUTES_PC_ENTRIES (PIC_PINS - 1 + IOAPIC_PINS)
-void routes_fill_pc(struct route_table *t);
+/* What KVM begins with: GSI 0 to 15 to the PICs, 0 to 23 to the IOAPIC, each to the pin of its
+ * number.  On a PC the timer is at pin 2: the client says so. */
+#define ROUTES_DEFAULT_ENTRIES (PIC_PINS + IOAPIC_PINS)
+void routes_fill_default(struct route_table *t);
 
 /* Any thread: how many took it, INTERRUPT_COALESCED or INTERRUPT_IGNORED. */
 int routes_set_line(struct routes *r, uint32_t gsi, unsigned int source, bool level);

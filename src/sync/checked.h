@@ -13,7 +13,7 @@
  *	lock.h		mutex_init, mutex_destroy, rwlock_init, rwlock_destroy
  *	rcu.h		rcu_synchronize
  *	wait.h		wait_on, wait_on_for, wait_wake_all
- *	thread.h	thread_yield, thread_sleep_on, thread_wake
+ *	thread.h	thread_yield, thread_sleep_on, thread_wake, thread_bell_destroy
  *	window.h	window_bind, window_unbind, window_interrupt, window_barrier
  *
  * Only the folder's own headers include this one.

@@ -2,6 +2,7 @@
 /* sync/service.c - threads of our own: see thread.h. */
 #include "sync/thread.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 
@@ -41,10 +42,12 @@ int service_start(struct service *s, void (*run)(void *arg), void *arg)
 	s->arg = arg;
 	err = -pthread_attr_init(&attr);
 	if (!err) {
-		/* With sanitizers it needs more: then the default stays. */
 		pthread_attr_setstacksize(&attr, STACK_BYTES);
 		err = start_masked(s, &attr);
 		pthread_attr_destroy(&attr);
+		/* The program's own thread-local variables lie there too, and may need more. */
+		if (err == -EINVAL)
+			err = start_masked(s, NULL);
 	}
 	thread_leave_library(was);
 	return err;

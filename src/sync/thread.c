@@ -218,28 +218,6 @@ bool thread_signal_waits(thread_sigmask_t blocked)
 	return false;
 }
 
-void thread_sleep_until_signal(thread_sigmask_t blocked)
-{
-	if ((blocked & SIGNALS_DEFERRED) && !(blocked & SIGNALS_ALSO_PENDING)) {
-		deferral->sleep();
-		return;
-	}
-	while (!thread_signal_waits(blocked)) {
-		thread_sigmask_t wanted = ~blocked;
-		struct pollfd p = { .events = POLLIN };
-		sigset_t set;
-
-		sigemptyset(&set);
-		memcpy(&set, &wanted, sizeof(wanted));
-		p.fd = signalfd(-1, &set, SFD_CLOEXEC);
-		/* A moment at a time: an ignored signal would keep a signalfd readable for ever,
-		 * and there may be no descriptor left. */
-		poll(&p, 1, 50);
-		if (p.fd >= 0)
-			close(p.fd);
-	}
-}
-
 /* -1 if it cannot be made.  The sleeper rechecks the word after it was made: see thread.h. */
 static int bell_fd(struct thread_bell *bell, bool *is_new)
 {

@@ -61,7 +61,6 @@ struct thread_deferral {
 	void (*hold)(void);		/* with guarded_holds */
 	void (*release)(void);
 	bool (*waits)(thread_sigmask_t blocked);	/* has one been deferred? */
-	void (*sleep)(void);				/* until one is */
 	void (*look_again)(void);	/* for handlers installed another way */
 	void (*after_fork)(void);	/* in a child: locks of threads that no longer exist */
 };
@@ -89,14 +88,12 @@ void thread_release_signals(thread_sigmask_t saved);
 bool thread_signal_waits(thread_sigmask_t blocked);
 /* The same, but false where it would take a system call to know. */
 bool thread_signal_deferred(thread_sigmask_t blocked);
-/* Sleeps until one is.  It stays blocked and is not consumed. */
-void thread_sleep_until_signal(thread_sigmask_t blocked);
 
 /*
- * Sleeps while *word == value and no signal is pending other than those in @blocked; may return
- * early: recheck.  Where signals are deferred the word is to be thread_kick_word.  Elsewhere a
- * futex knows nothing of signals that the thread blocks: the thread polls for them, and those
- * who wake it write to a descriptor, which is made when it is first needed.
+ * Sleeps while *word == value and no signal is pending other than those in @blocked; it stays
+ * pending.  May return early: recheck.  Where signals are deferred the word is to be
+ * thread_kick_word.  Elsewhere a futex knows nothing of signals that the thread blocks: it polls
+ * for them, and whoever wakes it writes to a descriptor, which is made when it is first needed.
  */
 struct thread_bell {
 	struct atomic32 fd;		/* (a) plus 1; 0: there is none */

@@ -52,6 +52,7 @@ static const struct place places[] = {
 	[FEATURE_TSC_ADJUST] = { 7, 0, EBX, 1 },
 	[FEATURE_APIC] = { 1, 0, EDX, 9 },
 	[FEATURE_X2APIC] = { 1, 0, ECX, 21 },
+	[FEATURE_TSC_DEADLINE] = { 1, 0, ECX, 24 },
 	[FEATURE_MONITOR] = { 1, 0, ECX, 3 },
 	[FEATURE_MTRR] = { 1, 0, EDX, 12 },
 	[FEATURE_PAT] = { 1, 0, EDX, 16 },
@@ -88,8 +89,9 @@ _Static_assert(N_FEATURES <= 64, "and its bit");
 /* The features offered: those above that work, and those that nothing else depends on. */
 #define BIT(n) (1u << (n))
 #define OFFERED_1_ECX                                                             \
-	(BIT(13) /* CMPXCHG16B */ | BIT(17) /* PCID */ | BIT(22) /* MOVBE */ |    \
-	 BIT(23) /* POPCNT */ | BIT(26) /* XSAVE */ | BIT(31) /* hypervisor */)
+	(BIT(13) /* CMPXCHG16B */ | BIT(17) /* PCID */ | BIT(21) /* x2APIC */ |   \
+	 BIT(22) /* MOVBE */ | BIT(23) /* POPCNT */ | BIT(26) /* XSAVE */ |       \
+	 BIT(31) /* hypervisor */)
 /* The host does these. */
 #define HOSTS_1_ECX                                                               \
 	(BIT(0) /* SSE3 */ | BIT(1) /* PCLMULQDQ */ | BIT(9) /* SSSE3 */ |        \

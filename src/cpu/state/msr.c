@@ -39,6 +39,8 @@ enum {
 	MSR_MTRR_FIXED_4K = 0x268,
 	MSR_PAT = 0x277,
 	MSR_MTRR_DEF_TYPE = 0x2ff,
+	MSR_TSC_DEADLINE = 0x6e0,
+	MSR_X2APIC = 0x800,
 	MSR_WALL_CLOCK = 0x4b564d00,
 	MSR_SYSTEM_TIME = 0x4b564d01,
 	MSR_EFER = 0xc0000080,
@@ -104,6 +106,7 @@ const uint32_t msr_list[] = {
 	MSR_SFMASK, MSR_KERNEL_GS_BASE, MSR_TSC, MSR_PAT, MSR_TSC_AUX, MSR_TSC_ADJUST,
 	MSR_OLD_WALL_CLOCK, MSR_OLD_SYSTEM_TIME, MSR_WALL_CLOCK, MSR_SYSTEM_TIME,
 	MSR_MISC_ENABLE, MSR_MCG_STATUS, MSR_PLATFORM_INFO, MSR_MICROCODE, MSR_HWCR,
+	MSR_TSC_DEADLINE,
 };
 const unsigned int n_msr_list = ARRAY_SIZE(msr_list);
 
@@ -138,6 +141,29 @@ void msr_reset(struct cpu *cpu)
 		cpu->mtrr_fixed[i] = 0;
 	for (unsigned int i = 0; i < 2 * N_VARIABLE_MTRRS; i++)
 		cpu->mtrr_variable[i] = 0;
+}
+
+static bool is_of_apic(uint32_t index)
+{
+	return index == MSR_TSC_DEADLINE || index - MSR_X2APIC < 0x100;
+}
+
+/* Without a local APIC there is no deadline, but for the client it is still listed. */
+static bool read_apic(struct cpu *cpu, uint32_t index, uint64_t *value, enum msr_access who)
+{
+	if (index == MSR_TSC_DEADLINE && who == MSR_BY_GUEST &&
+	    !cpuid_has(cpu, FEATURE_TSC_DEADLINE))
+		return false;
+	*value = 0;
+	return cpu->apic ? cpu->apic->read_msr(cpu, index, value) : index == MSR_TSC_DEADLINE;
+}
+
+static bool write_apic(struct cpu *cpu, uint32_t index, uint64_t value, enum msr_access who)
+{
+	if (index == MSR_TSC_DEADLINE && who == MSR_BY_GUEST &&
+	    !cpuid_has(cpu, FEATURE_TSC_DEADLINE))
+		return false;
+	return cpu->apic ? cpu->apic->write_msr(cpu, index, value) : index == MSR_TSC_DEADLINE;
 }
 
 static const struct plain *find_plain(uint32_t index)
@@ -234,6 +260,8 @@ bool msr_read(struct cpu *cpu, uint32_t index, uint64_t *value, enum msr_access 
 	ok = mce_read(cpu, index, value, &known);
 	if (known)
 		return ok;
+	if (is_of_apic(index))
+		return read_apic(cpu, index, value, who);
 	switch (index) {
 	case MSR_TSC:
 		*value = cpu_tsc(cpu);
@@ -307,6 +335,8 @@ static bool write_apic_base(struct cpu *cpu, uint64_t value, enum msr_access who
 				    (old == 0 && new == modes)))
 		return false;
 	cpu->apic_base = value;
+	if (cpu->apic)
+		cpu->apic->changed(cpu);
 	return true;
 }
 
@@ -380,6 +410,8 @@ bool msr_write(struct cpu *cpu, uint32_t index, uint64_t value, enum msr_access 
 		*word_of(cpu, p) = value;
 		return true;
 	}
+	if (is_of_apic(index))
+		return write_apic(cpu, index, value, who);
 	switch (index) {
 	case MSR_TSC:
 		write_tsc(cpu, value, who);

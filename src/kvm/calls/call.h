@@ -32,6 +32,10 @@ enum call_locks {
 	LOCK_VM = RANK_BIT(RANK_VM),
 	LOCK_VCPU = RANK_BIT(RANK_VCPU),
 	LOCK_BUS = RANK_BIT(RANK_BUS),
+	LOCK_TIMERS = RANK_BIT(RANK_TIMERS),
+	/* Whoever raises or ends an interrupt. */
+	LOCKS_IRQ = RANK_BIT(RANK_IRQFDS) | RANK_BIT(RANK_PIT) | RANK_BIT(RANK_PIC) |
+		    RANK_BIT(RANK_IOAPIC) | LOCK_TIMERS,
 	LOCK_PROCESS = RANK_BIT(RANK_PROCESS),
 	LOCK_SLOTS = RANK_BIT(RANK_SLOTS),
 	LOCK_MMU = RANK_BIT(RANK_MMU),
@@ -44,7 +48,7 @@ enum call_locks {
 	LOCKS_FAULT = LOCK_MMU | LOCK_CHANGES | LOCK_FLUSH,
 	/* A new descriptor may have the number of one that was closed unseen: what that
 	 * stood for ends then, with all its vCPUs. */
-	LOCKS_END_VM = LOCK_PROCESS | LOCK_SLOTS | LOCK_MMU | LOCK_FLUSH,
+	LOCKS_END_VM = LOCK_PROCESS | LOCK_SLOTS | LOCK_MMU | LOCK_FLUSH | LOCKS_IRQ,
 	/* To allocate needs no mention. */
 	LOCKS_OF_ANY = RANK_BIT(RANK_ALLOC) | RANK_BIT(RANK_RESERVATION),
 };
@@ -67,7 +71,7 @@ extern const struct command commands[];
 extern const unsigned int n_commands;
 
 /* Largest argument that is copied for the handler; it copies a larger one itself. */
-#define CALL_DATA_MAX 512
+#define CALL_DATA_MAX 1024
 
 /* What KVM_CAP_ADJUST_CLOCK says, and KVM_SET_CLOCK takes. */
 #define CLOCK_FLAGS (KVM_CLOCK_TSC_STABLE | KVM_CLOCK_REALTIME | KVM_CLOCK_HOST_TSC)
@@ -96,10 +100,28 @@ long call_set_tss_addr(struct call *c);
 long call_set_identity_map_addr(struct call *c);
 long call_set_nr_mmu_pages(struct call *c);
 long call_get_nr_mmu_pages(struct call *c);
-long call_create_irqchip(struct call *c);
-long call_set_gsi_routing(struct call *c);
 long call_vm_enable_cap(struct call *c);
 long call_get_stats_fd(struct call *c);
+/* kvm/irqchip/calls.c */
+long call_create_irqchip(struct call *c);
+long call_create_pit(struct call *c);
+long call_create_pit2(struct call *c);
+long call_irq_line(struct call *c);
+long call_irq_line_status(struct call *c);
+long call_signal_msi(struct call *c);
+long call_set_gsi_routing(struct call *c);
+long call_irqfd(struct call *c);
+/* kvm/irqchip/state.c */
+long call_get_irqchip(struct call *c);
+long call_set_irqchip(struct call *c);
+long call_get_pit(struct call *c);
+long call_set_pit(struct call *c);
+long call_get_pit2(struct call *c);
+long call_set_pit2(struct call *c);
+long call_reinject_control(struct call *c);
+long call_get_lapic(struct call *c);
+long call_set_lapic(struct call *c);
+long call_set_vapic_addr(struct call *c);
 /* kvm/calls/vcpu_calls.c */
 long call_run(struct call *c);
 long call_get_mp_state(struct call *c);

@@ -3,6 +3,7 @@
 #include "cpu/event/interrupt.h"
 #include "kvm/calls/call.h"
 #include "kvm/calls/regs.h"
+#include "kvm/irqchip/irqchip.h"
 
 void events_get(struct cpu *cpu, struct kvm_vcpu_events *e)
 {
@@ -91,8 +92,8 @@ long call_interrupt(struct call *c)
 
 	if (interrupt->irq > 255)
 		return -EINVAL;
-	if (c->vm->irqchip)
-		return -ENXIO;
+	if (c->vcpu->irqchip)
+		return irqchip_queue_external(c->vcpu, (uint8_t)interrupt->irq);
 	interrupt_accept(&c->vcpu->cpu, (uint8_t)interrupt->irq);
 	return 0;
 }

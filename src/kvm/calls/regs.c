@@ -157,6 +157,8 @@ static void set_valid(struct cpu *cpu, const struct kvm_sregs *s, const __u64 *p
 	cpu_state_changed(cpu);
 	if (!pdptrs && uses_pdptrs(p->cr0, p->cr4, p->efer))
 		cpu_load_pdptrs(cpu, p->cr3);
+	if (cpu->apic)
+		cpu->apic->changed(cpu);
 }
 
 int sregs_set(struct cpu *cpu, const struct kvm_sregs *s)

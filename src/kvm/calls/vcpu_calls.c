@@ -6,6 +6,8 @@
 #include "cpu/state/msr.h"
 #include "kvm/calls/call.h"
 #include "kvm/fd/client.h"
+#include "kvm/irqchip/apic.h"
+#include "machine/startup.h"
 
 #define MAX_CPUID_ENTRIES 256u
 #define MAX_IO_MSRS 256u
@@ -17,6 +19,9 @@ long call_run(struct call *c)
 
 long call_get_mp_state(struct call *c)
 {
+	/* An INIT or SIPI that waits is part of it. */
+	if (c->vcpu->irqchip)
+		apic_take_events(c->vcpu);
 	*(struct kvm_mp_state *)c->data = (struct kvm_mp_state){ c->vcpu->mp_state };
 	return 0;
 }
@@ -26,17 +31,24 @@ long call_set_mp_state(struct call *c)
 	const struct kvm_mp_state *mp = c->data;
 
 	switch (mp->mp_state) {
-	case KVM_MP_STATE_UNINITIALIZED:
-	case KVM_MP_STATE_HALTED:
-		if (!c->vm->irqchip)
-			return -EINVAL;
-		break;
 	case KVM_MP_STATE_RUNNABLE:
 		break;
+	case KVM_MP_STATE_UNINITIALIZED:
+	case KVM_MP_STATE_INIT_RECEIVED:
+	case KVM_MP_STATE_HALTED:
+	case KVM_MP_STATE_SIPI_RECEIVED:
+		if (c->vcpu->irqchip)
+			break;
+		return -EINVAL;
 	default:
 		return -EINVAL;
 	}
 	c->vcpu->mp_state = mp->mp_state;
+	/* One that is no state to stay in. */
+	if (mp->mp_state == KVM_MP_STATE_SIPI_RECEIVED) {
+		c->vcpu->mp_state = KVM_MP_STATE_INIT_RECEIVED;
+		startup_post_sipi(&c->vcpu->lapic.startup, 0);
+	}
 	return 0;
 }
 
@@ -137,6 +149,8 @@ long call_set_cpuid2(struct call *c)
 	cpu->cpuid = entries;
 	cpu->n_cpuid = head->nent;
 	cpu_cpuid_changed(cpu);
+	if (c->vcpu->irqchip)
+		apic_cpuid_changed(c->vcpu);
 	return 0;
 }
 

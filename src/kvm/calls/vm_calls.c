@@ -2,6 +2,7 @@
 /* kvm/calls/vm_calls.c - calls on a VM's descriptor. */
 #include "kvm/abi.h"
 #include "kvm/calls/call.h"
+#include "kvm/irqchip/irqchip.h"
 #include "kvm/stats.h"
 #include "mem/dirty_log.h"
 #include "mem/reservation.h"
@@ -158,26 +159,6 @@ long call_get_nr_mmu_pages(struct call *c)
 	return (long)mmu_page_limit(&c->vm->mmu);
 }
 
-/*
- * There is no interrupt controller yet, and KVM_CAP_IRQCHIP says so.  Programs that create one
- * anyway and never raise an interrupt still run; the only effect is that HLT waits in KVM_RUN.
- */
-long call_create_irqchip(struct call *c)
-{
-	if (c->vm->irqchip)
-		return -EEXIST;
-	if (c->vm->n_vcpus)
-		return -EINVAL;
-	c->vm->irqchip = true;
-	return 0;
-}
-
-/* There is no controller that they could lead to: the kernel's answer then. */
-long call_set_gsi_routing(struct call *c UNUSED)
-{
-	return -EINVAL;
-}
-
 static long enable_manual_protect(struct vm *vm, const struct kvm_enable_cap *cap)
 {
 	uint64_t allowed = KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE;
@@ -231,6 +212,8 @@ long call_vm_enable_cap(struct call *c)
 	case KVM_CAP_DIRTY_LOG_RING:
 	case KVM_CAP_DIRTY_LOG_RING_ACQ_REL:
 		return enable_dirty_ring(c->vm, cap->args[0]);
+	case KVM_CAP_SPLIT_IRQCHIP:
+		return irqchip_split(c->vm, cap->args[0]);
 	case KVM_CAP_MAX_VCPU_ID:
 		return limit_vcpu_ids(c->vm, cap->args[0]);
 	case KVM_CAP_MSR_PLATFORM_INFO:

@@ -14,7 +14,6 @@
 #include "preload/signals/deliver.h"
 #include "sync/atomic.h"
 #include "sync/thread.h"
-#include "sync/wait.h"
 #include "sync/window.h"
 
 #define N_SIGNALS 65
@@ -264,13 +263,6 @@ static bool waits(thread_sigmask_t blocked)
 	return false;
 }
 
-/* If it arrives before the call, the call finds the word changed. */
-static void sleep_until_deferred(void)
-{
-	while (!n_deferred())
-		wait_on(&self.n, 0);
-}
-
 /* --- what the program installs --------------------------------------------- */
 
 static bool is_function(const struct sigaction *action)
@@ -416,7 +408,6 @@ static const struct thread_deferral deferral = {
 	.hold = hold,
 	.release = release,
 	.waits = waits,
-	.sleep = sleep_until_deferred,
 	.look_again = look_again,
 	.after_fork = after_fork_child,
 };

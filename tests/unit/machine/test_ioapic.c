@@ -256,19 +256,20 @@ static struct route_table *table_of(unsigned int n)
 	return t;
 }
 
-static void the_pcs_routes(void **state)
+static void the_default_routes(void **state)
 {
-	struct route_table *t = table_of(ROUTES_PC_ENTRIES);
+	struct route_table *t = table_of(ROUTES_DEFAULT_ENTRIES);
 
 	(void)state;
-	routes_fill_pc(t);
-	assert_int_equal(t->n, ROUTES_PC_ENTRIES);
+	routes_fill_default(t);
+	assert_int_equal(t->n, ROUTES_DEFAULT_ENTRIES);
 	routes_sort(t);
 	assert_true(routes_are_valid(&routes, t));
 	assert_null(routes_replace(&routes, t));
-	assert_int_equal(routes_find_gsi(&routes, CONTROLLER_IOAPIC, 2), 0);
+	assert_int_equal(routes_find_gsi(&routes, CONTROLLER_IOAPIC, 2), 2);
 	assert_int_equal(routes_find_gsi(&routes, CONTROLLER_PIC_2, 7), 15);
-	assert_int_equal(routes_find_gsi(&routes, CONTROLLER_PIC_1, 2), -1);
+	assert_int_equal(routes_find_gsi(&routes, CONTROLLER_PIC_1, 2), 2);
+	assert_int_equal(routes_find_gsi(&routes, CONTROLLER_PIC_1, 8), -1);
 	set_entry(4, 0x31, 0);
 	/* The PIC and the IOAPIC. */
 	assert_int_equal(routes_set_line(&routes, 4, LINE_CLIENT, true), 2);
@@ -357,7 +358,7 @@ int main(void)
 		TEST(nobody_takes_a_level_and_it_is_not_remote),
 		TEST(a_storm_is_slowed_down),
 		TEST(a_clients_state_is_raised_again),
-		TEST(the_pcs_routes),
+		TEST(the_default_routes),
 		TEST(a_table_is_ordered_and_checked),
 		TEST(messages_are_taken_apart),
 		TEST(level_vectors_of_the_clients_ioapic_are_known),

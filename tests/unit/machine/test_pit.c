@@ -304,30 +304,30 @@ static void a_period_is_not_shorter_than_the_host_can_bear(void **state)
 
 static void the_hpet_silences_channel_0(void **state)
 {
-	struct pit_channel c[PIT_CHANNELS];
-	bool hpet;
+	struct pit_state s;
 
 	(void)state;
 	program(0, 2, 11932);
-	pit_get_channels(&pit, c, &hpet);
-	assert_false(hpet);
-	pit_set_channels(&pit, c, true);
+	s = pit_get_state(&pit);
+	assert_false(s.hpet_legacy);
+	s.hpet_legacy = true;
+	pit_set_state(&pit, &s);
 	world_pass(TICKS(30000));
 	assert_int_equal(n_pulses, 0);
-	pit_set_channels(&pit, c, false);
+	s.hpet_legacy = false;
+	pit_set_state(&pit, &s);
 	world_pass(TICKS(11932));
 	assert_int_equal(n_pulses, 1);
 }
 
 static void a_clients_state_is_made_safe(void **state)
 {
-	struct pit_channel c[PIT_CHANNELS];
-	bool hpet;
+	struct pit_state s = { 0 };
 
 	(void)state;
 	for (unsigned int fill = 0; fill < 256; fill += 5) {
-		memset(c, (int)fill, sizeof(c));
-		pit_set_channels(&pit, c, false);
+		memset(s.channel, (int)fill, sizeof(s.channel));
+		pit_set_state(&pit, &s);
 		for (unsigned int i = 0; i < 3; i++) {
 			out(0x43, 0xfe);
 			for (unsigned int k = 0; k < 4; k++)
@@ -335,8 +335,8 @@ static void a_clients_state_is_made_safe(void **state)
 		}
 		in(0x61);
 		world_pass(1000000);
-		pit_get_channels(&pit, c, &hpet);
-		assert_in_range(c[0].count, 1, 0x10000);
+		s = pit_get_state(&pit);
+		assert_in_range(s.channel[0].count, 1, 0x10000);
 	}
 }
 
