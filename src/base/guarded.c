@@ -32,6 +32,8 @@ struct entry {
 
 /* The linker's names for the ends of the section.  Not renamed by an asm label: gcc
  * forgets that such a name is hidden, and every library would export it. */
+/* So that there is one in a program that has no window at all. */
+__asm__(".pushsection umbra_fixup, \"a\"\n.popsection");
 extern const struct entry __start_umbra_fixup[] __attribute__((visibility("hidden")));
 extern const struct entry __stop_umbra_fixup[] __attribute__((visibility("hidden")));
 
