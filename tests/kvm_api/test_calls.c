@@ -92,6 +92,12 @@ static void a_command_is_refused_on_the_wrong_kind(void **state)
 	assert_unchanged(vm, &before);
 }
 
+/* They only answer, and have no answer without a controller: that is found first. */
+static bool needs_a_controller(uint32_t request)
+{
+	return request == KVM_GET_PIT2 || request == KVM_GET_LAPIC;
+}
+
 static void a_bad_pointer_is_efault(void **state)
 {
 	struct api_vm *vm = *state;
@@ -103,7 +109,7 @@ static void a_bad_pointer_is_efault(void **state)
 		uint32_t request = commands[i].request;
 		int fd = fd_of(vm, commands[i].kinds);
 
-		if (!_IOC_SIZE(request))
+		if (!_IOC_SIZE(request) || needs_a_controller(request))
 			continue;
 		assert_int_equal(umbra_ioctl(fd, request, (uintptr_t)hole), -EFAULT);
 		/* The first byte is there and the last is not. */

@@ -587,27 +587,27 @@ static void a_signal_ends_a_halt(void **state)
 
 int main(void)
 {
-#define FULL(name) cmocka_unit_test_setup_teardown(name, set_up_full, tear_down)
-#define SPLIT(name) cmocka_unit_test_setup_teardown(name, set_up_split, tear_down)
+#define full_test(name) cmocka_unit_test_setup_teardown(name, set_up_full, tear_down)
+#define split_test(name) cmocka_unit_test_setup_teardown(name, set_up_split, tear_down)
 	const struct CMUnitTest tests[] = {
-		FULL(a_line_interrupts_through_the_ioapic),
-		FULL(the_pics_interrupt_comes_through_lint0),
-		FULL(a_message_wakes_a_halted_vcpu_each_time),
-		FULL(messages_say_who_took_them),
-		FULL(the_timer_of_the_local_apic_ends_a_halt),
-		FULL(the_tsc_deadline_ends_a_halt),
-		FULL(x2apic_registers_are_msrs),
-		FULL(init_and_sipi_start_a_vcpu),
-		FULL(an_irqfd_interrupts),
-		FULL(a_resampling_irqfd_asks_again),
-		FULL(the_pit_ticks),
-		FULL(ports_are_the_devices),
-		SPLIT(split_ends_of_levels_are_the_clients),
-		SPLIT(split_leaves_the_pic_to_the_client),
-		FULL(bad_routes_change_nothing),
+		full_test(a_line_interrupts_through_the_ioapic),
+		full_test(the_pics_interrupt_comes_through_lint0),
+		full_test(a_message_wakes_a_halted_vcpu_each_time),
+		full_test(messages_say_who_took_them),
+		full_test(the_timer_of_the_local_apic_ends_a_halt),
+		full_test(the_tsc_deadline_ends_a_halt),
+		full_test(x2apic_registers_are_msrs),
+		full_test(init_and_sipi_start_a_vcpu),
+		full_test(an_irqfd_interrupts),
+		full_test(a_resampling_irqfd_asks_again),
+		full_test(the_pit_ticks),
+		full_test(ports_are_the_devices),
+		split_test(split_ends_of_levels_are_the_clients),
+		split_test(split_leaves_the_pic_to_the_client),
+		full_test(bad_routes_change_nothing),
 		api_test(without_controllers_their_calls_are_refused),
-		FULL(a_controller_is_made_once),
-		FULL(a_signal_ends_a_halt),
+		full_test(a_controller_is_made_once),
+		full_test(a_signal_ends_a_halt),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
