@@ -53,6 +53,7 @@ DOORS = [
 ACYCLIC = {'mem', 'mmu', 'machine', 'kvm', 'cpu'}
 MAX_LINES = 1200
 MAX_COLUMNS = 100
+MAX_FUNCTION = 60
 # In a folder; one of data, a file an entry, has as many as it has entries.
 MAX_FILES = 25
 DATA = {'check/mutants'}
@@ -93,6 +94,19 @@ def check_shape(root, path, text):
     # A line of a macro with nothing but its "\\" is as clang-format leaves it.
     if path.suffix in {'.c', '.h'} and re.search(r'^ {8,}(?![*\\])\S', text, re.M):
         fail(name, 'indent with tabs, not blanks (clang-format does)')
+
+
+def check_functions(name, text):
+    """Bodies begin and end in the first column."""
+    begin = None
+    for number, line in enumerate(text.split('\n'), 1):
+        if line.startswith('{'):
+            begin = number
+        elif line.startswith('}') and begin:
+            if number - begin - 1 > MAX_FUNCTION:
+                fail(f'{name}:{begin}', f'{number - begin - 1} lines, at most {MAX_FUNCTION}: '
+                     'divide the function')
+            begin = None
 
 
 def check_system_calls(name, text):
@@ -287,6 +301,8 @@ def check_source(root):
         check_layers(root, path, text)
         if path.suffix == '.c':
             check_system_calls(path.relative_to(root), text)
+            if path.relative_to(root).parts[0] in {'src', 'check'}:
+                check_functions(path.relative_to(root), text)
     check_rules(root)
     check_locks(root)
 

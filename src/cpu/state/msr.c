@@ -247,21 +247,9 @@ static bool write_mtrr(struct cpu *cpu, uint32_t index, uint64_t *word, uint64_t
 	return true;
 }
 
-bool msr_read(struct cpu *cpu, uint32_t index, uint64_t *value, enum msr_access who)
+/* Those that are no register like others: each its own way. */
+static bool read_other(struct cpu *cpu, uint32_t index, uint64_t *value, enum msr_access who)
 {
-	const struct plain *p = find_plain(index);
-	uint64_t *mtrr = mtrr_word(cpu, index);
-	bool known, ok;
-
-	if (p || mtrr) {
-		*value = p ? *word_of(cpu, p) : *mtrr;
-		return true;
-	}
-	ok = mce_read(cpu, index, value, &known);
-	if (known)
-		return ok;
-	if (is_of_apic(index))
-		return read_apic(cpu, index, value, who);
 	switch (index) {
 	case MSR_TSC:
 		*value = cpu_tsc(cpu);
@@ -317,6 +305,24 @@ bool msr_read(struct cpu *cpu, uint32_t index, uint64_t *value, enum msr_access 
 		*value = 0;
 		return is_zero(index);
 	}
+}
+
+bool msr_read(struct cpu *cpu, uint32_t index, uint64_t *value, enum msr_access who)
+{
+	const struct plain *p = find_plain(index);
+	uint64_t *mtrr = mtrr_word(cpu, index);
+	bool known, ok;
+
+	if (p || mtrr) {
+		*value = p ? *word_of(cpu, p) : *mtrr;
+		return true;
+	}
+	ok = mce_read(cpu, index, value, &known);
+	if (known)
+		return ok;
+	if (is_of_apic(index))
+		return read_apic(cpu, index, value, who);
+	return read_other(cpu, index, value, who);
 }
 
 /* The APIC's mode can only change in steps: off, xAPIC, x2APIC. */
@@ -393,25 +399,8 @@ static bool write_aux(struct cpu *cpu, uint64_t value, enum msr_access who)
 	return true;
 }
 
-bool msr_write(struct cpu *cpu, uint32_t index, uint64_t value, enum msr_access who)
+static bool write_other(struct cpu *cpu, uint32_t index, uint64_t value, enum msr_access who)
 {
-	const struct plain *p = find_plain(index);
-	uint64_t *mtrr = mtrr_word(cpu, index);
-	bool known, ok;
-
-	if (mtrr)
-		return write_mtrr(cpu, index, mtrr, value);
-	ok = mce_write(cpu, index, value, who, &known);
-	if (known)
-		return ok;
-	if (p) {
-		if (!obeys(cpu, p->rule, value))
-			return false;
-		*word_of(cpu, p) = value;
-		return true;
-	}
-	if (is_of_apic(index))
-		return write_apic(cpu, index, value, who);
 	switch (index) {
 	case MSR_TSC:
 		write_tsc(cpu, value, who);
@@ -463,4 +452,26 @@ bool msr_write(struct cpu *cpu, uint32_t index, uint64_t value, enum msr_access 
 	default:
 		return is_zero(index);
 	}
+}
+
+bool msr_write(struct cpu *cpu, uint32_t index, uint64_t value, enum msr_access who)
+{
+	const struct plain *p = find_plain(index);
+	uint64_t *mtrr = mtrr_word(cpu, index);
+	bool known, ok;
+
+	if (mtrr)
+		return write_mtrr(cpu, index, mtrr, value);
+	ok = mce_write(cpu, index, value, who, &known);
+	if (known)
+		return ok;
+	if (p) {
+		if (!obeys(cpu, p->rule, value))
+			return false;
+		*word_of(cpu, p) = value;
+		return true;
+	}
+	if (is_of_apic(index))
+		return write_apic(cpu, index, value, who);
+	return write_other(cpu, index, value, who);
 }
