@@ -659,7 +659,8 @@ static void registers_of_models_do_no_harm(void **state)
 	assert_int_equal(guest_reads(m, 0xc0011029) & 2, 2);
 }
 
-/* There is no APIC: its base is a word that keeps to its rules. */
+/* There is no APIC: its base is a word that keeps to its rules.  Its mode changes in steps: off,
+ * xAPIC, x2APIC, off. */
 static void the_base_of_an_apic_is_kept(void **state)
 {
 	struct machine *m = *state;
@@ -668,7 +669,11 @@ static void the_base_of_an_apic_is_kept(void **state)
 	guest_writes(m, 0x1b, 0xfee00000, -1);
 	guest_writes(m, 0x1b, 0xfed00800, -1);
 	assert_int_equal(guest_reads(m, 0x1b), 0xfed00800);
-	guest_writes(m, 0x1b, 0xfed00c00, EXC_GP); /* x2APIC */
+	guest_writes(m, 0x1b, 0xfed00c00, -1);
+	guest_writes(m, 0x1b, 0xfed00800, EXC_GP);
+	guest_writes(m, 0x1b, 0xfed00000, -1);
+	guest_writes(m, 0x1b, 0xfed00c00, EXC_GP);
+	guest_writes(m, 0x1b, 0xfed00400, EXC_GP);
 	guest_writes(m, 0x1b, 1ull << 60, EXC_GP);
 	guest_writes(m, 0x1b, 1, EXC_GP);
 }
