@@ -557,12 +557,17 @@ static void do_nothing(int sig)
 	(void)sig;
 }
 
+struct kicker {
+	pthread_t vcpu;
+	bool stop;
+};
+
 static void *kick_often(void *arg)
 {
-	pthread_t *vcpu = arg;
+	struct kicker *k = arg;
 
-	for (int i = 0; i < ROUNDS; i++)
-		pthread_kill(*vcpu, SIGUSR1);
+	while (!__atomic_load_n(&k->stop, __ATOMIC_RELAXED))
+		pthread_kill(k->vcpu, SIGUSR1);
 	return NULL;
 }
 
@@ -571,15 +576,19 @@ static void a_signal_ends_a_halt(void **state)
 {
 	struct api_vm *vm = *state;
 	struct sigaction action = { .sa_handler = do_nothing };
-	pthread_t self = pthread_self(), kicker;
+	struct kicker k = { .vcpu = pthread_self() };
+	pthread_t kicker;
 
 	assert_int_equal(sigaction(SIGUSR1, &action, NULL), 0);
-	assert_int_equal(pthread_create(&kicker, NULL, kick_often, &self), 0);
-	assert_int_equal(umbra_run(vm->vcpu.fd, 0), -EINTR);
-	assert_int_equal(vm->vcpu.run->exit_reason, KVM_EXIT_INTR);
+	assert_int_equal(pthread_create(&kicker, NULL, kick_often, &k), 0);
+	for (int i = 0; i < ROUNDS; i++) {
+		assert_int_equal(umbra_run(vm->vcpu.fd, 0), -EINTR);
+		assert_int_equal(vm->vcpu.run->exit_reason, KVM_EXIT_INTR);
+	}
+	__atomic_store_n(&k.stop, true, __ATOMIC_RELAXED);
 	pthread_join(kicker, NULL);
 	for (int i = 0; i < 20; i++) {
-		pthread_kill(self, SIGUSR1);
+		pthread_kill(k.vcpu, SIGUSR1);
 		send(vm, 0, VECTOR);
 		expect_interrupt(vm);
 	}

@@ -56,7 +56,7 @@ CLIENT = '''
         int vcpu = ioctl(vm, KVM_CREATE_VCPU, 0);
         struct kvm_enable_cap cap = { .cap = KVM_CAP_X86_USER_SPACE_MSR };
         for (int i = 0; i < 3; i++) {
-            ioctl(kvm, KVM_CHECK_EXTENSION, KVM_CAP_SPLIT_IRQCHIP);
+            ioctl(kvm, KVM_CHECK_EXTENSION, KVM_CAP_X86_SMM);
             ioctl(kvm, KVM_CHECK_EXTENSION, KVM_CAP_HLT);
             ioctl(kvm, KVM_CHECK_EXTENSION, 54321);
             ioctl(vm, KVM_CREATE_VCPU, 0);

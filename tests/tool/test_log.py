@@ -16,7 +16,7 @@ class Log(WithFolder):
     def test_what_a_client_does_not_get_is_told_once_by_name(self):
         lines = umbra('run', '--log=info', '--', self.program).stderr.splitlines()
         self.assertEqual(lines, [
-            'umbra: KVM_CAP_SPLIT_IRQCHIP: asked for, not offered',
+            'umbra: KVM_CAP_X86_SMM: asked for, not offered',
             'umbra: capability 54321: asked for, not offered',
             'umbra: KVM_CREATE_VCPU on a VM: refused: EEXIST',
             'umbra: KVM_ENABLE_CAP of KVM_CAP_X86_USER_SPACE_MSR on a VM: refused: EINVAL',
