@@ -169,6 +169,7 @@ struct cpu_client_debug {
 	bool steps;		/* after each instruction */
 	bool breaks;		/* at breakpoints of its own, in place of the guest's */
 	bool takes_int3;
+	bool holds_interrupts;	/* and NMIs: none is accepted meanwhile */
 	uint64_t dr[4], dr7;	/* those breakpoints */
 	uint64_t step_rip;	/* linear: where it was when it asked for steps */
 };

@@ -242,6 +242,25 @@ static void a_step_takes_the_handler_along(void **state)
 	run_to_debug(vm, DB, API_CODE + 3, DR6_BS);
 }
 
+/* nop; nop; nop; hlt */
+static void an_nmi_waits_for_the_steps_to_end(void **state)
+{
+	struct kvm_guest_debug off = { 0 };
+	struct api_vm *vm = *state;
+
+	set_gate(vm, 2);
+	load_code(vm, "\x90\x90\x90\xf4");
+	load_handler(vm, "\xf4");
+	debug(vm, KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_BLOCKIRQ);
+	assert_int_equal(umbra_ioctl(vm->vcpu.fd, KVM_NMI, 0), 0);
+	run_to_debug(vm, DB, API_CODE + 1, DR6_BS);
+	run_to_debug(vm, DB, API_CODE + 2, DR6_BS);
+	assert_int_equal(umbra_set_guest_debug(vm->vcpu.fd, &off), 0);
+	run_to(vm, KVM_EXIT_HLT);
+	assert_int_equal(api_regs(&vm->vcpu).rip, HANDLER + 1);
+	assert_int_equal(*(uint64_t *)(vm->memory + API_STACK - 40), API_CODE + 2);
+}
+
 /* mov %dr6, %rax; int1 */
 static void debug_registers_and_int1_are_the_clients_too(void **state)
 {
@@ -269,6 +288,7 @@ int main(void)
 		api_test(the_guests_breakpoints_wait_meanwhile),
 		api_test(steps_stop_after_each_instruction),
 		api_test(a_step_takes_the_handler_along),
+		api_test(an_nmi_waits_for_the_steps_to_end),
 		api_test(debug_registers_and_int1_are_the_clients_too),
 	};
 

@@ -594,6 +594,28 @@ static void a_signal_ends_a_halt(void **state)
 	}
 }
 
+/* sti; nop; nop; hlt; jmp to the hlt */
+static void an_interrupt_waits_for_the_clients_steps_to_end(void **state)
+{
+	static const uint8_t code[] = { 0xfb, 0x90, 0x90, 0xf4, 0xeb, 0xfd };
+	struct kvm_guest_debug debug = {
+		.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_BLOCKIRQ,
+	};
+	struct api_vm *vm = *state;
+
+	api_load(vm, code, code + sizeof(code));
+	send(vm, 0, VECTOR);
+	assert_int_equal(umbra_set_guest_debug(vm->vcpu.fd, &debug), 0);
+	for (unsigned int i = 1; i <= 3; i++) {
+		assert_int_equal(api_run(&vm->vcpu), 0);
+		assert_int_equal(vm->vcpu.run->exit_reason, KVM_EXIT_DEBUG);
+		assert_int_equal(vm->vcpu.run->debug.arch.pc, API_CODE + i);
+	}
+	debug.control = 0;
+	assert_int_equal(umbra_set_guest_debug(vm->vcpu.fd, &debug), 0);
+	expect_interrupt(vm);
+}
+
 int main(void)
 {
 #define full_test(name) cmocka_unit_test_setup_teardown(name, set_up_full, tear_down)
@@ -616,6 +638,7 @@ int main(void)
 		full_test(bad_routes_change_nothing),
 		api_test(without_controllers_their_calls_are_refused),
 		full_test(a_controller_is_made_once),
+		full_test(an_interrupt_waits_for_the_clients_steps_to_end),
 		full_test(a_signal_ends_a_halt),
 	};
 

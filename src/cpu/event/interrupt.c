@@ -97,7 +97,7 @@ void interrupt_next(struct cpu *cpu)
 	struct cpu_interrupts *w = &cpu->interrupts;
 
 	if (!cpu->event.pending && !w->accepted && !w->nmi_accepted && nmi_can_be_taken(cpu) &&
-	    is_at_boundary(cpu)) {
+	    !cpu->debug.client.holds_interrupts && is_at_boundary(cpu)) {
 		w->nmis--;
 		w->nmi_accepted = true;
 	}

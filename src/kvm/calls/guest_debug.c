@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * kvm/calls/guest_debug.c - KVM_SET_GUEST_DEBUG: the client's own breakpoints and single steps.
- *
- * Interrupts come to the guest by the client alone, who then means them: there is nothing to hold
- * back for KVM_GUESTDBG_BLOCKIRQ.
  */
 #include <string.h>
 
@@ -31,6 +28,7 @@ long call_set_guest_debug(struct call *c)
 		.steps = debug->control & KVM_GUESTDBG_SINGLESTEP,
 		.breaks = debug->control & KVM_GUESTDBG_USE_HW_BP,
 		.takes_int3 = debug->control & KVM_GUESTDBG_USE_SW_BP,
+		.holds_interrupts = debug->control & KVM_GUESTDBG_BLOCKIRQ,
 		.dr7 = debug->arch.debugreg[7],
 	};
 

@@ -170,6 +170,8 @@ void apic_offer_interrupt(struct vcpu *vcpu)
 	struct cpu *cpu = &vcpu->cpu;
 	int vector;
 
+	if (cpu->debug.client.holds_interrupts)
+		return;
 	if (interrupt_can_be_taken(cpu) && interrupt_waits(vcpu)) {
 		if (external_waits(vcpu)) {
 			vector = take_external(vcpu);
