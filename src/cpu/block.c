@@ -350,7 +350,7 @@ static const struct block *check_limit(struct cpu *cpu, const struct block *b)
 const struct block *block_find(struct cpu *cpu, uint32_t single)
 {
 	uint32_t mode = cpu->mode | single;
-	uint64_t gva = (cpu->cs_base + cpu->rip) & cpu->ea_mask;
+	uint64_t gva = cpu_linear_rip(cpu);
 	const struct block *b;
 	struct host_at at;
 

@@ -405,6 +405,12 @@ static inline bool cpu_is_long_mode(const struct cpu *cpu)
 	return cpu->mmu.paging.efer & X86_EFER_LMA;
 }
 
+/* Where the guest is. */
+static inline uint64_t cpu_linear_rip(const struct cpu *cpu)
+{
+	return (cpu->cs_base + cpu->rip) & cpu->ea_mask;
+}
+
 /* EFLAGS.VM means nothing in real mode and in long mode. */
 static inline bool cpu_flags_say_v86(const struct cpu *cpu)
 {

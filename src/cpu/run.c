@@ -129,7 +129,7 @@ static void report(struct cpu *cpu)
 	struct cpu_error *e = &cpu->error;
 	const uint8_t *b = e->bytes;
 
-	e->n_bytes = (uint8_t)cpu_peek(cpu, cpu->cs_base + cpu->rip, e->bytes, sizeof(e->bytes));
+	e->n_bytes = (uint8_t)cpu_peek(cpu, cpu_linear_rip(cpu), e->bytes, sizeof(e->bytes));
 	log_emit(LOG_WARNING,
 		 "not implemented: %s at rip %#llx, bytes %02x %02x %02x %02x %02x %02x %02x %02x",
 		 e->what ? e->what : "page tables outside of memory", (unsigned long long)cpu->rip,

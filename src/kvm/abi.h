@@ -37,6 +37,10 @@ struct kvm_pre_fault_memory {
 #define KVM_CAP_PRE_FAULT_MEMORY 236
 #endif
 
+#ifndef KVM_PIT_FLAGS_SPEAKER_DATA_ON
+#define KVM_PIT_FLAGS_SPEAKER_DATA_ON 2
+#endif
+
 /* kvm_run.memory_fault, which lies where the union of all exits begins. */
 struct abi_memory_fault {
 	__u64 flags, gpa, size;

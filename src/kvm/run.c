@@ -181,7 +181,7 @@ static long exit_debug(struct vcpu *vcpu)
 
 	run->exit_reason = KVM_EXIT_DEBUG;
 	run->debug.arch = (struct kvm_debug_exit_arch){
-		.exception = debug->report.vector, .pc = debug_linear_rip(&vcpu->cpu),
+		.exception = debug->report.vector, .pc = cpu_linear_rip(&vcpu->cpu),
 		.dr6 = debug->report.dr6, .dr7 = debug->dr7,
 	};
 	return 0;

@@ -37,17 +37,18 @@ void api_set_gate(struct api_vm *vm, unsigned int vector)
 {
 	uint64_t gate[2] = { (API_HANDLER & 0xffff) | 8ull << 16 | 0x8eull << 40 |
 			     (API_HANDLER >> 16) << 48, 0 };
-	uint64_t code_64 = 0x00209b0000000000;
+	/* Of the selectors 8 and 16: 64-bit code, flat data. */
+	uint64_t gdt[3] = { 0, 0x00209b0000000000, 0x00cf93000000ffff };
 	struct kvm_sregs sregs;
 
 	memcpy(vm->memory + API_IDT + 16 * vector, gate, 16);
-	memcpy(vm->memory + API_IDT + 0x1000 - 8, &code_64, 8); /* the descriptor of selector 8 */
+	memcpy(vm->memory + API_IDT + 0x1000 - sizeof(gdt), gdt, sizeof(gdt));
 	vm->memory[API_HANDLER] = 0xf4;
 	assert_int_equal(umbra_get_sregs(vm->vcpu.fd, &sregs), 0);
 	sregs.idt.base = API_IDT;
-	sregs.idt.limit = 0xfff - 16;
-	sregs.gdt.base = API_IDT + 0x1000 - 16;
-	sregs.gdt.limit = 15;
+	sregs.idt.limit = 0xfff - sizeof(gdt);
+	sregs.gdt.base = API_IDT + 0x1000 - sizeof(gdt);
+	sregs.gdt.limit = sizeof(gdt) - 1;
 	assert_int_equal(umbra_set_sregs(vm->vcpu.fd, &sregs), 0);
 }
 
@@ -178,4 +179,10 @@ long api_run(const struct api_vcpu *vcpu)
 		result = umbra_run(vcpu->fd, 0);
 	while (result == -EINTR);
 	return result;
+}
+
+void api_run_to(struct api_vm *vm, uint32_t exit_reason)
+{
+	assert_int_equal(api_run(&vm->vcpu), 0);
+	assert_int_equal(vm->vcpu.run->exit_reason, exit_reason);
 }

@@ -65,6 +65,8 @@ void api_set_regs(const struct api_vcpu *vcpu, const struct kvm_regs *regs);
 
 /* KVM_RUN until an exit that is not a signal's: 0 or a negative errno. */
 long api_run(const struct api_vcpu *vcpu);
+/* Of the first vCPU, and it ends for this reason. */
+void api_run_to(struct api_vm *vm, uint32_t exit_reason);
 
 /* Guest code of tests/kvm_api/guests.S. */
 #define API_GUEST(name) extern const uint8_t guest_##name[], guest_##name##_end[]

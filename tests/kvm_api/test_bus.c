@@ -42,12 +42,6 @@ static void start(struct api_vm *vm, const uint8_t *code, size_t bytes, struct k
 #define START(vm, code, ...) \
 	start(vm, code, sizeof(code), (struct kvm_regs){ __VA_ARGS__ })
 
-static void run_to(struct api_vm *vm, uint32_t exit_reason)
-{
-	assert_int_equal(api_run(&vm->vcpu), 0);
-	assert_int_equal(vm->vcpu.run->exit_reason, exit_reason);
-}
-
 static struct kvm_coalesced_mmio_ring *ring_of(const struct api_vm *vm)
 {
 	long page = umbra_ioctl(vm->fd, KVM_CHECK_EXTENSION, KVM_CAP_COALESCED_MMIO);
@@ -90,7 +84,7 @@ static void writes_to_a_zone_wait_in_the_ring(void **state)
 
 	assert_int_equal(zone_call(vm, KVM_REGISTER_COALESCED_MMIO, NOWHERE, 64, 0), 0);
 	START(vm, store64, .rdi = NOWHERE + 8, .rax = 0x1122334455667788);
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 	assert_int_equal(ring->first, 0);
 	assert_int_equal(ring->last, 1);
 	assert_int_equal(ring->coalesced_mmio[0].phys_addr, NOWHERE + 8);
@@ -101,11 +95,11 @@ static void writes_to_a_zone_wait_in_the_ring(void **state)
 
 	/* Half outside is outside; and so is the port of that number. */
 	START(vm, store64, .rdi = NOWHERE + 60, .rax = 1);
-	run_to(vm, KVM_EXIT_MMIO);
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_MMIO);
+	api_run_to(vm, KVM_EXIT_HLT);
 	assert_int_equal(zone_call(vm, KVM_UNREGISTER_COALESCED_MMIO, NOWHERE, 64, 0), 0);
 	START(vm, store64, .rdi = NOWHERE + 8, .rax = 1);
-	run_to(vm, KVM_EXIT_MMIO);
+	api_run_to(vm, KVM_EXIT_MMIO);
 	assert_int_equal(ring->last, 1);
 }
 
@@ -118,23 +112,23 @@ static void a_full_ring_is_an_exit_and_nonsense_in_it_harms_nobody(void **state)
 	assert_int_equal(zone_call(vm, KVM_REGISTER_COALESCED_MMIO, NOWHERE, 64, 0), 0);
 	for (uint32_t i = 0; i < max - 1; i++) {
 		START(vm, store32, .rdi = NOWHERE, .rax = i);
-		run_to(vm, KVM_EXIT_HLT);
+		api_run_to(vm, KVM_EXIT_HLT);
 	}
 	assert_int_equal(ring->last, max - 1);
 	START(vm, store32, .rdi = NOWHERE, .rax = 77);
-	run_to(vm, KVM_EXIT_MMIO);
+	api_run_to(vm, KVM_EXIT_MMIO);
 	assert_int_equal(vm->vcpu.run->mmio.data[0], 77);
 
 	for (uint32_t last = max; last; last = last < 4 * max ? last + 1 : last * 2) {
 		ring->last = last;
 		START(vm, store32, .rdi = NOWHERE, .rax = 78);
-		run_to(vm, KVM_EXIT_MMIO);
+		api_run_to(vm, KVM_EXIT_MMIO);
 		assert_int_equal(ring->last, last);
 	}
 	ring->last = 0;
 	ring->first = ~0u;
 	START(vm, store32, .rdi = NOWHERE, .rax = 79);
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 	assert_int_equal(ring->last, 1);
 }
 
@@ -152,13 +146,13 @@ static void ports_coalesce_too_and_what_finds_no_room_exits(void **state)
 	for (int i = 0; i < 5; i++)
 		vm->memory[API_DATA + i] = (uint8_t)(0x30 + i);
 	START(vm, rep_outsb, .rsi = API_DATA, .rcx = 5, .rdx = PORT);
-	run_to(vm, KVM_EXIT_IO);
+	api_run_to(vm, KVM_EXIT_IO);
 	assert_int_equal(ring->last, 13);
 	assert_int_equal(ring->coalesced_mmio[12].pio, 1);
 	assert_int_equal(ring->coalesced_mmio[12].data[0], 0x32);
 	assert_int_equal(run->io.count, 2);
 	assert_int_equal(((uint8_t *)run)[run->io.data_offset], 0x33);
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 	assert_int_equal(api_regs(&vm->vcpu).rcx, 0);
 	assert_int_equal(api_regs(&vm->vcpu).rsi, API_DATA + 5);
 }
@@ -204,21 +198,21 @@ static void an_ioeventfd_counts_and_makes_no_exit(void **state)
 	assert_int_equal(event_call(vm, seven, NOWHERE, 4, KVM_IOEVENTFD_FLAG_DATAMATCH, 7), 0);
 	assert_int_equal(event_call(vm, any, NOWHERE + 16, 0, 0, 0), 0);
 	START(vm, store32, .rdi = NOWHERE, .rax = 7);
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 	assert_int_equal(count_of(seven), 1);
 	/* Another value, another size, another place: for the client. */
 	START(vm, store32, .rdi = NOWHERE, .rax = 8);
-	run_to(vm, KVM_EXIT_MMIO);
+	api_run_to(vm, KVM_EXIT_MMIO);
 	START(vm, store64, .rdi = NOWHERE, .rax = 7);
-	run_to(vm, KVM_EXIT_MMIO);
+	api_run_to(vm, KVM_EXIT_MMIO);
 	START(vm, store32, .rdi = NOWHERE + 4, .rax = 7);
-	run_to(vm, KVM_EXIT_MMIO);
+	api_run_to(vm, KVM_EXIT_MMIO);
 	assert_int_equal(count_of(seven), 0);
 	/* Of any size. */
 	START(vm, store32, .rdi = NOWHERE + 16, .rax = 1);
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 	START(vm, store64, .rdi = NOWHERE + 16, .rax = 1);
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 	assert_int_equal(count_of(any), 2);
 	close(any);
 	close(seven);
@@ -233,7 +227,7 @@ static void a_full_counter_does_not_hold_the_guest(void **state)
 	assert_int_equal(event_call(vm, fd, PORT, 1, KVM_IOEVENTFD_FLAG_PIO, 0), 0);
 	assert_int_equal(write(fd, &full, sizeof(full)), sizeof(full));
 	START(vm, rep_outsb, .rsi = API_DATA, .rcx = 3, .rdx = PORT);
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 	close(fd);
 }
 
@@ -245,12 +239,12 @@ static void an_ioeventfd_outlives_its_number_and_is_found_by_another(void **stat
 	assert_int_equal(event_call(vm, fd, PORT, 1, KVM_IOEVENTFD_FLAG_PIO, 0), 0);
 	close(fd);
 	START(vm, rep_outsb, .rsi = API_DATA, .rcx = 2, .rdx = PORT);
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 	assert_int_equal(count_of(again), 2);
 	assert_int_equal(event_call(vm, again, PORT, 1,
 				    KVM_IOEVENTFD_FLAG_PIO | KVM_IOEVENTFD_FLAG_DEASSIGN, 0), 0);
 	START(vm, rep_outsb, .rsi = API_DATA, .rcx = 2, .rdx = PORT);
-	run_to(vm, KVM_EXIT_IO);
+	api_run_to(vm, KVM_EXIT_IO);
 	close(again);
 }
 
@@ -327,18 +321,18 @@ static void there_may_be_more_ioeventfds_than_devices(void **state)
 	/* And still the devices that are counted find room. */
 	assert_int_equal(zone_call(vm, KVM_REGISTER_COALESCED_MMIO, NOWHERE - 128, 8, 0), 0);
 	START(vm, store32, .rdi = NOWHERE, .rax = odd);
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 	START(vm, store32, .rdi = NOWHERE + 8 + 8 * even, .rax = 5);
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 	START(vm, store32, .rdi = NOWHERE - 64, .rax = 5);
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 	assert_int_equal(count_of(fd), 2);
 	START(vm, store32, .rdi = NOWHERE, .rax = even);
-	run_to(vm, KVM_EXIT_MMIO);
+	api_run_to(vm, KVM_EXIT_MMIO);
 	for (unsigned int i = 0; i < MANY_EVENTS; i++)
 		assert_int_equal(nth_event(vm, i, fd, KVM_IOEVENTFD_FLAG_DEASSIGN), 0);
 	START(vm, store32, .rdi = NOWHERE, .rax = odd);
-	run_to(vm, KVM_EXIT_MMIO);
+	api_run_to(vm, KVM_EXIT_MMIO);
 	close(fd);
 }
 

@@ -5,9 +5,6 @@
 #include <errno.h>
 #include <string.h>
 
-#define GDT 0x8000ull
-#define IDT 0x9000ull
-#define HANDLER (API_CODE + 0x100)
 #define DR6_FIXED 0xffff0ff0ull
 #define DR7_FIXED 0x400ull
 #define DR6_BS (1ull << 14)
@@ -22,37 +19,13 @@ static void load(struct api_vm *vm, uint64_t at, const char *code, size_t bytes)
 	memcpy(vm->memory + at, code, bytes);
 }
 #define load_code(vm, code) load(vm, API_CODE, code, sizeof(code) - 1)
-#define load_handler(vm, code) load(vm, HANDLER, code, sizeof(code) - 1)
-
-static void set_gate(struct api_vm *vm, unsigned int vector)
-{
-	uint64_t *gdt = (uint64_t *)(vm->memory + GDT), *gate;
-	struct kvm_sregs s;
-
-	gdt[1] = 0x00af9b000000ffff;
-	gdt[2] = 0x00cf93000000ffff;
-	gate = (uint64_t *)(vm->memory + IDT) + 2 * vector;
-	gate[0] = (HANDLER & 0xffff) | 8ull << 16 | 0x8eull << 40 | (HANDLER >> 16) << 48;
-	gate[1] = 0;
-	assert_int_equal(umbra_get_sregs(vm->vcpu.fd, &s), 0);
-	s.gdt.base = GDT;
-	s.gdt.limit = 23;
-	s.idt.base = IDT;
-	s.idt.limit = 4095;
-	assert_int_equal(umbra_set_sregs(vm->vcpu.fd, &s), 0);
-}
-
-static void run_to(struct api_vm *vm, uint32_t exit_reason)
-{
-	assert_int_equal(api_run(&vm->vcpu), 0);
-	assert_int_equal(vm->vcpu.run->exit_reason, exit_reason);
-}
+#define load_handler(vm, code) load(vm, API_HANDLER, code, sizeof(code) - 1)
 
 static void run_to_debug(struct api_vm *vm, uint32_t exception, uint64_t pc, uint64_t dr6)
 {
 	const struct kvm_debug_exit_arch *exit = &vm->vcpu.run->debug.arch;
 
-	run_to(vm, KVM_EXIT_DEBUG);
+	api_run_to(vm, KVM_EXIT_DEBUG);
 	assert_int_equal(exit->exception, exception);
 	assert_int_equal(exit->pc, pc);
 	assert_int_equal(api_regs(&vm->vcpu).rip, pc);
@@ -105,7 +78,7 @@ static void int3_is_the_clients_if_it_asks_for_it(void **state)
 	struct kvm_guest_debug d = { .control = KVM_GUESTDBG_INJECT_BP };
 	struct kvm_regs regs = api_regs(&vm->vcpu);
 
-	set_gate(vm, BP);
+	api_set_gate(vm, BP);
 	load_code(vm, "\x90\xcc\xf4");
 	load_handler(vm, "\xf4");
 	debug(vm, KVM_GUESTDBG_USE_SW_BP);
@@ -115,16 +88,16 @@ static void int3_is_the_clients_if_it_asks_for_it(void **state)
 	/* It was the guest's own: it gets it, and may have one event at a time. */
 	assert_int_equal(umbra_set_guest_debug(vm->vcpu.fd, &d), 0);
 	assert_int_equal(umbra_set_guest_debug(vm->vcpu.fd, &d), -EBUSY);
-	run_to(vm, KVM_EXIT_HLT);
-	assert_int_equal(api_regs(&vm->vcpu).rip, HANDLER + 1);
+	api_run_to(vm, KVM_EXIT_HLT);
+	assert_int_equal(api_regs(&vm->vcpu).rip, API_HANDLER + 1);
 	assert_int_equal(*(uint64_t *)(vm->memory + API_STACK - 40), API_CODE + 2);
 
 	/* INT 3 of two bytes is an interrupt like any other. */
 	load_code(vm, "\x90\xcd\x03\xf4");
 	debug(vm, KVM_GUESTDBG_USE_SW_BP);
 	api_set_regs(&vm->vcpu, &regs);
-	run_to(vm, KVM_EXIT_HLT);
-	assert_int_equal(api_regs(&vm->vcpu).rip, HANDLER + 1);
+	api_run_to(vm, KVM_EXIT_HLT);
+	assert_int_equal(api_regs(&vm->vcpu).rip, API_HANDLER + 1);
 }
 
 /* mov %al, (%rdi); mov (%rdi), %al; out %al, $0x21; nop; hlt */
@@ -154,7 +127,7 @@ static void breakpoints_are_the_clients_own(void **state)
 		.arch.debugreg = { [3] = 0x21, [7] = DR7_FIXED | 2u << 6 | 2u << 28 },
 	};
 	assert_int_equal(umbra_set_guest_debug(vm->vcpu.fd, &d), 0);
-	run_to(vm, KVM_EXIT_IO);
+	api_run_to(vm, KVM_EXIT_IO);
 	run_to_debug(vm, DB, API_CODE + 6, 1u << 3);
 
 	/* The guest's registers know nothing of all this. */
@@ -163,7 +136,7 @@ static void breakpoints_are_the_clients_own(void **state)
 	assert_int_equal(dr.dr7, DR7_FIXED);
 	for (unsigned int i = 0; i < 4; i++)
 		assert_int_equal(dr.db[i], 0);
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 }
 
 /* nop; nop; hlt: the guest's breakpoint is at the second, the client's nowhere. */
@@ -174,19 +147,19 @@ static void the_guests_breakpoints_wait_meanwhile(void **state)
 	struct api_vm *vm = *state;
 	struct kvm_regs regs = api_regs(&vm->vcpu);
 
-	set_gate(vm, DB);
+	api_set_gate(vm, DB);
 	load_code(vm, "\x90\x90\xf4");
 	load_handler(vm, "\xf4");
 	assert_int_equal(umbra_set_debugregs(vm->vcpu.fd, &dr), 0);
 	debug(vm, KVM_GUESTDBG_USE_HW_BP);
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 	assert_int_equal(api_regs(&vm->vcpu).rip, API_CODE + 3);
 
 	/* Without KVM_GUESTDBG_ENABLE nothing else counts. */
 	assert_int_equal(umbra_set_guest_debug(vm->vcpu.fd, &off), 0);
 	api_set_regs(&vm->vcpu, &regs);
-	run_to(vm, KVM_EXIT_HLT);
-	assert_int_equal(api_regs(&vm->vcpu).rip, HANDLER + 1);
+	api_run_to(vm, KVM_EXIT_HLT);
+	assert_int_equal(api_regs(&vm->vcpu).rip, API_HANDLER + 1);
 	assert_int_equal(umbra_get_debugregs(vm->vcpu.fd, &dr), 0);
 	assert_int_equal(dr.dr6, DR6_FIXED | 1);
 
@@ -211,7 +184,7 @@ static void steps_stop_after_each_instruction(void **state)
 	debug(vm, KVM_GUESTDBG_SINGLESTEP);
 	assert_int_equal(api_regs(&vm->vcpu).rflags & FLAG_TF, 0);
 	run_to_debug(vm, DB, API_CODE + 1, DR6_BS);
-	run_to(vm, KVM_EXIT_IO);
+	api_run_to(vm, KVM_EXIT_IO);
 	run_to_debug(vm, DB, API_CODE + 3, DR6_BS);
 	/* An element is a step, as with EFLAGS.TF. */
 	run_to_debug(vm, DB, API_CODE + 3, DR6_BS);
@@ -227,7 +200,7 @@ static void steps_stop_after_each_instruction(void **state)
 
 	assert_int_equal(umbra_set_guest_debug(vm->vcpu.fd, &off), 0);
 	assert_int_equal(api_regs(&vm->vcpu).rflags & FLAG_TF, 0);
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 }
 
 /* ud2; hlt.  The handler: addq $2, (%rsp); iretq. */
@@ -235,7 +208,7 @@ static void a_step_takes_the_handler_along(void **state)
 {
 	struct api_vm *vm = *state;
 
-	set_gate(vm, 6);
+	api_set_gate(vm, 6);
 	load_code(vm, "\x0f\x0b\x90\xf4");
 	load_handler(vm, "\x48\x83\x04\x24\x02\x48\xcf");
 	debug(vm, KVM_GUESTDBG_SINGLESTEP);
@@ -248,7 +221,7 @@ static void an_nmi_waits_for_the_steps_to_end(void **state)
 	struct kvm_guest_debug off = { 0 };
 	struct api_vm *vm = *state;
 
-	set_gate(vm, 2);
+	api_set_gate(vm, 2);
 	load_code(vm, "\x90\x90\x90\xf4");
 	load_handler(vm, "\xf4");
 	debug(vm, KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_BLOCKIRQ);
@@ -256,8 +229,8 @@ static void an_nmi_waits_for_the_steps_to_end(void **state)
 	run_to_debug(vm, DB, API_CODE + 1, DR6_BS);
 	run_to_debug(vm, DB, API_CODE + 2, DR6_BS);
 	assert_int_equal(umbra_set_guest_debug(vm->vcpu.fd, &off), 0);
-	run_to(vm, KVM_EXIT_HLT);
-	assert_int_equal(api_regs(&vm->vcpu).rip, HANDLER + 1);
+	api_run_to(vm, KVM_EXIT_HLT);
+	assert_int_equal(api_regs(&vm->vcpu).rip, API_HANDLER + 1);
 	assert_int_equal(*(uint64_t *)(vm->memory + API_STACK - 40), API_CODE + 2);
 }
 

@@ -25,12 +25,6 @@ static struct kvm_vcpu_events get_events(const struct api_vm *vm)
 	return e;
 }
 
-static void run_to(struct api_vm *vm, uint32_t reason)
-{
-	assert_int_equal(api_run(&vm->vcpu), 0);
-	assert_int_equal(vm->vcpu.run->exit_reason, reason);
-}
-
 static void load(struct api_vm *vm, const char *code, size_t bytes)
 {
 	memcpy(vm->memory + API_CODE, code, bytes);
@@ -51,17 +45,17 @@ static void the_client_asks_for_a_window_and_injects(void **state)
 	api_set_gate(vm, 0x30);
 	load(vm, "\xfb\x90\x90\xf4", 4); /* sti; nop; nop; hlt */
 	run->request_interrupt_window = 1;
-	run_to(vm, KVM_EXIT_IRQ_WINDOW_OPEN);
+	api_run_to(vm, KVM_EXIT_IRQ_WINDOW_OPEN);
 	assert_int_equal(api_regs(&vm->vcpu).rip, API_CODE + 2);
 	assert_int_equal(run->ready_for_interrupt_injection, 1);
 	assert_int_equal(run->if_flag, 1);
-	run_to(vm, KVM_EXIT_IRQ_WINDOW_OPEN);
+	api_run_to(vm, KVM_EXIT_IRQ_WINDOW_OPEN);
 
 	assert_int_equal(interrupt(vm, 256), -EINVAL);
 	assert_int_equal(interrupt(vm, 0x30), 0);
 	assert_int_equal(get_events(vm).interrupt.injected, 1);
 	assert_int_equal(get_events(vm).interrupt.nr, 0x30);
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 	assert_int_equal(api_regs(&vm->vcpu).rip, API_HANDLER + 1);
 	assert_int_equal(pushed_rip(vm), API_CODE + 2);
 	assert_int_equal(run->ready_for_interrupt_injection, 0);
@@ -75,7 +69,7 @@ static void a_halted_guest_is_ready(void **state)
 	struct api_vm *vm = *state;
 
 	load(vm, "\xfb\xf4", 2); /* sti; hlt */
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 	assert_int_equal(vm->vcpu.run->ready_for_interrupt_injection, 1);
 	assert_int_equal(vm->vcpu.run->if_flag, 1);
 }
@@ -90,7 +84,7 @@ static void an_nmi_goes_in_and_stays_masked(void **state)
 	load(vm, "\xf4", 1);
 	assert_int_equal(umbra_ioctl(vm->vcpu.fd, KVM_NMI, 0), 0);
 	assert_int_equal(get_events(vm).nmi.pending, 1);
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 	assert_int_equal(api_regs(&vm->vcpu).rip, API_HANDLER + 1);
 	e = get_events(vm);
 	assert_int_equal(e.nmi.masked, 1);
@@ -98,7 +92,7 @@ static void an_nmi_goes_in_and_stays_masked(void **state)
 	/* The next one waits for IRET. */
 	assert_int_equal(umbra_ioctl(vm->vcpu.fd, KVM_NMI, 0), 0);
 	vm->memory[API_HANDLER + 1] = 0xf4;
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 	assert_int_equal(api_regs(&vm->vcpu).rip, API_HANDLER + 2);
 	assert_int_equal(get_events(vm).nmi.pending, 1);
 }
@@ -152,10 +146,10 @@ static void the_client_sees_cr8_and_its_fall(void **state)
 	run->cr8 = 16;
 	assert_int_equal(umbra_run(vm->vcpu.fd, 0), -EINVAL);
 	run->cr8 = 9;
-	run_to(vm, KVM_EXIT_SET_TPR);
+	api_run_to(vm, KVM_EXIT_SET_TPR);
 	assert_int_equal(run->cr8, 8);
 	assert_int_equal(api_regs(&vm->vcpu).rip, API_CODE + 10);
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 }
 
 static void without_a_controller_nothing_is_routed(void **state)

@@ -90,12 +90,6 @@ static void a_corrected_error_waits_in_its_bank(void **state)
 	assert_true(get(vm, STATUS_OF_BANK_1) == (VALID | OVERFLOW | 8));
 }
 
-static void run_to(struct api_vm *vm, uint32_t reason)
-{
-	assert_int_equal(api_run(&vm->vcpu), 0);
-	assert_int_equal(vm->vcpu.run->exit_reason, reason);
-}
-
 static void set_cr4_mce(struct api_vm *vm)
 {
 	struct kvm_sregs s;
@@ -119,7 +113,7 @@ static void an_uncorrected_error_is_an_exception(void **state)
 	assert_int_equal(set(vm, 0x404, ~0ull), 1);
 	set_cr4_mce(vm);
 	assert_int_equal(report(vm, 1, VALID | UNCORRECTED), 0);
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 	assert_int_equal(api_regs(&vm->vcpu).rip, API_HANDLER + 1);
 	assert_true(get(vm, STATUS_OF_BANK_1) == (VALID | UNCORRECTED));
 	assert_int_equal(get(vm, 0x17a), 5);
@@ -127,7 +121,7 @@ static void an_uncorrected_error_is_an_exception(void **state)
 	assert_int_equal(report(vm, 1, VALID), 0);
 	assert_true(get(vm, STATUS_OF_BANK_1) == (VALID | UNCORRECTED | OVERFLOW));
 	assert_int_equal(report(vm, 0, VALID | UNCORRECTED), 0);
-	run_to(vm, KVM_EXIT_SHUTDOWN);
+	api_run_to(vm, KVM_EXIT_SHUTDOWN);
 }
 
 int main(void)

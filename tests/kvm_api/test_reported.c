@@ -21,12 +21,6 @@ static long capability_of(const struct api_vm *vm, long number)
 	return umbra_check_extension(vm->fd, (unsigned long)number);
 }
 
-static void run_to(struct api_vm *vm, uint32_t exit_reason)
-{
-	assert_int_equal(api_run(&vm->vcpu), 0);
-	assert_int_equal(vm->vcpu.run->exit_reason, exit_reason);
-}
-
 static void load_code(struct api_vm *vm, const char *code, size_t bytes)
 {
 	memcpy(vm->memory + API_CODE, code, bytes);
@@ -79,7 +73,7 @@ static void the_supported_table_can_be_set_and_is_seen(void **state)
 		regs.rax = e->function;
 		regs.rcx = e->index;
 		api_set_regs(&vm->vcpu, &regs);
-		run_to(vm, KVM_EXIT_HLT);
+		api_run_to(vm, KVM_EXIT_HLT);
 		assert_int_equal(api_regs(&vm->vcpu).rax, e->eax);
 		assert_int_equal(api_regs(&vm->vcpu).rbx, e->ebx);
 		assert_int_equal(api_regs(&vm->vcpu).rcx, e->ecx);
@@ -152,7 +146,7 @@ static void events_are_injected_and_read_back(void **state)
 	assert_int_equal(umbra_ioctl(vm->vcpu.fd, KVM_SET_VCPU_EVENTS, (uintptr_t)&e), 0);
 	assert_int_equal(umbra_get_vcpu_events(vm->vcpu.fd, &got), 0);
 	assert_memory_equal(&got.exception, &e.exception, sizeof(got.exception));
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 	assert_pushed(vm, 0x55, API_CODE);
 	assert_int_equal(umbra_get_vcpu_events(vm->vcpu.fd, &got), 0);
 	assert_int_equal(got.exception.injected, 0);
@@ -163,7 +157,7 @@ static void events_are_injected_and_read_back(void **state)
 	assert_int_equal(umbra_ioctl(vm->vcpu.fd, KVM_SET_VCPU_EVENTS, (uintptr_t)&e), 0);
 	assert_int_equal(umbra_get_vcpu_events(vm->vcpu.fd, &got), 0);
 	assert_true(got.interrupt.injected && got.interrupt.nr == 99);
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 	assert_pushed(vm, 0, API_CODE);
 	/* One that there is not. */
 	e = (struct kvm_vcpu_events){ .flags = 1u << 31 };
@@ -189,7 +183,7 @@ static void each_sort_of_sync_regs_goes_in_and_out(void **state)
 	run->s.regs.events.exception.has_error_code = 1;
 	run->s.regs.events.exception.error_code = 0x66;
 	run->kvm_dirty_regs = run->kvm_valid_regs = KVM_SYNC_X86_VALID_FIELDS;
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 	assert_int_equal(run->s.regs.regs.rbx, 5);
 	assert_int_equal(run->s.regs.regs.rip, API_HANDLER + 1);
 	assert_int_equal(run->s.regs.sregs.cr2, 0x1234);
@@ -310,11 +304,11 @@ static void platform_info_can_be_hidden_from_the_guest(void **state)
 	api_set_gate(vm, 13);
 	assert_int_equal(umbra_set_msrs(vm->vcpu.fd, &m.head), 1);
 	api_set_regs(&vm->vcpu, &regs);
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 	assert_int_equal(api_regs(&vm->vcpu).rax, 0x2a00);
 	assert_int_equal(umbra_enable_cap(vm->fd, &cap), 0);
 	api_set_regs(&vm->vcpu, &regs);
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 	assert_pushed(vm, 0, API_CODE);
 	assert_int_equal(get_msr(vm, 0xce), 0x2a00);
 }
@@ -331,7 +325,7 @@ static void an_internal_error_has_its_data(void **state)
 	leaf_of(&t, 7)->ecx |= GFNI;
 	assert_int_equal(umbra_set_cpuid2(vm->vcpu.fd, &t.head), 0);
 	load_code(vm, GF2P8MULB, 5);
-	run_to(vm, KVM_EXIT_INTERNAL_ERROR);
+	api_run_to(vm, KVM_EXIT_INTERNAL_ERROR);
 	assert_int_equal(run->internal.suberror, KVM_INTERNAL_ERROR_EMULATION);
 	assert_int_equal(run->internal.ndata, 3);
 	assert_int_equal(run->emulation_failure.flags,
@@ -358,7 +352,7 @@ static void registers_of_x87_and_sse_go_in_and_out(void **state)
 	memcpy(fpu.xmm[2], "second register.", 16);
 	assert_int_equal(umbra_set_fpu(vm->vcpu.fd, &fpu), 0);
 	load_code(vm, "\xd9\xe8\xde\xc1\xf4", 5); /* fld1; faddp */
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 	memset(&fpu, 0, sizeof(fpu));
 	assert_int_equal(umbra_get_fpu(vm->vcpu.fd, &fpu), 0);
 	assert_memory_equal(fpu.fpr[0], "\0\0\0\0\0\0\0\x80\x01\x40", 10); /* 4 */

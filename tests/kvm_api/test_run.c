@@ -12,12 +12,6 @@
 
 #define NOWHERE 0x3f000000ull /* mapped by the guest, backed by nothing */
 
-static void run_to(struct api_vm *vm, uint32_t exit_reason)
-{
-	assert_int_equal(api_run(&vm->vcpu), 0);
-	assert_int_equal(vm->vcpu.run->exit_reason, exit_reason);
-}
-
 static void a_store_lands_in_memory(void **state)
 {
 	struct api_vm *vm = *state;
@@ -27,7 +21,7 @@ static void a_store_lands_in_memory(void **state)
 	regs.rdi = API_DATA;
 	regs.rax = 0x1122334455667788;
 	api_set_regs(&vm->vcpu, &regs);
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 	assert_int_equal(*(uint64_t *)(vm->memory + API_DATA), 0x1122334455667788);
 }
 
@@ -38,14 +32,14 @@ static void port_io_is_answered(void **state)
 	uint64_t rip;
 
 	api_load_guest(vm, out_in);
-	run_to(vm, KVM_EXIT_IO);
+	api_run_to(vm, KVM_EXIT_IO);
 	assert_int_equal(run->io.direction, KVM_EXIT_IO_OUT);
 	assert_int_equal(run->io.port, 0x42);
 	assert_int_equal(run->io.size, 1);
 	assert_int_equal(run->io.count, 1);
 	assert_int_equal(((uint8_t *)run)[run->io.data_offset], 0x5a);
 
-	run_to(vm, KVM_EXIT_IO);
+	api_run_to(vm, KVM_EXIT_IO);
 	assert_int_equal(run->io.direction, KVM_EXIT_IO_IN);
 	assert_int_equal(run->io.port, 0x43);
 	rip = api_regs(&vm->vcpu).rip;
@@ -59,7 +53,7 @@ static void port_io_is_answered(void **state)
 	assert_int_equal(run->exit_reason, KVM_EXIT_IO);
 	assert_int_equal(run->io.port, 0x43);
 	assert_int_equal(api_regs(&vm->vcpu).rip, rip + 2);
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 	assert_int_equal(api_regs(&vm->vcpu).rax & 0xff, 0x99);
 }
 
@@ -69,12 +63,12 @@ static void an_in_whose_rip_was_moved_is_not_skipped(void **state)
 	struct kvm_regs regs;
 
 	api_load_guest(vm, out_in);
-	run_to(vm, KVM_EXIT_IO);
-	run_to(vm, KVM_EXIT_IO);
+	api_run_to(vm, KVM_EXIT_IO);
+	api_run_to(vm, KVM_EXIT_IO);
 	regs = api_regs(&vm->vcpu);
 	regs.rip += 2; /* to the HLT */
 	api_set_regs(&vm->vcpu, &regs);
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 	assert_int_equal(api_regs(&vm->vcpu).rip, regs.rip + 1);
 }
 
@@ -88,12 +82,12 @@ static void mmio_reads_and_writes_are_answered(void **state)
 	api_load_guest(vm, load);
 	regs.rdi = NOWHERE + 8;
 	api_set_regs(&vm->vcpu, &regs);
-	run_to(vm, KVM_EXIT_MMIO);
+	api_run_to(vm, KVM_EXIT_MMIO);
 	assert_int_equal(run->mmio.phys_addr, NOWHERE + 8);
 	assert_int_equal(run->mmio.len, 8);
 	assert_int_equal(run->mmio.is_write, 0);
 	memcpy(run->mmio.data, &answer, sizeof(answer));
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 	assert_int_equal(api_regs(&vm->vcpu).rax, answer);
 
 	api_vcpu_reset(&vm->vcpu);
@@ -102,11 +96,11 @@ static void mmio_reads_and_writes_are_answered(void **state)
 	regs.rdi = NOWHERE;
 	regs.rax = answer;
 	api_set_regs(&vm->vcpu, &regs);
-	run_to(vm, KVM_EXIT_MMIO);
+	api_run_to(vm, KVM_EXIT_MMIO);
 	assert_int_equal(run->mmio.phys_addr, NOWHERE);
 	assert_int_equal(run->mmio.is_write, 1);
 	assert_memory_equal(run->mmio.data, &answer, sizeof(answer));
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 }
 
 /* An access that crosses from the page before into nothing, 3 bytes and 5. */
@@ -123,11 +117,11 @@ static void an_access_half_in_memory_is_split(void **state)
 	memset(page + 4093, 0x11, 3);
 	regs.rdi = NOWHERE - 3;
 	api_set_regs(&vm->vcpu, &regs);
-	run_to(vm, KVM_EXIT_MMIO);
+	api_run_to(vm, KVM_EXIT_MMIO);
 	assert_int_equal(run->mmio.phys_addr, NOWHERE);
 	assert_int_equal(run->mmio.len, 5);
 	memset(run->mmio.data, 0x22, 5);
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 	assert_int_equal(api_regs(&vm->vcpu).rax, 0x2222222222111111);
 
 	assert_int_equal(api_set_region(vm, 1, 0, NOWHERE - 4096, 0, page), 0);
@@ -147,7 +141,7 @@ static void a_write_to_a_read_only_slot_is_mmio_and_a_read_is_not(void **state)
 	api_load_guest(vm, load);
 	regs.rdi = NOWHERE;
 	api_set_regs(&vm->vcpu, &regs);
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 	assert_int_equal(api_regs(&vm->vcpu).rax, 77);
 
 	api_vcpu_reset(&vm->vcpu);
@@ -156,9 +150,9 @@ static void a_write_to_a_read_only_slot_is_mmio_and_a_read_is_not(void **state)
 	regs.rdi = NOWHERE;
 	regs.rax = 78;
 	api_set_regs(&vm->vcpu, &regs);
-	run_to(vm, KVM_EXIT_MMIO);
+	api_run_to(vm, KVM_EXIT_MMIO);
 	assert_int_equal(run->mmio.is_write, 1);
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 	assert_int_equal(*page, 77);
 	assert_int_equal(api_set_region(vm, 1, 0, NOWHERE, 0, page), 0);
 	umbra_munmap(page, 4096);
@@ -184,10 +178,10 @@ static void a_new_slot_ends_mmio_and_its_end_brings_it_back(void **state)
 		regs.rdi = NOWHERE;
 		api_set_regs(&vm->vcpu, &regs);
 		if (!memory) {
-			run_to(vm, KVM_EXIT_MMIO);
+			api_run_to(vm, KVM_EXIT_MMIO);
 			memset(vm->vcpu.run->mmio.data, 0, 8);
 		}
-		run_to(vm, KVM_EXIT_HLT);
+		api_run_to(vm, KVM_EXIT_HLT);
 		assert_int_equal(api_regs(&vm->vcpu).rax, memory ? 5 : 0);
 		if (memory)
 			assert_int_equal(api_set_region(vm, 1, 0, NOWHERE, 0, page), 0);
@@ -200,7 +194,7 @@ static void an_undefined_instruction_without_idt_is_a_shutdown(void **state)
 	struct api_vm *vm = *state;
 
 	api_load_guest(vm, undefined);
-	run_to(vm, KVM_EXIT_SHUTDOWN);
+	api_run_to(vm, KVM_EXIT_SHUTDOWN);
 }
 
 static void memory_that_the_client_does_not_have_is_efault(void **state)
@@ -215,7 +209,7 @@ static void memory_that_the_client_does_not_have_is_efault(void **state)
 	regs.rdi = NOWHERE;
 	regs.rax = 1;
 	api_set_regs(&vm->vcpu, &regs);
-	run_to(vm, KVM_EXIT_HLT); /* it is in the TLB now */
+	api_run_to(vm, KVM_EXIT_HLT); /* it is in the TLB now */
 
 	/* Past everything that could tell us: a system call of the program's own. */
 	assert_int_equal(syscall(SYS_mmap, page, 4096, PROT_NONE,
@@ -229,7 +223,7 @@ static void memory_that_the_client_does_not_have_is_efault(void **state)
 	assert_ptr_equal(umbra_mmap_memory(page, 4096, PROT_READ | PROT_WRITE,
 					   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
 			 page);
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 	assert_int_equal(page[0], 1);
 
 	/* Read-only memory can be read and not written. */
@@ -238,7 +232,7 @@ static void memory_that_the_client_does_not_have_is_efault(void **state)
 	assert_int_equal(api_run(&vm->vcpu), -EFAULT);
 	api_load_guest(vm, load);
 	api_set_regs(&vm->vcpu, &regs);
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 	assert_int_equal(api_set_region(vm, 1, 0, NOWHERE, 0, page), 0);
 	umbra_munmap(page, 8192);
 }
@@ -252,11 +246,11 @@ static void memory_that_is_discarded_reads_as_zero(void **state)
 	api_load_guest(vm, load);
 	regs.rdi = API_DATA;
 	api_set_regs(&vm->vcpu, &regs);
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 	assert_int_equal(api_regs(&vm->vcpu).rax, 123);
 	assert_int_equal(umbra_madvise(vm->memory + API_DATA, 4096, MADV_DONTNEED), 0);
 	api_set_regs(&vm->vcpu, &regs);
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 	assert_int_equal(api_regs(&vm->vcpu).rax, 0);
 }
 
@@ -386,7 +380,7 @@ static void immediate_exit_returns_at_once_and_keeps_the_reason(void **state)
 	struct api_vm *vm = *state;
 
 	api_load_guest(vm, halt);
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 	vm->vcpu.run->immediate_exit = 1;
 	assert_int_equal(umbra_run(vm->vcpu.fd, 0), -EINTR);
 	assert_int_equal(vm->vcpu.run->exit_reason, KVM_EXIT_HLT);
@@ -413,30 +407,6 @@ static void immediate_exit_set_while_running_waits_for_the_next_run(void **state
 	assert_int_equal(api_set_region(vm, 1, 0, NOWHERE, 0, run), 0);
 }
 
-#define GDT 0x5000ull
-#define IDT 0x6000ull
-#define HANDLER (API_CODE + 0x100)
-
-/* A gate for @vector that leads to a HLT at HANDLER. */
-static void set_handler(struct api_vm *vm, unsigned int vector)
-{
-	uint64_t *gdt = (uint64_t *)(vm->memory + GDT), *gate;
-	struct kvm_sregs s;
-
-	gdt[1] = 0x00af9b000000ffff;
-	gdt[2] = 0x00cf93000000ffff;
-	gate = (uint64_t *)(vm->memory + IDT) + 2 * vector;
-	gate[0] = (HANDLER & 0xffff) | 8ull << 16 | 0x8eull << 40 | (HANDLER >> 16) << 48;
-	gate[1] = 0;
-	vm->memory[HANDLER] = 0xf4;
-	assert_int_equal(umbra_get_sregs(vm->vcpu.fd, &s), 0);
-	s.gdt.base = GDT;
-	s.gdt.limit = 23;
-	s.idt.base = IDT;
-	s.idt.limit = 4095;
-	assert_int_equal(umbra_set_sregs(vm->vcpu.fd, &s), 0);
-}
-
 static void an_interrupt_of_the_bitmap_is_delivered(void **state)
 {
 	struct api_vm *vm = *state;
@@ -444,7 +414,7 @@ static void an_interrupt_of_the_bitmap_is_delivered(void **state)
 	struct kvm_regs regs;
 	struct kvm_sregs s;
 
-	set_handler(vm, 0x91);
+	api_set_gate(vm, 0x91);
 	api_load_guest(vm, undefined);
 	assert_int_equal(umbra_get_sregs(vm->vcpu.fd, &s), 0);
 	s.interrupt_bitmap[2] = 1ull << (0x91 - 128) | 1ull << 63;
@@ -459,8 +429,8 @@ static void an_interrupt_of_the_bitmap_is_delivered(void **state)
 	assert_int_equal(events.interrupt.nr, 0x91);
 	assert_int_equal(events.exception.injected, 0);
 
-	run_to(vm, KVM_EXIT_HLT);
-	assert_int_equal(api_regs(&vm->vcpu).rip, HANDLER + 1);
+	api_run_to(vm, KVM_EXIT_HLT);
+	assert_int_equal(api_regs(&vm->vcpu).rip, API_HANDLER + 1);
 	assert_int_equal(*(uint64_t *)(vm->memory + API_STACK - 40), API_CODE);
 	assert_int_equal(umbra_get_sregs(vm->vcpu.fd, &s), 0);
 	assert_true(s.interrupt_bitmap[2] == 0);
@@ -490,18 +460,18 @@ static void breakpoints_are_the_clients_to_set(void **state)
 				       .dr7 = 0x400 | 2u << 4 };
 	struct kvm_regs regs;
 
-	set_handler(vm, 1);
+	api_set_gate(vm, 1);
 	api_load_guest(vm, store);
 	regs = api_regs(&vm->vcpu);
 	regs.rdi = 0x8000;
 	api_set_regs(&vm->vcpu, &regs);
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 	assert_int_equal(api_regs(&vm->vcpu).rip, API_CODE + 4);
 
 	api_set_regs(&vm->vcpu, &regs);
 	assert_int_equal(umbra_set_debugregs(vm->vcpu.fd, &debug), 0);
-	run_to(vm, KVM_EXIT_HLT);
-	assert_int_equal(api_regs(&vm->vcpu).rip, HANDLER + 1);
+	api_run_to(vm, KVM_EXIT_HLT);
+	assert_int_equal(api_regs(&vm->vcpu).rip, API_HANDLER + 1);
 	assert_int_equal(umbra_get_debugregs(vm->vcpu.fd, &debug), 0);
 	assert_int_equal(debug.dr6, 0xffff0ff4);
 
@@ -510,19 +480,19 @@ static void breakpoints_are_the_clients_to_set(void **state)
 	api_set_regs(&vm->vcpu, &regs);
 	set_shadow(vm, KVM_X86_SHADOW_INT_MOV_SS);
 	assert_int_equal(shadow_of(vm), KVM_X86_SHADOW_INT_MOV_SS);
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 	assert_int_equal(api_regs(&vm->vcpu).rip, API_CODE + 4);
 	assert_int_equal(shadow_of(vm), 0);
 	api_set_regs(&vm->vcpu, &regs);
 	set_shadow(vm, KVM_X86_SHADOW_INT_STI);
 	assert_int_equal(shadow_of(vm), KVM_X86_SHADOW_INT_STI);
-	run_to(vm, KVM_EXIT_HLT);
-	assert_int_equal(api_regs(&vm->vcpu).rip, HANDLER + 1);
+	api_run_to(vm, KVM_EXIT_HLT);
+	assert_int_equal(api_regs(&vm->vcpu).rip, API_HANDLER + 1);
 
 	debug.dr7 = 0x400;
 	assert_int_equal(umbra_set_debugregs(vm->vcpu.fd, &debug), 0);
 	api_set_regs(&vm->vcpu, &regs);
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 	assert_int_equal(api_regs(&vm->vcpu).rip, API_CODE + 4);
 }
 
@@ -536,7 +506,7 @@ static void long_mode_outlives_a_client_that_sets_efer(void **state)
 
 	api_load_guest(vm, halt);
 	assert_int_equal(umbra_set_msrs(vm->vcpu.fd, &msrs.head), 1);
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 	assert_int_equal(umbra_get_msrs(vm->vcpu.fd, &msrs.head), 1);
 	assert_int_equal(msrs.entry.data, 0xd00);
 }
@@ -552,7 +522,7 @@ static void sync_regs_go_in_and_out(void **state)
 	run->s.regs.regs.rdi = API_DATA;
 	run->s.regs.regs.rax = 42;
 	run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 	assert_int_equal(run->kvm_dirty_regs, 0);
 	assert_int_equal(run->s.regs.regs.rip, api_regs(&vm->vcpu).rip);
 	assert_int_equal(run->s.regs.sregs.cr3, API_TABLES);
@@ -601,7 +571,7 @@ static void the_log_names_what_was_written_each_time_anew(void **state)
 			 0);
 	for (int round = 0; round < 3; round++) {
 		start_fill(vm, API_DATA, 300);
-		run_to(vm, KVM_EXIT_HLT);
+		api_run_to(vm, KVM_EXIT_HLT);
 		assert_int_equal(umbra_get_dirty_log(vm->fd, &log), 0);
 		for (uint64_t page = API_DATA >> 12; page < (API_DATA >> 12) + 300; page++)
 			assert_true(bitmap[page / 64] >> (page % 64) & 1);
@@ -712,7 +682,7 @@ static void a_ring_that_was_scribbled_on_does_no_harm(void **state)
 	assert_true(umbra_reset_dirty_rings(vm.fd, 0) <= (long)RING_ENTRIES);
 	/* And it works on. */
 	start_fill(&vm, API_DATA, 1);
-	run_to(&vm, KVM_EXIT_HLT);
+	api_run_to(&vm, KVM_EXIT_HLT);
 	munmap(ring, 4096);
 	api_vm_destroy(&vm);
 }
@@ -732,7 +702,7 @@ static void statistics_are_live(void **state)
 	/* The first counter is that of exits. */
 	assert_int_equal(pread(fd, &before, 8, header.data_offset), 8);
 	api_load_guest(vm, halt);
-	run_to(vm, KVM_EXIT_HLT);
+	api_run_to(vm, KVM_EXIT_HLT);
 	assert_int_equal(pread(fd, &after, 8, header.data_offset), 8);
 	assert_int_equal(after, before + 1);
 	assert_int_equal(write(fd, &after, 8), -1);

@@ -138,20 +138,18 @@ static bool take_stack(struct cpu *cpu, const struct gate *g, const struct segme
 }
 
 /* What virtual-8086 code had in these is of no use to its system: saved, and replaced by null. */
-static const enum cpu_seg v86_data[] = { SEG_GS, SEG_FS, SEG_DS, SEG_ES };
-
 static bool push_v86_data(struct cpu *cpu, const struct gate *g, uint64_t *sp)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(v86_data); i++)
-		if (!stack_push(cpu, sp, cpu->segs[v86_data[i]].selector, g->bytes))
+	for (size_t i = N_DATA_SEGS; i-- > 0;)
+		if (!stack_push(cpu, sp, cpu->segs[data_segs[i]].selector, g->bytes))
 			return false;
 	return true;
 }
 
 static void drop_v86_data(struct cpu *cpu)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(v86_data); i++)
-		cpu->segs[v86_data[i]] = (struct segment){ .unusable = true };
+	for (size_t i = 0; i < N_DATA_SEGS; i++)
+		cpu->segs[data_segs[i]] = (struct segment){ .unusable = true };
 	mode_update(cpu);
 }
 

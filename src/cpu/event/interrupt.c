@@ -13,7 +13,7 @@ static bool is_at_boundary(const struct cpu *cpu)
 	const struct cpu_io *io = &cpu->io;
 
 	return !cpu->mmio.n_done && !cpu->mmio.n_writes &&
-	       !(io->n_ready && io->linear_rip == cpu->cs_base + cpu->rip);
+	       !(io->n_ready && io->linear_rip == cpu_linear_rip(cpu));
 }
 
 static bool nmi_can_be_taken(const struct cpu *cpu)

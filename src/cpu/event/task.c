@@ -245,8 +245,6 @@ static bool load_data(struct cpu *cpu, enum cpu_seg seg, uint16_t selector)
 
 static bool load_segments(struct cpu *cpu, const struct task *t)
 {
-	static const enum cpu_seg data[] = { SEG_ES, SEG_DS, SEG_FS, SEG_GS };
-
 	if (cpu_flags_say_v86(cpu)) {
 		for (enum cpu_seg s = SEG_ES; s <= SEG_GS; s++)
 			segment_load_v86(cpu, s, t->segs[s]);
@@ -258,8 +256,8 @@ static bool load_segments(struct cpu *cpu, const struct task *t)
 	if (!load_ldt(cpu, t->ldt) || !load_code(cpu, t->segs[SEG_CS]) ||
 	    !load_stack(cpu, t->segs[SEG_SS]))
 		return false;
-	for (size_t i = 0; i < ARRAY_SIZE(data); i++)
-		if (!load_data(cpu, data[i], t->segs[data[i]]))
+	for (size_t i = 0; i < N_DATA_SEGS; i++)
+		if (!load_data(cpu, data_segs[i], t->segs[data_segs[i]]))
 			return false;
 	return true;
 }

@@ -63,10 +63,8 @@ bool transfer_inner_stack(struct cpu *cpu, unsigned int level, uint64_t *sp)
 
 void transfer_drop_segments(struct cpu *cpu)
 {
-	static const enum cpu_seg data[] = { SEG_ES, SEG_DS, SEG_FS, SEG_GS };
-
-	for (size_t i = 0; i < ARRAY_SIZE(data); i++) {
-		struct segment *s = &cpu->segs[data[i]];
+	for (size_t i = 0; i < N_DATA_SEGS; i++) {
+		struct segment *s = &cpu->segs[data_segs[i]];
 
 		/*
 		 * The base stays.  For FS and GS it is the MSR's, which AMD's manual has

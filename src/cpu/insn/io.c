@@ -22,9 +22,9 @@
 #include "cpu/state/segment.h"
 #include "mmu/tlb/request.h"
 
-static uint64_t linear_rip(const struct cpu *cpu)
+static uint64_t linear_op_rip(const struct cpu *cpu, const struct op *op)
 {
-	return cpu->cs_base + cpu->rip;
+	return (cpu->cs_base + op_rip(cpu, op)) & cpu->ea_mask;
 }
 
 static bool ask_client(struct cpu *cpu, const struct op *op, struct cpu_io io)
@@ -33,7 +33,7 @@ static bool ask_client(struct cpu *cpu, const struct op *op, struct cpu_io io)
 	io.length = op->length;
 	io.address_bytes = op->address_bytes;
 	io.rep = op->flags & (OP_REP | OP_REPNE);
-	io.linear_rip = cpu->cs_base + op_rip(cpu, op);
+	io.linear_rip = linear_op_rip(cpu, op);
 	cpu->io = io;
 	return raise_exit(cpu, CPU_EXIT_IO);
 }
@@ -146,7 +146,7 @@ static NOINLINE bool exec_ins(struct cpu *cpu, const struct op *op)
 			     .port = (uint16_t)cpu->r[GPR_RDX] };
 	uint64_t linear;
 
-	if (cpu->io.n_ready && cpu->io.linear_rip == cpu->cs_base + op_rip(cpu, op)) {
+	if (cpu->io.n_ready && cpu->io.linear_rip == linear_op_rip(cpu, op)) {
 		if (!store_ready(cpu))
 			return false;
 		cpu->debug.seen = cpu->io.hits;
@@ -268,7 +268,7 @@ void cpu_complete_io(struct cpu *cpu)
 	if (!io->pending)
 		return;
 	io->pending = false;
-	if (io->linear_rip != linear_rip(cpu))
+	if (io->linear_rip != cpu_linear_rip(cpu))
 		return;
 	if (io->string) {
 		complete_string(cpu);

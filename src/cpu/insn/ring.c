@@ -171,16 +171,15 @@ static bool pop_frame(struct cpu *cpu, const struct op *op, uint64_t *sp, struct
 /* Behind the frame are the data segments. */
 static bool iret_to_v86(struct cpu *cpu, const struct op *op, uint64_t sp, const struct frame *f)
 {
-	static const enum cpu_seg data[] = { SEG_ES, SEG_DS, SEG_FS, SEG_GS };
-	uint64_t selectors[ARRAY_SIZE(data)], mask = iret_flags(cpu, op) | X86_EFLAGS_VM;
+	uint64_t selectors[N_DATA_SEGS], mask = iret_flags(cpu, op) | X86_EFLAGS_VM;
 
-	for (size_t i = 0; i < ARRAY_SIZE(data); i++)
+	for (size_t i = 0; i < N_DATA_SEGS; i++)
 		if (!stack_pop(cpu, &sp, &selectors[i], 4))
 			return false;
 	if (f->rip > 0xffff)
 		return raise_gp(cpu, 0);
-	for (size_t i = 0; i < ARRAY_SIZE(data); i++)
-		segment_load_v86(cpu, data[i], (uint16_t)selectors[i]);
+	for (size_t i = 0; i < N_DATA_SEGS; i++)
+		segment_load_v86(cpu, data_segs[i], (uint16_t)selectors[i]);
 	segment_load_v86(cpu, SEG_CS, (uint16_t)f->cs);
 	segment_load_v86(cpu, SEG_SS, (uint16_t)f->ss);
 	cpu->r[GPR_RSP] = f->sp;

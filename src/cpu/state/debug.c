@@ -62,7 +62,6 @@ void debug_changed(struct cpu *cpu)
 	unsigned int n = 0;
 
 	choose_registers(cpu);
-
 	for (unsigned int i = 0; i < N_BREAKPOINTS; i++) {
 		unsigned int kind = kind_of(cpu, i);
 
@@ -79,17 +78,12 @@ void debug_changed(struct cpu *cpu)
 		cpu->stop = true;
 }
 
-uint64_t debug_linear_rip(const struct cpu *cpu)
-{
-	return (cpu->cs_base + cpu->rip) & cpu->ea_mask;
-}
-
 void debug_set_client(struct cpu *cpu, const struct cpu_client_debug *client)
 {
 	uint64_t rflags = debug_client_rflags(cpu);
 
 	cpu->debug.client = client ? *client : (struct cpu_client_debug){ 0 };
-	cpu->debug.client.step_rip = debug_linear_rip(cpu);
+	cpu->debug.client.step_rip = cpu_linear_rip(cpu);
 	cpu->debug.report.pending = false;
 	debug_client_set_rflags(cpu, rflags);
 	debug_changed(cpu);
@@ -104,7 +98,7 @@ uint64_t debug_client_rflags(struct cpu *cpu)
 
 void debug_client_set_rflags(struct cpu *cpu, uint64_t rflags)
 {
-	bool steps = cpu->debug.client.steps && debug_linear_rip(cpu) == cpu->debug.client.step_rip;
+	bool steps = cpu->debug.client.steps && cpu_linear_rip(cpu) == cpu->debug.client.step_rip;
 
 	cpu_set_rflags(cpu, rflags | (steps ? X86_EFLAGS_TF : 0));
 }
@@ -138,7 +132,7 @@ static void raise_debug(struct cpu *cpu, uint64_t bits)
  * than one is undefined here, and never hits. */
 bool debug_stops_instruction(struct cpu *cpu)
 {
-	uint64_t at = debug_linear_rip(cpu);
+	uint64_t at = cpu_linear_rip(cpu);
 	uint8_t hits = 0;
 
 	charge(cpu, CHARGE_DEBUG);

@@ -35,9 +35,6 @@ void debug_set_client(struct cpu *cpu, const struct cpu_client_debug *client);
 uint64_t debug_client_rflags(struct cpu *cpu);
 void debug_client_set_rflags(struct cpu *cpu, uint64_t rflags);
 
-/* Where the guest is: for the client, at CPU_EXIT_DEBUG. */
-uint64_t debug_linear_rip(const struct cpu *cpu);
-
 /* #DB goes to the client, whatever its cause. */
 static inline bool debug_is_clients(const struct cpu *cpu)
 {

@@ -5,6 +5,8 @@
 #include "cpu/event/raise.h"
 #include "cpu/memory/access.h"
 
+const enum cpu_seg data_segs[N_DATA_SEGS] = { SEG_ES, SEG_DS, SEG_FS, SEG_GS };
+
 static struct segment unpack_descriptor(uint16_t selector, uint64_t raw)
 {
 	struct segment s = {

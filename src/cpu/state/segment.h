@@ -72,6 +72,11 @@ bool descriptor_set_accessed(struct cpu *cpu, struct descriptor *d);
 bool segment_load(struct cpu *cpu, enum cpu_seg seg, uint16_t selector);
 /* Of real mode, and within virtual-8086 mode. */
 void segment_load_real(struct cpu *cpu, enum cpu_seg seg, uint16_t selector);
+/* ES, DS, FS, GS: those that hold neither code nor the stack, in the order in which IRET to
+ * virtual-8086 mode pops them. */
+#define N_DATA_SEGS 4
+extern const enum cpu_seg data_segs[N_DATA_SEGS];
+
 /* As virtual-8086 mode begins, for each of its six: limit and attributes are fixed. */
 void segment_load_v86(struct cpu *cpu, enum cpu_seg seg, uint16_t selector);
 /* A stack segment for @level, which need not be current yet; *s becomes it. */

@@ -59,7 +59,7 @@ const struct command commands[] = {
 	{ KVM_SET_PIT2, FILE_VM, LOCKS_IRQ, call_set_pit2 },
 	{ KVM_REINJECT_CONTROL, FILE_VM, LOCK_NONE, call_reinject_control },
 	{ KVM_IRQ_LINE, FILE_VM, LOCKS_IRQ, call_irq_line },
-	{ KVM_IRQ_LINE_STATUS, FILE_VM, LOCKS_IRQ, call_irq_line_status },
+	{ KVM_IRQ_LINE_STATUS, FILE_VM, LOCKS_IRQ, call_irq_line },
 	{ KVM_SIGNAL_MSI, FILE_VM, LOCKS_IRQ, call_signal_msi },
 	{ KVM_IRQFD, FILE_VM, LOCKS_IRQ, call_irqfd },
 	{ KVM_ENABLE_CAP, FILE_VM, LOCK_VM | LOCK_SLOTS, call_vm_enable_cap },

@@ -107,7 +107,6 @@ long call_create_irqchip(struct call *c);
 long call_create_pit(struct call *c);
 long call_create_pit2(struct call *c);
 long call_irq_line(struct call *c);
-long call_irq_line_status(struct call *c);
 long call_signal_msi(struct call *c);
 long call_set_gsi_routing(struct call *c);
 long call_irqfd(struct call *c);

@@ -6,28 +6,26 @@
 
 #define MAX_ROUTES 4096u		/* KVM_MAX_IRQ_ROUTES */
 
+static long create(struct vm *vm, const uint32_t *n_split_pins)
+{
+	mutex_assert_held(&vm->lock);
+	if (irqchip_of(vm))
+		return -EEXIST;
+	if (vm->n_vcpus)
+		return -EINVAL;
+	return irqchip_create(vm, n_split_pins);
+}
+
 long call_create_irqchip(struct call *c)
 {
-	mutex_assert_held(&c->vm->lock);
-	if (irqchip_of(c->vm))
-		return -EEXIST;
-	if (c->vm->n_vcpus)
-		return -EINVAL;
-	return irqchip_create(c->vm, NULL);
+	return create(c->vm, NULL);
 }
 
 long irqchip_split(struct vm *vm, uint64_t n_pins)
 {
 	uint32_t n = (uint32_t)n_pins;
 
-	mutex_assert_held(&vm->lock);
-	if (n_pins > MAX_ROUTES)
-		return -EINVAL;
-	if (irqchip_of(vm))
-		return -EEXIST;
-	if (vm->n_vcpus)
-		return -EINVAL;
-	return irqchip_create(vm, &n);
+	return n_pins > MAX_ROUTES ? -EINVAL : create(vm, &n);
 }
 
 static long create_pit(struct call *c, bool has_port_61)
@@ -54,24 +52,16 @@ long call_create_pit2(struct call *c)
 	return create_pit(c, config->flags & KVM_PIT_SPEAKER_DUMMY);
 }
 
-static long set_line(struct call *c, struct kvm_irq_level *line)
+/* Of both numbers: by one of them the status goes back to the client. */
+long call_irq_line(struct call *c)
 {
+	struct kvm_irq_level *line = c->data;
 	struct irqchip *chip = irqchip_of(c->vm);
 
 	if (!chip)
 		return -ENXIO;
 	line->status = irqchip_set_line(chip, line->irq, LINE_CLIENT, line->level);
 	return 0;
-}
-
-long call_irq_line(struct call *c)
-{
-	return set_line(c, c->data);
-}
-
-long call_irq_line_status(struct call *c)
-{
-	return set_line(c, c->data);
 }
 
 /* -1, if nobody takes it, is EPERM to the client: as in the kernel. */

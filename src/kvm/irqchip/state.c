@@ -106,49 +106,14 @@ long call_set_irqchip(struct call *c)
 	}
 }
 
-#define PIT_FLAG_SPEAKER 2u		/* KVM_PIT_FLAGS_SPEAKER_DATA_ON, of 5.19 */
-
 /* --- PIT -------------------------------------------------------------------------- */
 
-static void get_channels(const struct pit_channel *from, struct kvm_pit_channel_state *to)
-{
-	for (unsigned int i = 0; i < PIT_CHANNELS; i++)
-		to[i] = (struct kvm_pit_channel_state){
-			.count = from[i].count,
-			.latched_count = from[i].latched_count,
-			.count_latched = from[i].count_latched,
-			.status_latched = from[i].status_latched,
-			.status = from[i].status,
-			.read_state = from[i].read_state,
-			.write_state = from[i].write_state,
-			.write_latch = from[i].write_latch,
-			.rw_mode = from[i].rw_mode,
-			.mode = from[i].mode,
-			.bcd = from[i].bcd,
-			.gate = from[i].gate,
-			.count_load_time = from[i].loaded_at,
-		};
-}
-
-static void set_channels(const struct kvm_pit_channel_state *from, struct pit_channel *to)
-{
-	for (unsigned int i = 0; i < PIT_CHANNELS; i++)
-		to[i] = (struct pit_channel){
-			.count = from[i].count,
-			.latched_count = from[i].latched_count,
-			.count_latched = from[i].count_latched,
-			.status_latched = from[i].status_latched,
-			.status = from[i].status,
-			.read_state = from[i].read_state,
-			.write_state = from[i].write_state,
-			.write_latch = from[i].write_latch,
-			.rw_mode = from[i].rw_mode,
-			.mode = from[i].mode,
-			.bcd = from[i].bcd,
-			.gate = from[i].gate,
-			.loaded_at = from[i].count_load_time,
-		};
-}
+_Static_assert(sizeof(struct pit_channel) == sizeof(struct kvm_pit_channel_state) &&
+		       offsetof(struct pit_channel, gate) ==
+			       offsetof(struct kvm_pit_channel_state, gate) &&
+		       offsetof(struct pit_channel, loaded_at) ==
+			       offsetof(struct kvm_pit_channel_state, count_load_time),
+	       "the same fields in the same order");
 
 long call_get_pit2(struct call *c)
 {
@@ -160,9 +125,9 @@ long call_get_pit2(struct call *c)
 		return -ENXIO;
 	s = pit_get_state(pit);
 	*state = (struct kvm_pit_state2){ 0 };
-	get_channels(s.channel, state->channels);
+	memcpy(state->channels, s.channel, sizeof(s.channel));
 	state->flags = (s.hpet_legacy ? KVM_PIT_FLAGS_HPET_LEGACY : 0) |
-		       (s.speaker_on ? PIT_FLAG_SPEAKER : 0);
+		       (s.speaker_on ? KVM_PIT_FLAGS_SPEAKER_DATA_ON : 0);
 	return 0;
 }
 
@@ -172,12 +137,12 @@ long call_set_pit2(struct call *c)
 	const struct kvm_pit_state2 *state = c->data;
 	struct pit_state s = {
 		.hpet_legacy = state->flags & KVM_PIT_FLAGS_HPET_LEGACY,
-		.speaker_on = state->flags & PIT_FLAG_SPEAKER,
+		.speaker_on = state->flags & KVM_PIT_FLAGS_SPEAKER_DATA_ON,
 	};
 
 	if (!pit)
 		return -ENXIO;
-	set_channels(state->channels, s.channel);
+	memcpy(s.channel, state->channels, sizeof(s.channel));
 	pit_set_state(pit, &s);
 	return 0;
 }
@@ -191,7 +156,7 @@ long call_get_pit(struct call *c)
 	if (!pit)
 		return -ENXIO;
 	s = pit_get_state(pit);
-	get_channels(s.channel, state->channels);
+	memcpy(state->channels, s.channel, sizeof(s.channel));
 	return 0;
 }
 
@@ -205,7 +170,7 @@ long call_set_pit(struct call *c)
 		return -EFAULT;
 	if (!pit)
 		return -ENXIO;
-	set_channels(state->channels, s.channel);
+	memcpy(s.channel, state->channels, sizeof(s.channel));
 	pit_set_state(pit, &s);
 	return 0;
 }
