@@ -221,7 +221,7 @@ bool thread_signal_waits(thread_sigmask_t blocked)
 /* -1 if it cannot be made.  The sleeper rechecks the word after it was made: see thread.h. */
 static int bell_fd(struct thread_bell *bell, bool *is_new)
 {
-	uint32_t known = atomic32_load_relaxed(&bell->fd);
+	uint32_t known = atomic32_load_acquire(&bell->fd);
 	int fd;
 
 	*is_new = false;
@@ -293,7 +293,8 @@ void thread_sleep_on(struct atomic32 *word, uint32_t value, struct thread_bell *
 
 void thread_wake(struct atomic32 *word, struct thread_bell *bell)
 {
-	uint32_t fd = atomic32_load_relaxed(&bell->fd);
+	/* Acquires the descriptor's making, in whatever thread. */
+	uint32_t fd = atomic32_load_acquire(&bell->fd);
 	const uint64_t one = 1;
 
 	wait_wake_all(word);
@@ -304,7 +305,7 @@ void thread_wake(struct atomic32 *word, struct thread_bell *bell)
 
 void thread_bell_destroy(struct thread_bell *bell)
 {
-	uint32_t fd = atomic32_load_relaxed(&bell->fd);
+	uint32_t fd = atomic32_load_acquire(&bell->fd);
 
 	if (fd)
 		close((int)fd - 1);
