@@ -46,7 +46,7 @@ static struct mutation table[] = {
 		 "the number only looks up a translation: a wrapped one protects a page too many"),
 	WITHOUT(AGE_LEAVES_DEBT, "young"),
 	WITHOUT(WALKER_ANNOUNCE, "table-free"),
-	WITHOUT(ENTRY_STILL_LINKED, "table-free table-emptied"),
+	WITHOUT(ENTRY_STILL_LINKED, "table-free table-emptied slot-tables"),
 	WITHOUT(KEEP_WALK_UNTIL_FLUSH, "slot-of-a-walk"),
 	WITHOUT(STALE_ROOT_RETRY, "slot-readd obsolete-roots"),
 	SURVIVES(FROZEN_SPTE_UNTOUCHED,

@@ -55,7 +55,7 @@ struct mmu {
 	struct table *dead;		/* [l] direct tables that are linked no more */
 	struct atomic32 n_dead;		/* (a) written under lock */
 	struct atomic64 n_mmio_tables;	/* (a) of them made to remember MMIO */
-	struct atomic64 unlinks;	/* (a) of direct tables, ever: ENTRY_STILL_LINKED */
+	struct atomic64 unlinks;	/* (a) of tables, ever: ENTRY_STILL_LINKED */
 	struct shadow *shadow;		/* (c) MMU_SHADOW */
 	struct atomic32 flush_policy;	/* (a) enum flush_policy */
 	struct atomic64 max_pages;	/* (a) shadow pages; 0: by the memory's size */

@@ -9,6 +9,7 @@
 
 #include "base/guarded.h"
 #include "mmu/guest/walk.h"
+#include "mmu/shadow/internal.h"
 #include "mmu/tdp/internal.h"
 #include "mmu/tlb/request.h"
 #include "sync/wait.h"
@@ -145,6 +146,10 @@ void __real_rcu_synchronize(void);
 void __wrap_rcu_synchronize(void);
 void __real_tdp_find(const struct mmu *m, struct table_entry *e, gfn_t gfn);
 void __wrap_tdp_find(const struct mmu *m, struct table_entry *e, gfn_t gfn);
+void __real_shadow_path_find(const struct mmu *m, struct shadow_path *p,
+			     struct shadow_page *root);
+void __wrap_shadow_path_find(const struct mmu *m, struct shadow_path *p,
+			     struct shadow_page *root);
 enum walk_verdict __real_walk_guest(struct mmu_vcpu *v, struct walk *w);
 enum walk_verdict __wrap_walk_guest(struct mmu_vcpu *v, struct walk *w);
 
@@ -234,6 +239,13 @@ void __wrap_tdp_find(const struct mmu *m, struct table_entry *e, gfn_t gfn)
 {
 	come_to(HOOK_DESCENT);
 	__real_tdp_find(m, e, gfn);
+}
+
+void __wrap_shadow_path_find(const struct mmu *m, struct shadow_path *p,
+			     struct shadow_page *root)
+{
+	come_to(HOOK_DESCENT);
+	__real_shadow_path_find(m, p, root);
 }
 
 enum walk_verdict __wrap_walk_guest(struct mmu_vcpu *v, struct walk *w)

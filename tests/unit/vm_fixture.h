@@ -76,7 +76,7 @@ enum hook_point {
 	HOOK_WATCHED,		/* the mutex that is watched */
 	HOOK_WAIT,
 	HOOK_SYNCHRONIZE,
-	HOOK_DESCENT,		/* from the root of the direct tables */
+	HOOK_DESCENT,		/* from a root of our tables, of either kind */
 	HOOK_WALK,		/* of the guest's tables, by the direct ones */
 	N_HOOKS,
 };

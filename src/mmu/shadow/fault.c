@@ -14,16 +14,6 @@
 #include "mmu/shadow/internal.h"
 #include "mmu/tlb/flush.h"
 
-struct shadow_fault {
-	struct walk walk;
-	struct fault fault;
-	uint64_t gpt_seq;		/* when the guest's tables were read */
-	struct shadow_batch unsync;	/* to be synced first */
-	bool flush;			/* before the lock is dropped */
-	bool debt;			/* later */
-	bool made;			/* a shadow page: its table must be read again */
-};
-
 /* Something else is in the entry: zap it first (ZAP_BEFORE_REPLACE). */
 static void clear_entry(struct mmu *m, struct shadow_fault *sf, struct spte_ref at)
 	REQUIRES(m->lock)
@@ -34,26 +24,30 @@ static void clear_entry(struct mmu *m, struct shadow_fault *sf, struct spte_ref 
 		sf->debt |= shadow_drop(m, at.sp, at.i);
 }
 
-static bool leads_to(spte_t spte, gfn_t gfn, union shadow_role role)
+/*
+ * The page that entry @level of the path leads to, or NULL.  Below that it is what the miss has
+ * found: still linked (ENTRY_STILL_LINKED), so the entry need not be read again.
+ */
+static struct shadow_page *page_below(const struct shadow_path *p, int level)
 {
-	const struct shadow_page *child;
+	spte_t spte;
 
-	if (!spte_is_link(spte))
-		return false;
-	child = shadow_page_of(spte_link(spte));
-	return gfn_eq(child->gfn, gfn) && shadow_has_role(child, role);
+	if (level > p->entry.level)
+		return p->page[level - 1];
+	spte = sptep_read(p->entry.sptep);
+	return spte_is_link(spte) ? shadow_page_of(spte_link(spte)) : NULL;
 }
 
-/* The page one level down, created and linked if necessary. */
-static enum fault_verdict step_down(struct mmu *m, struct shadow_fault *sf, struct spte_ref at,
-				    gfn_t gfn, union shadow_role role, struct shadow_page **down)
-	REQUIRES(m->lock)
+/* From @level of the path to the page one level down, created and linked if necessary. */
+static enum fault_verdict step_down(struct mmu *m, struct shadow_fault *sf, int level, gfn_t gfn,
+				    union shadow_role role) REQUIRES(m->lock)
 {
-	spte_t spte = sptep_read(shadow_sptep(at));
-	struct shadow_page *child;
+	struct spte_ref at = shadow_path_ref(&sf->path, level);
+	struct shadow_page *child = page_below(&sf->path, level);
 
-	if (leads_to(spte, gfn, role)) {
-		*down = shadow_page_of(spte_link(spte));
+	if (child && gfn_eq(child->gfn, gfn) && shadow_has_role(child, role)) {
+		if (level == sf->path.entry.level)
+			shadow_path_end_at(&sf->path, level - 1, child);
 		return FAULT_FIXED;
 	}
 	child = shadow_find(m, gfn, role);
@@ -71,50 +65,48 @@ static enum fault_verdict step_down(struct mmu *m, struct shadow_fault *sf, stru
 		shadow_collect_unsync(m, child, &sf->unsync);
 		return FAULT_RETRY;
 	}
+	shadow_path_end_at(&sf->path, level, at.sp);
 	clear_entry(m, sf, at);
 	if (spte_list_length(&child->parents) >= SHADOW_LIST_MAX)
 		shadow_drop_all(m, &child->parents);
-	*down = child;
-	return shadow_link(m, at.sp, at.i, child) ? FAULT_FIXED : FAULT_NO_MEMORY;
+	if (!shadow_link(m, at.sp, at.i, child))
+		return FAULT_NO_MEMORY;
+	shadow_path_end_at(&sf->path, level - 1, child);
+	return FAULT_FIXED;
 }
 
-static struct spte_ref entry_for(struct shadow_page *sp, gva_t gva)
-{
-	return (struct spte_ref){ sp, gva_index(gva, sp->table.level) };
-}
-
-/* Along the guest's own tables, to the one that holds its leaf. */
-static enum fault_verdict follow_guest(struct mmu *m, struct shadow_fault *sf,
-				       struct shadow_page **page) REQUIRES(m->lock)
+/* Along the guest's own tables, to the one that holds its leaf, from @level on. */
+static enum fault_verdict follow_guest(struct mmu *m, struct shadow_fault *sf, int level)
+	REQUIRES(m->lock)
 {
 	const struct walk *w = &sf->walk;
 	struct rights r = shadow_rights(SHADOW_ALL, 0);
 	union shadow_role role = shadow_role_of_kind(w->kind);
 	enum fault_verdict verdict = FAULT_FIXED;
-	struct shadow_page *sp = *page;
 
-	for (int i = 0, at = sp->table.level; verdict == FAULT_FIXED; i++, at--) {
+	for (int i = 0; verdict == FAULT_FIXED; i++, level--) {
+		struct shadow_page *sp = sf->path.page[level];
+
 		/* True if its table was unchanged when we read it. */
 		if (sp->changed > sf->gpt_seq && rule(RECHECK_GPTE_UNDER_PROTECTION))
 			return FAULT_RETRY;
 		sp->n_writes = 0;
-		*page = sp;
-		if (at == w->level)
+		if (level == w->level)
 			break;
 		rights_narrow(&r, w->kind, w->step[i].entry);
 		role.access = shadow_access(&r);
-		role.level = (uint32_t)at - 1;
+		role.level = (uint32_t)level - 1;
 		if (w->kind.format == GPT_32BIT)
 			role.quadrant = (w->gva.raw >> 21) & 1;
-		verdict = step_down(m, sf, entry_for(sp, w->gva),
-				    gfn_of_gpa(gpte_table(w->kind, w->step[i].entry)), role, &sp);
+		verdict = step_down(m, sf, level,
+				    gfn_of_gpa(gpte_table(w->kind, w->step[i].entry)), role);
 	}
 	return verdict;
 }
 
-/* Below the guest's leaf: smaller pages map its large page. */
-static enum fault_verdict follow_direct(struct mmu *m, struct shadow_fault *sf, int level,
-					struct shadow_page **page) REQUIRES(m->lock)
+/* Below the guest's leaf, on level @from: smaller pages map its large page. */
+static enum fault_verdict follow_direct(struct mmu *m, struct shadow_fault *sf, int from, int to)
+	REQUIRES(m->lock)
 {
 	const struct walk *w = &sf->walk;
 	union shadow_role role = {
@@ -126,30 +118,41 @@ static enum fault_verdict follow_direct(struct mmu *m, struct shadow_fault *sf, 
 	};
 	enum fault_verdict verdict = FAULT_FIXED;
 
-	for (int at = (*page)->table.level; at > level && verdict == FAULT_FIXED; at--) {
-		role.level = (uint32_t)at - 1;
-		verdict = step_down(m, sf, entry_for(*page, w->gva),
-				    level_align(sf->fault.gfn, at), role, page);
+	for (int level = from; level > to && verdict == FAULT_FIXED; level--) {
+		role.level = (uint32_t)level - 1;
+		verdict = step_down(m, sf, level, level_align(sf->fault.gfn, level), role);
 	}
 	return verdict;
 }
 
-/* The entry of @level for the address, with all entries above linked. */
+/*
+ * The entry of @level for the address, with all entries above linked: the path ends there then.
+ * It goes by what the miss has found, and looks for no more than what is missing.
+ */
 static enum fault_verdict find_place(struct mmu_vcpu *v, struct shadow_fault *sf, int level,
 				     struct spte_ref *at) REQUIRES(v->mmu->lock)
 {
-	struct shadow_page *sp = shadow_current_root(v, sf->walk.gva);
+	struct shadow_page *root = shadow_current_root(v, sf->path.gva);
 	enum fault_verdict verdict = FAULT_FIXED;
+	struct shadow_path *p = &sf->path;
 
-	if (!sp || (shadow_is_obsolete(sp) && rule(STALE_ROOT_RETRY))) {
+	if (!root || (shadow_is_obsolete(root) && rule(STALE_ROOT_RETRY))) {
 		v->roots_loaded = false;
 		return FAULT_RETRY;
 	}
-	if (!sp->role.direct)
-		verdict = follow_guest(v->mmu, sf, &sp);
+	if (!table_entry_holds(v->mmu, &p->entry))
+		shadow_path_find(v->mmu, p, root);
+	if (!root->role.direct)
+		verdict = follow_guest(v->mmu, sf, root->table.level);
 	if (verdict == FAULT_FIXED)
-		verdict = follow_direct(v->mmu, sf, level, &sp);
-	*at = entry_for(sp, sf->walk.gva);
+		verdict = follow_direct(v->mmu, sf, root->role.direct ? root->table.level :
+									sf->walk.level, level);
+	if (verdict == FAULT_FIXED) {
+		*at = shadow_path_ref(p, level);
+		shadow_path_end_at(p, level, at->sp);
+	}
+	/* Whatever was unlinked in this section, the path was not: the entry holds from here on. */
+	p->entry.unlinks = atomic64_load_relaxed(&v->mmu->unlinks);
 	return verdict;
 }
 
@@ -335,28 +338,28 @@ static enum mmu_verdict fault_found(struct mmu_vcpu *v, struct shadow_fault *sf)
 	return mmu_verdict_of_fault(verdict);
 }
 
-enum mmu_verdict shadow_fault(struct mmu_vcpu *v, gva_t gva, enum access access, int max_level,
+enum mmu_verdict shadow_fault(struct mmu_vcpu *v, struct shadow_fault *sf, enum access access,
 			      struct mmu_result *result)
 {
 	enum mmu_verdict verdict;
-	struct shadow_fault sf;
 
 	/* The rest is found on the way, and large. */
-	walk_begin(&sf.walk, gva, access);
-	sf.unsync.n = 0;
-	sf.flush = sf.debt = sf.made = false;
+	walk_begin(&sf->walk, sf->path.gva, access);
+	sf->unsync.n = 0;
+	sf->flush = sf->debt = sf->made = false;
 	vcpu_count(v, pf_taken);
-	sf.gpt_seq = atomic64_load_acquire(&v->mmu->shadow->gpt_seq);
-	verdict = walk_guest_slots(v, &sf.walk);
+	sf->gpt_seq = atomic64_load_acquire(&v->mmu->shadow->gpt_seq);
+	verdict = walk_guest_slots(v, &sf->walk);
 	if (verdict == MMU_RETRY)
 		fault_count_verdict(v, FAULT_RETRY);
 	if (verdict == MMU_GUEST_FAULT)
-		result->error_code = sf.walk.error_code;
+		result->error_code = sf->walk.error_code;
 	if (verdict != MMU_OK)
 		return verdict;
-	result->gpa = sf.walk.gpa;
-	trace_page_fault(v->index, sf.walk.gpa.raw, access == ACCESS_WRITE);
-	fault_begin(&sf.fault, sf.walk.gpa, access == ACCESS_WRITE);
-	sf.fault.max_level = MIN(max_level, sf.walk.n_steps ? sf.walk.level : (int)LEVEL_2M);
-	return fault_found(v, &sf);
+	result->gpa = sf->walk.gpa;
+	trace_page_fault(v->index, sf->walk.gpa.raw, access == ACCESS_WRITE);
+	fault_begin(&sf->fault, sf->walk.gpa, access == ACCESS_WRITE);
+	sf->fault.max_level = MIN(MIN(sf->path.entry.level, (int)LEVEL_1G),
+				  sf->walk.n_steps ? sf->walk.level : (int)LEVEL_2M);
+	return fault_found(v, sf);
 }

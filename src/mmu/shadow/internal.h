@@ -5,7 +5,9 @@
 
 #include "base/list.h"
 #include "mem/rules.h"
+#include "mmu/fault.h"
 #include "mmu/guest/gpte.h"
+#include "mmu/guest/walk.h"
 #include "mmu/limits.h"
 #include "mmu/paging/table.h"
 #include "mmu/shadow/frames.h"
@@ -268,13 +270,80 @@ void shadow_sync(struct mmu_vcpu *v, const struct shadow_batch *batch) EXCLUDES(
 /* mmu_ops.invlpg.  In guest mode and back. */
 void shadow_invlpg(struct mmu_vcpu *v, gva_t gva);
 
+/* --- path.c --- */
+
+/* The way from a root to the lowest entry for an address, as it was found. */
+struct shadow_path {
+	gva_t gva;
+	struct table_entry entry;	/* the lowest; sptep NULL: none, or forgotten */
+	struct shadow_page *page[LEVEL_256T + 1]; /* by level, from the root's to the entry's */
+};
+
+static inline void shadow_path_begin(struct shadow_path *p, gva_t gva)
+{
+	p->gva = gva;
+	p->entry = (struct table_entry){ .level = LEVEL_1G };
+}
+
+/* From @root, or NULL: a first touch of a page does it once.  Guest mode, pinned, or the MMU lock
+ * for write. */
+void shadow_path_find(const struct mmu *m, struct shadow_path *p, struct shadow_page *root);
+
+/* It ends at @sp, which is on @level. */
+static inline void shadow_path_end_at(struct shadow_path *p, int level, struct shadow_page *sp)
+{
+	p->page[level] = sp;
+	p->entry.level = level;
+	p->entry.sptep = &sp->table.spte[gva_index(p->gva, level)];
+}
+
+/* Reads the entry again, and goes on down if it is a link now. */
+static inline void shadow_path_descend(struct shadow_path *p)
+{
+	for (;;) {
+		p->entry.spte = sptep_read(p->entry.sptep);
+		if (!spte_is_link(p->entry.spte) || p->entry.level == LEVEL_4K)
+			return;
+		shadow_path_end_at(p, p->entry.level - 1, shadow_page_of(spte_link(p->entry.spte)));
+	}
+}
+
+/* shadow_path_find(), from where it ended before if that is still linked.  @root is the same. */
+static inline void shadow_path_look_again(const struct mmu *m, struct shadow_path *p,
+					  struct shadow_page *root)
+{
+	if (table_entry_holds(m, &p->entry))
+		shadow_path_descend(p);
+	else
+		shadow_path_find(m, p, root);
+}
+
+static inline struct spte_ref shadow_path_ref(const struct shadow_path *p, int level)
+{
+	return (struct spte_ref){ p->page[level], gva_index(p->gva, level) };
+}
+
 /* --- fault.c, translate.c --- */
 
+/* One access that the TLB has no translation for, from the miss to the leaf. */
+struct shadow_fault {
+	struct shadow_path path;	/* what the miss has found in our tables; then the leaf */
+	bool taken;			/* the last fault has fixed something: look again */
+	/* of the last fault */
+	struct walk walk;		/* of the guest's tables */
+	struct fault fault;
+	uint64_t gpt_seq;		/* when the guest's tables were read */
+	struct shadow_batch unsync;	/* to be synced first */
+	bool flush;			/* before the lock is dropped */
+	bool debt;			/* later */
+	bool made;			/* a shadow page: its table must be read again */
+};
+
 /*
- * Outside guest mode.  MMU_OK: look again.  @max_level: of the existing tables; the host is not
- * asked for a larger page.
+ * Outside guest mode.  MMU_OK: look again.  The host is not asked for a larger page than the
+ * existing tables can map.
  */
-enum mmu_verdict shadow_fault(struct mmu_vcpu *v, gva_t gva, enum access access, int max_level,
+enum mmu_verdict shadow_fault(struct mmu_vcpu *v, struct shadow_fault *sf, enum access access,
 			      struct mmu_result *result);
 /* mmu_ops.translate */
 enum mmu_verdict shadow_translate(struct mmu_vcpu *v, gva_t gva, enum access access,

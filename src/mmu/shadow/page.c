@@ -220,6 +220,7 @@ bool shadow_drop(struct mmu *m, struct shadow_page *sp, unsigned int i)
 	if (spte_is_link(old)) {
 		struct shadow_page *child = shadow_page_of(spte_link(old));
 
+		table_unlinked(m);
 		spte_list_remove(&s->frames.nodes, &child->parents, ref);
 		set_link_unsync(m, sp, i, false);
 	}

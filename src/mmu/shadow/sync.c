@@ -175,22 +175,19 @@ void shadow_sync(struct mmu_vcpu *v, const struct shadow_batch *batch)
 }
 
 /* The lowest table on the way to @gva, if it is one of the lowest level. */
-static struct shadow_page *find_lowest(const struct shadow_roots *r, gva_t gva)
+static struct shadow_page *find_lowest(const struct mmu *m, const struct shadow_roots *r, gva_t gva)
 {
-	struct shadow_page *sp = shadow_root_of(r, gva);
+	struct shadow_path p;
 
-	while (sp && sp->table.level > LEVEL_4K) {
-		spte_t spte = sptep_read(&sp->table.spte[gva_index(gva, sp->table.level)]);
-
-		sp = spte_is_link(spte) ? shadow_page_of(spte_link(spte)) : NULL;
-	}
-	return sp;
+	shadow_path_begin(&p, gva);
+	shadow_path_find(m, &p, shadow_root_of(r, gva));
+	return p.entry.sptep && p.entry.level == LEVEL_4K ? p.page[LEVEL_4K] : NULL;
 }
 
 static bool is_out_of_date(const struct mmu_vcpu *v, gva_t gva)
 {
 	for (unsigned int i = 0; i < SHADOW_CACHED_ROOTS; i++) {
-		const struct shadow_page *sp = find_lowest(&v->shadow.roots[i], gva);
+		const struct shadow_page *sp = find_lowest(v->mmu, &v->shadow.roots[i], gva);
 
 		/* UNSYNC_BEFORE_W: a write that was not intercepted came after the mark. */
 		if (sp && atomic32_load_acquire(&sp->unsync))
@@ -219,7 +216,7 @@ void shadow_invlpg(struct mmu_vcpu *v, gva_t gva)
 	guest_leave(v);
 	rwlock_wrlock(&m->lock);
 	for (unsigned int i = 0; i < SHADOW_CACHED_ROOTS; i++) {
-		struct shadow_page *sp = find_lowest(&v->shadow.roots[i], gva);
+		struct shadow_page *sp = find_lowest(v->mmu, &v->shadow.roots[i], gva);
 
 		if (!sp || !atomic32_load_relaxed(&sp->unsync))
 			continue;

@@ -15,23 +15,6 @@ static bool allows(const struct paging *p, const struct rights *r, enum access a
 	       (rights_allow(p, r, access) && key_allows(p, r, access));
 }
 
-/* The lowest entry on the way to @gva; NULL: there is no root. */
-static struct spte_word *find_entry(struct mmu_vcpu *v, gva_t gva, struct shadow_page **page)
-{
-	struct shadow_page *sp = shadow_current_root(v, gva);
-	struct spte_word *sptep = NULL;
-
-	while (sp) {
-		spte_t spte;
-
-		*page = sp;
-		sptep = &sp->table.spte[gva_index(gva, sp->table.level)];
-		spte = sptep_read(sptep);
-		sp = spte_is_link(spte) ? shadow_page_of(spte_link(spte)) : NULL;
-	}
-	return sptep;
-}
-
 /* HOSTW without MMUW, in a page whose gpte is dirty. */
 static bool is_tracked(spte_t s)
 {
@@ -68,69 +51,69 @@ static bool was_just_faulted(struct mmu_vcpu *v, gva_t gva, bool faulted)
 	return gva_eq(p->gva, page) && v->guest_entries - p->guest_entries <= 2;
 }
 
-/* In guest mode.  False: fault.  @faulted: it has been taken before. */
-static bool hit_leaf(struct mmu_vcpu *v, struct spte_word *sptep, const struct shadow_page *sp,
-		     gva_t gva, enum access access, bool faulted, struct tlb_stamp stamp,
-		     struct mmu_result *result)
+/* In guest mode, pinned.  False: fault. */
+static bool use_leaf(struct mmu_vcpu *v, struct shadow_fault *sf, enum access access,
+		     struct tlb_stamp stamp, struct mmu_result *result)
 {
-	spte_t spte = sptep_read(sptep), new = spte;
-	uint64_t offset = (gva.raw >> PAGE_SHIFT) & (level_pages(sp->table.level) - 1);
+	const struct table_entry *e = &sf->path.entry;
+	struct spte_ref at = shadow_path_ref(&sf->path, e->level);
+	spte_t spte = e->spte, new = spte;
 	struct rights r = shadow_rights_of_leaf(spte);
+	uint64_t offset = (sf->path.gva.raw >> PAGE_SHIFT) & (level_pages(e->level) - 1);
 	bool writable = spte_is_writable(spte) && allows(&v->paging, &r, ACCESS_WRITE);
-	gfn_t first = shadow_gfn(sp, gva_index(gva, sp->table.level));
-	void *host;
+	gfn_t first = shadow_gfn(at.sp, at.i);
 
-	/* It was a leaf when it was found; it may have been dropped since. */
-	if (!spte_is_leaf(spte) || !allows(&v->paging, &r, access))
+	if (!allows(&v->paging, &r, access))
 		return false;
 	result->tracked = access == ACCESS_WRITE && !writable;
-	if (result->tracked && !(is_tracked(spte) && was_just_faulted(v, gva, faulted)))
+	if (result->tracked && !(is_tracked(spte) && was_just_faulted(v, sf->path.gva, sf->taken)))
 		return false;
 	new.raw |= SPTE_A | (writable && access != ACCESS_EXEC ? SPTE_D : 0);
 	/* Even if nothing changes: frame and entry belong together. */
-	if (new.raw == spte.raw ? sptep_read(sptep).raw != spte.raw :
-				  !sptep_cmpxchg(sptep, &spte, new))
+	if (new.raw == spte.raw ? sptep_read(e->sptep).raw != spte.raw :
+				  !sptep_cmpxchg(e->sptep, &spte, new))
 		return false;
 
-	host = (char *)host_pointer(spte_pfn(spte) + offset) + (gva_offset(gva));
-	result->host = host;
+	result->host = (char *)host_pointer(spte_pfn(spte) + offset) + gva_offset(sf->path.gva);
 	result->epoch = stamp.epoch;
-	result->gpa = gpa_add(gpa_of_gfn(gfn_add(first, offset)), gva_offset(gva));
+	result->gpa = gpa_add(gpa_of_gfn(gfn_add(first, offset)), gva_offset(sf->path.gva));
 	if (!result->tracked)
-		result->was_code = tlb_fill(v, gva, access, host, writable,
-					    sp->table.level > LEVEL_4K || sp->role.direct,
-					    stamp);
+		result->was_code = tlb_fill(v, sf->path.gva, access, result->host, writable,
+					    e->level > LEVEL_4K || at.sp->role.direct, stamp);
 	return true;
 }
 
-/* *level: of the last entry on the path. */
-static bool hit_pinned(struct mmu_vcpu *v, gva_t gva, enum access access, bool faulted,
-		       struct tlb_stamp stamp, struct mmu_result *result,
-		       enum mmu_verdict *verdict, int *level)
-{
-	struct shadow_page *sp;
-	struct spte_word *sptep = find_entry(v, gva, &sp);
-	spte_t spte = sptep ? sptep_read(sptep) : NO_SPTE;
-
-	*level = sptep ? sp->table.level : LEVEL_1G;
-	*verdict = MMU_OK;
-	if (spte_is_leaf(spte))
-		return hit_leaf(v, sptep, sp, gva, access, faulted, stamp, result);
-	*verdict = MMU_MMIO;
-	return spte_kind(spte) == SPTE_MMIO && access != ACCESS_EXEC &&
-	       hit_mmio(v, spte, gva, access, result);
-}
-
-static bool hit(struct mmu_vcpu *v, gva_t gva, enum access access, bool faulted,
-		struct mmu_result *result, enum mmu_verdict *verdict, int *level)
+/* Where the page is, if our tables translate it for this access. */
+static bool find_host(struct mmu_vcpu *v, struct shadow_fault *sf, enum access access,
+		      struct mmu_result *result)
 {
 	struct tlb_stamp stamp = tlb_stamp(v);
 	bool found;
 
 	guest_pin(v);
-	found = hit_pinned(v, gva, access, faulted, stamp, result, verdict, level);
+	shadow_path_look_again(v->mmu, &sf->path, shadow_current_root(v, sf->path.gva));
+	found = spte_is_leaf(sf->path.entry.spte) && use_leaf(v, sf, access, stamp, result);
 	guest_unpin(v);
 	return found;
+}
+
+static bool is_mmio(const struct mmu_vcpu *v, const struct shadow_path *p, enum access access,
+		    struct mmu_result *result)
+{
+	return spte_kind(p->entry.spte) == SPTE_MMIO && access != ACCESS_EXEC &&
+	       hit_mmio(v, p->entry.spte, p->gva, access, result);
+}
+
+/* Outside guest mode and back.  The path began at another root. */
+static enum mmu_verdict load_roots(struct mmu_vcpu *v, struct shadow_path *p)
+{
+	enum mmu_verdict verdict;
+
+	guest_leave(v);
+	verdict = shadow_load_roots(v);
+	guest_enter(v);
+	shadow_path_begin(p, p->gva);
+	return verdict;
 }
 
 enum mmu_verdict shadow_translate(struct mmu_vcpu *v, gva_t gva, enum access access,
@@ -138,27 +121,27 @@ enum mmu_verdict shadow_translate(struct mmu_vcpu *v, gva_t gva, enum access acc
 {
 	uint64_t generation = mmio_generation(v->mmu);
 	enum mmu_verdict verdict;
-	bool faulted = false;
-	int level;
+	struct shadow_fault sf;
 
+	shadow_path_begin(&sf.path, gva);
+	sf.taken = false;
 	for (int i = 0; i < MAX_FAULTS; i++) {
 		if (!v->roots_loaded) {
-			guest_leave(v);
-			verdict = shadow_load_roots(v);
-			guest_enter(v);
+			verdict = load_roots(v, &sf.path);
 			if (verdict != MMU_OK)
 				return verdict;
 			continue;
 		}
-		if (hit(v, gva, access, faulted, result, &verdict, &level)) {
-			if (verdict == MMU_MMIO)
-				mmio_cache_add(v, gva, access, result->gpa, generation);
-			return verdict;
+		if (find_host(v, &sf, access, result))
+			return MMU_OK;
+		if (is_mmio(v, &sf.path, access, result)) {
+			mmio_cache_add(v, gva, access, result->gpa, generation);
+			return MMU_MMIO;
 		}
 		guest_leave(v);
-		verdict = shadow_fault(v, gva, access, MIN(level, (int)LEVEL_1G), result);
+		verdict = shadow_fault(v, &sf, access, result);
 		guest_enter(v);
-		faulted = verdict == MMU_OK;
+		sf.taken = verdict == MMU_OK;
 		if (verdict != MMU_OK && !(verdict == MMU_RETRY && i + 1 < MAX_FAULTS))
 			return verdict;
 	}
