@@ -62,7 +62,6 @@ static struct mutation table[] = {
 	SURVIVES(W_LOSS_OWES,
 		 "only the log needs it, which flushes by its own state all the same; without "
 		 "that it is found (W_LOST_UNOWED)"),
-	WITHOUT(FLUSH_IFF_MMUW_CLEARED, "track-log"),
 	WITHOUT(SYNCED_IMPLIES_WPROT, "track-log"),
 	WITHOUT(UNSYNC_ONLY_LEAF, "link-sync upper-table"),
 	WITHOUT(UNSYNC_BEFORE_W, "guest-tables"),

@@ -32,8 +32,9 @@ struct patched {
 static bool find(const char *patch, struct patched *p)
 {
 	char self[PATH_MAX];
+	bool known = self_directory(self);
 
-	for (unsigned int i = 0; self_directory(self) && i < ARRAY_SIZE(folders); i++) {
+	for (unsigned int i = 0; known && i < ARRAY_SIZE(folders); i++) {
 		size_t n = (size_t)snprintf(p->object, PATH_MAX, "%s/%s/%s.so", self, folders[i],
 					    patch);
 		size_t n_program = (size_t)snprintf(p->program, PATH_MAX, "%s/%s/umbra-check",

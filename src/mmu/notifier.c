@@ -105,7 +105,7 @@ void mmu_withdraw(struct mmu *m, hva_t start, hva_t end)
 	 */
 	if (rule(FLUSH_BEFORE_FREE))
 		flush_settle(m);
-	m->ops->reap(m, false);
+	m->ops->reap(m, REAP_IF_MANY);
 }
 
 void mmu_restore(struct mmu *m, hva_t start, hva_t end)
@@ -174,7 +174,7 @@ static void age_piece(struct ageing *a, struct range *r)
 	bool young;
 
 	rwlock_wrlock(&m->lock);
-	young = m->ops->age(m, r, a->how != AGE_TEST);
+	young = m->ops->age(m, r, a->how);
 	a->young |= young;
 	if (a->how == AGE_CLEAR && a->young)
 		leave_age_debt(m);

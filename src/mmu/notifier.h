@@ -34,13 +34,6 @@ void mmu_restore(struct mmu *m, hva_t start, hva_t end);
  * of the MMU lock in which it installs. */
 bool mmu_invalidate_retry(const struct mmu *m, uint64_t seq, hva_t start, hva_t end);
 
-enum age {
-	AGE_TEST,
-	AGE_CLEAR,		/* TLBs keep what they have: it costs only precision, and
-				 * leaves a debt (AGE_LEAVES_DEBT) */
-	AGE_CLEAR_FLUSH,	/* an access from now on is seen, whoever cleared before */
-};
-
 /* True if the guest has used any page of the range since that was last cleared.  Any thread, not
  * in guest mode, no lock held. */
 bool mmu_age(struct mmu *m, hva_t start, hva_t end, enum age how);

@@ -16,6 +16,20 @@ struct mmu;
 struct mmu_result;
 struct mmu_vcpu;
 
+/* What becomes of the marks of use. */
+enum age {
+	AGE_TEST,		/* they stay */
+	AGE_CLEAR,		/* TLBs keep what they have: it costs only precision, and
+				 * leaves a debt (AGE_LEAVES_DEBT) */
+	AGE_CLEAR_FLUSH,	/* an access from now on is seen, whoever cleared before */
+};
+
+/* Which unlinked tables are freed, those after a flush. */
+enum reap {
+	REAP_IF_MANY,		/* none, unless many wait */
+	REAP_ALL,
+};
+
 struct mmu_ops {
 	/* 0 or -ENOMEM; destroy is called in either case. */
 	int (*init)(struct mmu *m);
@@ -46,18 +60,17 @@ struct mmu_ops {
 	/* For the host, with the MMU lock held for write.  Drops every leaf that overlaps a
 	 * piece of @r; returns their number.  The caller records the debt. */
 	uint64_t (*zap_leafs)(struct mmu *m, struct range *r);
-	/* True if any leaf in a piece of @r was used since that was last cleared.  @clear:
-	 * clears it. */
-	bool (*age)(struct mmu *m, struct range *r, bool clear);
+	/* True if any leaf in a piece of @r was used since that was last cleared.  The caller
+	 * flushes. */
+	bool (*age)(struct mmu *m, struct range *r, enum age how);
 
 	/* Take the MMU lock.  If smaller pages of our own choice map the large frame of @level
 	 * that begins at @gfn, zaps them, so that the next fault maps it as a whole.  TLB entries
 	 * stay correct. */
 	bool (*is_split)(struct mmu *m, gfn_t gfn, int level);
 	void (*collapse)(struct mmu *m, gfn_t gfn, int level);
-	/* Frees unlinked tables, if there are many, or @all.  No lock held, no RCU section;
-	 * flushes. */
-	void (*reap)(struct mmu *m, bool all);
+	/* Frees unlinked tables.  No lock held, no RCU section; flushes. */
+	void (*reap)(struct mmu *m, enum reap which);
 
 	/* What a change of the memory slots asks. */
 	struct slots_ops slots;

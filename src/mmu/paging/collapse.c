@@ -26,8 +26,8 @@ void collapse_slot(struct mmu *m, const struct memslot *slot)
 
 		for (; gfn_lt(gfn, end); gfn = gfn_add(gfn, step)) {
 			collapse_frame(m, slot, gfn, level);
-			m->ops->reap(m, false);
+			m->ops->reap(m, REAP_IF_MANY);
 		}
 	}
-	m->ops->reap(m, true);
+	m->ops->reap(m, REAP_ALL);
 }

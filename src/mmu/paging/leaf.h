@@ -1,34 +1,40 @@
 /* SPDX-License-Identifier: MIT */
-/* mmu/paging/leaf.h - changes of a leaf in place that tables of both paging modes need. */
+/* mmu/paging/leaf.h - changes of a leaf in place, in tables of both paging modes. */
 #ifndef MMU_LEAF_H
 #define MMU_LEAF_H
 
-#include "mmu/paging/spte.h"
+#include "mmu/paging/table.h"
 
-/* Clears @bits.  False: there was none of them, or no leaf. */
-static inline bool leaf_clear(struct spte_word *sptep, spte_t spte, uint64_t bits)
+/* Clears and sets bits of the leaf.  False: nothing has changed, or it is no leaf.  Adds what that
+ * owes to *due. */
+static inline bool leaf_change(struct mmu *m, const struct table_place *at, uint64_t clear,
+			       uint64_t set, enum flush_due *due)
 {
-	spte_t new;
+	spte_t old = at->spte, new;
 
 	do {
-		if (!spte_is_leaf(spte) || !(spte.raw & bits))
+		new.raw = (old.raw & ~clear) | set;
+		if (!spte_is_leaf(old) || new.raw == old.raw)
 			return false;
-		new.raw = spte.raw & ~bits;
-	} while (!sptep_cmpxchg(sptep, &spte, new));
+	} while (!sptep_cmpxchg(at->sptep, &old, new));
+	flush_raise(due, table_entry_changed(m, at->gfn, at->level, old, new));
 	return true;
 }
 
 /* Takes W for the dirty log.  WPROT_LOGGING_KEEPS_MMUW. */
-static inline bool leaf_protect(struct spte_word *sptep, spte_t spte)
+static inline bool leaf_protect(struct mmu *m, const struct table_place *at, enum flush_due *due)
 {
-	return leaf_clear(sptep, spte, SPTE_W);
+	return leaf_change(m, at, SPTE_W, 0, due);
 }
 
-/* Was it used since that was last cleared?  @clear: clears it. */
-static inline bool leaf_age(struct spte_word *sptep, spte_t spte, bool clear)
+/* Was it used since that was last cleared? */
+static inline bool leaf_age(struct mmu *m, const struct table_place *at, enum age how)
 {
-	return clear ? leaf_clear(sptep, spte, SPTE_A) :
-		       spte_is_leaf(spte) && (spte.raw & SPTE_A);
+	enum flush_due due = FLUSH_NOT_DUE; /* A is not a right; but see AGE_LEAVES_DEBT */
+
+	if (how == AGE_TEST)
+		return spte_is_leaf(at->spte) && (at->spte.raw & SPTE_A);
+	return leaf_change(m, at, SPTE_A, 0, &due);
 }
 
 #endif

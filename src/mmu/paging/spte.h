@@ -173,6 +173,11 @@ static inline uint64_t spte_mmio_generation(spte_t s)
 	return (s.raw >> MMIO_GENERATION_SHIFT) & MMIO_GENERATION_MASK;
 }
 
+static inline gfn_t spte_mmio_gfn(spte_t s)
+{
+	return gfn_of(s.raw >> MMIO_GFN_SHIFT);
+}
+
 static inline bool spte_is_legal(spte_t s)
 {
 	uint64_t w = s.raw & (SPTE_HOSTW | SPTE_MMUW | SPTE_W);

@@ -6,6 +6,7 @@
 #include "base/trace.h"
 #include "mmu/mmu.h"
 #include "mmu/paging/spte.h"
+#include "mmu/tlb/flush.h"
 
 /* One of our page tables, and what we record about it. */
 struct table {
@@ -13,6 +14,14 @@ struct table {
 	struct table *next_dead;	/* [l] or of its zapper: unlinked, not yet freed */
 	int level;			/* (c) of its entries */
 	bool for_mmio;			/* (c) direct: made to remember MMIO */
+};
+
+/* An entry of a table, as it was found where entries of many frames are visited. */
+struct table_place {
+	struct spte_word *sptep;
+	spte_t spte;
+	gfn_t gfn;			/* that it maps, or the first of them */
+	int level;
 };
 
 /* An entry of a table, as it was found on the way to a frame: the lowest that there was. */
@@ -39,12 +48,6 @@ static inline bool table_entry_holds(const struct mmu *m, const struct table_ent
 	return true;
 }
 
-/* A link was cleared. */
-static inline void table_unlinked(struct mmu *m)
-{
-	atomic64_fetch_add(&m->unlinks, 1);
-}
-
 /* There are @n more tables; more leafs of this level. */
 static inline void table_count(struct mmu *m, int64_t n)
 {
@@ -54,18 +57,31 @@ static inline void table_count(struct mmu *m, int64_t n)
 void table_count_leafs(struct mmu *m, int level, int64_t n);
 
 /*
- * An entry for @gfn has become a leaf, or is one no more: counts and traces that.  What it owes,
- * the caller records (W_LOSS_OWES).  The leafs of a table that is linked or unlinked as a whole
- * are counted where that is done.
+ * Every change of an entry comes here once it is made, except that a vCPU sets A and D, as a
+ * processor would.  Counts the leafs (those of a table that is linked or unlinked as a whole are
+ * counted where that is done), notes that a table is unlinked, and traces.  Returns what it owes,
+ * for the caller to record; the end of a table that was unlinked owes a flush of its own.
+ *
+ * The dirty log is not among this: it is of a vCPU's writes, which only a fault knows of
+ * (mmu/dirty.h).
  */
-static inline void table_leaf_changed(struct mmu *m, gfn_t gfn UNUSED, int level, spte_t old,
-				      spte_t new)
+static inline enum flush_due table_entry_changed(struct mmu *m, gfn_t gfn UNUSED, int level,
+						 spte_t old, spte_t new)
 {
 	int n = spte_is_leaf(new) - spte_is_leaf(old);
 
 	if (n)
 		table_count_leafs(m, level, n);
+	if (spte_is_link(old))
+		atomic64_fetch_add(&m->unlinks, 1);
 	trace_spte_changed(gfn.raw, level, old.raw, new.raw);
+	return flush_due_of_change(m, old, new);
+}
+
+/* The same for one that the caller replaces here. */
+static inline enum flush_due table_replace(struct mmu *m, const struct table_place *at, spte_t new)
+{
+	return table_entry_changed(m, at->gfn, at->level, sptep_xchg(at->sptep, new), new);
 }
 
 #endif

@@ -21,7 +21,7 @@ static void clear_entry(struct mmu *m, struct shadow_fault *sf, struct spte_ref 
 	spte_t there = sptep_read(shadow_sptep(at));
 
 	if (spte_kind(there) != SPTE_NONE && rule(ZAP_BEFORE_REPLACE))
-		sf->debt |= shadow_drop(m, at.sp, at.i);
+		flush_raise(&sf->due, shadow_drop(m, at.sp, at.i));
 }
 
 /*
@@ -52,7 +52,7 @@ static enum fault_verdict step_down(struct mmu *m, struct shadow_fault *sf, int 
 	}
 	child = shadow_find(m, gfn, role);
 	if (!child) {
-		child = shadow_make(m, gfn, role, &sf->flush);
+		child = shadow_make(m, gfn, role, &sf->due);
 		sf->made = true;
 	}
 	if (!child)
@@ -178,7 +178,7 @@ static bool let_write_tables(struct mmu *m, gfn_t gfn) REQUIRES(m->lock)
 	for (sp = shadow_next_of(m, gfn, NULL); sp; sp = shadow_next_of(m, gfn, sp)) {
 		shadow_changed(m, sp);
 		if (rule(UNSYNC_BEFORE_W) && sp->role.level == LEVEL_4K)
-			shadow_set_unsync(m, sp, true);
+			shadow_mark_unsync(m, sp);
 	}
 	return true;
 }
@@ -211,14 +211,14 @@ static enum fault_verdict new_leaf(struct mmu *m, struct shadow_fault *sf, struc
 
 	if (frame && spte_list_length(&frame->rmap) >= SHADOW_LIST_MAX) {
 		shadow_drop_all(m, &frame->rmap);
-		sf->debt = true;
+		flush_raise(&sf->due, FLUSH_DUE_LATER);
 	}
 	if (!frame || !spte_list_add(&m->shadow->frames.nodes, &frame->rmap, at))
 		return FAULT_NO_MEMORY;
 	if (at.sp->gfns)
 		shared64_store_relaxed(&at.sp->gfns[at.i], gfn.raw);
 	sptep_set(shadow_sptep(at), new);
-	table_leaf_changed(m, gfn, level, NO_SPTE, new);
+	table_entry_changed(m, gfn, level, NO_SPTE, new);
 	return FAULT_FIXED;
 }
 
@@ -230,8 +230,7 @@ static enum fault_verdict set_leaf(struct mmu *m, struct shadow_fault *sf, struc
 	spte_t old = sptep_read(shadow_sptep(at));
 
 	if (spte_is_leaf(old) && spte_pfn(old) == pfn && gfn_eq(shadow_gfn(at.sp, at.i), gfn))
-		return shadow_change_leaf(m, at, old, bits, &sf->debt, &sf->flush) ? FAULT_FIXED :
-										     FAULT_SPURIOUS;
+		return shadow_change_leaf(m, at, bits, &sf->due) ? FAULT_FIXED : FAULT_SPURIOUS;
 	/* Another page: PFN_CHANGE_GOES_THROUGH_ZERO. */
 	clear_entry(m, sf, at);
 	return new_leaf(m, sf, at, gfn, pfn, bits);
@@ -273,15 +272,6 @@ static enum fault_verdict install_locked(struct mmu_vcpu *v, struct shadow_fault
 	return verdict;
 }
 
-/* Under the lock: what is owed is paid or recorded before it is dropped. */
-static void settle(struct mmu *m, const struct shadow_fault *sf) REQUIRES(m->lock)
-{
-	if (sf->flush || sf->debt)
-		flush_owe(m);
-	if (sf->flush)
-		flush_settle(m);
-}
-
 static enum fault_verdict install(struct mmu_vcpu *v, struct shadow_fault *sf,
 				  const struct host_page *page)
 {
@@ -291,7 +281,7 @@ static enum fault_verdict install(struct mmu_vcpu *v, struct shadow_fault *sf,
 	rcu_read_begin();
 	verdict = install_locked(v, sf, page);
 	rcu_read_end();
-	settle(v->mmu, sf);
+	flush_record(v->mmu, &sf->due);
 	rwlock_wrunlock(&v->mmu->lock);
 	shadow_sync(v, &sf->unsync);
 	return verdict;
@@ -301,6 +291,7 @@ static void remember_mmio(struct mmu_vcpu *v, struct shadow_fault *sf)
 {
 	const struct fault *f = &sf->fault;
 	struct spte_ref at;
+	spte_t new;
 
 	if ((mmio_in_flux(f->generation) && rule(GEN_FROM_SAME_SNAPSHOT)) ||
 	    f->gfn.raw > MMIO_MAX_GFN || sf->walk.rights.key)
@@ -313,11 +304,12 @@ static void remember_mmio(struct mmu_vcpu *v, struct shadow_fault *sf)
 		if (!sf->walk.dirty)
 			access &= ~SHADOW_WRITE;
 		clear_entry(v->mmu, sf, at);
-		sptep_set(shadow_sptep(at),
-			  spte_make_mmio(f->gfn, access, f->generation));
+		new = spte_make_mmio(f->gfn, access, f->generation);
+		sptep_set(shadow_sptep(at), new);
+		table_entry_changed(v->mmu, f->gfn, LEVEL_4K, NO_SPTE, new);
 		trace_mark_mmio_spte(f->gfn.raw, access, f->generation);
 	}
-	settle(v->mmu, sf);
+	flush_record(v->mmu, &sf->due);
 	rwlock_wrunlock(&v->mmu->lock);
 	shadow_sync(v, &sf->unsync);
 	vcpu_count(v, pf_mmio);
@@ -346,7 +338,8 @@ enum mmu_verdict shadow_fault(struct mmu_vcpu *v, struct shadow_fault *sf, enum 
 	/* The rest is found on the way, and large. */
 	walk_begin(&sf->walk, sf->path.gva, access);
 	sf->unsync.n = 0;
-	sf->flush = sf->debt = sf->made = false;
+	sf->due = FLUSH_NOT_DUE;
+	sf->made = false;
 	vcpu_count(v, pf_taken);
 	sf->gpt_seq = atomic64_load_acquire(&v->mmu->shadow->gpt_seq);
 	verdict = walk_guest_slots(v, &sf->walk);

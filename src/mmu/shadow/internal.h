@@ -143,27 +143,28 @@ struct shadow_page *shadow_find_direct(struct mmu *m, gfn_t gfn, int level) REQU
 /* Any of @gfn's indirect pages after @after (NULL: the first). */
 struct shadow_page *shadow_next_of(struct mmu *m, gfn_t gfn, struct shadow_page *after)
 	REQUIRES(m->lock);
-/* Creates one that was not found.  NULL: no memory.  Its guest table is write-protected; *flush
- * says whether to flush before the lock is dropped. */
-struct shadow_page *shadow_make(struct mmu *m, gfn_t gfn, union shadow_role role, bool *flush)
-	REQUIRES(m->lock);
-/* Makes every translation of @gfn read-only, until the frame is untracked.  True: owes a flush
- * that must come before the lock is dropped. */
-bool shadow_protect_frame(struct mmu *m, gfn_t gfn) REQUIRES(m->lock) MUST_CHECK;
+/* Creates one that was not found.  NULL: no memory.  Its guest table is write-protected; adds what
+ * that owes to *due. */
+struct shadow_page *shadow_make(struct mmu *m, gfn_t gfn, union shadow_role role,
+				enum flush_due *due) REQUIRES(m->lock);
+/* Makes every translation of @gfn read-only, until the frame is untracked. */
+void shadow_protect_frame(struct mmu *m, gfn_t gfn, enum flush_due *due) REQUIRES(m->lock);
 bool shadow_frame_is_tracked(const struct mmu *m, gfn_t gfn) REQUIRES(m->lock);
 
 /* False: no memory, and nothing has changed. */
 bool shadow_link(struct mmu *m, struct shadow_page *parent, unsigned int i,
 		 struct shadow_page *child) REQUIRES(m->lock);
-/* Clears entry @i, whatever it was.  True if a flush is now owed. */
-bool shadow_drop(struct mmu *m, struct shadow_page *sp, unsigned int i) REQUIRES(m->lock);
+/* Clears entry @i, whatever it was.  Returns what that owes. */
+enum flush_due shadow_drop(struct mmu *m, struct shadow_page *sp, unsigned int i)
+	REQUIRES(m->lock);
 /* Clears every entry of the list, which is a frame's rmap or a page's parents; returns their
  * number.  Leafs leave a debt. */
 unsigned int shadow_drop_all(struct mmu *m, const struct spte_list *l) REQUIRES(m->lock);
 /* frames_visit(), and counts what that visits. */
 void shadow_visit_frames(struct mmu *m, struct range *r, frame_visit_fn fn, void *ctx)
 	REQUIRES(m->lock);
-void shadow_set_unsync(struct mmu *m, struct shadow_page *sp, bool unsync) REQUIRES(m->lock);
+void shadow_mark_unsync(struct mmu *m, struct shadow_page *sp) REQUIRES(m->lock);
+void shadow_mark_synced(struct mmu *m, struct shadow_page *sp) REQUIRES(m->lock);
 
 /* @n and the links on any way to @sp.  Counts no further than SHADOW_LINKS_TOLD: making the page
  * unsync would take too long. */
@@ -172,21 +173,20 @@ unsigned int shadow_links_above(struct mmu *m, const struct shadow_page *sp, uns
 	REQUIRES(m->lock);
 
 /*
- * Gives a leaf the rights @bits that the guest's entry leaves; its frame stays, and what
- * of @bits is ours is added.  False: it had them.  What that owes is added to *debt, and
- * to *flush if it is to be settled before the lock is dropped.
+ * Gives the leaf the rights @bits that the guest's entry leaves; its frame stays, and what
+ * of @bits is ours is added.  False: it had them.
  */
-bool shadow_change_leaf(const struct mmu *m, struct spte_ref at, spte_t old, uint64_t bits,
-			bool *debt, bool *flush) REQUIRES(m->lock);
+bool shadow_change_leaf(struct mmu *m, struct spte_ref ref, uint64_t bits, enum flush_due *due)
+	REQUIRES(m->lock);
 
 /* Invalidates all earlier reads of the guest table. */
 void shadow_changed(struct mmu *m, struct shadow_page *sp) REQUIRES(m->lock);
 
 /* Zaps the page; it is freed when no TLB and no vCPU can use it any more. */
 void shadow_zap(struct mmu *m, struct shadow_page *sp) REQUIRES(m->lock);
-/* Frees pages unlinked before a completed flush, this many at a time; with @flush, flushes first.
- * True: there are more. */
-bool shadow_reap(struct mmu *m, bool flush) REQUIRES(m->lock);
+/* Frees pages unlinked before a completed flush, so many at a time; flushes first for all, or if
+ * there are many.  True: there are more. */
+bool shadow_reap(struct mmu *m, enum reap which) REQUIRES(m->lock);
 void shadow_pin(struct mmu *m, struct shadow_page *sp) REQUIRES(m->lock);
 void shadow_unpin(struct mmu *m, struct shadow_page *sp) REQUIRES(m->lock);
 /* Zaps some of the oldest if @n more do not fit.  True: there are still too many. */
@@ -215,6 +215,14 @@ static inline bool shadow_has_unsync(const struct shadow_page *sp)
 static inline struct spte_word *shadow_sptep(struct spte_ref ref)
 {
 	return &ref.sp->table.spte[ref.i];
+}
+
+/* The entry, which maps @gfn. */
+static inline struct table_place shadow_place(struct spte_ref ref, gfn_t gfn)
+{
+	struct spte_word *sptep = shadow_sptep(ref);
+
+	return (struct table_place){ sptep, sptep_read(sptep), gfn, ref.sp->table.level };
 }
 
 /* The guest frame that entry @i maps, if it is a leaf. */
@@ -334,8 +342,7 @@ struct shadow_fault {
 	struct fault fault;
 	uint64_t gpt_seq;		/* when the guest's tables were read */
 	struct shadow_batch unsync;	/* to be synced first */
-	bool flush;			/* before the lock is dropped */
-	bool debt;			/* later */
+	enum flush_due due;		/* to be recorded before the lock is dropped */
 	bool made;			/* a shadow page: its table must be read again */
 };
 
@@ -361,7 +368,7 @@ void shadow_write_protect(struct mmu *m, const struct memslot *slot, int first_l
 	EXCLUDES(m->lock);
 void shadow_write_protect_mask(struct mmu *m, const struct memslot *slot, uint64_t offset,
 			       uint64_t mask) EXCLUDES(m->lock);
-bool shadow_age(struct mmu *m, struct range *r, bool clear) REQUIRES(m->lock);
+bool shadow_age(struct mmu *m, struct range *r, enum age how) REQUIRES(m->lock);
 
 /* --- zap.c: mmu_ops.zap_leafs, is_split, collapse; slots_ops.zap_mmio, zap --- */
 

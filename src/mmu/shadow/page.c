@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* mmu/shadow/page.c - shadow pages: creating, linking, finding and zapping them. */
 #include "base/bug.h"
+#include "mmu/paging/leaf.h"
 #include "mmu/shadow/internal.h"
 #include "mmu/tlb/flush.h"
 
@@ -76,20 +77,6 @@ bool shadow_frame_is_tracked(const struct mmu *m, gfn_t gfn)
 
 /* --- protection for tracking -------------------------------------------------- */
 
-/* True if a TLB may still hold a permission that the entry no longer gives. */
-static bool protect_entry(const struct mmu *m, struct spte_ref ref)
-{
-	struct spte_word *sptep = shadow_sptep(ref);
-	spte_t old = sptep_read(sptep), new;
-
-	do {
-		new.raw = old.raw & ~(SPTE_W | SPTE_MMUW);
-		if (new.raw == old.raw)
-			return false;
-	} while (!sptep_cmpxchg(sptep, &old, new));
-	return flush_owed_by_change(m, old, new);
-}
-
 /*
  * NO_SPTE_IMPLIES_NO_TLB.  A writable entry that was dropped because of the guest's own change,
  * and left a debt, may still be in a TLB; the frame it mapped is no longer recorded.
@@ -100,11 +87,11 @@ static bool may_be_writable_unmapped(const struct mmu *m)
 	       atomic64_load_acquire(&m->paid) < m->shadow->write_debt;
 }
 
-bool shadow_protect_frame(struct mmu *m, gfn_t gfn)
+void shadow_protect_frame(struct mmu *m, gfn_t gfn, enum flush_due *due)
 {
-	bool flush = may_be_writable_unmapped(m);
-
 	rwlock_assert_held_write(&m->lock);
+	if (may_be_writable_unmapped(m))
+		flush_raise(due, FLUSH_DUE_NOW);
 	for (int level = LEVEL_4K; level <= LEVEL_1G; level++) {
 		const struct frame *frame = frames_find(&m->shadow->frames, gfn, level);
 		struct spte_cursor c;
@@ -114,10 +101,12 @@ bool shadow_protect_frame(struct mmu *m, gfn_t gfn)
 			continue;
 		mmu_visited(m, spte_list_length(&frame->rmap));
 		spte_list_begin(&frame->rmap, &c);
-		while (spte_list_next(&c, &ref))
-			flush |= protect_entry(m, ref);
+		while (spte_list_next(&c, &ref)) {
+			struct table_place at = shadow_place(ref, level_align(gfn, level));
+
+			leaf_change(m, &at, SPTE_W | SPTE_MMUW, 0, due);
+		}
 	}
-	return flush;
 }
 
 /* --- what is out of date ------------------------------------------------------ */
@@ -165,11 +154,8 @@ unsigned int shadow_links_above(struct mmu *m, const struct shadow_page *sp, uns
 	return n;
 }
 
-void shadow_set_unsync(struct mmu *m, struct shadow_page *sp, bool unsync)
+static void set_unsync(struct mmu *m, struct shadow_page *sp, bool unsync) REQUIRES(m->lock)
 {
-	rwlock_assert_held_write(&m->lock);
-	/* The pages below a higher-level page could not be marked. */
-	bug_on(rule(UNSYNC_ONLY_LEAF) && sp->role.level != LEVEL_4K);
 	if (atomic32_load_relaxed(&sp->unsync) == unsync)
 		return;
 	atomic32_store_release(&sp->unsync, unsync);
@@ -178,53 +164,81 @@ void shadow_set_unsync(struct mmu *m, struct shadow_page *sp, bool unsync)
 	mmu_count_n(m, VM_STAT_mmu_unsync, unsync ? 1 : (uint64_t)-1);
 }
 
+void shadow_mark_unsync(struct mmu *m, struct shadow_page *sp)
+{
+	rwlock_assert_held_write(&m->lock);
+	/* The pages below a higher-level page could not be marked. */
+	bug_on(rule(UNSYNC_ONLY_LEAF) && sp->role.level != LEVEL_4K);
+	set_unsync(m, sp, true);
+}
+
+void shadow_mark_synced(struct mmu *m, struct shadow_page *sp)
+{
+	rwlock_assert_held_write(&m->lock);
+	set_unsync(m, sp, false);
+}
+
 /* --- entries ------------------------------------------------------------------ */
 
 bool shadow_link(struct mmu *m, struct shadow_page *parent, unsigned int i,
 		 struct shadow_page *child)
 {
+	spte_t link = spte_make_link(&child->table);
 	struct spte_ref ref = { parent, i };
 
 	rwlock_assert_held_write(&m->lock);
 	if (!spte_list_add(&m->shadow->frames.nodes, &child->parents, ref))
 		return false;
-	sptep_set(&parent->table.spte[i], spte_make_link(&child->table));
+	sptep_set(&parent->table.spte[i], link);
+	table_entry_changed(m, child->gfn, parent->table.level, NO_SPTE, link);
 	if (shadow_has_unsync(child))
 		set_link_unsync(m, parent, i, true);
 	return true;
 }
 
-bool shadow_drop(struct mmu *m, struct shadow_page *sp, unsigned int i)
+static void forget_leaf(struct mmu *m, struct spte_ref ref, spte_t old, gfn_t gfn)
+	REQUIRES(m->lock)
 {
 	struct shadow *s = m->shadow;
+	struct frame *frame = frames_find(&s->frames, gfn, ref.sp->table.level);
+
+	bug_on(!frame);
+	/* The caller is about to record it. */
+	if (old.raw & SPTE_MMUW)
+		s->write_debt = atomic64_load_relaxed(&m->owed) + 1;
+	if (rule(RMAP_BIJECTION))
+		spte_list_remove(&s->frames.nodes, &frame->rmap, ref);
+}
+
+static void forget_link(struct mmu *m, struct spte_ref ref, struct shadow_page *child)
+	REQUIRES(m->lock)
+{
+	spte_list_remove(&m->shadow->frames.nodes, &child->parents, ref);
+	set_link_unsync(m, ref.sp, ref.i, false);
+}
+
+/* What an entry maps, or remembers as no memory; of a link, the frame of the guest's table. */
+static gfn_t gfn_of_entry(struct spte_ref ref, spte_t spte)
+{
+	if (spte_is_link(spte))
+		return shadow_page_of(spte_link(spte))->gfn;
+	return spte_kind(spte) == SPTE_MMIO ? spte_mmio_gfn(spte) : shadow_gfn(ref.sp, ref.i);
+}
+
+enum flush_due shadow_drop(struct mmu *m, struct shadow_page *sp, unsigned int i)
+{
 	struct spte_ref ref = { sp, i };
 	/* VOLATILE_RMW: a vCPU may be setting A and D meanwhile. */
 	spte_t old = sptep_xchg(&sp->table.spte[i], NO_SPTE);
-	int level = sp->table.level;
+	gfn_t gfn = gfn_of_entry(ref, old);
 
 	rwlock_assert_held_write(&m->lock);
 	mmu_visited(m, 1);
-	if (spte_is_leaf(old)) {
-		gfn_t gfn = shadow_gfn(sp, i);
-		struct frame *frame = frames_find(&s->frames, gfn, level);
-
-		bug_on(!frame);
-		/* The caller is about to record it. */
-		if (old.raw & SPTE_MMUW)
-			s->write_debt = atomic64_load_relaxed(&m->owed) + 1;
-		if (rule(RMAP_BIJECTION))
-			spte_list_remove(&s->frames.nodes, &frame->rmap, ref);
-		table_leaf_changed(m, gfn, level, old, NO_SPTE);
-		return true;
-	}
-	if (spte_is_link(old)) {
-		struct shadow_page *child = shadow_page_of(spte_link(old));
-
-		table_unlinked(m);
-		spte_list_remove(&s->frames.nodes, &child->parents, ref);
-		set_link_unsync(m, sp, i, false);
-	}
-	return false;
+	if (spte_is_leaf(old))
+		forget_leaf(m, ref, old, gfn);
+	else if (spte_is_link(old))
+		forget_link(m, ref, shadow_page_of(spte_link(old)));
+	return table_entry_changed(m, gfn, sp->table.level, old, NO_SPTE);
 }
 
 unsigned int shadow_drop_all(struct mmu *m, const struct spte_list *l)
@@ -240,25 +254,16 @@ unsigned int shadow_drop_all(struct mmu *m, const struct spte_list *l)
 	return n;
 }
 
-bool shadow_change_leaf(const struct mmu *m, struct spte_ref at, spte_t old, uint64_t bits,
-			bool *debt, bool *flush)
+bool shadow_change_leaf(struct mmu *m, struct spte_ref ref, uint64_t bits, enum flush_due *due)
 {
-	spte_t new;
+	struct table_place at = shadow_place(ref, shadow_gfn(ref.sp, ref.i));
 
 	rwlock_assert_held_write(&m->lock);
 	/*
 	 * MMU-writable stays: it bounds what a TLB may hold, and the guest has not yet requested
 	 * a flush (FLUSH_IFF_MMUW_CLEARED).
 	 */
-	do {
-		new.raw = (old.raw & ~SPTE_GUEST_MASK) | bits;
-		if (!(bits & SPTE_GD))
-			new.raw &= ~SPTE_W;
-		if (new.raw == old.raw)
-			return false;
-	} while (!sptep_cmpxchg(shadow_sptep(at), &old, new));
-	flush_note_change(m, old, new, debt, flush);
-	return true;
+	return leaf_change(m, &at, SPTE_GUEST_MASK | (bits & SPTE_GD ? 0 : SPTE_W), bits, due);
 }
 
 void shadow_visit_frames(struct mmu *m, struct range *r, frame_visit_fn fn, void *ctx)
@@ -308,7 +313,8 @@ static struct shadow_page *alloc_page(struct mmu *m, gfn_t gfn, union shadow_rol
 	return sp;
 }
 
-struct shadow_page *shadow_make(struct mmu *m, gfn_t gfn, union shadow_role role, bool *flush)
+struct shadow_page *shadow_make(struct mmu *m, gfn_t gfn, union shadow_role role,
+				enum flush_due *due)
 {
 	struct shadow *s = m->shadow;
 	struct shadow_page *sp = alloc_page(m, gfn, role);
@@ -326,7 +332,7 @@ struct shadow_page *shadow_make(struct mmu *m, gfn_t gfn, union shadow_role role
 		/* SYNCED_IMPLIES_WPROT: after the flush, every write to the table is
 		 * intercepted. */
 		if (rule(SYNCED_IMPLIES_WPROT))
-			*flush |= shadow_protect_frame(m, gfn);
+			shadow_protect_frame(m, gfn, due);
 	}
 	return sp;
 }
@@ -353,7 +359,7 @@ void shadow_zap(struct mmu *m, struct shadow_page *sp)
 	shadow_drop_all(m, &sp->parents);
 	if (!sp->role.direct) {
 		if (atomic32_load_relaxed(&sp->unsync))
-			shadow_set_unsync(m, sp, false);
+			shadow_mark_synced(m, sp);
 		count_tables_in(m, sp->gfn, -1);
 		/* The guest may use any frame as a table, even outside all slots. */
 		frames_prune(&s->frames, sp->gfn, gfn_add(sp->gfn, 1));
@@ -377,12 +383,12 @@ static bool may_be_freed(const struct mmu *m, const struct shadow_page *sp)
 	return sp && atomic64_load_acquire(&m->paid) >= sp->debt;
 }
 
-bool shadow_reap(struct mmu *m, bool flush)
+bool shadow_reap(struct mmu *m, enum reap which)
 {
 	struct shadow *s = m->shadow;
 
 	rwlock_assert_held_write(&m->lock);
-	if ((flush || s->n_dead > MAX_DEAD) && rule(UNLINK_FLUSH_FREE))
+	if ((which == REAP_ALL || s->n_dead > MAX_DEAD) && rule(UNLINK_FLUSH_FREE))
 		flush_settle(m);
 	for (unsigned int n = 0; n < MAX_REAPED && may_be_freed(m, s->dead_first); n++) {
 		struct shadow_page *sp = s->dead_first;
@@ -445,11 +451,11 @@ bool shadow_make_room(struct mmu *m, unsigned int n)
 
 	rwlock_assert_held_write(&m->lock);
 	if (s->n_used + s->n_dead + n <= limit) {
-		shadow_reap(m, false);
+		shadow_reap(m, REAP_IF_MANY);
 		return false;
 	}
 	if (s->n_used + n + batch > limit)
 		recycle(m, MIN(s->n_used + n + batch - limit, RECYCLE_BATCH + n));
-	shadow_reap(m, true);
+	shadow_reap(m, REAP_ALL);
 	return s->n_used + n > mmu_page_limit(m) + s->n_pinned;
 }

@@ -7,11 +7,23 @@
 /* --- the dirty log ------------------------------------------------------------ */
 
 struct protect {
+	struct mmu *mmu;
 	int first_level;
+	/* since the last piece */
 	uint64_t n;
+	enum flush_due due;
 };
 
-static bool protect_frame(void *ctx, gfn_t gfn UNUSED, int level, struct frame *frame)
+/* The end of a piece: YIELD_FLUSHES.  The flush may come after the lock, except with the older
+ * policy. */
+static void record(struct protect *p) REQUIRES(p->mmu->lock)
+{
+	flush_record(p->mmu, &p->due);
+	mmu_count_n(p->mmu, VM_STAT_mmu_write_protected, p->n);
+	p->n = 0;
+}
+
+static bool protect_frame(void *ctx, gfn_t gfn, int level, struct frame *frame)
 {
 	struct protect *p = ctx;
 	struct spte_cursor c;
@@ -21,9 +33,9 @@ static bool protect_frame(void *ctx, gfn_t gfn UNUSED, int level, struct frame *
 		return true;
 	spte_list_begin(&frame->rmap, &c);
 	while (spte_list_next(&c, &ref)) {
-		struct spte_word *sptep = shadow_sptep(ref);
+		struct table_place at = shadow_place(ref, gfn);
 
-		p->n += leaf_protect(sptep, sptep_read(sptep));
+		p->n += leaf_protect(p->mmu, &at, &p->due);
 	}
 	return true;
 }
@@ -31,14 +43,12 @@ static bool protect_frame(void *ctx, gfn_t gfn UNUSED, int level, struct frame *
 void shadow_write_protect(struct mmu *m, const struct memslot *slot, int first_level)
 {
 	struct range r = range_make(slot->base_gfn, memslot_gfn_end(slot));
+	struct protect p = { .mmu = m, .first_level = first_level };
 
 	while (range_more(&r)) {
-		struct protect p = { .first_level = first_level };
-
 		rwlock_wrlock(&m->lock);
 		shadow_visit_frames(m, &r, protect_frame, &p);
-		/* YIELD_FLUSHES. */
-		flush_owe_for_log(m, p.n);
+		record(&p);
 		rwlock_wrunlock(&m->lock);
 	}
 }
@@ -46,7 +56,7 @@ void shadow_write_protect(struct mmu *m, const struct memslot *slot, int first_l
 void shadow_write_protect_mask(struct mmu *m, const struct memslot *slot, uint64_t offset,
 			       uint64_t mask)
 {
-	struct protect p = { .first_level = LEVEL_4K };
+	struct protect p = { .mmu = m, .first_level = LEVEL_4K };
 
 	rwlock_wrlock(&m->lock);
 	for (; mask; mask &= mask - 1) {
@@ -60,17 +70,19 @@ void shadow_write_protect_mask(struct mmu *m, const struct memslot *slot, uint64
 				protect_frame(&p, gfn, level, frame);
 		}
 	}
-	flush_owe_for_log(m, p.n);
+	record(&p);
 	rwlock_wrunlock(&m->lock);
 }
 
 /* --- young -------------------------------------------------------------------- */
 
 struct ageing {
-	bool clear, young;
+	struct mmu *mmu;
+	enum age how;
+	bool young;
 };
 
-static bool age_frame(void *ctx, gfn_t gfn UNUSED, int level UNUSED, struct frame *frame)
+static bool age_frame(void *ctx, gfn_t gfn, int level UNUSED, struct frame *frame)
 {
 	struct ageing *a = ctx;
 	struct spte_cursor c;
@@ -78,16 +90,16 @@ static bool age_frame(void *ctx, gfn_t gfn UNUSED, int level UNUSED, struct fram
 
 	spte_list_begin(&frame->rmap, &c);
 	while (spte_list_next(&c, &ref)) {
-		struct spte_word *sptep = shadow_sptep(ref);
+		struct table_place at = shadow_place(ref, gfn);
 
-		a->young |= leaf_age(sptep, sptep_read(sptep), a->clear);
+		a->young |= leaf_age(a->mmu, &at, a->how);
 	}
 	return true;
 }
 
-bool shadow_age(struct mmu *m, struct range *r, bool clear)
+bool shadow_age(struct mmu *m, struct range *r, enum age how)
 {
-	struct ageing a = { .clear = clear };
+	struct ageing a = { .mmu = m, .how = how };
 
 	rwlock_assert_held_write(&m->lock);
 	shadow_visit_frames(m, r, age_frame, &a);

@@ -110,7 +110,7 @@ static void drop_roots(struct mmu_vcpu *v, bool all)
 		if (i == v->shadow.root)
 			v->roots_loaded = false;
 	}
-	shadow_reap(m, false);
+	shadow_reap(m, REAP_IF_MANY);
 	rwlock_wrunlock(&m->lock);
 }
 
@@ -138,7 +138,8 @@ static unsigned int find_cached(const struct mmu_vcpu *v, const struct wanted *w
 static bool fill_roots(struct mmu *m, struct shadow_roots *r, const struct wanted *w)
 	REQUIRES(m->lock)
 {
-	bool flush = false, ok = true;
+	enum flush_due due = FLUSH_NOT_DUE;
+	bool ok = true;
 
 	r->role = w->role.word;
 	for (unsigned int i = 0; i < w->n && ok; i++) {
@@ -152,17 +153,14 @@ static bool fill_roots(struct mmu *m, struct shadow_roots *r, const struct wante
 			role.quadrant = i & 3;
 		sp = shadow_find(m, gfn_of_gpa(w->key[i]), role);
 		if (!sp)
-			sp = shadow_make(m, gfn_of_gpa(w->key[i]), role, &flush);
+			sp = shadow_make(m, gfn_of_gpa(w->key[i]), role, &due);
 		ok = sp;
 		if (ok) {
 			shadow_pin(m, sp);
 			r->page[i] = sp;
 		}
 	}
-	if (flush) {
-		flush_owe(m);
-		flush_settle(m);
-	}
+	flush_record(m, &due);
 	if (!ok)
 		release(m, r);
 	return ok;

@@ -35,7 +35,7 @@ static void shadow_destroy(struct mmu *m)
 	while (!cds_list_empty(&s->active))
 		shadow_zap(m, cds_list_first_entry(&s->active, struct shadow_page, node));
 	while (s->n_dead)
-		shadow_reap(m, true);
+		shadow_reap(m, REAP_ALL);
 	rwlock_wrunlock(&m->lock);
 	shadow_hash_destroy(&s->hash);
 	frames_destroy(&s->frames);
@@ -45,12 +45,12 @@ static void shadow_destroy(struct mmu *m)
 	m->shadow = NULL;
 }
 
-static void shadow_reap_dead(struct mmu *m, bool all)
+static void shadow_reap_dead(struct mmu *m, enum reap which)
 {
-	if (!all)
+	if (which != REAP_ALL)
 		return;
 	rwlock_wrlock(&m->lock);
-	shadow_reap(m, true);
+	shadow_reap(m, REAP_ALL);
 	rwlock_wrunlock(&m->lock);
 }
 

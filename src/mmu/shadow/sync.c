@@ -73,26 +73,21 @@ static bool maps_as_before(const struct shadow_page *sp, unsigned int i, uint64_
 	       gfn_eq(gfn_of_gpa(gpte_table(kind, entry)), shadow_gfn(sp, i));
 }
 
-static bool compare(struct mmu *m, struct shadow_page *sp, const uint64_t *entry)
-	REQUIRES(m->lock)
+/* Drops what does not follow from @entry, the guest's table; all of it if that is NULL. */
+static void compare(struct mmu *m, struct shadow_page *sp, const uint64_t *entry,
+		    enum flush_due *due) REQUIRES(m->lock)
 {
-	bool debt = false, flush = false;
-
 	for (unsigned int i = 0; i < ENTRIES; i++) {
 		spte_t spte = sptep_read(&sp->table.spte[i]);
 
 		if (spte_kind(spte) == SPTE_NONE)
 			continue;
 		if (spte_is_leaf(spte) && entry && maps_as_before(sp, i, entry[i]))
-			shadow_change_leaf(m, (struct spte_ref){ sp, i }, spte,
-					   guest_bits(sp->role, entry[i]), &debt, &flush);
+			shadow_change_leaf(m, (struct spte_ref){ sp, i },
+					   guest_bits(sp->role, entry[i]), due);
 		else
-			debt |= shadow_drop(m, sp, i);
+			flush_raise(due, shadow_drop(m, sp, i));
 	}
-	/* The flush for what was dropped, or lost W, is deferred until needed. */
-	if (debt || flush)
-		flush_owe(m);
-	return flush;
 }
 
 static struct shadow_page *find_unsync(struct mmu *m, const struct shadow_id *id)
@@ -106,7 +101,7 @@ static struct shadow_page *find_unsync(struct mmu *m, const struct shadow_id *id
 /* The first step, for all of them and with one flush. */
 static void protect_tables(struct mmu *m, const struct shadow_batch *batch, uint64_t *changed)
 {
-	bool flush = false;
+	enum flush_due due = FLUSH_NOT_DUE;
 	uint64_t seq;
 
 	rwlock_wrlock(&m->lock);
@@ -121,38 +116,31 @@ static void protect_tables(struct mmu *m, const struct shadow_batch *batch, uint
 		shadow_changed(m, sp);
 		changed[i] = sp->changed;
 		if (rule(SYNC_FIRST_CLEAR_THEN_READ))
-			flush |= shadow_protect_frame(m, sp->gfn);
+			shadow_protect_frame(m, sp->gfn, &due);
 	}
-	if (flush) {
-		flush_owe(m);
-		flush_settle(m);
-	}
+	flush_record(m, &due);
 	rwlock_wrunlock(&m->lock);
 }
 
 static void renew_page(struct mmu *m, const struct shadow_id *id, uint64_t changed,
 		       const uint64_t *entry)
 {
+	enum flush_due due = FLUSH_NOT_DUE;
 	struct shadow_page *sp;
-	bool flush;
 
 	rwlock_wrlock(&m->lock);
 	sp = find_unsync(m, id);
 	if (sp) {
 		if (sp->changed != changed) {
 			entry = NULL;
-			flush = shadow_protect_frame(m, sp->gfn);
-			if (flush)
-				flush_owe(m);
+			shadow_protect_frame(m, sp->gfn, &due);
 			shadow_changed(m, sp);
-		} else {
-			flush = false;
 		}
-		flush |= compare(m, sp, entry);
-		shadow_set_unsync(m, sp, false);
+		compare(m, sp, entry, &due);
+		shadow_mark_synced(m, sp);
 		mmu_count(m, mmu_synced);
-		if (flush)
-			flush_settle(m);
+		/* The flush for what was dropped, or lost W, is deferred until needed. */
+		flush_record(m, &due);
 	}
 	rwlock_wrunlock(&m->lock);
 }
@@ -209,7 +197,7 @@ static bool needs_invlpg(struct mmu_vcpu *v, gva_t gva)
 void shadow_invlpg(struct mmu_vcpu *v, gva_t gva)
 {
 	struct mmu *m = v->mmu;
-	bool debt = false;
+	enum flush_due due = FLUSH_NOT_DUE;
 
 	if (!needs_invlpg(v, gva))
 		return;
@@ -223,10 +211,9 @@ void shadow_invlpg(struct mmu_vcpu *v, gva_t gva)
 		/* Even if it has no entry: a fault may be about to install one from an earlier
 		 * read. */
 		shadow_changed(m, sp);
-		debt |= shadow_drop(m, sp, gva_index(gva, LEVEL_4K));
+		flush_raise(&due, shadow_drop(m, sp, gva_index(gva, LEVEL_4K)));
 	}
-	if (debt)
-		flush_owe(m);
+	flush_record(m, &due);
 	rwlock_wrunlock(&m->lock);
 	vcpu_count(v, invlpg);
 	guest_enter(v);

@@ -44,15 +44,15 @@ static bool is_misaligned(const struct shadow_page *sp, unsigned int offset, uns
 	return offset % MIN(bytes, entry_bytes) || bytes < 4;
 }
 
-static bool drop_entries(struct mmu *m, struct shadow_page *sp, unsigned int first,
+static void drop_entries(struct mmu *m, struct shadow_page *sp, unsigned int first,
 			 unsigned int end) REQUIRES(m->lock)
 {
-	bool debt = false;
+	enum flush_due due = FLUSH_NOT_DUE;
 
 	for (unsigned int i = first; i < end; i++)
 		if (spte_kind(sptep_read(&sp->table.spte[i])) != SPTE_NONE)
-			debt |= shadow_drop(m, sp, i);
-	return debt;
+			flush_raise(&due, shadow_drop(m, sp, i));
+	flush_record(m, &due);
 }
 
 static void table_written(struct mmu *m, struct shadow_page *sp, unsigned int offset,
@@ -67,8 +67,8 @@ static void table_written(struct mmu *m, struct shadow_page *sp, unsigned int of
 	if (is_misaligned(sp, offset, bytes) || ++sp->n_writes > MAX_WRITES_UNUSED) {
 		mmu_count(m, mmu_flooded);
 		shadow_zap(m, sp);
-	} else if (drop_entries(m, sp, first, end)) {
-		flush_owe(m);
+	} else {
+		drop_entries(m, sp, first, end);
 	}
 }
 
@@ -96,7 +96,7 @@ void shadow_track_written(struct mmu_vcpu *v, gpa_t gpa, unsigned int bytes)
 		if (rule(EMULATED_PT_WRITE_ZAPS))
 			table_written(m, sp, (unsigned int)gpa_offset(gpa), bytes);
 	}
-	shadow_reap(m, false);
+	shadow_reap(m, REAP_IF_MANY);
 	rwlock_wrunlock(&m->lock);
 	vcpu_count(v, mmu_pte_write);
 }

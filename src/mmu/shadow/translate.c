@@ -31,7 +31,7 @@ static bool hit_mmio(const struct mmu_vcpu *v, spte_t spte, gva_t gva, enum acce
 	if (!mmio_spte_is_current(v->mmu, spte) || !allows(&v->paging, &r, access) ||
 	    (access == ACCESS_WRITE && !r.write))
 		return false;
-	result->gpa = gpa_add(gpa_of_gfn(gfn_of(spte.raw >> MMIO_GFN_SHIFT)), gva_offset(gva));
+	result->gpa = gpa_add(gpa_of_gfn(spte_mmio_gfn(spte)), gva_offset(gva));
 	return true;
 }
 

@@ -96,9 +96,13 @@ void shadow_collapse(struct mmu *m, gfn_t gfn, int level)
 static void forget_mmio(struct mmu *m, struct shadow_page *sp) REQUIRES(m->lock)
 {
 	mmu_visited(m, ENTRIES_PER_TABLE);
-	for (unsigned int i = 0; i < ENTRIES_PER_TABLE; i++)
-		if (spte_kind(sptep_read(&sp->table.spte[i])) == SPTE_MMIO)
-			sptep_xchg(&sp->table.spte[i], NO_SPTE);
+	for (unsigned int i = 0; i < ENTRIES_PER_TABLE; i++) {
+		struct table_place at = shadow_place((struct spte_ref){ sp, i }, gfn_of(0));
+
+		at.gfn = spte_mmio_gfn(at.spte);
+		if (spte_kind(at.spte) == SPTE_MMIO)
+			table_replace(m, &at, NO_SPTE);
+	}
 }
 
 /* Moves the pages at the front of the list to its end; returns their number. */
@@ -236,7 +240,7 @@ void shadow_zap_slot(struct mmu *m, const struct memslot *slot)
 	flush_settle(m);
 	do {
 		rwlock_wrlock(&m->lock);
-		more = shadow_reap(m, false);
+		more = shadow_reap(m, REAP_IF_MANY);
 		rwlock_wrunlock(&m->lock);
 	} while (more);
 }

@@ -42,6 +42,7 @@ static bool fix_fast(struct mmu_vcpu *v, struct fault *f, enum fault_verdict *ve
 	old = e->spte;
 	new.raw = old.raw | SPTE_W;
 	if (sptep_cmpxchg(e->sptep, &e->spte, new)) {
+		table_entry_changed(v->mmu, f->gfn, e->level, old, new);
 		trace_fast_page_fault(v->index, f->gpa.raw, old.raw, new.raw);
 		/* SET_BIT_ORDER_VCPU: not before. */
 		dirty_mark(v, slot, f->gfn);
@@ -68,6 +69,19 @@ static enum fault_verdict remember_mmio(struct mmu_vcpu *v, struct fault *f)
 	return FAULT_MMIO;
 }
 
+/* In a logged slot only a write makes a page writable. */
+static uint64_t leaf_bits(const struct fault *f, const struct host_page *page,
+			  const struct memslot *slot)
+{
+	uint64_t bits = SPTE_U;
+
+	if (page->writable)
+		bits |= SPTE_HOSTW | SPTE_MMUW;
+	if (page->writable && (f->write || !memslot_is_logged(slot)))
+		bits |= SPTE_W;
+	return bits;
+}
+
 static enum fault_verdict install(struct mmu_vcpu *v, struct fault *f,
 				  const struct host_page *page)
 {
@@ -84,7 +98,7 @@ static enum fault_verdict install(struct mmu_vcpu *v, struct fault *f,
 		verdict = FAULT_RING_FULL;
 		goto out;
 	}
-	verdict = tdp_map(v->mmu, f, page, f->write || !memslot_is_logged(slot));
+	verdict = tdp_map(v->mmu, f, page, leaf_bits(f, page, slot));
 	if (f->write && verdict == FAULT_FIXED)
 		dirty_mark(v, slot, f->gfn);
 	lost = verdict == FAULT_RETRY;

@@ -16,23 +16,15 @@ void tdp_table_free_dead(struct mmu *m, struct table *dead);
 /* Of one that was unlinked: owes a flush, and is freed after it. */
 void tdp_table_bury(struct mmu *m, struct table *t) REQUIRES(m->lock);
 /* mmu_ops.reap */
-void tdp_reap(struct mmu *m, bool all) EXCLUDES(m->lock);
+void tdp_reap(struct mmu *m, enum reap which) EXCLUDES(m->lock);
 
 /* --- visit.c --- */
 
-/* An entry that is not empty. */
-struct tdp_place {
-	struct spte_word *sptep;
-	spte_t spte;
-	gfn_t gfn;		/* its first frame */
-	int level;
-};
-
 struct tdp_visitor {
-	/* For each entry; returns true to follow a link. */
-	bool (*fn)(void *ctx, const struct tdp_place *p);
+	/* For each entry that is not empty; returns true to follow a link. */
+	bool (*fn)(void *ctx, const struct table_place *p);
 	/* For a link that was followed, when all below it is done; or NULL. */
-	void (*after)(void *ctx, const struct tdp_place *p);
+	void (*after)(void *ctx, const struct table_place *p);
 	void *ctx;
 };
 
@@ -42,12 +34,12 @@ void tdp_visit(struct mmu *m, struct range *r, const struct tdp_visitor *v);
 /* --- map.c --- */
 
 /*
- * Maps @page at f->gfn, at the highest level that @page and the tables allow, from f->entry on,
- * which becomes the leaf; a page over 4 KiB is mapped from its own start.  @allow_write: W may be
- * set now (else only MMUW).  MMU lock for read, RCU section.
+ * Maps @page at f->gfn by a leaf with @bits, at the highest level that @page and the tables allow,
+ * from f->entry on, which becomes the leaf; a page over 4 KiB is mapped from its own start.  MMU
+ * lock for read, RCU section.
  */
 enum fault_verdict tdp_map(struct mmu *m, struct fault *f, const struct host_page *page,
-			   bool allow_write) REQUIRES_SHARED(m->lock);
+			   uint64_t bits) REQUIRES_SHARED(m->lock);
 /* Tables made only to cache that there is no memory: a guest that probes its whole address space
  * must not exhaust ours. */
 #define MAX_TABLES_FOR_MMIO 16384u
@@ -81,7 +73,7 @@ void tdp_write_protect(struct mmu *m, const struct memslot *slot, int first_leve
 	EXCLUDES(m->lock);
 void tdp_write_protect_mask(struct mmu *m, const struct memslot *slot, uint64_t offset,
 			    uint64_t mask) EXCLUDES(m->lock);
-bool tdp_age(struct mmu *m, struct range *r, bool clear) REQUIRES(m->lock);
+bool tdp_age(struct mmu *m, struct range *r, enum age how) REQUIRES(m->lock);
 
 /* --- zap.c: mmu_ops.zap_leafs, is_split, collapse; slots_ops.zap_mmio, zap --- */
 

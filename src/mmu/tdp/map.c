@@ -4,18 +4,40 @@
 #include "mmu/paging/table.h"
 #include "mmu/tdp/internal.h"
 
-/* Links a new table into an empty entry.  False: no memory. */
-static bool grow(struct mmu *m, struct spte_word *sptep, spte_t old, int level, bool for_mmio)
+/* Links @t, unless another thread has changed the entry: then it is freed.  True: linked. */
+static bool link_table(struct mmu *m, struct fault *f, struct table *t)
 {
-	struct table *t = tdp_table_new(m, level - 1);
+	struct table_entry *e = &f->entry;
+	spte_t old = e->spte, new = spte_make_link(t);
+
+	if (!sptep_cmpxchg(e->sptep, &e->spte, new)) {
+		tdp_table_free(m, t);
+		return false;
+	}
+	table_entry_changed(m, f->gfn, e->level, old, new);
+	return true;
+}
+
+/* Links a new table into an empty entry.  False: no memory. */
+static bool grow(struct mmu *m, struct fault *f)
+{
+	struct table *t = tdp_table_new(m, f->entry.level - 1);
+
+	if (t)
+		link_table(m, f, t);
+	return t;
+}
+
+/* The same for a table to remember MMIO in. */
+static bool grow_for_mmio(struct mmu *m, struct fault *f)
+{
+	struct table *t = tdp_table_new(m, f->entry.level - 1);
 
 	if (!t)
 		return false;
-	t->for_mmio = for_mmio;
-	if (for_mmio)
-		atomic64_fetch_add(&m->n_mmio_tables, 1);
-	if (!sptep_cmpxchg(sptep, &old, spte_make_link(t)))
-		tdp_table_free(m, t);
+	t->for_mmio = true;
+	atomic64_fetch_add(&m->n_mmio_tables, 1);
+	link_table(m, f, t);
 	return true;
 }
 
@@ -23,41 +45,27 @@ static bool grow(struct mmu *m, struct spte_word *sptep, spte_t old, int level, 
  * Replaces a large leaf by a table of smaller ones with the same translations, so no TLB needs a
  * flush.
  */
-static bool split(struct mmu *m, struct spte_word *sptep, spte_t old, int level)
+static bool split(struct mmu *m, struct fault *f)
 {
+	spte_t old = f->entry.spte;
+	int level = f->entry.level - 1;
 	uint64_t bits = old.raw & (PAGE_SIZE - 1) & ~(3ull << SPTE_LEVEL_SHIFT) &
 			~(SPTE_KIND_MASK | SPTE_LEAF);
-	struct table *t = tdp_table_new(m, level - 1);
+	struct table *t = tdp_table_new(m, level);
 
 	if (!t)
 		return false;
 	for (unsigned int i = 0; i < ENTRIES_PER_TABLE; i++)
-		sptep_set(&t->spte[i], spte_make_leaf(spte_pfn(old) + i * level_pages(level - 1),
-						      level - 1, bits));
-	if (sptep_cmpxchg(sptep, &old, spte_make_link(t))) {
-		table_count_leafs(m, level, -1);
-		table_count_leafs(m, level - 1, ENTRIES_PER_TABLE);
-	} else {
-		tdp_table_free(m, t);
-	}
+		sptep_set(&t->spte[i], spte_make_leaf(spte_pfn(old) + i * level_pages(level),
+						      level, bits));
+	if (link_table(m, f, t))
+		table_count_leafs(m, level, ENTRIES_PER_TABLE);
 	return true;
 }
 
-static uint64_t leaf_bits(const struct host_page *page, bool allow_write)
-{
-	uint64_t bits = SPTE_U;
-
-	if (page->writable)
-		bits |= SPTE_HOSTW | SPTE_MMUW;
-	if (page->writable && allow_write)
-		bits |= SPTE_W;
-	return bits;
-}
-
 static enum fault_verdict set_leaf(struct mmu *m, struct fault *f, const struct host_page *page,
-				   bool allow_write)
+				   uint64_t bits)
 {
-	uint64_t bits = leaf_bits(page, allow_write);
 	struct table_entry *e = &f->entry;
 	pfn_t first = page->pfn - (f->gfn.raw & (level_pages(e->level) - 1));
 	spte_t old = e->spte, new;
@@ -74,12 +82,12 @@ static enum fault_verdict set_leaf(struct mmu *m, struct fault *f, const struct 
 	if (!sptep_cmpxchg(e->sptep, &e->spte, new))
 		return FAULT_RETRY;
 	e->spte = new;
-	table_leaf_changed(m, f->gfn, e->level, old, new);
+	table_entry_changed(m, f->gfn, e->level, old, new);
 	return FAULT_FIXED;
 }
 
 enum fault_verdict tdp_map(struct mmu *m, struct fault *f, const struct host_page *page,
-			   bool allow_write)
+			   uint64_t bits)
 {
 	struct table_entry *e = &f->entry;
 
@@ -89,13 +97,13 @@ enum fault_verdict tdp_map(struct mmu *m, struct fault *f, const struct host_pag
 		if (rule(FROZEN_SPTE_UNTOUCHED) && spte_kind(e->spte) == SPTE_FROZEN)
 			return FAULT_RETRY;
 		if (e->level <= page->level)
-			return set_leaf(m, f, page, allow_write);
+			return set_leaf(m, f, page, bits);
 		if (spte_is_leaf(e->spte)) {
 			if (!f->write || spte_is_writable(e->spte))
 				return FAULT_SPURIOUS;
-			if (!split(m, e->sptep, e->spte, e->level))
+			if (!split(m, f))
 				return FAULT_NO_MEMORY;
-		} else if (!grow(m, e->sptep, e->spte, e->level, false)) {
+		} else if (!grow(m, f)) {
 			return FAULT_NO_MEMORY;
 		}
 	}
@@ -103,7 +111,7 @@ enum fault_verdict tdp_map(struct mmu *m, struct fault *f, const struct host_pag
 
 void tdp_map_mmio(struct mmu *m, struct fault *f)
 {
-	spte_t new = spte_make_mmio(f->gfn, MMIO_ACCESS_MASK, f->generation);
+	spte_t old, new = spte_make_mmio(f->gfn, MMIO_ACCESS_MASK, f->generation);
 	struct table_entry *e = &f->entry;
 
 	rwlock_assert_held(&m->lock);
@@ -113,10 +121,13 @@ void tdp_map_mmio(struct mmu *m, struct fault *f)
 	for (; e->level > LEVEL_4K; tdp_descend(e, f->gfn))
 		if (spte_kind(e->spte) != SPTE_NONE ||
 		    atomic64_load_relaxed(&m->n_mmio_tables) >= MAX_TABLES_FOR_MMIO ||
-		    !grow(m, e->sptep, e->spte, e->level, true))
+		    !grow_for_mmio(m, f))
 			return;
 	if (spte_kind(e->spte) != SPTE_NONE && spte_kind(e->spte) != SPTE_MMIO)
 		return;
-	if (sptep_cmpxchg(e->sptep, &e->spte, new))
-		trace_mark_mmio_spte(f->gfn.raw, MMIO_ACCESS_MASK, f->generation);
+	old = e->spte;
+	if (!sptep_cmpxchg(e->sptep, &e->spte, new))
+		return;
+	table_entry_changed(m, f->gfn, e->level, old, new);
+	trace_mark_mmio_spte(f->gfn.raw, MMIO_ACCESS_MASK, f->generation);
 }

@@ -5,44 +5,54 @@
 #include "mmu/tlb/flush.h"
 
 struct protect {
+	struct mmu *mmu;
 	int first_level;
+	/* since the last piece */
 	uint64_t n;
+	enum flush_due due;
 };
 
-static bool protect_entry(void *ctx, const struct tdp_place *at)
+/* The end of a piece: YIELD_FLUSHES.  The flush may come after the lock, except with the older
+ * policy. */
+static void record(struct protect *p) REQUIRES_SHARED(p->mmu->lock)
+{
+	flush_record(p->mmu, &p->due);
+	mmu_count_n(p->mmu, VM_STAT_mmu_write_protected, p->n);
+	p->n = 0;
+}
+
+static bool protect_entry(void *ctx, const struct table_place *at)
 {
 	struct protect *p = ctx;
 
-	p->n += leaf_protect(at->sptep, at->spte);
+	p->n += leaf_protect(p->mmu, at, &p->due);
 	return at->level > p->first_level;
 }
 
 void tdp_write_protect(struct mmu *m, const struct memslot *slot, int first_level)
 {
 	struct range r = range_make(slot->base_gfn, memslot_gfn_end(slot));
+	struct protect p = { .mmu = m, .first_level = first_level };
 
 	while (range_more(&r)) {
-		struct protect p = { .first_level = first_level };
-
 		rwlock_rdlock(&m->lock);
 		tdp_visit(m, &r, &(struct tdp_visitor){ .fn = protect_entry, .ctx = &p });
-		/* YIELD_FLUSHES. */
-		flush_owe_for_log(m, p.n);
+		record(&p);
 		rwlock_rdunlock(&m->lock);
 	}
 }
 
-static uint64_t protect_mask(struct mmu *m, gfn_t first, uint64_t mask) REQUIRES_SHARED(m->lock)
+static void protect_mask(struct protect *p, gfn_t first, uint64_t mask)
+	REQUIRES_SHARED(p->mmu->lock)
 {
-	uint64_t n = 0;
-
 	while (mask) {
 		unsigned int bit = (unsigned int)__builtin_ctzll(mask);
-		struct table_entry e = tdp_lookup(m, gfn_add(first, bit));
+		struct table_entry e = tdp_lookup(p->mmu, gfn_add(first, bit));
 
 		/* One lookup serves all its neighbours in the same table. */
 		do {
-			n += leaf_protect(e.sptep, e.spte);
+			p->n += leaf_protect(p->mmu, &(struct table_place){ e.sptep, e.spte,
+				gfn_add(first, bit), e.level }, &p->due);
 			mask &= mask - 1;
 			if (!mask || e.level != LEVEL_4K)
 				break;
@@ -56,32 +66,36 @@ static uint64_t protect_mask(struct mmu *m, gfn_t first, uint64_t mask) REQUIRES
 			bit = next;
 		} while (true);
 	}
-	return n;
 }
 
 void tdp_write_protect_mask(struct mmu *m, const struct memslot *slot, uint64_t offset,
 			    uint64_t mask)
 {
+	struct protect p = { .mmu = m };
+
 	rwlock_rdlock(&m->lock);
-	flush_owe_for_log(m, protect_mask(m, gfn_add(slot->base_gfn, offset), mask));
+	protect_mask(&p, gfn_add(slot->base_gfn, offset), mask);
+	record(&p);
 	rwlock_rdunlock(&m->lock);
 }
 
 struct ageing {
-	bool clear, young;
+	struct mmu *mmu;
+	enum age how;
+	bool young;
 };
 
-static bool age_entry(void *ctx, const struct tdp_place *at)
+static bool age_entry(void *ctx, const struct table_place *at)
 {
 	struct ageing *a = ctx;
 
-	a->young |= leaf_age(at->sptep, at->spte, a->clear);
+	a->young |= leaf_age(a->mmu, at, a->how);
 	return true;
 }
 
-bool tdp_age(struct mmu *m, struct range *r, bool clear)
+bool tdp_age(struct mmu *m, struct range *r, enum age how)
 {
-	struct ageing a = { .clear = clear };
+	struct ageing a = { .mmu = m, .how = how };
 
 	rwlock_assert_held_write(&m->lock);
 	tdp_visit(m, r, &(struct tdp_visitor){ .fn = age_entry, .ctx = &a });

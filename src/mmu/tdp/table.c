@@ -29,7 +29,6 @@ void tdp_table_free(struct mmu *m, struct table *t)
 void tdp_table_bury(struct mmu *m, struct table *t)
 {
 	rwlock_assert_held_write(&m->lock);
-	table_unlinked(m);
 	t->next_dead = m->dead;
 	m->dead = t;
 	atomic32_fetch_add(&m->n_dead, 1);
@@ -44,11 +43,11 @@ void tdp_table_free_dead(struct mmu *m, struct table *dead)
 	}
 }
 
-void tdp_reap(struct mmu *m, bool all)
+void tdp_reap(struct mmu *m, enum reap which)
 {
 	struct table *dead;
 
-	if (atomic32_load_relaxed(&m->n_dead) <= (all ? 0 : MAX_DEAD_TABLES))
+	if (atomic32_load_relaxed(&m->n_dead) <= (which == REAP_ALL ? 0 : MAX_DEAD_TABLES))
 		return;
 	rwlock_wrlock(&m->lock);
 	dead = m->dead;

@@ -27,7 +27,7 @@ static void free_tree(struct mmu *m, struct table *t)
 
 static void tdp_destroy(struct mmu *m)
 {
-	tdp_reap(m, true);
+	tdp_reap(m, REAP_ALL);
 	if (m->root)
 		free_tree(m, m->root);
 	pool_destroy(&m->tables);

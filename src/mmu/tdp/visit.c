@@ -9,7 +9,7 @@ static bool visit_table(const struct tdp_visitor *v, struct range *r, struct tab
 
 	for (unsigned int i = range_first_index(r, base, step);
 	     i < ENTRIES_PER_TABLE && gfn_lt(gfn_add(base, i * step), r->end); i++) {
-		struct tdp_place p = { &t->spte[i], sptep_read(&t->spte[i]),
+		struct table_place p = { &t->spte[i], sptep_read(&t->spte[i]),
 				       gfn_add(base, i * step), t->level };
 
 		if (!r->left)

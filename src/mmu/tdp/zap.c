@@ -24,15 +24,13 @@ struct zap {
 	uint64_t n;
 };
 
-static bool zap_entry(void *ctx, const struct tdp_place *at)
+static bool zap_entry(void *ctx, const struct table_place *at)
 {
 	struct zap *z = ctx;
-	spte_t old;
 
 	if (!spte_is_leaf(at->spte))
 		return true;
-	old = sptep_xchg(at->sptep, NO_SPTE);
-	table_leaf_changed(z->mmu, at->gfn, at->level, old, NO_SPTE);
+	table_replace(z->mmu, at, NO_SPTE);
 	z->n++;
 	return false;
 }
@@ -46,7 +44,7 @@ static bool is_empty(const struct table *t)
 }
 
 /* No entry is installed meanwhile: that needs the lock. */
-static void zap_table(void *ctx, const struct tdp_place *at)
+static void zap_table(void *ctx, const struct table_place *at)
 {
 	struct zap *z = ctx;
 	struct table *t = spte_link(at->spte);
@@ -54,7 +52,7 @@ static void zap_table(void *ctx, const struct tdp_place *at)
 	rwlock_assert_held_write(&z->mmu->lock);
 	if (!is_empty(t))
 		return;
-	sptep_xchg(at->sptep, NO_SPTE);
+	table_replace(z->mmu, at, NO_SPTE);
 	tdp_table_bury(z->mmu, t);
 }
 
@@ -68,10 +66,10 @@ uint64_t tdp_zap_leafs(struct mmu *m, struct range *r)
 	return z.n;
 }
 
-static bool forget_mmio(void *ctx UNUSED, const struct tdp_place *at)
+static bool forget_mmio(void *ctx, const struct table_place *at)
 {
 	if (spte_kind(at->spte) == SPTE_MMIO)
-		sptep_xchg(at->sptep, NO_SPTE);
+		table_replace(ctx, at, NO_SPTE);
 	return true;
 }
 
@@ -84,7 +82,7 @@ void tdp_zap_mmio(struct mmu *m)
 	while (range_more(&r)) {
 		r.left = TABLES_BEFORE_YIELD * ENTRIES_PER_TABLE;
 		rwlock_wrlock(&m->lock);
-		tdp_visit(m, &r, &(struct tdp_visitor){ .fn = forget_mmio });
+		tdp_visit(m, &r, &(struct tdp_visitor){ .fn = forget_mmio, .ctx = m });
 		rwlock_wrunlock(&m->lock);
 	}
 	mmu_count(m, mmio_generation_wraps);
@@ -95,7 +93,7 @@ struct frozen {
 	struct mmu *mmu;
 	gfn_t start, end;
 	struct range left;
-	bool owes;		/* since the debt was last recorded */
+	enum flush_due due;	/* since the debt was last recorded */
 	struct table *dead;
 	uint64_t n_leafs;
 };
@@ -147,12 +145,15 @@ static struct spte_word *sptep_at(const struct mmu *m, gfn_t gfn, int level)
 void tdp_collapse(struct mmu *m, gfn_t gfn, int level)
 {
 	struct frozen f = { 0 };
-	struct spte_word *sptep;
+	struct table_place at = { .gfn = gfn, .level = level };
 
 	rwlock_wrlock(&m->lock);
-	sptep = sptep_at(m, gfn, level);
-	if (sptep && spte_is_link(sptep_read(sptep)))
-		collect_dead(m, &f, spte_link(sptep_xchg(sptep, NO_SPTE)));
+	at.sptep = sptep_at(m, gfn, level);
+	at.spte = at.sptep ? sptep_read(at.sptep) : NO_SPTE;
+	if (spte_is_link(at.spte)) {
+		table_replace(m, &at, NO_SPTE);
+		collect_dead(m, &f, spte_link(at.spte));
+	}
 	for (struct table *next; f.dead; f.dead = next) {
 		next = f.dead->next_dead;
 		tdp_table_bury(m, f.dead);
@@ -163,22 +164,20 @@ void tdp_collapse(struct mmu *m, gfn_t gfn, int level)
 
 /* --- for a slot that goes --------------------------------------------------------------- */
 
-static void freeze(struct frozen *f, const struct tdp_place *at)
+static void freeze(struct frozen *f, const struct table_place *at)
 {
 	spte_t old = sptep_xchg(at->sptep, FROZEN_SPTE);
 
-	f->owes = true;
+	flush_raise(&f->due, table_entry_changed(f->mmu, at->gfn, at->level, old, FROZEN_SPTE));
 	if (spte_is_link(old)) {
-		table_unlinked(f->mmu);
+		flush_raise(&f->due, FLUSH_DUE_LATER);
 		range_charge(&f->left, ENTRIES_PER_TABLE);
 		collect_dead(f->mmu, f, spte_link(old));
-	} else if (spte_is_leaf(old)) {
-		table_leaf_changed(f->mmu, at->gfn, at->level, old, FROZEN_SPTE);
-		f->n_leafs++;
 	}
+	f->n_leafs += spte_is_leaf(old);
 }
 
-static bool is_within(const struct frozen *f, const struct tdp_place *at)
+static bool is_within(const struct frozen *f, const struct table_place *at)
 {
 	gfn_t end = gfn_add(at->gfn, level_pages(at->level));
 
@@ -186,7 +185,7 @@ static bool is_within(const struct frozen *f, const struct tdp_place *at)
 }
 
 /* The first pass: a table at a time, so that the piece is not longer than it may be. */
-static bool freeze_entry(void *ctx, const struct tdp_place *at)
+static bool freeze_entry(void *ctx, const struct table_place *at)
 {
 	struct frozen *f = ctx;
 
@@ -197,17 +196,17 @@ static bool freeze_entry(void *ctx, const struct tdp_place *at)
 }
 
 /* All below it is frozen. */
-static void freeze_after(void *ctx, const struct tdp_place *at)
+static void freeze_after(void *ctx, const struct table_place *at)
 {
 	if (is_within(ctx, at))
 		freeze(ctx, at);
 }
 
 /* The second: what is frozen in the range, the first pass has frozen. */
-static bool thaw_entry(void *ctx UNUSED, const struct tdp_place *at)
+static bool thaw_entry(void *ctx, const struct table_place *at)
 {
 	if (spte_kind(at->spte) == SPTE_FROZEN)
-		sptep_set(at->sptep, NO_SPTE);
+		table_replace(ctx, at, NO_SPTE);
 	return true;
 }
 
@@ -221,17 +220,14 @@ static void freeze_all(struct frozen *f)
 		tdp_visit(m, &f->left, &v);
 		/* YIELD_FLUSHES: if the host revokes a page of this piece, it finds the entry
 		 * frozen, and the debt. */
-		if (f->owes) {
-			flush_owe(m);
-			f->owes = false;
-		}
+		flush_record(m, &f->due);
 		rwlock_rdunlock(&m->lock);
 	}
 }
 
 static void thaw_all(struct mmu *m, gfn_t start, gfn_t end)
 {
-	const struct tdp_visitor v = { .fn = thaw_entry };
+	const struct tdp_visitor v = { .fn = thaw_entry, .ctx = m };
 	struct range r = range_make(start, end);
 
 	while (range_more(&r)) {

@@ -38,18 +38,35 @@ static inline bool flush_owed_by_change(const struct mmu *m, spte_t old, spte_t 
 	return old.raw & ~new.raw & bit;
 }
 
+/* What changes of entries owe, the least first. */
+enum flush_due {
+	FLUSH_NOT_DUE,
+	FLUSH_DUE_LATER,	/* on record before the MMU lock is dropped, paid when needed */
+	FLUSH_DUE_NOW,		/* paid before the lock is dropped */
+};
+
 /*
- * A leaf has changed in place: sets what is owed for it, and whether to settle before the MMU
- * lock is dropped.  Never resets either.
+ * What one change owes.
  *
  * W_LOSS_OWES.  A TLB may still write if the entry had W, whoever cleared that and for whatever
  * reason; the next thread finds nothing to protect, but finds the debt.
  */
-static inline void flush_note_change(const struct mmu *m, spte_t old, spte_t new, bool *debt,
-				     bool *now)
+static inline enum flush_due flush_due_of_change(const struct mmu *m, spte_t old, spte_t new)
 {
-	*debt |= rule(W_LOSS_OWES) && (old.raw & ~new.raw & SPTE_W);
-	*now |= flush_owed_by_change(m, old, new);
+	if (!spte_is_leaf(old) || spte_is_link(new))
+		return FLUSH_NOT_DUE;
+	if (!spte_is_leaf(new))
+		return FLUSH_DUE_LATER;
+	if (flush_owed_by_change(m, old, new))
+		return FLUSH_DUE_NOW;
+	return rule(W_LOSS_OWES) && (old.raw & ~new.raw & SPTE_W) ? FLUSH_DUE_LATER :
+								     FLUSH_NOT_DUE;
+}
+
+/* Adds what one more change owes. */
+static inline void flush_raise(enum flush_due *due, enum flush_due more)
+{
+	*due = MAX(*due, more);
 }
 
 /*
@@ -61,17 +78,15 @@ void flush_settle(struct mmu *m);
 /* The same regardless of the debt: for callers that decide otherwise. */
 void flush_always(struct mmu *m);
 
-/* @n leafs have lost W for logging.  Under the MMU lock; the flush may come after it, except
- * with the older policy. */
-static inline void flush_owe_for_log(struct mmu *m, uint64_t n) REQUIRES_SHARED(m->lock)
+/* Whatever is due now is no more afterwards; call it before the MMU lock is dropped. */
+static inline void flush_record(struct mmu *m, enum flush_due *due) REQUIRES_SHARED(m->lock)
 {
 	rwlock_assert_held(&m->lock);
-	if (!n)
-		return;
-	flush_owe(m);
-	if (atomic32_load_relaxed(&m->flush_policy) == FLUSH_IF_W_CLEARED)
+	if (*due != FLUSH_NOT_DUE)
+		flush_owe(m);
+	if (*due == FLUSH_DUE_NOW)
 		flush_settle(m);
-	mmu_count_n(m, VM_STAT_mmu_write_protected, n);
+	*due = FLUSH_NOT_DUE;
 }
 
 #endif

@@ -27,6 +27,15 @@ static inline int teardown(void **state)
 
 enum { READ_ONLY = 1, WRITE = 2, NO_W_YET = 4 };
 
+static inline uint64_t leaf_bits(int how)
+{
+	uint64_t bits = SPTE_U;
+
+	if (!(how & READ_ONLY))
+		bits |= SPTE_HOSTW | SPTE_MMUW | (how & NO_W_YET ? 0 : SPTE_W);
+	return bits;
+}
+
 /* A page that was brought in for writing, unless READ_ONLY. */
 static inline enum fault_verdict map(struct test_vm *vm, uint64_t gfn, pfn_t pfn, int level,
 				     int how)
@@ -37,7 +46,7 @@ static inline enum fault_verdict map(struct test_vm *vm, uint64_t gfn, pfn_t pfn
 
 	rwlock_rdlock(&vm->mmu.lock);
 	rcu_read_begin();
-	verdict = tdp_map(&vm->mmu, &f, &page, !(how & NO_W_YET));
+	verdict = tdp_map(&vm->mmu, &f, &page, leaf_bits(how));
 	rcu_read_end();
 	rwlock_rdunlock(&vm->mmu.lock);
 	return verdict;

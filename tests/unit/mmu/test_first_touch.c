@@ -139,7 +139,7 @@ static void a_walk_is_good_until_a_flush(void **state UNUSED)
 static void unlink_the_lowest_table(void *ctx UNUSED)
 {
 	tdp_collapse(&vm->mmu, gfn_of(0), LEVEL_2M);
-	tdp_reap(&vm->mmu, true);
+	tdp_reap(&vm->mmu, REAP_ALL);
 }
 
 static void an_entry_is_looked_up_again_if_its_table_was_unlinked(void **state UNUSED)

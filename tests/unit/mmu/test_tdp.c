@@ -225,7 +225,7 @@ static void overtake(void *ctx) NO_THREAD_SAFETY
 	struct host_page page = { .pfn = PFN + o->gfn, .writable = true, .level = o->level };
 	struct fault f = { .gfn = gfn_of(o->gfn), .write = o->how & WRITE };
 
-	o->verdict = tdp_map(&o->vm->mmu, &f, &page, !(o->how & NO_W_YET));
+	o->verdict = tdp_map(&o->vm->mmu, &f, &page, leaf_bits(o->how));
 }
 
 static void next_table_is_overtaken(struct overtaker *o)

@@ -160,7 +160,7 @@ static void zap_page(int level)
 
 	rwlock_wrlock(&m->lock);
 	shadow_zap(m, shadow_page_at(v0, a_page, level));
-	shadow_reap(m, true);
+	shadow_reap(m, REAP_ALL);
 	assert_int_equal(shadow->n_dead, 0);
 	rwlock_wrunlock(&m->lock);
 }

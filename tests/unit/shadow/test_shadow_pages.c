@@ -293,7 +293,7 @@ static void a_zapped_root_stays_until_nobody_has_it(void **state UNUSED)
 	shadow_drop_obsolete_roots(v0);
 	shadow_drop_obsolete_roots(v1);
 	rwlock_wrlock(&vm->mmu.lock);
-	shadow_reap(&vm->mmu, true);
+	shadow_reap(&vm->mmu, REAP_ALL);
 	rwlock_wrunlock(&vm->mmu.lock);
 	assert_int_equal(stat(VM_STAT_mmu_tables), shadow->n_used);
 }
@@ -306,10 +306,10 @@ static void a_page_is_freed_after_the_flush_that_follows(void **state UNUSED)
 	assert_page(v0, a_page, ACCESS_WRITE, 5);
 	zap(shadow_page_at(v0, a_page, 1));
 	rwlock_wrlock(&vm->mmu.lock);
-	shadow_reap(&vm->mmu, false);
+	shadow_reap(&vm->mmu, REAP_IF_MANY);
 	assert_int_equal(shadow->n_dead, 1);
 	flush_settle(&vm->mmu);
-	shadow_reap(&vm->mmu, false);
+	shadow_reap(&vm->mmu, REAP_IF_MANY);
 	assert_int_equal(shadow->n_dead, 0);
 	rwlock_wrunlock(&vm->mmu.lock);
 }
