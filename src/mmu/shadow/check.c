@@ -239,16 +239,19 @@ static const char *check_page(const struct mmu *m, const struct shadow_page *sp,
 
 /* --- frames ------------------------------------------------------------------ */
 
-static bool count_rmap(void *ctx, gfn_t gfn UNUSED, int level, struct frame *frame)
+static void count_rmaps(struct shadow *s, struct census *census)
 {
-	struct census *census = ctx;
-	struct spte_cursor c;
-	struct spte_ref ref;
+	struct range all = range_whole(gfn_of(0), gfn_of(1ull << 45));
+	struct frame_iter it = frame_iter_begin(&s->frames, &all);
 
-	spte_list_begin(&frame->rmap, &c);
-	while (spte_list_next(&c, &ref))
-		census->n_rmaps[MIN(level, (int)LEVEL_1G)]++;
-	return true;
+	while (frame_iter_next(&it)) {
+		struct spte_cursor c;
+		struct spte_ref ref;
+
+		spte_list_begin(&it.frame->rmap, &c);
+		while (spte_list_next(&c, &ref))
+			census->n_rmaps[MIN(it.i.level, (int)LEVEL_1G)]++;
+	}
 }
 
 static uint64_t count_tables(const struct shadow *s, gfn_t gfn, int level)
@@ -289,7 +292,6 @@ static const char *check_table_frame(const struct shadow *s, const struct shadow
 
 static const char *check_frames(const struct mmu *m, struct census *census)
 {
-	struct range all = { .end = gfn_of(1ull << 45), .left = ~0ull };
 	struct shadow *s = m->shadow;
 	const struct shadow_page *sp;
 	uint64_t n_indirect = 0;
@@ -303,7 +305,7 @@ static const char *check_frames(const struct mmu *m, struct census *census)
 		if (wrong)
 			return wrong;
 	}
-	frames_visit(&s->frames, &all, count_rmap, census);
+	count_rmaps(s, census);
 	for (int level = LEVEL_4K; level <= LEVEL_1G; level++) {
 		if (frames_count_tables(&s->frames, level) != n_indirect)
 			return "no frame counts tables that are not there";

@@ -27,18 +27,38 @@ static void put_node(struct frames *f, struct frame_node *node, int level)
 	pool_put(level == LEVEL_4K ? &f->low : &f->high, node);
 }
 
-static void free_tree(struct frames *f, struct frame_node *node, int level)
+#define WHOLE_MEMORY range_whole(gfn_of(0), gfn_of(1ull << ROOT_LEVEL * LEVEL_BITS))
+
+/* The node below the entry, or NULL. */
+static struct frame_node **child_at(const struct range_iter *it)
 {
-	for (unsigned int i = 0; level > LEVEL_4K && i < ENTRIES_PER_TABLE; i++)
-		if (node->child[i])
-			free_tree(f, node->child[i], level - 1);
-	put_node(f, node, level);
+	struct frame_node *node = it->node[it->level];
+
+	return it->level > LEVEL_4K ? &node->child[range_iter_index(it)] : NULL;
+}
+
+static void free_nodes(struct frames *f)
+{
+	struct range r = WHOLE_MEMORY;
+	struct range_iter it = range_iter_begin(&r, f->root, ROOT_LEVEL);
+
+	while (range_iter_next(&it)) {
+		struct frame_node **child = child_at(&it);
+
+		if (it.after)
+			put_node(f, *child, it.level - 1);
+		else if (*child && it.level > LEVEL_2M)
+			range_iter_enter(&it, *child);
+		else if (*child)
+			put_node(f, *child, it.level - 1);
+	}
+	put_node(f, f->root, ROOT_LEVEL);
 }
 
 void frames_destroy(struct frames *f)
 {
 	if (f->root)
-		free_tree(f, f->root, ROOT_LEVEL);
+		free_nodes(f);
 	pool_destroy(&f->nodes);
 	pool_destroy(&f->high);
 	pool_destroy(&f->low);
@@ -69,47 +89,39 @@ struct frame *frames_make(struct frames *f, gfn_t gfn, int level)
 	return &node->frame[gfn_index(gfn, level)];
 }
 
-struct visit {
-	frame_visit_fn fn;
-	void *ctx;
-};
-
-static bool is_of_interest(const struct frame *frame, int level)
+static bool is_of_interest(const struct frame_iter *it)
 {
-	return !spte_list_is_empty(&frame->rmap) || (level == LEVEL_4K && frame->n_tables);
+	return !spte_list_is_empty(&it->frame->rmap) ||
+	       (it->i.level == LEVEL_4K && it->frame->n_tables);
 }
 
-/* False: the piece ends here, at r->at. */
-static bool visit_node(const struct visit *v, struct range *r, struct frame_node *node, int level,
-		       gfn_t base)
+static void enter(struct frame_iter *it)
 {
-	uint64_t step = level_pages(level);
+	struct frame_node **child = child_at(&it->i);
 
-	for (unsigned int i = range_first_index(r, base, step);
-	     i < ENTRIES_PER_TABLE && gfn_lt(gfn_add(base, i * step), r->end); i++) {
-		struct frame *frame = &node->frame[i];
-		gfn_t gfn = gfn_add(base, i * step);
+	if (it->frame && child && *child)
+		range_iter_enter(&it->i, *child);
+	it->frame = NULL;
+}
 
-		if (!r->left)
-			return false;
-		r->left--;
-		range_charge(r, spte_list_length(&frame->rmap));
-		if (is_of_interest(frame, level) && !v->fn(v->ctx, gfn, level, frame))
-			return false;
-		if (level > LEVEL_4K && node->child[i] &&
-		    !visit_node(v, r, node->child[i], level - 1, gfn))
-			return false;
-		range_pass(r, gfn_add(gfn, step));
+bool frame_iter_next(struct frame_iter *it)
+{
+	for (enter(it); range_iter_next(&it->i); enter(it)) {
+		struct frame_node *node = it->i.node[it->i.level];
+
+		if (it->i.after)
+			continue;
+		it->frame = &node->frame[range_iter_index(&it->i)];
+		range_charge(it->i.range, spte_list_length(&it->frame->rmap));
+		if (is_of_interest(it))
+			return true;
 	}
-	return true;
+	return false;
 }
 
-void frames_visit(struct frames *f, struct range *r, frame_visit_fn visit, void *ctx)
+struct frame_iter frame_iter_begin(struct frames *f, struct range *r)
 {
-	struct visit v = { .fn = visit, .ctx = ctx };
-
-	if (visit_node(&v, r, f->root, ROOT_LEVEL, gfn_of(0)))
-		r->at = r->end;
+	return (struct frame_iter){ .i = range_iter_begin(r, f->root, ROOT_LEVEL) };
 }
 
 static bool is_empty(const struct frame_node *node, int level)
@@ -121,46 +133,38 @@ static bool is_empty(const struct frame_node *node, int level)
 	return true;
 }
 
-static void prune(struct frames *f, struct frame_node *node, int level, gfn_t base,
-		  const struct range *r)
+void frames_prune(struct frames *f, gfn_t start, gfn_t end)
 {
-	uint64_t step = level_pages(level);
+	struct range r = range_whole(start, end);
+	struct range_iter it = range_iter_begin(&r, f->root, ROOT_LEVEL);
 
-	if (level == LEVEL_4K)
-		return;
-	for (unsigned int i = range_first_index(r, base, step);
-	     i < ENTRIES_PER_TABLE && gfn_lt(gfn_add(base, i * step), r->end); i++) {
-		if (!node->child[i])
+	while (range_iter_next(&it)) {
+		struct frame_node **child = child_at(&it);
+
+		if (!*child)
 			continue;
-		prune(f, node->child[i], level - 1, gfn_add(base, i * step), r);
-		if (is_empty(node->child[i], level - 1)) {
-			put_node(f, node->child[i], level - 1);
-			node->child[i] = NULL;
+		if (!it.after && it.level > LEVEL_2M) {
+			range_iter_enter(&it, *child);
+		} else if (is_empty(*child, it.level - 1)) {
+			put_node(f, *child, it.level - 1);
+			*child = NULL;
 		}
 	}
 }
 
-void frames_prune(struct frames *f, gfn_t start, gfn_t end)
-{
-	struct range r = range_make(start, end);
-
-	prune(f, f->root, ROOT_LEVEL, gfn_of(0), &r);
-}
-
-static uint64_t count_tables(const struct frame_node *node, int at, int level)
-{
-	uint64_t n = 0;
-
-	for (unsigned int i = 0; i < ENTRIES_PER_TABLE; i++) {
-		if (at == level)
-			n += node->frame[i].n_tables;
-		else if (node->child[i])
-			n += count_tables(node->child[i], at - 1, level);
-	}
-	return n;
-}
-
 uint64_t frames_count_tables(const struct frames *f, int level)
 {
-	return count_tables(f->root, ROOT_LEVEL, level);
+	struct range r = WHOLE_MEMORY;
+	struct range_iter it = range_iter_begin(&r, f->root, ROOT_LEVEL);
+	uint64_t n = 0;
+
+	while (range_iter_next(&it)) {
+		struct frame_node *node = it.node[it.level];
+
+		if (it.level == level)
+			n += node->frame[range_iter_index(&it)].n_tables;
+		else if (!it.after && *child_at(&it))
+			range_iter_enter(&it, *child_at(&it));
+	}
+	return n;
 }

@@ -33,11 +33,16 @@ struct frame *frames_find(const struct frames *f, gfn_t gfn, int level);
 /* NULL: no memory. */
 struct frame *frames_make(struct frames *f, gfn_t gfn, int level) MUST_CHECK;
 
-/* Visits every frame of any level with a mapping, and of the lowest with a table, that overlaps a
- * piece of @r.  @visit may change the rmap of its frame; if it returns false, the piece ends
- * before the frame. */
-typedef bool (*frame_visit_fn)(void *ctx, gfn_t gfn, int level, struct frame *frame);
-void frames_visit(struct frames *f, struct range *r, frame_visit_fn visit, void *ctx);
+/* Every frame of any level with a mapping, and of the lowest with a table, that overlaps a piece of
+ * a range.  The frame's rmap may change meanwhile; whoever leaves the iteration begins the next
+ * piece at the same frame. */
+struct frame_iter {
+	struct range_iter i;
+	struct frame *frame;
+};
+
+struct frame_iter frame_iter_begin(struct frames *f, struct range *r);
+bool frame_iter_next(struct frame_iter *it);
 
 /* Frees empty nodes of the tree in [start, end). */
 void frames_prune(struct frames *f, gfn_t start, gfn_t end);

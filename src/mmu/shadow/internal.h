@@ -160,9 +160,11 @@ enum flush_due shadow_drop(struct mmu *m, struct shadow_page *sp, unsigned int i
 /* Clears every entry of the list, which is a frame's rmap or a page's parents; returns their
  * number.  Leafs leave a debt. */
 unsigned int shadow_drop_all(struct mmu *m, const struct spte_list *l) REQUIRES(m->lock);
-/* frames_visit(), and counts what that visits. */
-void shadow_visit_frames(struct mmu *m, struct range *r, frame_visit_fn fn, void *ctx)
-	REQUIRES(m->lock);
+/* frame_iter_next(), and counts what that visits. */
+bool shadow_next_frame(struct mmu *m, struct frame_iter *it) REQUIRES(m->lock);
+#define shadow_for_each_frame(it, m, r)                                             \
+	for (struct frame_iter it = frame_iter_begin(&(m)->shadow->frames, r);      \
+	     shadow_next_frame(m, &it);)
 void shadow_mark_unsync(struct mmu *m, struct shadow_page *sp) REQUIRES(m->lock);
 void shadow_mark_synced(struct mmu *m, struct shadow_page *sp) REQUIRES(m->lock);
 

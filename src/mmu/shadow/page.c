@@ -266,13 +266,15 @@ bool shadow_change_leaf(struct mmu *m, struct spte_ref ref, uint64_t bits, enum 
 	return leaf_change(m, &at, SPTE_GUEST_MASK | (bits & SPTE_GD ? 0 : SPTE_W), bits, due);
 }
 
-void shadow_visit_frames(struct mmu *m, struct range *r, frame_visit_fn fn, void *ctx)
+bool shadow_next_frame(struct mmu *m, struct frame_iter *it)
 {
-	uint64_t left = r->left;
+	uint64_t left = it->i.range->left;
+	bool found;
 
 	rwlock_assert_held_write(&m->lock);
-	frames_visit(&m->shadow->frames, r, fn, ctx);
-	mmu_visited(m, left - r->left);
+	found = frame_iter_next(it);
+	mmu_visited(m, left - it->i.range->left);
+	return found;
 }
 
 /* --- pages -------------------------------------------------------------------- */

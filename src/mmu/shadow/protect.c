@@ -8,7 +8,6 @@
 
 struct protect {
 	struct mmu *mmu;
-	int first_level;
 	/* since the last piece */
 	uint64_t n;
 	enum flush_due due;
@@ -23,31 +22,30 @@ static void record(struct protect *p) REQUIRES(p->mmu->lock)
 	p->n = 0;
 }
 
-static bool protect_frame(void *ctx, gfn_t gfn, int level, struct frame *frame)
+static void protect_frame(struct protect *p, gfn_t gfn, const struct frame *frame)
+	REQUIRES(p->mmu->lock)
 {
-	struct protect *p = ctx;
 	struct spte_cursor c;
 	struct spte_ref ref;
 
-	if (level < p->first_level)
-		return true;
 	spte_list_begin(&frame->rmap, &c);
 	while (spte_list_next(&c, &ref)) {
 		struct table_place at = shadow_place(ref, gfn);
 
 		p->n += leaf_protect(p->mmu, &at, &p->due);
 	}
-	return true;
 }
 
 void shadow_write_protect(struct mmu *m, const struct memslot *slot, int first_level)
 {
 	struct range r = range_make(slot->base_gfn, memslot_gfn_end(slot));
-	struct protect p = { .mmu = m, .first_level = first_level };
+	struct protect p = { .mmu = m };
 
 	while (range_more(&r)) {
 		rwlock_wrlock(&m->lock);
-		shadow_visit_frames(m, &r, protect_frame, &p);
+		shadow_for_each_frame(it, m, &r)
+			if (it.i.level >= first_level)
+				protect_frame(&p, it.i.gfn, it.frame);
 		record(&p);
 		rwlock_wrunlock(&m->lock);
 	}
@@ -56,7 +54,7 @@ void shadow_write_protect(struct mmu *m, const struct memslot *slot, int first_l
 void shadow_write_protect_mask(struct mmu *m, const struct memslot *slot, uint64_t offset,
 			       uint64_t mask)
 {
-	struct protect p = { .mmu = m, .first_level = LEVEL_4K };
+	struct protect p = { .mmu = m };
 
 	rwlock_wrlock(&m->lock);
 	for (; mask; mask &= mask - 1) {
@@ -67,7 +65,7 @@ void shadow_write_protect_mask(struct mmu *m, const struct memslot *slot, uint64
 			struct frame *frame = frames_find(&m->shadow->frames, gfn, level);
 
 			if (frame)
-				protect_frame(&p, gfn, level, frame);
+				protect_frame(&p, level_align(gfn, level), frame);
 		}
 	}
 	record(&p);
@@ -76,32 +74,27 @@ void shadow_write_protect_mask(struct mmu *m, const struct memslot *slot, uint64
 
 /* --- young -------------------------------------------------------------------- */
 
-struct ageing {
-	struct mmu *mmu;
-	enum age how;
-	bool young;
-};
-
-static bool age_frame(void *ctx, gfn_t gfn, int level UNUSED, struct frame *frame)
+static bool age_frame(struct mmu *m, gfn_t gfn, const struct frame *frame, enum age how)
 {
-	struct ageing *a = ctx;
 	struct spte_cursor c;
 	struct spte_ref ref;
+	bool young = false;
 
 	spte_list_begin(&frame->rmap, &c);
 	while (spte_list_next(&c, &ref)) {
 		struct table_place at = shadow_place(ref, gfn);
 
-		a->young |= leaf_age(a->mmu, &at, a->how);
+		young |= leaf_age(m, &at, how);
 	}
-	return true;
+	return young;
 }
 
 bool shadow_age(struct mmu *m, struct range *r, enum age how)
 {
-	struct ageing a = { .mmu = m, .how = how };
+	bool young = false;
 
 	rwlock_assert_held_write(&m->lock);
-	shadow_visit_frames(m, r, age_frame, &a);
-	return a.young;
+	shadow_for_each_frame(it, m, r)
+		young |= age_frame(m, it.i.gfn, it.frame, how);
+	return young;
 }

@@ -4,20 +4,6 @@
 #include "mmu/tlb/flush.h"
 #include "mmu/tlb/request.h"
 
-struct zap {
-	struct mmu *mmu;
-	uint64_t n;
-};
-
-static bool zap_frame(void *ctx, gfn_t gfn UNUSED, int level UNUSED, struct frame *frame)
-{
-	struct zap *z = ctx;
-
-	rwlock_assert_held_write(&z->mmu->lock);
-	z->n += shadow_drop_all(z->mmu, &frame->rmap);
-	return true;
-}
-
 /* From @i on first: entries dropped in order leave the successor in place. */
 static bool is_empty(struct mmu *m, const struct shadow_page *sp, unsigned int i)
 	REQUIRES(m->lock)
@@ -47,29 +33,28 @@ static void zap_if_empty(struct mmu *m, struct shadow_page *sp, unsigned int i)
 	shadow_zap(m, sp);
 }
 
-static bool zap_frame_and_empty(void *ctx, gfn_t gfn UNUSED, int level UNUSED,
-				struct frame *frame)
+static uint64_t zap_frame_and_empty(struct mmu *m, const struct frame *frame) REQUIRES(m->lock)
 {
-	struct zap *z = ctx;
+	uint64_t n = 0;
 
-	rwlock_assert_held_write(&z->mmu->lock);
-	for (; !spte_list_is_empty(&frame->rmap); z->n++) {
+	for (; !spte_list_is_empty(&frame->rmap); n++) {
 		struct spte_ref ref = spte_list_first(&frame->rmap);
 
-		shadow_drop(z->mmu, ref.sp, ref.i);
-		zap_if_empty(z->mmu, ref.sp, ref.i);
+		shadow_drop(m, ref.sp, ref.i);
+		zap_if_empty(m, ref.sp, ref.i);
 	}
-	return true;
+	return n;
 }
 
 uint64_t shadow_zap_leafs(struct mmu *m, struct range *r)
 {
-	struct zap z = { .mmu = m };
+	uint64_t n = 0;
 
 	rwlock_assert_held_write(&m->lock);
-	shadow_visit_frames(m, r, zap_frame_and_empty, &z);
-	mmu_count_n(m, VM_STAT_mmu_zapped, z.n);
-	return z.n;
+	shadow_for_each_frame(it, m, r)
+		n += zap_frame_and_empty(m, it.frame);
+	mmu_count_n(m, VM_STAT_mmu_zapped, n);
+	return n;
 }
 
 bool shadow_is_split(struct mmu *m, gfn_t gfn, int level)
@@ -155,45 +140,44 @@ static void request_roots(struct mmu *m)
 }
 
 struct slot_zap {
-	struct zap zap;
-	bool tables;		/* the piece ended at a frame with guest tables: */
-	gfn_t gfn;
-	bool roots;		/* one of these is a root */
+	/* of the piece */
+	uint64_t n_leafs;
+	bool roots;		/* a shadow page that was zapped is a root */
 };
 
-static bool zap_slot_frame(void *ctx, gfn_t gfn, int level, struct frame *frame)
-{
-	struct slot_zap *z = ctx;
-
-	zap_frame(&z->zap, gfn, level, frame);
-	z->tables = level == LEVEL_4K && frame->n_tables;
-	z->gfn = gfn;
-	/* The tree changes when their shadow pages are zapped. */
-	return !z->tables;
-}
-
 /* Zaps the shadow pages of the guest tables in the frame. */
-static void zap_tables(struct mmu *m, struct slot_zap *z, struct range *r) REQUIRES(m->lock)
+static void zap_tables(struct mmu *m, struct slot_zap *z, struct range *r, gfn_t gfn)
+	REQUIRES(m->lock)
 {
 	struct shadow_page *sp;
 
-	while (r->left && (sp = shadow_next_of(m, z->gfn, NULL))) {
+	while (r->left && (sp = shadow_next_of(m, gfn, NULL))) {
 		z->roots |= sp->n_roots != 0;
 		range_charge(r, 2 * ENTRIES_PER_TABLE + spte_list_length(&sp->parents));
 		shadow_zap(m, sp);
 	}
 }
 
+/* Up to the first frame that has tables.  False: there is none. */
+static bool zap_frames(struct mmu *m, struct slot_zap *z, struct range *r) REQUIRES(m->lock)
+{
+	shadow_for_each_frame(it, m, r) {
+		z->n_leafs += shadow_drop_all(m, &it.frame->rmap);
+		if (it.i.level > LEVEL_4K || !it.frame->n_tables)
+			continue;
+		/* The tree changes when their shadow pages are zapped. */
+		zap_tables(m, z, r, it.i.gfn);
+		return true;
+	}
+	return false;
+}
+
 static void zap_slot_piece(struct mmu *m, struct slot_zap *z, struct range *r) REQUIRES(m->lock)
 {
 	gfn_t from = r->at;
 
-	do {
-		z->tables = false;
-		shadow_visit_frames(m, r, zap_slot_frame, z);
-		if (z->tables)
-			zap_tables(m, z, r);
-	} while (z->tables && r->left);
+	while (zap_frames(m, z, r) && r->left)
+		;
 	frames_prune(&m->shadow->frames, from, gfn_min(gfn_add(r->at, 1), r->end));
 }
 
@@ -205,20 +189,18 @@ static void zap_slot_piece(struct mmu *m, struct slot_zap *z, struct range *r) R
  */
 static void zap_slot_in_pieces(struct mmu *m, gfn_t start, gfn_t end)
 {
-	struct slot_zap z = { .zap = { .mmu = m } };
 	struct range r = range_make(start, end);
 
 	/* vCPUs are neither created nor destroyed meanwhile: slots_lock is held. */
 	while (range_more(&r)) {
+		struct slot_zap z = { 0 };
+
 		rwlock_wrlock(&m->lock);
-		z.roots = false;
 		zap_slot_piece(m, &z, &r);
 		/* YIELD_FLUSHES: if the host revokes a page of this piece, it finds no
 		 * translation, but the debt. */
-		if (z.zap.n) {
+		if (z.n_leafs)
 			flush_owe(m);
-			z.zap.n = 0;
-		}
 		/* INVALID_THEN_REQUEST: whoever takes the lock after this finds its root
 		 * obsolete, whether or not it has seen the request. */
 		if (z.roots && rule(INVALID_THEN_REQUEST))

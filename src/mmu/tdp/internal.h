@@ -18,18 +18,40 @@ void tdp_table_bury(struct mmu *m, struct table *t) REQUIRES(m->lock);
 /* mmu_ops.reap */
 void tdp_reap(struct mmu *m, enum reap which) EXCLUDES(m->lock);
 
-/* --- visit.c --- */
+/* --- iter.c --- */
 
-struct tdp_visitor {
-	/* For each entry that is not empty; returns true to follow a link. */
-	bool (*fn)(void *ctx, const struct table_place *p);
-	/* For a link that was followed, when all below it is done; or NULL. */
-	void (*after)(void *ctx, const struct table_place *p);
-	void *ctx;
+/* One piece of a range, entry by entry: mmu/paging/range.h.  Under the MMU lock. */
+struct tdp_iter {
+	struct mmu *mmu;
+	struct range_iter i;
+	uint64_t left;			/* of the range, at the beginning */
+	struct table_place at;		/* an entry that is not empty */
 };
 
-/* One piece of @r.  Under the MMU lock. */
-void tdp_visit(struct mmu *m, struct range *r, const struct tdp_visitor *v);
+static inline struct tdp_iter tdp_iter_begin(struct mmu *m, struct range *r)
+{
+	return (struct tdp_iter){
+		.mmu = m, .left = r->left, .i = range_iter_begin(r, m->root, TDP_ROOT_LEVEL),
+	};
+}
+
+bool tdp_iter_next(struct tdp_iter *it);
+
+/* Whether it is a link that was entered, and all below it is done. */
+static inline bool tdp_iter_is_after(const struct tdp_iter *it)
+{
+	return it->i.after;
+}
+
+/* If the entry is a link that was not entered yet. */
+static inline void tdp_iter_enter(struct tdp_iter *it)
+{
+	if (!it->i.after && spte_is_link(it->at.spte))
+		range_iter_enter(&it->i, spte_link(it->at.spte));
+}
+
+#define tdp_for_each(it, m, r) \
+	for (struct tdp_iter it = tdp_iter_begin(m, r); tdp_iter_next(&it);)
 
 /* --- map.c --- */
 
@@ -97,6 +119,6 @@ void tdp_zap_slot(struct mmu *m, const struct memslot *slot) EXCLUDES(m->lock);
 /* --- tdp.c --- */
 
 /* Checks that every entry is legal and in its place: for tests.  MMU lock for write. */
-bool tdp_is_valid(const struct mmu *m);
+bool tdp_is_valid(struct mmu *m);
 
 #endif

@@ -6,7 +6,6 @@
 
 struct protect {
 	struct mmu *mmu;
-	int first_level;
 	/* since the last piece */
 	uint64_t n;
 	enum flush_due due;
@@ -21,22 +20,23 @@ static void record(struct protect *p) REQUIRES_SHARED(p->mmu->lock)
 	p->n = 0;
 }
 
-static bool protect_entry(void *ctx, const struct table_place *at)
+static void protect_piece(struct protect *p, struct range *r, int first_level)
 {
-	struct protect *p = ctx;
-
-	p->n += leaf_protect(p->mmu, at, &p->due);
-	return at->level > p->first_level;
+	tdp_for_each(it, p->mmu, r) {
+		p->n += leaf_protect(p->mmu, &it.at, &p->due);
+		if (it.at.level > first_level)
+			tdp_iter_enter(&it);
+	}
 }
 
 void tdp_write_protect(struct mmu *m, const struct memslot *slot, int first_level)
 {
 	struct range r = range_make(slot->base_gfn, memslot_gfn_end(slot));
-	struct protect p = { .mmu = m, .first_level = first_level };
+	struct protect p = { .mmu = m };
 
 	while (range_more(&r)) {
 		rwlock_rdlock(&m->lock);
-		tdp_visit(m, &r, &(struct tdp_visitor){ .fn = protect_entry, .ctx = &p });
+		protect_piece(&p, &r, first_level);
 		record(&p);
 		rwlock_rdunlock(&m->lock);
 	}
@@ -79,25 +79,14 @@ void tdp_write_protect_mask(struct mmu *m, const struct memslot *slot, uint64_t 
 	rwlock_rdunlock(&m->lock);
 }
 
-struct ageing {
-	struct mmu *mmu;
-	enum age how;
-	bool young;
-};
-
-static bool age_entry(void *ctx, const struct table_place *at)
-{
-	struct ageing *a = ctx;
-
-	a->young |= leaf_age(a->mmu, at, a->how);
-	return true;
-}
-
 bool tdp_age(struct mmu *m, struct range *r, enum age how)
 {
-	struct ageing a = { .mmu = m, .how = how };
+	bool young = false;
 
 	rwlock_assert_held_write(&m->lock);
-	tdp_visit(m, r, &(struct tdp_visitor){ .fn = age_entry, .ctx = &a });
-	return a.young;
+	tdp_for_each(it, m, r) {
+		young |= leaf_age(m, &it.at, how);
+		tdp_iter_enter(&it);
+	}
+	return young;
 }

@@ -14,50 +14,54 @@ static int tdp_init(struct mmu *m)
 	return m->root ? 0 : -ENOMEM;
 }
 
-static void free_tree(struct mmu *m, struct table *t)
-{
-	for (unsigned int i = 0; i < ENTRIES_PER_TABLE; i++) {
-		spte_t spte = sptep_read(&t->spte[i]);
+#define WHOLE_MEMORY range_whole(gfn_of(0), gfn_of(1ull << TDP_ROOT_LEVEL * LEVEL_BITS))
 
-		if (spte_is_link(spte))
-			free_tree(m, spte_link(spte));
+static void free_tables(struct mmu *m)
+{
+	struct range r = WHOLE_MEMORY;
+
+	tdp_for_each(it, m, &r) {
+		if (!spte_is_link(it.at.spte))
+			continue;
+		if (tdp_iter_is_after(&it) || it.at.level == LEVEL_2M)
+			tdp_table_free(m, spte_link(it.at.spte));
+		else
+			tdp_iter_enter(&it);
 	}
-	tdp_table_free(m, t);
+	tdp_table_free(m, m->root);
 }
 
 static void tdp_destroy(struct mmu *m)
 {
 	tdp_reap(m, REAP_ALL);
 	if (m->root)
-		free_tree(m, m->root);
+		free_tables(m);
 	pool_destroy(&m->tables);
 }
 
-static bool table_is_valid(const struct table *t, gfn_t base)
+static bool entry_is_valid(const struct table_place *at)
 {
-	for (unsigned int i = 0; i < ENTRIES_PER_TABLE; i++) {
-		spte_t spte = sptep_read(&t->spte[i]);
-		const struct table *below;
+	const struct table *below = spte_is_link(at->spte) ? spte_link(at->spte) : NULL;
 
-		if (!spte_is_legal(spte))
-			return false;
-		if (spte_is_leaf(spte) &&
-		    (spte_level(spte) != t->level ||
-		     !IS_ALIGNED(spte_pfn(spte), level_pages(t->level))))
-			return false;
-		if (!spte_is_link(spte))
-			continue;
-		below = spte_link(spte);
-		if (below->level != t->level - 1 ||
-		    !table_is_valid(below, gfn_add(base, i * level_pages(t->level))))
-			return false;
-	}
-	return true;
+	if (below)
+		return below->level == at->level - 1;
+	return spte_is_legal(at->spte) &&
+	       (!spte_is_leaf(at->spte) ||
+		(spte_level(at->spte) == at->level &&
+		 IS_ALIGNED(spte_pfn(at->spte), level_pages(at->level))));
 }
 
-bool tdp_is_valid(const struct mmu *m)
+bool tdp_is_valid(struct mmu *m)
 {
-	return table_is_valid(m->root, gfn_of(0));
+	struct range r = WHOLE_MEMORY;
+	bool valid = true;
+
+	tdp_for_each(it, m, &r) {
+		valid &= entry_is_valid(&it.at);
+		if (valid)
+			tdp_iter_enter(&it);
+	}
+	return valid;
 }
 
 const struct mmu_ops tdp_ops = {

@@ -19,58 +19,50 @@
 
 /* --- for the host ------------------------------------------------------------------ */
 
-struct zap {
-	struct mmu *mmu;
-	uint64_t n;
-};
-
-static bool zap_entry(void *ctx, const struct table_place *at)
+/* What was looked at to find that out is part of the piece. */
+static bool is_empty(const struct table *t, struct range *r)
 {
-	struct zap *z = ctx;
+	unsigned int n = 0;
 
-	if (!spte_is_leaf(at->spte))
-		return true;
-	table_replace(z->mmu, at, NO_SPTE);
-	z->n++;
-	return false;
-}
-
-static bool is_empty(const struct table *t)
-{
-	for (unsigned int i = 0; i < ENTRIES_PER_TABLE; i++)
-		if (spte_kind(sptep_read(&t->spte[i])) != SPTE_NONE)
-			return false;
-	return true;
+	while (n < ENTRIES_PER_TABLE && spte_kind(sptep_read(&t->spte[n])) == SPTE_NONE)
+		n++;
+	range_charge(r, n);
+	return n == ENTRIES_PER_TABLE;
 }
 
 /* No entry is installed meanwhile: that needs the lock. */
-static void zap_table(void *ctx, const struct table_place *at)
+static void unlink_table(struct mmu *m, const struct table_place *at) REQUIRES(m->lock)
 {
-	struct zap *z = ctx;
-	struct table *t = spte_link(at->spte);
-
-	rwlock_assert_held_write(&z->mmu->lock);
-	if (!is_empty(t))
-		return;
-	table_replace(z->mmu, at, NO_SPTE);
-	tdp_table_bury(z->mmu, t);
+	table_replace(m, at, NO_SPTE);
+	tdp_table_bury(m, spte_link(at->spte));
 }
 
 uint64_t tdp_zap_leafs(struct mmu *m, struct range *r)
 {
-	struct zap z = { .mmu = m };
+	uint64_t n = 0;
 
 	rwlock_assert_held_write(&m->lock);
-	tdp_visit(m, r, &(struct tdp_visitor){ zap_entry, zap_table, &z });
-	mmu_count_n(m, VM_STAT_mmu_zapped, z.n);
-	return z.n;
+	tdp_for_each(it, m, r) {
+		if (spte_is_leaf(it.at.spte)) {
+			table_replace(m, &it.at, NO_SPTE);
+			n++;
+		} else if (!tdp_iter_is_after(&it)) {
+			tdp_iter_enter(&it);
+		} else if (is_empty(spte_link(it.at.spte), r)) {
+			unlink_table(m, &it.at);
+		}
+	}
+	mmu_count_n(m, VM_STAT_mmu_zapped, n);
+	return n;
 }
 
-static bool forget_mmio(void *ctx, const struct table_place *at)
+static void forget_mmio(struct mmu *m, struct range *r) REQUIRES(m->lock)
 {
-	if (spte_kind(at->spte) == SPTE_MMIO)
-		table_replace(ctx, at, NO_SPTE);
-	return true;
+	tdp_for_each(it, m, r) {
+		if (spte_kind(it.at.spte) == SPTE_MMIO)
+			table_replace(m, &it.at, NO_SPTE);
+		tdp_iter_enter(&it);
+	}
 }
 
 /* For write: a fault that read the generation before it was marked is done with the tables when
@@ -82,37 +74,27 @@ void tdp_zap_mmio(struct mmu *m)
 	while (range_more(&r)) {
 		r.left = TABLES_BEFORE_YIELD * ENTRIES_PER_TABLE;
 		rwlock_wrlock(&m->lock);
-		tdp_visit(m, &r, &(struct tdp_visitor){ .fn = forget_mmio, .ctx = m });
+		forget_mmio(m, &r);
 		rwlock_wrunlock(&m->lock);
 	}
 	mmu_count(m, mmio_generation_wraps);
 }
 
-/* Unlinked tables, and the number of their leafs. */
-struct frozen {
-	struct mmu *mmu;
-	gfn_t start, end;
-	struct range left;
-	enum flush_due due;	/* since the debt was last recorded */
-	struct table *dead;
-	uint64_t n_leafs;
-};
-
-/* Everything below an unlinked entry; lookups in progress may still read it. */
-static void collect_dead(struct mmu *m, struct frozen *f, struct table *t)
+/* The leafs of a table that was unlinked are gone with it; lookups in progress may still read
+ * them.  It has no tables below: those went before.  Returns their number. */
+static uint64_t count_out_leafs(struct mmu *m, const struct table *t)
 {
+	uint64_t n = 0;
+
 	for (unsigned int i = 0; i < ENTRIES_PER_TABLE; i++) {
 		spte_t spte = sptep_read(&t->spte[i]);
 
-		if (spte_is_link(spte)) {
-			collect_dead(m, f, spte_link(spte));
-		} else if (spte_is_leaf(spte)) {
-			table_count_leafs(m, t->level, -1);
-			f->n_leafs++;
-		}
+		bug_on(spte_is_link(spte));
+		n += spte_is_leaf(spte);
 	}
-	t->next_dead = f->dead;
-	f->dead = t;
+	if (n)
+		table_count_leafs(m, t->level, -(int64_t)n);
+	return n;
 }
 
 /* --- for large pages ------------------------------------------------------------------ */
@@ -127,42 +109,61 @@ bool tdp_is_split(struct mmu *m, gfn_t gfn, int level)
 	return is_split;
 }
 
-/* The entry of @level for @gfn; NULL: a higher one ends the way. */
-static struct spte_word *sptep_at(const struct mmu *m, gfn_t gfn, int level)
+static bool has_links(const struct table *t)
 {
-	struct table *t = m->root;
+	for (unsigned int i = 0; i < ENTRIES_PER_TABLE; i++)
+		if (spte_is_link(sptep_read(&t->spte[i])))
+			return true;
+	return false;
+}
 
-	for (int at = TDP_ROOT_LEVEL; at > level; at--) {
-		spte_t spte = sptep_read(&t->spte[gfn_index(gfn, at)]);
+/*
+ * Tables of @level and below, from the lowest up: one that faults have added to while the lock was
+ * dropped stays, and so do those above it.  That is rare, and the page is mapped as before then.
+ */
+static uint64_t collapse_piece(struct mmu *m, struct range *r, int level) REQUIRES(m->lock)
+{
+	uint64_t n = 0;
 
-		if (!spte_is_link(spte))
-			return NULL;
-		t = spte_link(spte);
+	tdp_for_each(it, m, r) {
+		if (!spte_is_link(it.at.spte))
+			continue;
+		if (it.at.level > LEVEL_2M && !tdp_iter_is_after(&it)) {
+			tdp_iter_enter(&it);
+		} else if (it.at.level <= level && !has_links(spte_link(it.at.spte))) {
+			range_charge(r, ENTRIES_PER_TABLE);
+			n += count_out_leafs(m, spte_link(it.at.spte));
+			unlink_table(m, &it.at);
+		}
 	}
-	return &t->spte[gfn_index(gfn, level)];
+	return n;
 }
 
 void tdp_collapse(struct mmu *m, gfn_t gfn, int level)
 {
-	struct frozen f = { 0 };
-	struct table_place at = { .gfn = gfn, .level = level };
+	struct range r = range_make(gfn, gfn_add(gfn, level_pages(level)));
 
-	rwlock_wrlock(&m->lock);
-	at.sptep = sptep_at(m, gfn, level);
-	at.spte = at.sptep ? sptep_read(at.sptep) : NO_SPTE;
-	if (spte_is_link(at.spte)) {
-		table_replace(m, &at, NO_SPTE);
-		collect_dead(m, &f, spte_link(at.spte));
+	while (range_more(&r)) {
+		uint64_t n;
+
+		rwlock_wrlock(&m->lock);
+		n = collapse_piece(m, &r, level);
+		rwlock_wrunlock(&m->lock);
+		mmu_count_n(m, VM_STAT_mmu_zapped, n);
 	}
-	for (struct table *next; f.dead; f.dead = next) {
-		next = f.dead->next_dead;
-		tdp_table_bury(m, f.dead);
-	}
-	rwlock_wrunlock(&m->lock);
-	mmu_count_n(m, VM_STAT_mmu_zapped, f.n_leafs);
 }
 
 /* --- for a slot that goes --------------------------------------------------------------- */
+
+/* Unlinked tables, and the number of leafs that are gone. */
+struct frozen {
+	struct mmu *mmu;
+	gfn_t start, end;
+	struct range left;
+	enum flush_due due;	/* since the debt was last recorded */
+	struct table *dead;
+	uint64_t n_leafs;
+};
 
 static void freeze(struct frozen *f, const struct table_place *at)
 {
@@ -170,9 +171,13 @@ static void freeze(struct frozen *f, const struct table_place *at)
 
 	flush_raise(&f->due, table_entry_changed(f->mmu, at->gfn, at->level, old, FROZEN_SPTE));
 	if (spte_is_link(old)) {
+		struct table *t = spte_link(old);
+
 		flush_raise(&f->due, FLUSH_DUE_LATER);
 		range_charge(&f->left, ENTRIES_PER_TABLE);
-		collect_dead(f->mmu, f, spte_link(old));
+		f->n_leafs += count_out_leafs(f->mmu, t);
+		t->next_dead = f->dead;
+		f->dead = t;
 	}
 	f->n_leafs += spte_is_leaf(old);
 }
@@ -185,39 +190,36 @@ static bool is_within(const struct frozen *f, const struct table_place *at)
 }
 
 /* The first pass: a table at a time, so that the piece is not longer than it may be. */
-static bool freeze_entry(void *ctx, const struct table_place *at)
+static void freeze_piece(struct frozen *f)
 {
-	struct frozen *f = ctx;
+	tdp_for_each(it, f->mmu, &f->left) {
+		bool whole = is_within(f, &it.at);
 
-	if (!is_within(f, at) || (spte_is_link(at->spte) && at->level > LEVEL_2M))
-		return true;
-	freeze(f, at);
-	return false;
-}
-
-/* All below it is frozen. */
-static void freeze_after(void *ctx, const struct table_place *at)
-{
-	if (is_within(ctx, at))
-		freeze(ctx, at);
+		if (whole && (tdp_iter_is_after(&it) || it.at.level == LEVEL_2M ||
+			      !spte_is_link(it.at.spte)))
+			freeze(f, &it.at);
+		else
+			tdp_iter_enter(&it);
+	}
 }
 
 /* The second: what is frozen in the range, the first pass has frozen. */
-static bool thaw_entry(void *ctx, const struct table_place *at)
+static void thaw_piece(struct mmu *m, struct range *r)
 {
-	if (spte_kind(at->spte) == SPTE_FROZEN)
-		table_replace(ctx, at, NO_SPTE);
-	return true;
+	tdp_for_each(it, m, r) {
+		if (spte_kind(it.at.spte) == SPTE_FROZEN)
+			table_replace(m, &it.at, NO_SPTE);
+		tdp_iter_enter(&it);
+	}
 }
 
 static void freeze_all(struct frozen *f)
 {
-	const struct tdp_visitor v = { freeze_entry, freeze_after, f };
 	struct mmu *m = f->mmu;
 
 	while (range_more(&f->left)) {
 		rwlock_rdlock(&m->lock);
-		tdp_visit(m, &f->left, &v);
+		freeze_piece(f);
 		/* YIELD_FLUSHES: if the host revokes a page of this piece, it finds the entry
 		 * frozen, and the debt. */
 		flush_record(m, &f->due);
@@ -227,12 +229,11 @@ static void freeze_all(struct frozen *f)
 
 static void thaw_all(struct mmu *m, gfn_t start, gfn_t end)
 {
-	const struct tdp_visitor v = { .fn = thaw_entry, .ctx = m };
 	struct range r = range_make(start, end);
 
 	while (range_more(&r)) {
 		rwlock_rdlock(&m->lock);
-		tdp_visit(m, &r, &v);
+		thaw_piece(m, &r);
 		rwlock_rdunlock(&m->lock);
 	}
 }

@@ -209,6 +209,22 @@ static void a_split_without_memory_leaves_the_page_whole(void **state)
 	assert_gauges(vm, 4, 0, 1, 0);
 }
 
+/* --- large pages come back -------------------------------------------- */
+
+static void a_large_page_comes_back_piece_by_piece(void **state)
+{
+	struct test_vm *vm = *state;
+
+	for (unsigned int i = 0; i < 64; i++)
+		map(vm, i * M2, PFN + i * M2, i % 2 ? LEVEL_4K : LEVEL_2M, WRITE);
+	assert_gauges(vm, 36, 32, 32, 0);
+	work_watch(vm);
+	tdp_collapse(&vm->mmu, gfn_of(0), LEVEL_1G);
+	assert_true(work_most() <= ENTRIES_BEFORE_YIELD);
+	assert_gauges(vm, 3, 0, 0, 0);
+	assert_nothing(vm, 0, LEVEL_1G);
+}
+
 /* --- races ----------------------------------------------------------- */
 
 struct overtaker {
@@ -766,6 +782,7 @@ int main(void)
 		tdp_test(an_untouched_slot_goes_without_a_flush),
 		tdp_test(what_a_slot_had_stays_frozen_until_the_flush_is_through),
 		tdp_test(no_memory_is_remembered_at_4k),
+		tdp_test(a_large_page_comes_back_piece_by_piece),
 		tdp_test(memory_takes_the_place_of_mmio),
 		tdp_test(mmio_never_takes_the_place_of_memory),
 		tdp_test(memory_takes_no_room_from_mmio),
