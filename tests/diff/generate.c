@@ -32,18 +32,36 @@ enum {
 	BRANCH32 = 1 << 15,
 	RARE = 1 << 16,
 	X87 = 1 << 17,
-	SSE3 = 1 << 18,		/* not every host has these */
-	SSSE3 = 1 << 19,
-	AES = 1 << 20,
-	PCLMUL = 1 << 21,
+	VEX = 1 << 18,
+	NDS = 1 << 19,		/* VEX names a register more */
+	L256 = 1 << 20,		/* VEX may say 256 bits */
+	ONLY_L256 = 1 << 21,
+	ONLY_W1 = 1 << 22,	/* VEX must */
+	IS4 = 1 << 23,		/* and its immediate one more */
 };
+
+/* Not every host has these. */
+#define SSE3 (1ull << 32)
+#define SSSE3 (1ull << 33)
+#define AES (1ull << 34)
+#define PCLMUL (1ull << 35)
+#define SSE41 (1ull << 36)
+#define SSE42 (1ull << 37)
+#define SHA (1ull << 38)
+#define BMI1 (1ull << 39)
+#define BMI2 (1ull << 40)
+#define AVX (1ull << 41)
+#define AVX2 (1ull << 42)
+#define FMA (1ull << 43)
+#define F16C (1ull << 44)
+#define EXTENSIONS (~0ull << 32)
 
 struct opcode {
 	uint8_t prefix;		/* a mandatory one, or 0 */
 	uint8_t map;		/* 0: one byte; 1: 0f; 2: 0f 38; 3: 0f 3a */
 	uint8_t byte;
 	int8_t reg;		/* of ModRM: fixed, or -1 */
-	uint32_t how;
+	uint64_t how;
 };
 
 #define STATUS X86_EFLAGS_STATUS
@@ -68,6 +86,10 @@ struct opcode {
 	{ 0, map, (base) + 4, -1, how }, { 0, map, (base) + 5, -1, how },               \
 	{ 0, map, (base) + 6, -1, how }, { 0, map, (base) + 7, -1, how }
 #define SIXTEEN(map, base, how) EIGHT(map, base, how), EIGHT(map, (base) + 8, how)
+#define SSE4(byte) { 0x66, 2, byte, -1, MODRM | ALIGNED | SSE41 }
+#define SSE4_IMM(byte) { 0x66, 3, byte, -1, MODRM | IMM8 | ALIGNED | SSE41 }
+#define EXTENDS(byte) { 0x66, 2, byte, -1, MODRM | SSE41 }
+#define STRING(byte) { 0x66, 3, byte, -1, MODRM | IMM8 | ONLY_W | SSE42 }
 /* With no prefix, 66, F3, F2: PS, PD, SS, SD. */
 #define FP4(byte)                                                                       \
 	{ 0, 1, byte, -1, MODRM | ALIGNED }, { 0x66, 1, byte, -1, MODRM | ALIGNED },    \
@@ -250,6 +272,44 @@ static const struct opcode opcodes[] = {
 	{ 0x66, 2, 0xdf, -1, MODRM | ALIGNED | AES },
 	{ 0x66, 3, 0xdf, -1, MODRM | IMM8 | ALIGNED | AES },
 	{ 0x66, 3, 0x44, -1, MODRM | IMM8 | ALIGNED | PCLMUL },
+	/* SSE4 */
+	SSE4(0x10), SSE4(0x14), SSE4(0x15), SSE4(0x17), SSE4(0x28), SSE4(0x29), SSE4(0x2b),
+	SSE4(0x38), SSE4(0x39), SSE4(0x3a), SSE4(0x3b), SSE4(0x3c), SSE4(0x3d), SSE4(0x3e),
+	SSE4(0x3f), SSE4(0x40), SSE4(0x41),
+	{ 0x66, 2, 0x2a, -1, MODRM | MEM_ONLY | ALIGNED | SSE41 },
+	{ 0x66, 2, 0x37, -1, MODRM | ALIGNED | SSE42 },
+	EXTENDS(0x20), EXTENDS(0x21), EXTENDS(0x22), EXTENDS(0x23), EXTENDS(0x24), EXTENDS(0x25),
+	EXTENDS(0x30), EXTENDS(0x31), EXTENDS(0x32), EXTENDS(0x33), EXTENDS(0x34), EXTENDS(0x35),
+	SSE4_IMM(0x08), SSE4_IMM(0x09), SSE4_IMM(0x0c), SSE4_IMM(0x0d), SSE4_IMM(0x0e),
+	SSE4_IMM(0x40), SSE4_IMM(0x41), SSE4_IMM(0x42),
+	{ 0x66, 3, 0x0a, -1, MODRM | IMM8 | SSE41 }, { 0x66, 3, 0x0b, -1, MODRM | IMM8 | SSE41 },
+	{ 0x66, 3, 0x14, -1, MODRM | IMM8 | SSE41 }, { 0x66, 3, 0x15, -1, MODRM | IMM8 | SSE41 },
+	{ 0x66, 3, 0x16, -1, MODRM | IMM8 | ONLY_W | SSE41 },
+	{ 0x66, 3, 0x17, -1, MODRM | IMM8 | SSE41 }, { 0x66, 3, 0x20, -1, MODRM | IMM8 | SSE41 },
+	{ 0x66, 3, 0x21, -1, MODRM | IMM8 | SSE41 },
+	{ 0x66, 3, 0x22, -1, MODRM | IMM8 | ONLY_W | SSE41 },
+	STRING(0x60), STRING(0x61), STRING(0x62), STRING(0x63),
+	{ 0xf2, 2, 0xf0, -1, MODRM | ONLY_W | SSE42 },
+	{ 0xf2, 2, 0xf1, -1, MODRM | ONLY_W | SSE42 },
+	/* SHA */
+	{ 0, 2, 0xc8, -1, MODRM | ALIGNED | SHA }, { 0, 2, 0xc9, -1, MODRM | ALIGNED | SHA },
+	{ 0, 2, 0xca, -1, MODRM | ALIGNED | SHA }, { 0, 2, 0xcb, -1, MODRM | ALIGNED | SHA },
+	{ 0, 2, 0xcc, -1, MODRM | ALIGNED | SHA }, { 0, 2, 0xcd, -1, MODRM | ALIGNED | SHA },
+	{ 0, 3, 0xcc, -1, MODRM | IMM8 | ALIGNED | SHA },
+	/* BMI1, BMI2 */
+	{ 0, 2, 0xf2, -1, MODRM | ONLY_W | VEX | NDS | BMI1 },
+	{ 0, 2, 0xf3, 1, MODRM | ONLY_W | VEX | NDS | BMI1 },
+	{ 0, 2, 0xf3, 2, MODRM | ONLY_W | VEX | NDS | BMI1 },
+	{ 0, 2, 0xf3, 3, MODRM | ONLY_W | VEX | NDS | BMI1 },
+	{ 0, 2, 0xf7, -1, MODRM | ONLY_W | VEX | NDS | BMI1 },
+	{ 0, 2, 0xf5, -1, MODRM | ONLY_W | VEX | NDS | BMI2 },
+	{ 0xf2, 2, 0xf5, -1, MODRM | ONLY_W | VEX | NDS | BMI2 },
+	{ 0xf3, 2, 0xf5, -1, MODRM | ONLY_W | VEX | NDS | BMI2 },
+	{ 0xf2, 2, 0xf6, -1, MODRM | ONLY_W | VEX | NDS | BMI2 },
+	{ 0x66, 2, 0xf7, -1, MODRM | ONLY_W | VEX | NDS | BMI2 },
+	{ 0xf2, 2, 0xf7, -1, MODRM | ONLY_W | VEX | NDS | BMI2 },
+	{ 0xf3, 2, 0xf7, -1, MODRM | ONLY_W | VEX | NDS | BMI2 },
+	{ 0xf2, 3, 0xf0, -1, MODRM | IMM8 | ONLY_W | VEX | BMI2 },
 	/* SSE and SSE2: floating point */
 	FP4(0x51), FP4(0x58), FP4(0x59), FP4(0x5a), FP4(0x5c), FP4(0x5d), FP4(0x5e), FP4(0x5f),
 	FP2(0x14), FP2(0x15), FP2(0x54), FP2(0x55), FP2(0x56), FP2(0x57), FP2(0x2e), FP2(0x2f),
@@ -330,7 +390,7 @@ static bool chance(struct rng *r, uint32_t percent)
 /* What not every processor of the architecture has. */
 static struct {
 	bool known, movbe, popcnt, bmi1, lzcnt, adx;
-	uint32_t extensions;	/* as in struct opcode */
+	uint64_t extensions;	/* as in struct opcode */
 } host_has;
 
 static void ask_host(void)
@@ -342,10 +402,14 @@ static void ask_host(void)
 		host_has.movbe = c & bit_MOVBE;
 		host_has.popcnt = c & bit_POPCNT;
 		host_has.extensions = (c & bit_SSE3 ? SSE3 : 0) | (c & bit_SSSE3 ? SSSE3 : 0) |
-				      (c & bit_AES ? AES : 0) | (c & bit_PCLMUL ? PCLMUL : 0);
+				      (c & bit_AES ? AES : 0) | (c & bit_PCLMUL ? PCLMUL : 0) |
+				      (c & bit_SSE4_1 ? SSE41 : 0) | (c & bit_SSE4_2 ? SSE42 : 0);
 	}
 	if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
 		host_has.adx = b & bit_ADX;
+		host_has.bmi1 = b & bit_BMI;
+		host_has.extensions |= (b & bit_SHA ? SHA : 0) | (b & bit_BMI ? BMI1 : 0) |
+				       (b & bit_BMI2 ? BMI2 : 0);
 	}
 	if (__get_cpuid(0x80000001, &a, &b, &c, &d))
 		host_has.lzcnt = c & bit_ABM;
@@ -353,13 +417,13 @@ static void ask_host(void)
 
 static bool host_lacks(const struct opcode *op)
 {
-	if (op->how & (SSE3 | SSSE3 | AES | PCLMUL) & ~host_has.extensions)
+	if (op->how & EXTENSIONS & ~host_has.extensions)
 		return true;
-	if (op->map == 2 && (op->byte & 0xfe) == 0xf0)
+	if (op->map == 2 && !(op->how & VEX) && op->prefix != 0xf2 && (op->byte & 0xfe) == 0xf0)
 		return !host_has.movbe;
-	if (op->map == 2 && op->byte == 0xf6)
+	if (op->map == 2 && !(op->how & VEX) && op->byte == 0xf6)
 		return !host_has.adx;
-	if (op->map != 1 || op->prefix != 0xf3)
+	if (op->map != 1 || op->prefix != 0xf3 || op->how & VEX)
 		return false;
 	return (op->byte == 0xb8 && !host_has.popcnt) || (op->byte == 0xbc && !host_has.bmi1) ||
 	       (op->byte == 0xbd && !host_has.lzcnt);
@@ -460,6 +524,8 @@ struct shape {
 	const struct opcode *op;
 	bool is_32bit, w, narrow, memory, address32;
 	unsigned int rex;		/* R, X, B */
+	unsigned int vvvv;
+	bool l256;
 	unsigned int modrm, sib;
 	bool has_sib;
 	unsigned int disp_bytes;
@@ -524,6 +590,23 @@ static void shape_modrm(struct shape *s, struct rng *r)
 	s->rex |= rm >> 3;
 }
 
+/* Of two bytes or three. */
+static void put_vex(struct out *o, struct rng *r, const struct shape *s)
+{
+	unsigned int pp = s->op->prefix == 0x66 ? 1 : s->op->prefix == 0xf3 ? 2 :
+			  s->op->prefix == 0xf2 ? 3 : 0;
+	unsigned int last = (~s->vvvv & 15) << 3 | (s->l256 ? 4 : 0) | pp;
+
+	if (s->op->map == 1 && !s->w && !(s->rex & 3) && chance(r, 50)) {
+		put(o, 0xc5);
+		put(o, (~s->rex & 4) << 5 | last);
+		return;
+	}
+	put(o, 0xc4);
+	put(o, (~s->rex & 7) << 5 | s->op->map);
+	put(o, (s->w ? 0x80 : 0) | last);
+}
+
 static void put_prefixes(struct out *o, struct rng *r, const struct shape *s)
 {
 	static const uint8_t segments[] = { 0x26, 0x2e, 0x36, 0x3e };
@@ -540,6 +623,10 @@ static void put_prefixes(struct out *o, struct rng *r, const struct shape *s)
 		put(o, 0xf0);
 	if (op->how & REPEATS && chance(r, 50))
 		put(o, chance(r, 50) ? 0xf3 : 0xf2);
+	if (op->how & VEX) {
+		put_vex(o, r, s);
+		return;
+	}
 	if (op->prefix)
 		put(o, op->prefix);
 	if (!s->is_32bit && (rex || chance(r, 15)))
@@ -548,6 +635,10 @@ static void put_prefixes(struct out *o, struct rng *r, const struct shape *s)
 
 static void put_opcode(struct out *o, const struct opcode *op)
 {
+	if (op->how & VEX) {
+		put(o, op->byte);
+		return;
+	}
 	if (op->map)
 		put(o, 0x0f);
 	if (op->map == 2)
@@ -568,6 +659,16 @@ static unsigned int immediate_bytes(const struct shape *s)
 	return 0;
 }
 
+static void shape_vex(struct shape *s, struct rng *r)
+{
+	uint64_t how = s->op->how;
+
+	s->w = how & ONLY_W1 || (how & ONLY_W && !s->is_32bit && chance(r, 40));
+	s->l256 = how & ONLY_L256 || (how & L256 && chance(r, 60));
+	if (how & NDS)
+		s->vvvv = rng_below(r, s->is_32bit ? 8 : 16);
+}
+
 static void put_instruction(struct out *o, struct rng *r, const struct opcode *op, bool is_32bit,
 			    const uint8_t *page)
 {
@@ -578,6 +679,8 @@ static void put_instruction(struct out *o, struct rng *r, const struct opcode *o
 		s.w = chance(r, 40);
 	if (op->how & (WIDE | STACK) && !s.w)
 		s.narrow = chance(r, 15);
+	if (op->how & VEX)
+		shape_vex(&s, r);
 	if (op->how & MODRM)
 		shape_modrm(&s, r);
 	else if (!is_32bit && (op->byte & 0xf0) >= 0x40 && op->map == 0 && !(op->how & REPEATS))

@@ -284,6 +284,9 @@ static uint8_t feature_of_set(ZydisISASet set)
 		[ZYDIS_ISA_SET_LZCNT] = 1 + FEATURE_LZCNT,
 		[ZYDIS_ISA_SET_MOVBE] = 1 + FEATURE_MOVBE,
 		[ZYDIS_ISA_SET_ADOX_ADCX] = 1 + FEATURE_ADX,
+		[ZYDIS_ISA_SET_CLFLUSHOPT] = 1 + FEATURE_CLFLUSHOPT,
+		[ZYDIS_ISA_SET_CLWB] = 1 + FEATURE_CLWB,
+		[ZYDIS_ISA_SET_SERIALIZE] = 1 + FEATURE_SERIALIZE,
 		[ZYDIS_ISA_SET_XSAVE] = 1 + FEATURE_XSAVE,
 		[ZYDIS_ISA_SET_XSAVEOPT] = 1 + FEATURE_XSAVEOPT,
 		[ZYDIS_ISA_SET_XSAVEC] = 1 + FEATURE_XSAVEC,
@@ -349,6 +352,20 @@ static bool is_locked_cr_move(const struct insn *insn, const struct op *op)
 	       !decode_is_mem(insn, 0);
 }
 
+/* EVEX and the like are not offered; VEX is no prefix in real and virtual-8086 mode. */
+static bool is_encoded(const struct insn *insn)
+{
+	switch (insn->info.encoding) {
+	case ZYDIS_INSTRUCTION_ENCODING_LEGACY:
+	case ZYDIS_INSTRUCTION_ENCODING_3DNOW:
+		return true;
+	case ZYDIS_INSTRUCTION_ENCODING_VEX:
+		return !(insn->mode & MODE_REAL);
+	default:
+		return false;
+	}
+}
+
 static bool is_known(const struct insn_entry *entry)
 {
 	return entry->fn || entry->pick || entry->pick_of;
@@ -375,7 +392,7 @@ static op_fn choose(struct decoded_block *b, const struct insn *insn, struct op 
 {
 	op_fn fn;
 
-	if (is_locked_cr_move(insn, op))
+	if (!is_encoded(insn) || is_locked_cr_move(insn, op))
 		return op_undefined;
 	if (!is_known(entry) || !is_usable(insn))
 		return lacking(insn, op);

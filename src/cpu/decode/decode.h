@@ -66,6 +66,12 @@ static inline bool decode_is_mem(const struct insn *insn, unsigned int operand)
 	return insn->operands[operand].type == ZYDIS_OPERAND_TYPE_MEMORY;
 }
 
+/* The byte offset in cpu->r of an operand that is a general register of 16 bits or more. */
+static inline uint8_t decode_gpr(const struct insn *insn, unsigned int operand)
+{
+	return (uint8_t)GPR_AT(ZydisRegisterGetId(insn->operands[operand].reg.value));
+}
+
 static inline bool decode_is_64bit(const struct insn *insn)
 {
 	return insn->info.machine_mode == ZYDIS_MACHINE_MODE_LONG_64;

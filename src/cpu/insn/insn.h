@@ -27,11 +27,13 @@
 	X(setcc) X(cmovcc) X(jmp_relative) X(jmp_indirect) X(call_relative) X(call_indirect)   \
 	X(ret) X(loop) X(jmp_far) X(jmp_far_indirect) X(call_far) X(call_far_indirect)         \
 	X(ret_far) X(load_far_pointer) X(imul_wide) X(shld) X(shrd) X(enter)                   \
+	X(andn) X(bextr) X(bzhi) X(pdep) X(pext) X(sarx) X(shlx) X(shrx) X(mulx) X(crc32)      \
 	X(out) X(ins) X(outs) X(cmpsd) X(cvtsi2ss) X(cvtsi2sd)                                 \
 	X(load_low) X(store_low) X(merge_low) X(move_low) X(low_from_gpr) X(low_to_gpr)        \
 	X(x87_register_first) X(x87_flags) X(x87_load) X(x87_store)                            \
 	X(mmx_int) X(mmx_shift) X(mmx_load) X(mmx_store) X(mmx_from_gpr) X(mmx_to_gpr)         \
 	X(mmx_pmovmskb) X(mmx_pextrw) X(mmx_pinsrw) X(mmx_palignr)                             \
+	X(stub) X(stub_fp) X(stub_dot) X(string_index) X(string_mask) X(extract) X(insert)     \
 	X(palignr) X(load_half) X(store_half) X(pmovmskb) X(pextrw) X(pinsrw)
 #define DECLARE_HANDLER(name) void op_##name(struct cpu *cpu, const struct op *op);
 OTHER_HANDLERS(DECLARE_HANDLER)

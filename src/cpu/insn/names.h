@@ -20,6 +20,11 @@ enum {
 #include "cpu/insn/alu.def"
 };
 
+enum {
+#define BMI(mnemonic, name, named_is_first, flags) PICK_bmi_##name,
+#include "cpu/insn/bits/bmi.def"
+};
+
 /* As cc_test() takes them. */
 enum {
 #define CONDITION(cc, name, condition, negated)                      \
@@ -49,6 +54,18 @@ enum {
 #include "cpu/insn/sse/sse.def"
 };
 
+enum {
+#define STUB(mnemonic, name, variants, text) PICK_stub_##name,
+#define STUB_FP(mnemonic, name, variants, text) PICK_stub_##name,
+#define STUB_DOT(mnemonic, name, variants, text) PICK_stub_##name,
+#include "cpu/insn/sse/stub.def"
+};
+
+enum {
+#define STUB_STRING(mnemonic, name, text) PICK_string_stub_##name,
+#include "cpu/insn/sse/stub.def"
+};
+
 /* name, and whether REPE and REPNE look at what it has compared. */
 #define STRINGS(X) X(movs, false) X(cmps, true) X(stos, false) X(lods, false) X(scas, true)
 
@@ -75,6 +92,11 @@ enum {
 };
 enum { PICK_mov_scalar_single = 4, PICK_mov_scalar_double = 8 };
 enum { PICK_mov_low_dword = 4, PICK_mov_low_qword = 8 };
+enum {
+	PICK_extract_byte = 1, PICK_extract_word = 2, PICK_extract_dword = 4,
+	PICK_extract_qword = 8,
+	PICK_insert_byte = 1, PICK_insert_dword = 4, PICK_insert_qword = 8,
+};
 enum { PICK_mov_half_low = 0, PICK_mov_half_high = 1 };
 
 #endif

@@ -209,6 +209,13 @@ OP(mfence)
 	return true;
 }
 
+/* What follows is fetched behind it. */
+OP_END(serialize)
+{
+	__asm__ __volatile__("mfence" ::: "memory");
+	return true;
+}
+
 /* MONITOR and MWAIT never wait, which is allowed. */
 OP_END(monitor)
 {

@@ -78,6 +78,9 @@ static const struct place places[] = {
 	[FEATURE_LZCNT] = { 0x80000001, 0, ECX, 5 },
 	[FEATURE_MOVBE] = { 1, 0, ECX, 22 },
 	[FEATURE_ADX] = { 7, 0, EBX, 19 },
+	[FEATURE_CLFLUSHOPT] = { 7, 0, EBX, 23 },
+	[FEATURE_CLWB] = { 7, 0, EBX, 24 },
+	[FEATURE_SERIALIZE] = { 7, 0, EDX, 14 },
 	[FEATURE_XSAVEOPT] = { 0xd, 1, EAX, 0 },
 	[FEATURE_XSAVEC] = { 0xd, 1, EAX, 1 },
 	[FEATURE_XGETBV1] = { 0xd, 1, EAX, 2 },
@@ -95,8 +98,11 @@ _Static_assert(N_FEATURES <= 64, "and its bit");
 /* The host does these. */
 #define HOSTS_1_ECX                                                               \
 	(BIT(0) /* SSE3 */ | BIT(1) /* PCLMULQDQ */ | BIT(9) /* SSSE3 */ |        \
-	 BIT(25) /* AES */ | BIT(30) /* RDRAND */)
-#define HOSTS_7_EBX BIT(18) /* RDSEED */
+	 BIT(19) /* SSE4.1 */ | BIT(20) /* SSE4.2 */ | BIT(25) /* AES */ |        \
+	 BIT(30) /* RDRAND */)
+#define HOSTS_7_EBX                                                               \
+	(BIT(3) /* BMI1 */ | BIT(8) /* BMI2 */ | BIT(18) /* RDSEED */ |           \
+	 BIT(29) /* SHA */)
 #define OFFERED_1_EDX                                                             \
 	(BIT(0) /* FPU */ | BIT(2) /* DE */ | BIT(3) /* PSE */ |                  \
 	 BIT(4) /* TSC */ | BIT(5) /* MSR */ | BIT(6) /* PAE */ |                 \
@@ -112,7 +118,7 @@ _Static_assert(N_FEATURES <= 64, "and its bit");
 	 BIT(9) /* ERMS */ | BIT(10) /* INVPCID */ | BIT(19) /* ADX */ |          \
 	 BIT(20) /* SMAP */ | BIT(23) /* CLFLUSHOPT */ | BIT(24) /* CLWB */)
 #define OFFERED_7_ECX (BIT(2) /* UMIP */ | BIT(3) /* PKU */ | BIT(22) /* RDPID */)
-#define OFFERED_7_EDX BIT(4) /* FSRM */
+#define OFFERED_7_EDX (BIT(4) /* FSRM */ | BIT(14) /* SERIALIZE */)
 #define OFFERED_EXT_1_ECX                                                         \
 	(BIT(0) /* LAHF in 64-bit */ | BIT(5) /* LZCNT */ | BIT(8) /* PREFETCHW */)
 /* Bits that AMD's processors repeat from leaf 1. */

@@ -584,7 +584,6 @@ CODE(galois, ".code64", "gf2p8mulb %xmm1, %xmm0\n")
 CODE(x87_switched_off, ".code64", "mov %cr0, %rax\n or $4, %al\n mov %rax, %cr0\n fld1\n")
 CODE(mmx_switched_off, ".code64",
      "mov %cr0, %rax\n or $4, %al\n mov %rax, %cr0\n paddb %mm0, %mm1\n")
-CODE(pextrw_to_memory, ".code64", ".byte 0x66, 0x0f, 0x3a, 0x15, 0x04, 0x24, 1\n")
 CODE(locked_register, ".code64", ".byte 0xf0, 0x01, 0xc3\n")
 CODE(locked_move, ".code64", ".byte 0xf0, 0x89, 0x03\n")
 CODE(other_cr8, ".code64", ".byte 0xf0, 0x0f, 0x20, 0xc0\n")
@@ -603,7 +602,6 @@ static void refusals_have_their_vector(void **state)
 		{ &vex, false, EXC_UD },	    { &galois, false, EXC_UD },
 		{ &galois, true, EXC_UD },	    { &x87_switched_off, false, EXC_NM },
 		{ &mmx_switched_off, false, EXC_UD },
-		{ &pextrw_to_memory, true, EXC_UD },
 		{ &locked_register, true, EXC_UD }, { &locked_move, false, EXC_UD },
 		{ &other_cr8, false, EXC_UD },	    { &vmx, false, EXC_UD },
 		{ &svm, false, EXC_UD },

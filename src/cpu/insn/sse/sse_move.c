@@ -248,10 +248,10 @@ OP(pmovmskb)
 }
 
 /* PEXTRW also has a form whose destination may be in memory, which is SSE4.1's. */
-op_fn pick_from_xmm(const struct insn *insn, struct op *op UNUSED, unsigned int which)
+op_fn pick_from_xmm(const struct insn *insn, struct op *op, unsigned int which)
 {
 	if (insn->info.meta.isa_set == ZYDIS_ISA_SET_SSE4)
-		return NULL;
+		return pick_extract(insn, op, PICK_extract_word);
 	if (!is_class(insn, 1, ZYDIS_REGCLASS_XMM))
 		return which == PICK_from_xmm_pextrw ? op_mmx_pextrw : op_mmx_pmovmskb;
 	return which == PICK_from_xmm_pextrw ? op_pextrw : op_pmovmskb;

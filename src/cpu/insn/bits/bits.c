@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cpu/insn/bits.c - single bits, bit scans, double shifts, ADCX/ADOX; and the locked
+ * cpu/insn/bits/bits.c - single bits, bit scans, double shifts, ADCX/ADOX; and the locked
  * exchanges that compare or add.
  */
 #include "cpu/event/raise.h"
