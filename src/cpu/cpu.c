@@ -55,6 +55,7 @@ void cpu_reset(struct cpu *cpu)
 
 	memset(cpu->r, 0, sizeof(cpu->r));
 	memset(cpu->xmm, 0, sizeof(cpu->xmm));
+	memset(cpu->ymm_high, 0, sizeof(cpu->ymm_high));
 	cpuid_execute(cpu, 1, 0, out);
 	cpu->r[GPR_RDX] = out[0] ? out[0] : 0x600;
 	cpu->rip = RESET_RIP;

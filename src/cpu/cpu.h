@@ -249,7 +249,7 @@ _Static_assert(sizeof(struct fx_image) == 512, "as the manuals have it");
 
 #define XCR0_X87 (1ull << 0)
 #define XCR0_SSE (1ull << 1)
-#define XCR0_KNOWN (XCR0_X87 | XCR0_SSE)
+#define XCR0_AVX (1ull << 2)
 
 #define N_FIXED_MTRRS 11
 #define N_VARIABLE_MTRRS 8
@@ -294,6 +294,7 @@ struct cpu {
 	struct block_cache *blocks;
 
 	union xmm xmm[16];
+	union xmm ymm_high[16];	/* the upper halves of the YMM registers */
 	uint32_t mxcsr;
 	bool fp_live;		/* MXCSR is in the host's register: cpu/insn/sse/fp.h */
 	uint32_t host_mxcsr;	/* what was there before */

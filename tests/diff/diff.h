@@ -32,7 +32,7 @@ struct diff_state {
 	uint64_t gpr[16];
 	uint64_t rip;
 	uint64_t rflags;
-	uint8_t xmm[16][16];
+	uint8_t xmm[16][16], ymm_high[16][16];
 	uint32_t mxcsr;
 	struct diff_x87 x87;
 	/* How it ended: 3 is the INT3 behind the code. */

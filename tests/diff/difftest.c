@@ -119,6 +119,16 @@ static bool same_x87(const struct diff_x87 *a, const struct diff_x87 *b)
 	return !(a->fsw & 0x80) || (a->fip == b->fip && a->fdp == b->fdp && a->fop == b->fop);
 }
 
+/* A masked access to some elements, of which more than one is in a page that faults. */
+static bool faults_anywhere(const struct diff_case *c, const struct diff_state *h,
+			    const struct diff_state *e)
+{
+	uint64_t at = h->rip - c->in.rip;
+
+	return at < c->bytes && h->cr2 >> PAGE_SHIFT == e->cr2 >> PAGE_SHIFT &&
+	       effects_of(c->is_32bit, c->code + at, c->bytes - at).any_element;
+}
+
 static bool same(const struct diff_case *c, struct diff_state *h, struct diff_state *e)
 {
 	const uint32_t flags = (X86_EFLAGS_STATUS | X86_EFLAGS_DF) & ~undefined_at(c, h->rip);
@@ -133,9 +143,10 @@ static bool same(const struct diff_case *c, struct diff_state *h, struct diff_st
 	if (h->vector != e->vector || h->rip != e->rip || ((h->rflags ^ e->rflags) & flags) ||
 	    h->mxcsr != e->mxcsr || memcmp(h->gpr, e->gpr, sizeof(h->gpr)) ||
 	    !same_x87(&h->x87, &e->x87) || memcmp(h->xmm, e->xmm, 16 * registers) ||
+	    memcmp(h->ymm_high, e->ymm_high, 16 * registers) ||
 	    memcmp(h->data, e->data, DATA_BYTES))
 		return false;
-	if (h->vector == EXC_PF && h->cr2 != e->cr2)
+	if (h->vector == EXC_PF && h->cr2 != e->cr2 && !faults_anywhere(c, h, e))
 		return false;
 	/* Linux hides from programs what is mapped in its half. */
 	if (h->vector == EXC_PF && h->cr2 >= KERNEL_HALF)
@@ -176,6 +187,23 @@ static void show_x87(const struct diff_x87 *in, const struct diff_x87 *h,
 	}
 }
 
+static void show_vectors(const char *what, const uint8_t before[16][16], const uint8_t h[16][16],
+			 const uint8_t e[16][16])
+{
+	uint64_t in[2], hv[2], ev[2];
+	char name[24];
+
+	for (unsigned int i = 0; i < 16; i++) {
+		memcpy(in, before[i], 16);
+		memcpy(hv, h[i], 16);
+		memcpy(ev, e[i], 16);
+		snprintf(name, sizeof(name), "%s%u.lo", what, i);
+		show(name, in[0], hv[0], ev[0]);
+		snprintf(name, sizeof(name), "%s%u.hi", what, i);
+		show(name, in[1], hv[1], ev[1]);
+	}
+}
+
 static void report(unsigned int number, const struct diff_case *c, const struct diff_state *h,
 		   const struct diff_state *e, const char *other)
 {
@@ -199,17 +227,8 @@ static void report(unsigned int number, const struct diff_case *c, const struct 
 	show("mxcsr", c->in.mxcsr, h->mxcsr, e->mxcsr);
 	for (unsigned int i = 0; i < 16; i++)
 		show(names[i], c->in.gpr[i], h->gpr[i], e->gpr[i]);
-	for (unsigned int i = 0; i < 16; i++) {
-		uint64_t in[2], hv[2], ev[2];
-
-		memcpy(in, c->in.xmm[i], 16);
-		memcpy(hv, h->xmm[i], 16);
-		memcpy(ev, e->xmm[i], 16);
-		snprintf(name, sizeof(name), "xmm%u.lo", i);
-		show(name, in[0], hv[0], ev[0]);
-		snprintf(name, sizeof(name), "xmm%u.hi", i);
-		show(name, in[1], hv[1], ev[1]);
-	}
+	show_vectors("xmm", c->in.xmm, h->xmm, e->xmm);
+	show_vectors("high", c->in.ymm_high, h->ymm_high, e->ymm_high);
 	show_x87(&c->in.x87, &h->x87, &e->x87);
 	for (unsigned int i = 0, n = 0; i < DATA_BYTES && n < 8; i++)
 		if (h->data[i] != e->data[i]) {

@@ -102,6 +102,12 @@ static void look_closer(struct effects *e, const ZydisDecodedInstruction *insn,
 	case ZYDIS_MNEMONIC_BSR:
 		e->open_if_zf = number_of(op[0].reg.value);
 		break;
+	case ZYDIS_MNEMONIC_VMASKMOVPS:
+	case ZYDIS_MNEMONIC_VMASKMOVPD:
+	case ZYDIS_MNEMONIC_VPMASKMOVD:
+	case ZYDIS_MNEMONIC_VPMASKMOVQ:
+		e->any_element = true;
+		break;
 	case ZYDIS_MNEMONIC_BSWAP:
 		e->result_open = op[0].size == 16;
 		break;

@@ -22,6 +22,8 @@ struct effects {
 	bool fault_flags_open;
 	/* It has MMX registers: if it faults, the x87 may have been made ready for it or not. */
 	bool mmx;
+	/* Of its elements any may be the one that faults. */
+	bool any_element;
 	/* The result is undefined for some operands. */
 	bool result_open;
 	/* The result is undefined if ZF is set: number of the register, or -1. */

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cpu/state/cpuid.h"
 #include "diff.h"
 #include "machine.h"
 
@@ -118,6 +119,9 @@ static void begin_case(const struct diff_case *c)
 	memcpy(m->memory + DATA_GPA, c->in.data, DATA_BYTES);
 	memcpy(cpu->r, c->in.gpr, sizeof(c->in.gpr));
 	memcpy(cpu->xmm, c->in.xmm, sizeof(c->in.xmm));
+	memcpy(cpu->ymm_high, c->in.ymm_high, sizeof(c->in.ymm_high));
+	cpu->mmu.paging.cr4 |= X86_CR4_OSXSAVE;
+	cpu->xcr0 = cpuid_xcr0_offered();
 	cpu->mxcsr = c->in.mxcsr;
 	set_x87(&cpu->x87, &c->in.x87);
 	cpu->rip = c->in.rip;
@@ -146,6 +150,7 @@ static void end_case(struct diff_state *s, uint32_t vector)
 	s->gpr[GPR_RSP] = machine_read64(m, frame + 24);
 	s->cr2 = cpu->cr2;
 	memcpy(s->xmm, cpu->xmm, sizeof(s->xmm));
+	memcpy(s->ymm_high, cpu->ymm_high, sizeof(s->ymm_high));
 	s->mxcsr = cpu->mxcsr;
 	get_x87(&cpu->x87, &s->x87);
 	memcpy(s->data, m->memory + DATA_GPA, DATA_BYTES);

@@ -2,371 +2,17 @@
 /*
  * tests/diff/generate.c - random instructions, as bytes.
  *
- * A table of opcodes says what follows each; operands are random, but memory
+ * opcodes.c says what follows each opcode; operands are random, but memory
  * operands mostly use registers that begin as pointers into the data.
  */
-#include <cpuid.h>
 #include <string.h>
 
 #include "cpu/cpu.h"
 #include "diff.h"
 #include "effects.h"
-
-/* What an opcode is followed by, and where it exists. */
-enum {
-	MODRM = 1 << 0,
-	IMM8 = 1 << 1,
-	IMMZ = 1 << 2,		/* 2 or 4 bytes, by operand size */
-	IMMV = 1 << 3,		/* 8 with REX.W too */
-	MEM_ONLY = 1 << 4,
-	REG_ONLY = 1 << 5,
-	WIDE = 1 << 6,		/* takes 66 and REX.W */
-	LOCKABLE = 1 << 7,	/* if it modifies memory */
-	REPEATS = 1 << 8,
-	ONLY32 = 1 << 9,
-	ONLY64 = 1 << 10,
-	ALIGNED = 1 << 11,	/* 16 bytes that should be aligned */
-	STACK = 1 << 12,	/* 66 gives a 16-bit push; REX.W says nothing */
-	ONLY_W = 1 << 13,	/* takes REX.W but not 66 */
-	BRANCH8 = 1 << 14,	/* a displacement over the next instruction */
-	BRANCH32 = 1 << 15,
-	RARE = 1 << 16,
-	X87 = 1 << 17,
-	VEX = 1 << 18,
-	NDS = 1 << 19,		/* VEX names a register more */
-	L256 = 1 << 20,		/* VEX may say 256 bits */
-	ONLY_L256 = 1 << 21,
-	ONLY_W1 = 1 << 22,	/* VEX must */
-	IS4 = 1 << 23,		/* and its immediate one more */
-};
-
-/* Not every host has these. */
-#define SSE3 (1ull << 32)
-#define SSSE3 (1ull << 33)
-#define AES (1ull << 34)
-#define PCLMUL (1ull << 35)
-#define SSE41 (1ull << 36)
-#define SSE42 (1ull << 37)
-#define SHA (1ull << 38)
-#define BMI1 (1ull << 39)
-#define BMI2 (1ull << 40)
-#define AVX (1ull << 41)
-#define AVX2 (1ull << 42)
-#define FMA (1ull << 43)
-#define F16C (1ull << 44)
-#define EXTENSIONS (~0ull << 32)
-
-struct opcode {
-	uint8_t prefix;		/* a mandatory one, or 0 */
-	uint8_t map;		/* 0: one byte; 1: 0f; 2: 0f 38; 3: 0f 3a */
-	uint8_t byte;
-	int8_t reg;		/* of ModRM: fixed, or -1 */
-	uint64_t how;
-};
+#include "opcodes.h"
 
 #define STATUS X86_EFLAGS_STATUS
-
-#define ALU(base)                                                                       \
-	{ 0, 0, (base) + 0, -1, MODRM | LOCKABLE },                                     \
-	{ 0, 0, (base) + 1, -1, MODRM | WIDE | LOCKABLE },                              \
-	{ 0, 0, (base) + 2, -1, MODRM },                                                \
-	{ 0, 0, (base) + 3, -1, MODRM | WIDE },                                         \
-	{ 0, 0, (base) + 4, -1, IMM8 }, { 0, 0, (base) + 5, -1, IMMZ | WIDE }
-#define ALU_IMM(n)                                                                      \
-	{ 0, 0, 0x80, n, MODRM | IMM8 | LOCKABLE },                                     \
-	{ 0, 0, 0x81, n, MODRM | IMMZ | WIDE | LOCKABLE },                              \
-	{ 0, 0, 0x83, n, MODRM | IMM8 | WIDE | LOCKABLE }
-#define SHIFT(n)                                                                        \
-	{ 0, 0, 0xc0, n, MODRM | IMM8 }, { 0, 0, 0xc1, n, MODRM | IMM8 | WIDE },        \
-	{ 0, 0, 0xd0, n, MODRM }, { 0, 0, 0xd1, n, MODRM | WIDE },                      \
-	{ 0, 0, 0xd2, n, MODRM }, { 0, 0, 0xd3, n, MODRM | WIDE }
-#define EIGHT(map, base, how)                                                           \
-	{ 0, map, (base) + 0, -1, how }, { 0, map, (base) + 1, -1, how },               \
-	{ 0, map, (base) + 2, -1, how }, { 0, map, (base) + 3, -1, how },               \
-	{ 0, map, (base) + 4, -1, how }, { 0, map, (base) + 5, -1, how },               \
-	{ 0, map, (base) + 6, -1, how }, { 0, map, (base) + 7, -1, how }
-#define SIXTEEN(map, base, how) EIGHT(map, base, how), EIGHT(map, (base) + 8, how)
-#define SSE4(byte) { 0x66, 2, byte, -1, MODRM | ALIGNED | SSE41 }
-#define SSE4_IMM(byte) { 0x66, 3, byte, -1, MODRM | IMM8 | ALIGNED | SSE41 }
-#define EXTENDS(byte) { 0x66, 2, byte, -1, MODRM | SSE41 }
-#define STRING(byte) { 0x66, 3, byte, -1, MODRM | IMM8 | ONLY_W | SSE42 }
-/* With no prefix, 66, F3, F2: PS, PD, SS, SD. */
-#define FP4(byte)                                                                       \
-	{ 0, 1, byte, -1, MODRM | ALIGNED }, { 0x66, 1, byte, -1, MODRM | ALIGNED },    \
-	{ 0xf3, 1, byte, -1, MODRM }, { 0xf2, 1, byte, -1, MODRM }
-#define FP2(byte)                                                                       \
-	{ 0, 1, byte, -1, MODRM | ALIGNED }, { 0x66, 1, byte, -1, MODRM | ALIGNED }
-#define SSSE3_BOTH(byte)                                                                \
-	{ 0x66, 2, byte, -1, MODRM | ALIGNED | SSSE3 }, { 0, 2, byte, -1, MODRM | X87 | SSSE3 }
-#define MM(byte) { 0, 1, byte, -1, MODRM | X87 }
-#define INT(byte) { 0x66, 1, byte, -1, MODRM | ALIGNED }
-
-static const struct opcode opcodes[] = {
-	ALU(0x00), ALU(0x08), ALU(0x10), ALU(0x18), ALU(0x20), ALU(0x28), ALU(0x30), ALU(0x38),
-	ALU_IMM(0), ALU_IMM(1), ALU_IMM(2), ALU_IMM(3), ALU_IMM(4), ALU_IMM(5), ALU_IMM(6),
-	ALU_IMM(7),
-	{ 0, 0, 0x84, -1, MODRM }, { 0, 0, 0x85, -1, MODRM | WIDE },
-	{ 0, 0, 0xa8, -1, IMM8 }, { 0, 0, 0xa9, -1, IMMZ | WIDE },
-	{ 0, 0, 0xf6, 0, MODRM | IMM8 }, { 0, 0, 0xf7, 0, MODRM | IMMZ | WIDE },
-	{ 0, 0, 0xf6, 2, MODRM | LOCKABLE }, { 0, 0, 0xf7, 2, MODRM | WIDE | LOCKABLE },
-	{ 0, 0, 0xf6, 3, MODRM | LOCKABLE }, { 0, 0, 0xf7, 3, MODRM | WIDE | LOCKABLE },
-	{ 0, 0, 0xf6, 4, MODRM }, { 0, 0, 0xf7, 4, MODRM | WIDE },
-	{ 0, 0, 0xf6, 5, MODRM }, { 0, 0, 0xf7, 5, MODRM | WIDE },
-	{ 0, 0, 0xf6, 6, MODRM }, { 0, 0, 0xf7, 6, MODRM | WIDE },
-	{ 0, 0, 0xf6, 7, MODRM }, { 0, 0, 0xf7, 7, MODRM | WIDE },
-	{ 0, 0, 0xfe, 0, MODRM | LOCKABLE }, { 0, 0, 0xff, 0, MODRM | WIDE | LOCKABLE },
-	{ 0, 0, 0xfe, 1, MODRM | LOCKABLE }, { 0, 0, 0xff, 1, MODRM | WIDE | LOCKABLE },
-	EIGHT(0, 0x40, ONLY32 | WIDE), EIGHT(0, 0x48, ONLY32 | WIDE),
-	SHIFT(0), SHIFT(1), SHIFT(2), SHIFT(3), SHIFT(4), SHIFT(5), SHIFT(6), SHIFT(7),
-	{ 0, 1, 0xa4, -1, MODRM | IMM8 | WIDE }, { 0, 1, 0xa5, -1, MODRM | WIDE },
-	{ 0, 1, 0xac, -1, MODRM | IMM8 | WIDE }, { 0, 1, 0xad, -1, MODRM | WIDE },
-	{ 0, 0, 0x69, -1, MODRM | IMMZ | WIDE },
-	{ 0, 0, 0x6b, -1, MODRM | IMM8 | WIDE },
-	{ 0, 1, 0xaf, -1, MODRM | WIDE },
-	/* moves */
-	{ 0, 0, 0x86, -1, MODRM | LOCKABLE }, { 0, 0, 0x87, -1, MODRM | WIDE | LOCKABLE },
-	{ 0, 0, 0x88, -1, MODRM }, { 0, 0, 0x89, -1, MODRM | WIDE },
-	{ 0, 0, 0x8a, -1, MODRM }, { 0, 0, 0x8b, -1, MODRM | WIDE },
-	{ 0, 0, 0x8d, -1, MODRM | MEM_ONLY | WIDE },
-	{ 0, 0, 0xc6, 0, MODRM | IMM8 }, { 0, 0, 0xc7, 0, MODRM | IMMZ | WIDE },
-	EIGHT(0, 0xb0, IMM8), EIGHT(0, 0xb8, IMMV | WIDE), EIGHT(0, 0x90, WIDE),
-	{ 0, 0, 0x63, -1, MODRM | WIDE | ONLY64 }, { 0, 0, 0x63, -1, MODRM | ONLY32 },
-	{ 0, 1, 0xb6, -1, MODRM | WIDE }, { 0, 1, 0xb7, -1, MODRM | WIDE },
-	{ 0, 1, 0xbe, -1, MODRM | WIDE }, { 0, 1, 0xbf, -1, MODRM | WIDE },
-	{ 0, 2, 0xf0, -1, MODRM | MEM_ONLY | WIDE },
-	{ 0, 2, 0xf1, -1, MODRM | MEM_ONLY | WIDE },
-	EIGHT(1, 0xc8, ONLY_W), { 0, 0, 0xd7, -1, 0 },
-	SIXTEEN(1, 0x40, MODRM | WIDE), SIXTEEN(1, 0x90, MODRM),
-	EIGHT(0, 0x50, STACK), EIGHT(0, 0x58, STACK),
-	{ 0, 0, 0x68, -1, IMMZ | STACK }, { 0, 0, 0x6a, -1, IMM8 | STACK },
-	{ 0, 0, 0xff, 6, MODRM | STACK }, { 0, 0, 0x8f, 0, MODRM | STACK },
-	{ 0, 0, 0x9c, -1, STACK }, { 0, 0, 0xc9, -1, STACK },
-	{ 0, 0, 0x60, -1, ONLY32 | STACK }, { 0, 0, 0x61, -1, ONLY32 | STACK },
-	/* accumulator and flags */
-	{ 0, 0, 0x98, -1, WIDE }, { 0, 0, 0x99, -1, WIDE }, { 0, 0, 0x9e, -1, 0 },
-	{ 0, 0, 0x9f, -1, 0 }, { 0, 0, 0xf5, -1, 0 }, { 0, 0, 0xf8, -1, 0 },
-	{ 0, 0, 0xf9, -1, 0 }, { 0, 0, 0xfc, -1, RARE }, { 0, 0, 0xfd, -1, RARE },
-	{ 0, 0, 0xd6, -1, ONLY32 },
-	{ 0, 0, 0x27, -1, ONLY32 }, { 0, 0, 0x2f, -1, ONLY32 },
-	{ 0, 0, 0x37, -1, ONLY32 },
-	{ 0, 0, 0x3f, -1, ONLY32 },
-	{ 0, 0, 0xd4, -1, ONLY32 | IMM8 },
-	{ 0, 0, 0xd5, -1, ONLY32 | IMM8 },
-	{ 0, 0, 0xce, -1, ONLY32 | RARE },
-	/* bits */
-	{ 0, 1, 0xa3, -1, MODRM | WIDE }, { 0, 1, 0xab, -1, MODRM | WIDE | LOCKABLE },
-	{ 0, 1, 0xb3, -1, MODRM | WIDE | LOCKABLE },
-	{ 0, 1, 0xbb, -1, MODRM | WIDE | LOCKABLE },
-	{ 0, 1, 0xba, 4, MODRM | IMM8 | WIDE },
-	{ 0, 1, 0xba, 5, MODRM | IMM8 | WIDE | LOCKABLE },
-	{ 0, 1, 0xba, 6, MODRM | IMM8 | WIDE | LOCKABLE },
-	{ 0, 1, 0xba, 7, MODRM | IMM8 | WIDE | LOCKABLE },
-	{ 0, 1, 0xbc, -1, MODRM | WIDE }, { 0, 1, 0xbd, -1, MODRM | WIDE },
-	{ 0xf3, 1, 0xbc, -1, MODRM | WIDE },
-	{ 0xf3, 1, 0xbd, -1, MODRM | WIDE },
-	{ 0xf3, 1, 0xb8, -1, MODRM | WIDE },
-	{ 0x66, 2, 0xf6, -1, MODRM | ONLY_W }, { 0xf3, 2, 0xf6, -1, MODRM | ONLY_W },
-	{ 0, 1, 0xb0, -1, MODRM | LOCKABLE }, { 0, 1, 0xb1, -1, MODRM | WIDE | LOCKABLE },
-	{ 0, 1, 0xc0, -1, MODRM | LOCKABLE }, { 0, 1, 0xc1, -1, MODRM | WIDE | LOCKABLE },
-	{ 0, 1, 0xc7, 1, MODRM | MEM_ONLY | ONLY_W | LOCKABLE | ALIGNED },
-	/* strings */
-	{ 0, 0, 0xa4, -1, REPEATS }, { 0, 0, 0xa5, -1, REPEATS | WIDE },
-	{ 0, 0, 0xa6, -1, REPEATS }, { 0, 0, 0xa7, -1, REPEATS | WIDE },
-	{ 0, 0, 0xaa, -1, REPEATS }, { 0, 0, 0xab, -1, REPEATS | WIDE },
-	{ 0, 0, 0xac, -1, REPEATS }, { 0, 0, 0xad, -1, REPEATS | WIDE },
-	{ 0, 0, 0xae, -1, REPEATS }, { 0, 0, 0xaf, -1, REPEATS | WIDE },
-	/* jumps forward */
-	SIXTEEN(0, 0x70, BRANCH8), SIXTEEN(1, 0x80, BRANCH32),
-	{ 0, 0, 0xe0, -1, BRANCH8 }, { 0, 0, 0xe1, -1, BRANCH8 },
-	{ 0, 0, 0xe2, -1, BRANCH8 }, { 0, 0, 0xe3, -1, BRANCH8 },
-	{ 0, 0, 0xe8, -1, BRANCH32 }, { 0, 0, 0xe9, -1, BRANCH32 },
-	{ 0, 0, 0xeb, -1, BRANCH8 },
-	/* x87: memory, but for what put_x87_special() does; registers */
-	{ 0, 0, 0xd8, -1, MODRM | MEM_ONLY | X87 }, { 0, 0, 0xda, -1, MODRM | MEM_ONLY | X87 },
-	{ 0, 0, 0xdc, -1, MODRM | MEM_ONLY | X87 }, { 0, 0, 0xde, -1, MODRM | MEM_ONLY | X87 },
-	{ 0, 0, 0xd9, 0, MODRM | MEM_ONLY | X87 },
-	{ 0, 0, 0xd9, 2, MODRM | MEM_ONLY | X87 },
-	{ 0, 0, 0xd9, 3, MODRM | MEM_ONLY | X87 },
-	{ 0, 0, 0xd9, 7, MODRM | MEM_ONLY | X87 },
-	{ 0, 0, 0xdb, 0, MODRM | MEM_ONLY | X87 },
-	{ 0, 0, 0xdb, 2, MODRM | MEM_ONLY | X87 },
-	{ 0, 0, 0xdb, 3, MODRM | MEM_ONLY | X87 },
-	{ 0, 0, 0xdb, 5, MODRM | MEM_ONLY | X87 },
-	{ 0, 0, 0xdd, 0, MODRM | MEM_ONLY | X87 },
-	{ 0, 0, 0xdd, 2, MODRM | MEM_ONLY | X87 },
-	{ 0, 0, 0xdd, 3, MODRM | MEM_ONLY | X87 },
-	{ 0, 0, 0xdd, 7, MODRM | MEM_ONLY | X87 },
-	{ 0, 0, 0xdf, 0, MODRM | MEM_ONLY | X87 },
-	{ 0, 0, 0xdf, 2, MODRM | MEM_ONLY | X87 },
-	{ 0, 0, 0xdf, 3, MODRM | MEM_ONLY | X87 },
-	{ 0, 0, 0xdf, 4, MODRM | MEM_ONLY | X87 },
-	{ 0, 0, 0xdf, 5, MODRM | MEM_ONLY | X87 },
-	{ 0, 0, 0xdf, 7, MODRM | MEM_ONLY | X87 },
-	{ 0, 0, 0xd9, 5, MODRM | MEM_ONLY | X87 | RARE }, { 0, 0, 0x9b, -1, X87 | RARE },
-	{ 0, 0, 0xd8, -1, MODRM | REG_ONLY | X87 },
-	{ 0, 0, 0xd8, -1, MODRM | REG_ONLY | X87 },
-	{ 0, 0, 0xd9, -1, MODRM | REG_ONLY | X87 },
-	{ 0, 0, 0xd9, -1, MODRM | REG_ONLY | X87 },
-	{ 0, 0, 0xd9, -1, MODRM | REG_ONLY | X87 },
-	{ 0, 0, 0xd9, -1, MODRM | REG_ONLY | X87 },
-	{ 0, 0, 0xda, -1, MODRM | REG_ONLY | X87 },
-	{ 0, 0, 0xda, -1, MODRM | REG_ONLY | X87 },
-	{ 0, 0, 0xdb, -1, MODRM | REG_ONLY | X87 },
-	{ 0, 0, 0xdb, -1, MODRM | REG_ONLY | X87 },
-	{ 0, 0, 0xdc, -1, MODRM | REG_ONLY | X87 },
-	{ 0, 0, 0xdc, -1, MODRM | REG_ONLY | X87 },
-	{ 0, 0, 0xdd, -1, MODRM | REG_ONLY | X87 },
-	{ 0, 0, 0xdd, -1, MODRM | REG_ONLY | X87 },
-	{ 0, 0, 0xde, -1, MODRM | REG_ONLY | X87 },
-	{ 0, 0, 0xde, -1, MODRM | REG_ONLY | X87 },
-	{ 0, 0, 0xdf, -1, MODRM | REG_ONLY | X87 },
-	{ 0, 0, 0xdf, -1, MODRM | REG_ONLY | X87 },
-	/* MMX */
-	MM(0x60), MM(0x61), MM(0x62), MM(0x63), MM(0x64), MM(0x65), MM(0x66), MM(0x67),
-	MM(0x68), MM(0x69), MM(0x6a), MM(0x6b), MM(0x74), MM(0x75), MM(0x76), MM(0xd1),
-	MM(0xd2), MM(0xd3), MM(0xd4), MM(0xd5), MM(0xd8), MM(0xd9), MM(0xda), MM(0xdb),
-	MM(0xdc), MM(0xdd), MM(0xde), MM(0xdf), MM(0xe0), MM(0xe1), MM(0xe2), MM(0xe3),
-	MM(0xe4), MM(0xe5), MM(0xe8), MM(0xe9), MM(0xea), MM(0xeb), MM(0xec), MM(0xed),
-	MM(0xee), MM(0xef), MM(0xf1), MM(0xf2), MM(0xf3), MM(0xf4), MM(0xf5), MM(0xf6),
-	MM(0xf8), MM(0xf9), MM(0xfa), MM(0xfb), MM(0xfc), MM(0xfd), MM(0xfe), MM(0x6f),
-	MM(0x7f),
-	{ 0, 1, 0x6e, -1, MODRM | ONLY_W | X87 }, { 0, 1, 0x7e, -1, MODRM | ONLY_W | X87 },
-	{ 0, 1, 0x70, -1, MODRM | IMM8 | X87 }, { 0, 1, 0xc4, -1, MODRM | IMM8 | X87 },
-	{ 0, 1, 0xc5, -1, MODRM | REG_ONLY | IMM8 | X87 },
-	{ 0, 1, 0xd7, -1, MODRM | REG_ONLY | X87 }, { 0, 1, 0xe7, -1, MODRM | MEM_ONLY | X87 },
-	{ 0, 1, 0xf7, -1, MODRM | REG_ONLY | X87 }, { 0, 1, 0x77, -1, X87 | RARE },
-	{ 0xf2, 1, 0xd6, -1, MODRM | REG_ONLY | X87 },
-	{ 0xf3, 1, 0xd6, -1, MODRM | REG_ONLY | X87 },
-	{ 0, 1, 0x2a, -1, MODRM | REG_ONLY | X87 }, { 0x66, 1, 0x2a, -1, MODRM | X87 },
-	{ 0, 1, 0x2c, -1, MODRM | X87 }, { 0x66, 1, 0x2c, -1, MODRM | ALIGNED | X87 },
-	{ 0, 1, 0x2d, -1, MODRM | X87 }, { 0x66, 1, 0x2d, -1, MODRM | ALIGNED | X87 },
-	{ 0, 1, 0x71, 2, MODRM | REG_ONLY | IMM8 | X87 },
-	{ 0, 1, 0x71, 4, MODRM | REG_ONLY | IMM8 | X87 },
-	{ 0, 1, 0x71, 6, MODRM | REG_ONLY | IMM8 | X87 },
-	{ 0, 1, 0x72, 2, MODRM | REG_ONLY | IMM8 | X87 },
-	{ 0, 1, 0x72, 4, MODRM | REG_ONLY | IMM8 | X87 },
-	{ 0, 1, 0x72, 6, MODRM | REG_ONLY | IMM8 | X87 },
-	{ 0, 1, 0x73, 2, MODRM | REG_ONLY | IMM8 | X87 },
-	{ 0, 1, 0x73, 6, MODRM | REG_ONLY | IMM8 | X87 },
-	/* SSE3, SSSE3, AES, PCLMULQDQ */
-	{ 0x66, 1, 0xd0, -1, MODRM | ALIGNED | SSE3 },
-	{ 0xf2, 1, 0xd0, -1, MODRM | ALIGNED | SSE3 },
-	{ 0x66, 1, 0x7c, -1, MODRM | ALIGNED | SSE3 },
-	{ 0xf2, 1, 0x7c, -1, MODRM | ALIGNED | SSE3 },
-	{ 0x66, 1, 0x7d, -1, MODRM | ALIGNED | SSE3 },
-	{ 0xf2, 1, 0x7d, -1, MODRM | ALIGNED | SSE3 },
-	{ 0xf3, 1, 0x12, -1, MODRM | ALIGNED | SSE3 },
-	{ 0xf3, 1, 0x16, -1, MODRM | ALIGNED | SSE3 },
-	{ 0xf2, 1, 0x12, -1, MODRM | SSE3 }, { 0xf2, 1, 0xf0, -1, MODRM | MEM_ONLY | SSE3 },
-	{ 0, 0, 0xdb, 1, MODRM | MEM_ONLY | X87 | SSE3 },
-	{ 0, 0, 0xdd, 1, MODRM | MEM_ONLY | X87 | SSE3 },
-	{ 0, 0, 0xdf, 1, MODRM | MEM_ONLY | X87 | SSE3 },
-	SSSE3_BOTH(0x00), SSSE3_BOTH(0x01), SSSE3_BOTH(0x02), SSSE3_BOTH(0x03),
-	SSSE3_BOTH(0x04), SSSE3_BOTH(0x05), SSSE3_BOTH(0x06), SSSE3_BOTH(0x07),
-	SSSE3_BOTH(0x08), SSSE3_BOTH(0x09), SSSE3_BOTH(0x0a), SSSE3_BOTH(0x0b),
-	SSSE3_BOTH(0x1c), SSSE3_BOTH(0x1d), SSSE3_BOTH(0x1e),
-	{ 0x66, 3, 0x0f, -1, MODRM | IMM8 | ALIGNED | SSSE3 },
-	{ 0, 3, 0x0f, -1, MODRM | IMM8 | X87 | SSSE3 },
-	{ 0x66, 2, 0xdb, -1, MODRM | ALIGNED | AES }, { 0x66, 2, 0xdc, -1, MODRM | ALIGNED | AES },
-	{ 0x66, 2, 0xdd, -1, MODRM | ALIGNED | AES }, { 0x66, 2, 0xde, -1, MODRM | ALIGNED | AES },
-	{ 0x66, 2, 0xdf, -1, MODRM | ALIGNED | AES },
-	{ 0x66, 3, 0xdf, -1, MODRM | IMM8 | ALIGNED | AES },
-	{ 0x66, 3, 0x44, -1, MODRM | IMM8 | ALIGNED | PCLMUL },
-	/* SSE4 */
-	SSE4(0x10), SSE4(0x14), SSE4(0x15), SSE4(0x17), SSE4(0x28), SSE4(0x29), SSE4(0x2b),
-	SSE4(0x38), SSE4(0x39), SSE4(0x3a), SSE4(0x3b), SSE4(0x3c), SSE4(0x3d), SSE4(0x3e),
-	SSE4(0x3f), SSE4(0x40), SSE4(0x41),
-	{ 0x66, 2, 0x2a, -1, MODRM | MEM_ONLY | ALIGNED | SSE41 },
-	{ 0x66, 2, 0x37, -1, MODRM | ALIGNED | SSE42 },
-	EXTENDS(0x20), EXTENDS(0x21), EXTENDS(0x22), EXTENDS(0x23), EXTENDS(0x24), EXTENDS(0x25),
-	EXTENDS(0x30), EXTENDS(0x31), EXTENDS(0x32), EXTENDS(0x33), EXTENDS(0x34), EXTENDS(0x35),
-	SSE4_IMM(0x08), SSE4_IMM(0x09), SSE4_IMM(0x0c), SSE4_IMM(0x0d), SSE4_IMM(0x0e),
-	SSE4_IMM(0x40), SSE4_IMM(0x41), SSE4_IMM(0x42),
-	{ 0x66, 3, 0x0a, -1, MODRM | IMM8 | SSE41 }, { 0x66, 3, 0x0b, -1, MODRM | IMM8 | SSE41 },
-	{ 0x66, 3, 0x14, -1, MODRM | IMM8 | SSE41 }, { 0x66, 3, 0x15, -1, MODRM | IMM8 | SSE41 },
-	{ 0x66, 3, 0x16, -1, MODRM | IMM8 | ONLY_W | SSE41 },
-	{ 0x66, 3, 0x17, -1, MODRM | IMM8 | SSE41 }, { 0x66, 3, 0x20, -1, MODRM | IMM8 | SSE41 },
-	{ 0x66, 3, 0x21, -1, MODRM | IMM8 | SSE41 },
-	{ 0x66, 3, 0x22, -1, MODRM | IMM8 | ONLY_W | SSE41 },
-	STRING(0x60), STRING(0x61), STRING(0x62), STRING(0x63),
-	{ 0xf2, 2, 0xf0, -1, MODRM | ONLY_W | SSE42 },
-	{ 0xf2, 2, 0xf1, -1, MODRM | ONLY_W | SSE42 },
-	/* SHA */
-	{ 0, 2, 0xc8, -1, MODRM | ALIGNED | SHA }, { 0, 2, 0xc9, -1, MODRM | ALIGNED | SHA },
-	{ 0, 2, 0xca, -1, MODRM | ALIGNED | SHA }, { 0, 2, 0xcb, -1, MODRM | ALIGNED | SHA },
-	{ 0, 2, 0xcc, -1, MODRM | ALIGNED | SHA }, { 0, 2, 0xcd, -1, MODRM | ALIGNED | SHA },
-	{ 0, 3, 0xcc, -1, MODRM | IMM8 | ALIGNED | SHA },
-	/* BMI1, BMI2 */
-	{ 0, 2, 0xf2, -1, MODRM | ONLY_W | VEX | NDS | BMI1 },
-	{ 0, 2, 0xf3, 1, MODRM | ONLY_W | VEX | NDS | BMI1 },
-	{ 0, 2, 0xf3, 2, MODRM | ONLY_W | VEX | NDS | BMI1 },
-	{ 0, 2, 0xf3, 3, MODRM | ONLY_W | VEX | NDS | BMI1 },
-	{ 0, 2, 0xf7, -1, MODRM | ONLY_W | VEX | NDS | BMI1 },
-	{ 0, 2, 0xf5, -1, MODRM | ONLY_W | VEX | NDS | BMI2 },
-	{ 0xf2, 2, 0xf5, -1, MODRM | ONLY_W | VEX | NDS | BMI2 },
-	{ 0xf3, 2, 0xf5, -1, MODRM | ONLY_W | VEX | NDS | BMI2 },
-	{ 0xf2, 2, 0xf6, -1, MODRM | ONLY_W | VEX | NDS | BMI2 },
-	{ 0x66, 2, 0xf7, -1, MODRM | ONLY_W | VEX | NDS | BMI2 },
-	{ 0xf2, 2, 0xf7, -1, MODRM | ONLY_W | VEX | NDS | BMI2 },
-	{ 0xf3, 2, 0xf7, -1, MODRM | ONLY_W | VEX | NDS | BMI2 },
-	{ 0xf2, 3, 0xf0, -1, MODRM | IMM8 | ONLY_W | VEX | BMI2 },
-	/* SSE and SSE2: floating point */
-	FP4(0x51), FP4(0x58), FP4(0x59), FP4(0x5a), FP4(0x5c), FP4(0x5d), FP4(0x5e), FP4(0x5f),
-	FP2(0x14), FP2(0x15), FP2(0x54), FP2(0x55), FP2(0x56), FP2(0x57), FP2(0x2e), FP2(0x2f),
-	{ 0, 1, 0x52, -1, MODRM | ALIGNED }, { 0xf3, 1, 0x52, -1, MODRM },
-	{ 0, 1, 0x53, -1, MODRM | ALIGNED }, { 0xf3, 1, 0x53, -1, MODRM },
-	{ 0, 1, 0xc2, -1, MODRM | IMM8 | ALIGNED },
-	{ 0x66, 1, 0xc2, -1, MODRM | IMM8 | ALIGNED },
-	{ 0xf3, 1, 0xc2, -1, MODRM | IMM8 }, { 0xf2, 1, 0xc2, -1, MODRM | IMM8 },
-	{ 0, 1, 0x5b, -1, MODRM | ALIGNED }, { 0x66, 1, 0x5b, -1, MODRM | ALIGNED },
-	{ 0xf3, 1, 0x5b, -1, MODRM | ALIGNED }, { 0x66, 1, 0xe6, -1, MODRM | ALIGNED },
-	{ 0xf3, 1, 0xe6, -1, MODRM }, { 0xf2, 1, 0xe6, -1, MODRM | ALIGNED },
-	{ 0xf3, 1, 0x2a, -1, MODRM | ONLY_W }, { 0xf2, 1, 0x2a, -1, MODRM | ONLY_W },
-	{ 0xf3, 1, 0x2c, -1, MODRM | ONLY_W }, { 0xf2, 1, 0x2c, -1, MODRM | ONLY_W },
-	{ 0xf3, 1, 0x2d, -1, MODRM | ONLY_W }, { 0xf2, 1, 0x2d, -1, MODRM | ONLY_W },
-	{ 0, 1, 0xae, 2, MODRM | MEM_ONLY | RARE }, { 0, 1, 0xae, 3, MODRM | MEM_ONLY },
-	/* moves */
-	FP4(0x10), FP4(0x11), FP2(0x28), FP2(0x29), { 0x66, 1, 0x6f, -1, MODRM | ALIGNED },
-	{ 0xf3, 1, 0x6f, -1, MODRM }, { 0x66, 1, 0x7f, -1, MODRM | ALIGNED },
-	{ 0xf3, 1, 0x7f, -1, MODRM }, { 0, 1, 0x2b, -1, MODRM | MEM_ONLY | ALIGNED },
-	{ 0x66, 1, 0x2b, -1, MODRM | MEM_ONLY | ALIGNED },
-	{ 0x66, 1, 0xe7, -1, MODRM | MEM_ONLY | ALIGNED },
-	{ 0, 1, 0xc3, -1, MODRM | MEM_ONLY | ONLY_W },
-	{ 0, 1, 0x12, -1, MODRM }, { 0, 1, 0x16, -1, MODRM },
-	{ 0x66, 1, 0x12, -1, MODRM | MEM_ONLY }, { 0x66, 1, 0x16, -1, MODRM | MEM_ONLY },
-	{ 0, 1, 0x13, -1, MODRM | MEM_ONLY }, { 0, 1, 0x17, -1, MODRM | MEM_ONLY },
-	{ 0x66, 1, 0x13, -1, MODRM | MEM_ONLY }, { 0x66, 1, 0x17, -1, MODRM | MEM_ONLY },
-	{ 0x66, 1, 0x6e, -1, MODRM | ONLY_W }, { 0x66, 1, 0x7e, -1, MODRM | ONLY_W },
-	{ 0xf3, 1, 0x7e, -1, MODRM }, { 0x66, 1, 0xd6, -1, MODRM },
-	{ 0, 1, 0x50, -1, MODRM | REG_ONLY }, { 0x66, 1, 0x50, -1, MODRM | REG_ONLY },
-	{ 0x66, 1, 0xd7, -1, MODRM | REG_ONLY }, { 0x66, 1, 0xc4, -1, MODRM | IMM8 },
-	{ 0x66, 1, 0xc5, -1, MODRM | REG_ONLY | IMM8 },
-	{ 0x66, 1, 0xf7, -1, MODRM | REG_ONLY },
-	{ 0x66, 1, 0x70, -1, MODRM | IMM8 | ALIGNED },
-	{ 0xf3, 1, 0x70, -1, MODRM | IMM8 | ALIGNED },
-	{ 0xf2, 1, 0x70, -1, MODRM | IMM8 | ALIGNED },
-	{ 0, 1, 0xc6, -1, MODRM | IMM8 | ALIGNED },
-	{ 0x66, 1, 0xc6, -1, MODRM | IMM8 | ALIGNED },
-	/* integers */
-	INT(0x60), INT(0x61), INT(0x62), INT(0x63), INT(0x64), INT(0x65), INT(0x66), INT(0x67),
-	INT(0x68), INT(0x69), INT(0x6a), INT(0x6b), INT(0x6c), INT(0x6d), INT(0x74), INT(0x75),
-	INT(0x76), INT(0xd1), INT(0xd2), INT(0xd3), INT(0xd4), INT(0xd5), INT(0xd8), INT(0xd9),
-	INT(0xda), INT(0xdb), INT(0xdc), INT(0xdd), INT(0xde), INT(0xdf), INT(0xe0), INT(0xe1),
-	INT(0xe2), INT(0xe3), INT(0xe4), INT(0xe5), INT(0xe8), INT(0xe9), INT(0xea), INT(0xeb),
-	INT(0xec), INT(0xed), INT(0xee), INT(0xef), INT(0xf1), INT(0xf2), INT(0xf3), INT(0xf4),
-	INT(0xf5), INT(0xf6), INT(0xf8), INT(0xf9), INT(0xfa), INT(0xfb), INT(0xfc), INT(0xfd),
-	INT(0xfe),
-	{ 0x66, 1, 0x71, 2, MODRM | REG_ONLY | IMM8 },
-	{ 0x66, 1, 0x71, 4, MODRM | REG_ONLY | IMM8 },
-	{ 0x66, 1, 0x71, 6, MODRM | REG_ONLY | IMM8 },
-	{ 0x66, 1, 0x72, 2, MODRM | REG_ONLY | IMM8 },
-	{ 0x66, 1, 0x72, 4, MODRM | REG_ONLY | IMM8 },
-	{ 0x66, 1, 0x72, 6, MODRM | REG_ONLY | IMM8 },
-	{ 0x66, 1, 0x73, 2, MODRM | REG_ONLY | IMM8 },
-	{ 0x66, 1, 0x73, 3, MODRM | REG_ONLY | IMM8 },
-	{ 0x66, 1, 0x73, 6, MODRM | REG_ONLY | IMM8 },
-	{ 0x66, 1, 0x73, 7, MODRM | REG_ONLY | IMM8 },
-};
 
 uint64_t rng_next(struct rng *r)
 {
@@ -385,60 +31,6 @@ uint32_t rng_below(struct rng *r, uint32_t n)
 static bool chance(struct rng *r, uint32_t percent)
 {
 	return rng_below(r, 100) < percent;
-}
-
-/* What not every processor of the architecture has. */
-static struct {
-	bool known, movbe, popcnt, bmi1, lzcnt, adx;
-	uint64_t extensions;	/* as in struct opcode */
-} host_has;
-
-static void ask_host(void)
-{
-	unsigned int a, b, c, d;
-
-	host_has.known = true;
-	if (__get_cpuid(1, &a, &b, &c, &d)) {
-		host_has.movbe = c & bit_MOVBE;
-		host_has.popcnt = c & bit_POPCNT;
-		host_has.extensions = (c & bit_SSE3 ? SSE3 : 0) | (c & bit_SSSE3 ? SSSE3 : 0) |
-				      (c & bit_AES ? AES : 0) | (c & bit_PCLMUL ? PCLMUL : 0) |
-				      (c & bit_SSE4_1 ? SSE41 : 0) | (c & bit_SSE4_2 ? SSE42 : 0);
-	}
-	if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
-		host_has.adx = b & bit_ADX;
-		host_has.bmi1 = b & bit_BMI;
-		host_has.extensions |= (b & bit_SHA ? SHA : 0) | (b & bit_BMI ? BMI1 : 0) |
-				       (b & bit_BMI2 ? BMI2 : 0);
-	}
-	if (__get_cpuid(0x80000001, &a, &b, &c, &d))
-		host_has.lzcnt = c & bit_ABM;
-}
-
-static bool host_lacks(const struct opcode *op)
-{
-	if (op->how & EXTENSIONS & ~host_has.extensions)
-		return true;
-	if (op->map == 2 && !(op->how & VEX) && op->prefix != 0xf2 && (op->byte & 0xfe) == 0xf0)
-		return !host_has.movbe;
-	if (op->map == 2 && !(op->how & VEX) && op->byte == 0xf6)
-		return !host_has.adx;
-	if (op->map != 1 || op->prefix != 0xf3 || op->how & VEX)
-		return false;
-	return (op->byte == 0xb8 && !host_has.popcnt) || (op->byte == 0xbc && !host_has.bmi1) ||
-	       (op->byte == 0xbd && !host_has.lzcnt);
-}
-
-static const struct opcode *pick_opcode(struct rng *r)
-{
-	const struct opcode *op;
-
-	if (!host_has.known)
-		ask_host();
-	do
-		op = &opcodes[rng_below(r, sizeof(opcodes) / sizeof(*opcodes))];
-	while (host_lacks(op));
-	return op;
 }
 
 /* Where bytes go. */
@@ -722,7 +314,7 @@ static void put_branch(struct out *o, struct rng *r, const struct opcode *op, bo
 	at = o->at;
 	put_n(o, 0, bytes);
 	do
-		next = pick_opcode(r);
+		next = opcode_pick(r);
 	while (!stands_alone(next, is_32bit));
 	put_instruction(o, r, next, is_32bit, page);
 	if (!o->full)
@@ -839,6 +431,32 @@ static void put_special(struct out *o, struct rng *r, bool is_32bit, uint64_t at
 		o->at = begin;
 }
 
+/* All elements of a gather are in the data: of which it gathers one that lies behind one that is
+ * not is up to the processor. */
+static void put_gather(struct out *o, struct rng *r)
+{
+	bool wide = chance(r, 60), by_quad = chance(r, 50), w = chance(r, 50);
+	unsigned int registers = rng_below(r, 6);
+	uint8_t *begin = o->at;
+
+	put(o, 0xbb);			/* mov $p, %ebx */
+	put_n(o, DATA_AT + rng_below(r, 64), 4);
+	put(o, 0xc5);			/* vpsrld $22, or vpsrlq $54, %ymm7, %ymm7 */
+	put(o, 0xc5);
+	put(o, by_quad ? 0x73 : 0x72);
+	put(o, 0xd7);
+	put(o, by_quad ? 54 : 22);
+	put(o, 0xc4);			/* into registers 0 to 5, by the mask of the next */
+	put(o, 0xe2);
+	put(o, (w ? 0x80 : 0) | (~(registers + 1) & 15) << 3 | (wide ? 4 : 0) | 1);
+	put(o, (chance(r, 50) ? 0x90 : 0x92) | by_quad);
+	put(o, 0x44 | registers << 3);
+	put(o, rng_below(r, 4) << 6 | 7 << 3 | 3);
+	put(o, rng_below(r, 64));
+	if (o->full)
+		o->at = begin;
+}
+
 /* What saves pointers, which differ between processors: they are cleared in memory behind it;
  * what loads them; and stores of ten bytes, of which some processors make the first eight
  * before they fault on the others. */
@@ -914,6 +532,21 @@ static void generate_x87(struct diff_x87 *x, bool used, struct rng *r)
 		generate_float(x->st[i], r);
 }
 
+/* Mostly in use. */
+static void generate_high_half(uint8_t high[16], struct rng *r)
+{
+	bool used = chance(r, 80);
+
+	for (unsigned int at = 0; at < 16; at += 8) {
+		uint64_t v = used ? rng_next(r) : 0;
+
+		/* Numbers that add up without exceptions, too. */
+		if (used && chance(r, 30))
+			v = (v & 0x000fffff000fffff) | 0x3ff0000040000000;
+		memcpy(high + at, &v, 8);
+	}
+}
+
 static void generate_state(struct diff_case *c, struct rng *r)
 {
 	struct diff_state *s = &c->in;
@@ -941,6 +574,8 @@ static void generate_state(struct diff_case *c, struct rng *r)
 		}
 		if (c->is_32bit && i >= 8)
 			memset(s->xmm[i], 0, 16);
+		else if (opcode_host_has(AVX))
+			generate_high_half(s->ymm_high[i], r);
 	}
 	s->mxcsr = 0x1f80;
 	if (chance(r, 30))
@@ -1005,6 +640,10 @@ static void put_step(struct diff_case *c, struct out *o, struct rng *r, const st
 		put_x87_special(o, r);
 		return;
 	}
+	if (opcode_host_has(AVX2) && chance(r, 2)) {
+		put_gather(o, r);
+		return;
+	}
 	if (chance(r, 4)) {
 		put_special(o, r, c->is_32bit, c->in.rip + (uint64_t)(o->at - c->code));
 		return;
@@ -1029,7 +668,7 @@ static void add_step(struct diff_case *c, struct out *o, struct rng *r, uint32_t
 	struct rng again;
 
 	do
-		op = pick_opcode(r);
+		op = opcode_pick(r);
 	while ((c->floats && !(op->how & X87) && chance(r, 90)) ||
 	       op->how & (c->is_32bit ? ONLY64 : ONLY32) || (op->how & RARE && chance(r, 80)));
 	again = *r;

@@ -27,6 +27,9 @@
 #define XSAVE_HEADER 512
 #define XSAVE_MAGIC_AT 464
 #define XSAVE_MAGIC 0x46505853u
+#define XSAVE_FEATURES_AT 472
+#define XSAVE_YMM_HIGH 576
+#define AVX 4
 
 static struct native *shared;
 static ucontext_t home;
@@ -62,6 +65,30 @@ static void get_x87(const struct _libc_fpstate *fp, bool saved, struct diff_x87 
 	memcpy(out->st, fp->_st, sizeof(out->st));
 }
 
+/* Does the frame have room for them? */
+static bool has_avx(const uint8_t *fp_bytes)
+{
+	uint32_t magic;
+
+	memcpy(&magic, fp_bytes + XSAVE_MAGIC_AT, 4);
+	return magic == XSAVE_MAGIC && (fp_bytes[XSAVE_FEATURES_AT] & AVX);
+}
+
+static void set_high_halves(uint8_t *fp_bytes, const uint8_t from[16][16])
+{
+	if (!has_avx(fp_bytes))
+		return;
+	memcpy(fp_bytes + XSAVE_YMM_HIGH, from, 256);
+	fp_bytes[XSAVE_HEADER] |= AVX;
+}
+
+static void get_high_halves(const uint8_t *fp_bytes, uint8_t to[16][16])
+{
+	memset(to, 0, 256);
+	if (has_avx(fp_bytes) && (fp_bytes[XSAVE_HEADER] & AVX))
+		memcpy(to, fp_bytes + XSAVE_YMM_HIGH, 256);
+}
+
 static void begin_case(ucontext_t *uc, const struct diff_case *c)
 {
 	greg_t *g = uc->uc_mcontext.gregs;
@@ -87,6 +114,7 @@ static void begin_case(ucontext_t *uc, const struct diff_case *c)
 	memcpy(&magic, fp_bytes + XSAVE_MAGIC_AT, 4);
 	if (magic == XSAVE_MAGIC)
 		fp_bytes[XSAVE_HEADER] |= 3;
+	set_high_halves(fp_bytes, c->in.ymm_high);
 }
 
 static void end_case(const ucontext_t *uc, struct diff_state *s)
@@ -109,6 +137,7 @@ static void end_case(const ucontext_t *uc, struct diff_state *s)
 	memcpy(&magic, fp_bytes + XSAVE_MAGIC_AT, 4);
 	if (magic == XSAVE_MAGIC && !(fp_bytes[XSAVE_HEADER] & 2))
 		memset(s->xmm, 0, sizeof(s->xmm));
+	get_high_halves(fp_bytes, s->ymm_high);
 	get_x87(fp, magic != XSAVE_MAGIC || (fp_bytes[XSAVE_HEADER] & 1), &s->x87);
 	memcpy(s->data, (const void *)(uintptr_t)DATA_AT, DATA_BYTES);
 	mprotect((void *)(uintptr_t)CODE_AT, CODE_BYTES, PROT_READ | PROT_WRITE);

@@ -56,6 +56,7 @@ static void the_supported_table_can_be_set_and_is_seen(void **state)
 	struct api_vm *vm = *state;
 	static struct cpuid_table t, again;
 	struct kvm_regs regs = { .rip = API_CODE, .rsp = API_STACK, .rflags = 2 };
+	struct kvm_xcrs xcrs = { .nr_xcrs = 1 };
 	const struct kvm_cpuid_entry2 *e;
 
 	assert_int_equal(capability_of(vm, KVM_CAP_EXT_CPUID), 1);
@@ -67,6 +68,9 @@ static void the_supported_table_can_be_set_and_is_seen(void **state)
 	assert_int_equal(umbra_ioctl(vm->vcpu.fd, KVM_GET_CPUID2, (uintptr_t)&again), 0);
 	assert_int_equal(again.head.nent, t.head.nent);
 	assert_memory_equal(again.entries, t.entries, t.head.nent * sizeof(*t.entries));
+	/* The size of XSAVE's area is what XCR0 makes it. */
+	xcrs.xcrs[0].value = leaf_of(&t, 0xd)->eax;
+	assert_int_equal(umbra_set_xcrs(vm->vcpu.fd, &xcrs), 0);
 	load_code(vm, CPUID_HLT, 3);
 	for (uint32_t i = 0; i < t.head.nent; i++) {
 		e = &t.entries[i];
@@ -372,6 +376,35 @@ static void registers_of_x87_and_sse_go_in_and_out(void **state)
 	assert_int_equal(fpu.xmm[2][0], 0);
 }
 
+#define YMM_HIGH (576 / 4)
+
+static void upper_halves_go_in_and_out(void **state)
+{
+	struct api_vm *vm = *state;
+	struct kvm_xsave xsave, other;
+	bool has_avx = false;
+	static struct cpuid_table t;
+
+	get_supported(vm, &t);
+	for (uint32_t i = 0; i < t.head.nent; i++)
+		has_avx |= t.head.entries[i].function == 1 && t.head.entries[i].ecx >> 28 & 1;
+	assert_int_equal(umbra_get_xsave(vm->vcpu.fd, &xsave), 0);
+	memcpy(&xsave.region[YMM_HIGH], "upper half of 0.", 16);
+	xsave.region[XSTATE_BV] |= 4;
+	assert_int_equal(umbra_set_xsave(vm->vcpu.fd, &xsave), has_avx ? 0 : -EINVAL);
+	if (!has_avx) {
+		print_message("the host does not have AVX\n");
+		skip();
+	}
+	assert_int_equal(umbra_get_xsave(vm->vcpu.fd, &other), 0);
+	assert_memory_equal(&other, &xsave, sizeof(xsave));
+	xsave.region[XSTATE_BV] = 3;
+	assert_int_equal(umbra_set_xsave(vm->vcpu.fd, &xsave), 0);
+	assert_int_equal(umbra_get_xsave(vm->vcpu.fd, &other), 0);
+	assert_int_equal(other.region[XSTATE_BV] & 4, 0);
+	assert_int_equal(other.region[YMM_HIGH], 0);
+}
+
 static void xsave_is_refused_with_what_is_unknown(void **state)
 {
 	struct api_vm *vm = *state;
@@ -629,6 +662,7 @@ int main(void)
 		api_test(platform_info_can_be_hidden_from_the_guest),
 		api_test(an_internal_error_has_its_data),
 		api_test(registers_of_x87_and_sse_go_in_and_out),
+		api_test(upper_halves_go_in_and_out),
 		api_test(xsave_is_refused_with_what_is_unknown),
 		api_test(xcr0_is_what_cpuid_allows),
 		api_test(addresses_for_real_mode_are_taken),

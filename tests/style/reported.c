@@ -36,7 +36,7 @@ static const char *const capability_names[] = {
 static bool leaf_is_of_numbers(uint32_t leaf, uint32_t subleaf)
 {
 	return leaf == 0 || leaf == 2 || leaf == 4 || leaf == 0x40000000 || leaf == 0x80000000 ||
-	       (leaf == 0xd && !subleaf) || (leaf >= 0x80000002 && leaf <= 0x80000006);
+	       (leaf == 0xd && subleaf != 1) || (leaf >= 0x80000002 && leaf <= 0x80000006);
 }
 
 static bool word_is_a_number(uint32_t leaf, unsigned int word)

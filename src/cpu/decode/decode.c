@@ -287,6 +287,14 @@ static uint8_t feature_of_set(ZydisISASet set)
 		[ZYDIS_ISA_SET_CLFLUSHOPT] = 1 + FEATURE_CLFLUSHOPT,
 		[ZYDIS_ISA_SET_CLWB] = 1 + FEATURE_CLWB,
 		[ZYDIS_ISA_SET_SERIALIZE] = 1 + FEATURE_SERIALIZE,
+		[ZYDIS_ISA_SET_AVX] = 1 + FEATURE_AVX,
+		[ZYDIS_ISA_SET_AVX2] = 1 + FEATURE_AVX2,
+		[ZYDIS_ISA_SET_AVX2GATHER] = 1 + FEATURE_AVX2,
+		[ZYDIS_ISA_SET_AVXAES] = 1 + FEATURE_AES,
+		[ZYDIS_ISA_SET_FMA] = 1 + FEATURE_FMA,
+		[ZYDIS_ISA_SET_F16C] = 1 + FEATURE_F16C,
+		[ZYDIS_ISA_SET_VAES] = 1 + FEATURE_VAES,
+		[ZYDIS_ISA_SET_VPCLMULQDQ] = 1 + FEATURE_VPCLMULQDQ,
 		[ZYDIS_ISA_SET_XSAVE] = 1 + FEATURE_XSAVE,
 		[ZYDIS_ISA_SET_XSAVEOPT] = 1 + FEATURE_XSAVEOPT,
 		[ZYDIS_ISA_SET_XSAVEC] = 1 + FEATURE_XSAVEC,
@@ -382,6 +390,8 @@ static op_fn refusal(const struct insn *insn, const struct insn_entry *entry)
 		return insn->mode & MODE_EM ? op_undefined : op_device_not_available;
 	if ((entry->how & SSE) && !mmx && (insn->mode & (MODE_SSE_UD | MODE_SSE_NM)))
 		return insn->mode & MODE_SSE_UD ? op_undefined : op_device_not_available;
+	if ((entry->how & YMM) && (insn->mode & (MODE_AVX_UD | MODE_TS)))
+		return insn->mode & MODE_AVX_UD ? op_undefined : op_device_not_available;
 	if ((entry->how & X87) && (insn->mode & (MODE_EM | MODE_TS)))
 		return op_device_not_available;
 	return NULL;

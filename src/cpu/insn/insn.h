@@ -33,6 +33,8 @@
 	X(x87_register_first) X(x87_flags) X(x87_load) X(x87_store)                            \
 	X(mmx_int) X(mmx_shift) X(mmx_load) X(mmx_store) X(mmx_from_gpr) X(mmx_to_gpr)         \
 	X(mmx_pmovmskb) X(mmx_pextrw) X(mmx_pinsrw) X(mmx_palignr)                             \
+	X(avx) X(avx_from_gpr) X(avx_to_gpr) X(avx_flags) X(avx_dot) X(masked_load)            \
+	X(masked_store) X(gather)                                                              \
 	X(stub) X(stub_fp) X(stub_dot) X(string_index) X(string_mask) X(extract) X(insert)     \
 	X(palignr) X(load_half) X(store_half) X(pmovmskb) X(pextrw) X(pinsrw)
 #define DECLARE_HANDLER(name) void op_##name(struct cpu *cpu, const struct op *op);

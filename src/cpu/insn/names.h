@@ -66,6 +66,16 @@ enum {
 #include "cpu/insn/sse/stub.def"
 };
 
+enum {
+#define AVX(mnemonic, name, variants, how, narrow, wide) PICK_avx_##name,
+#define AVX_OTHER(name, variants, how, narrow, wide) PICK_avx_##name,
+#define AVX_TO_GPR(mnemonic, name, narrow, wide) PICK_avx_##name, \
+	PICK_avx_to_gpr_##name = PICK_avx_##name,
+#define AVX_FLAGS(mnemonic, name, how, narrow, wide) PICK_avx_##name, \
+	PICK_avx_flags_##name = PICK_avx_##name,
+#include "cpu/insn/avx/avx.def"
+};
+
 /* name, and whether REPE and REPNE look at what it has compared. */
 #define STRINGS(X) X(movs, false) X(cmps, true) X(stos, false) X(lods, false) X(scas, true)
 
@@ -96,6 +106,15 @@ enum {
 	PICK_extract_byte = 1, PICK_extract_word = 2, PICK_extract_dword = 4,
 	PICK_extract_qword = 8,
 	PICK_insert_byte = 1, PICK_insert_dword = 4, PICK_insert_qword = 8,
+};
+enum { PICK_avx_scalar_single = 4, PICK_avx_scalar_double = 8 };
+enum { PICK_avx_low_dword = 4, PICK_avx_low_qword = 8 };
+enum { PICK_avx_half_low = 0, PICK_avx_half_high = 1 };
+enum { PICK_masked_dword = 4, PICK_masked_qword = 8 };
+/* The bytes of an element, and above them those of an index. */
+enum {
+	PICK_gather_dword_by_dword = 0x44, PICK_gather_dword_by_qword = 0x84,
+	PICK_gather_qword_by_dword = 0x48, PICK_gather_qword_by_qword = 0x88,
 };
 enum { PICK_mov_half_low = 0, PICK_mov_half_high = 1 };
 

@@ -15,10 +15,18 @@
 #define WIDTH (1u << 4)		/* op->size is the operand width, not the operand's size */
 #define X87 (1u << 5)		/* needs the x87 to be there */
 #define MMX (1u << 6)		/* likewise, for its registers */
+#define YMM (1u << 7)		/* likewise, for AVX */
 #define COSTS_SHIFT 8
 #define COSTS(units) ((units) << COSTS_SHIFT) /* beyond the one of every instruction */
 #define SSE_ASSIST 8		/* floating point: of denormal numbers */
 #define X87_SLOW 40		/* sines and the like */
+
+/* What avx.def says beside that. */
+#define AVX_FP 1u
+#define AVX_ALIGNED 2u
+#define AVX_GPR 4u
+#define AVX_DOT 8u
+#define AVX_INSERT 16u
 
 /* Chooses the handler and may complete the op; NULL: there is none. */
 typedef op_fn (*pick_fn)(const struct insn *insn, struct op *op);

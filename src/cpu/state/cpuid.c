@@ -81,6 +81,12 @@ static const struct place places[] = {
 	[FEATURE_CLFLUSHOPT] = { 7, 0, EBX, 23 },
 	[FEATURE_CLWB] = { 7, 0, EBX, 24 },
 	[FEATURE_SERIALIZE] = { 7, 0, EDX, 14 },
+	[FEATURE_AVX] = { 1, 0, ECX, 28 },
+	[FEATURE_AVX2] = { 7, 0, EBX, 5 },
+	[FEATURE_FMA] = { 1, 0, ECX, 12 },
+	[FEATURE_F16C] = { 1, 0, ECX, 29 },
+	[FEATURE_VAES] = { 7, 0, ECX, 9 },
+	[FEATURE_VPCLMULQDQ] = { 7, 0, ECX, 10 },
 	[FEATURE_XSAVEOPT] = { 0xd, 1, EAX, 0 },
 	[FEATURE_XSAVEC] = { 0xd, 1, EAX, 1 },
 	[FEATURE_XGETBV1] = { 0xd, 1, EAX, 2 },
@@ -103,6 +109,10 @@ _Static_assert(N_FEATURES <= 64, "and its bit");
 #define HOSTS_7_EBX                                                               \
 	(BIT(3) /* BMI1 */ | BIT(8) /* BMI2 */ | BIT(18) /* RDSEED */ |           \
 	 BIT(29) /* SHA */)
+/* And these, if its system lets programs use AVX. */
+#define AVX_1_ECX (BIT(12) /* FMA */ | BIT(28) /* AVX */ | BIT(29) /* F16C */)
+#define AVX_7_EBX BIT(5) /* AVX2 */
+#define AVX_7_ECX (BIT(9) /* VAES */ | BIT(10) /* VPCLMULQDQ */)
 #define OFFERED_1_EDX                                                             \
 	(BIT(0) /* FPU */ | BIT(2) /* DE */ | BIT(3) /* PSE */ |                  \
 	 BIT(4) /* TSC */ | BIT(5) /* MSR */ | BIT(6) /* PAE */ |                 \
@@ -133,8 +143,9 @@ _Static_assert(N_FEATURES <= 64, "and its bit");
 	 BIT(24) /* its stable bit */)
 #define LA57 BIT(16)
 #define OFFERED_XSAVE (BIT(0) /* XSAVEOPT */ | BIT(1) /* XSAVEC */ | BIT(2) /* XGETBV of 1 */)
-/* Of x87 and SSE, and the header. */
+/* XSAVE's area: of x87 and SSE, and the header; of AVX. */
 #define XSAVE_BYTES 576u
+#define AVX_BYTES 256u
 
 /* Control bits that stand for features, and those that work but have none. */
 static const struct {
@@ -191,13 +202,48 @@ static uint32_t address_widths(void)
 	return physical | virtual << 8;
 }
 
-/* XSAVE's leaf: what there is, and how large its area is. */
+static bool host_has_avx(void)
+{
+	const uint32_t wanted = BIT(27) /* OSXSAVE */ | BIT(28) /* AVX */;
+	uint32_t out[4], low, high;
+
+	host_cpuid(1, 0, out);
+	if ((out[ECX] & wanted) != wanted)
+		return false;
+	__asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+	return !(~low & (XCR0_SSE | XCR0_AVX));
+}
+
+uint64_t cpuid_xcr0_offered(void)
+{
+	return XCR0_X87 | XCR0_SSE | (host_has_avx() ? XCR0_AVX : 0);
+}
+
+uint32_t cpuid_xsave_bytes(uint64_t xcr0)
+{
+	return XSAVE_BYTES + (xcr0 & XCR0_AVX ? AVX_BYTES : 0);
+}
+
+/* XSAVE's leaf: what there is, and how large its area is; where AVX's part is. */
 static void offer_xsave(uint32_t subleaf, uint32_t out[4])
 {
-	out[EAX] = subleaf ? OFFERED_XSAVE : XCR0_KNOWN;
-	out[EBX] = XSAVE_BYTES;
-	out[ECX] = subleaf ? 0 : XSAVE_BYTES;
-	out[EDX] = 0;
+	uint64_t xcr0 = cpuid_xcr0_offered();
+
+	memset(out, 0, 4 * sizeof(*out));
+	if (subleaf == 2) {
+		out[EAX] = AVX_BYTES;
+		out[EBX] = XSAVE_BYTES;
+		return;
+	}
+	out[EAX] = subleaf ? OFFERED_XSAVE : (uint32_t)xcr0;
+	out[EBX] = cpuid_xsave_bytes(xcr0);
+	out[ECX] = subleaf ? 0 : cpuid_xsave_bytes(xcr0);
+}
+
+/* The features among @bits of the host's that need AVX. */
+static uint32_t with_avx(uint32_t bits)
+{
+	return bits && host_has_avx() ? bits : 0;
 }
 
 /* The features of a leaf, in place of the host's. */
@@ -212,7 +258,8 @@ static void offer(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 		break;
 	case 1:
 		out[EBX] = LEAF_1_EBX;
-		out[ECX] = OFFERED_1_ECX | (host[ECX] & HOSTS_1_ECX);
+		out[ECX] = OFFERED_1_ECX | (host[ECX] & HOSTS_1_ECX) |
+			   with_avx(host[ECX] & AVX_1_ECX);
 		out[EDX] = OFFERED_1_EDX;
 		break;
 	case 6:
@@ -220,8 +267,10 @@ static void offer(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 		break;
 	case 7:
 		out[EAX] = 0;
-		out[EBX] = OFFERED_7_EBX | (host[EBX] & HOSTS_7_EBX);
-		out[ECX] = OFFERED_7_ECX | (host[ECX] & LA57);
+		out[EBX] = OFFERED_7_EBX | (host[EBX] & HOSTS_7_EBX) |
+			   with_avx(host[EBX] & AVX_7_EBX);
+		out[ECX] = OFFERED_7_ECX | (host[ECX] & LA57) |
+			   with_avx(host[ECX] & AVX_7_ECX);
 		out[EDX] = OFFERED_7_EDX;
 		break;
 	case 0xd:
@@ -309,6 +358,8 @@ unsigned int cpuid_supported(struct cpuid_entry *entries, unsigned int max)
 	add(&l, 7, 0, true);
 	add(&l, 0xd, 0, true);
 	add(&l, 0xd, 1, true);
+	if (host_has_avx())
+		add(&l, 0xd, 2, true);
 	add(&l, KVM_SIGNATURE_LEAF, 0, false);
 	add(&l, KVM_SIGNATURE_LEAF + 1, 0, false);
 	for (uint32_t leaf = 0x80000000; leaf <= MAX_EXTENDED_LEAF; leaf++)
@@ -348,9 +399,11 @@ static void set_bit(uint32_t *word, unsigned int bit, bool value)
 }
 
 /* Bits that show the state of the processor, of those features that it has. */
-static void show_state(const struct cpu *cpu, uint32_t leaf, uint32_t out[4])
+static void show_state(const struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 {
-	if (leaf == 1) {
+	if (leaf == 0xd && subleaf < 2) {
+		out[EBX] = cpuid_xsave_bytes(cpu->xcr0);
+	} else if (leaf == 1) {
 		set_bit(&out[ECX], 27, cpu->mmu.paging.cr4 & X86_CR4_OSXSAVE);
 		if (!(cpu->apic_base >> 11 & 1))
 			set_bit(&out[EDX], 9, false);
@@ -385,7 +438,7 @@ void cpuid_execute(struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t ou
 	out[EBX] = e->ebx;
 	out[ECX] = e->ecx;
 	out[EDX] = e->edx;
-	show_state(cpu, e->leaf, out);
+	show_state(cpu, e->leaf, e->subleaf, out);
 }
 
 /* Before the client has set a table, what would be in one. */
@@ -479,9 +532,11 @@ uint64_t cpuid_efer_reserved(const struct cpu *cpu)
 bool cpuid_allows_xcr0(const struct cpu *cpu, uint64_t xcr0)
 {
 	const struct cpuid_entry *e = find(cpu, 0xd, 0);
-	uint64_t allowed = XCR0_KNOWN;
+	uint64_t allowed = cpuid_xcr0_offered();
 
 	if (cpu->n_cpuid)
 		allowed &= e ? (uint64_t)e->edx << 32 | e->eax : 0;
+	if ((xcr0 & XCR0_AVX) && !(xcr0 & XCR0_SSE))
+		return false;
 	return (xcr0 & XCR0_X87) && !(xcr0 & ~(allowed | XCR0_X87));
 }

@@ -31,6 +31,7 @@ enum cpuid_feature {
 	FEATURE_POPCNT, FEATURE_LZCNT, FEATURE_MOVBE, FEATURE_ADX, FEATURE_XSAVEOPT,
 	FEATURE_XSAVEC, FEATURE_XGETBV1, FEATURE_XSAVES,
 	FEATURE_TSC_DEADLINE, FEATURE_CLFLUSHOPT, FEATURE_CLWB, FEATURE_SERIALIZE,
+	FEATURE_AVX, FEATURE_AVX2, FEATURE_FMA, FEATURE_F16C, FEATURE_VAES, FEATURE_VPCLMULQDQ,
 	N_FEATURES,
 };
 bool cpuid_has(const struct cpu *cpu, enum cpuid_feature feature);
@@ -44,6 +45,9 @@ uint8_t cpuid_maxphyaddr(const struct cpu *cpu);
 /* CR4 bits that are reserved under the client's table. */
 uint64_t cpuid_cr4_reserved(const struct cpu *cpu);
 uint64_t cpuid_efer_reserved(const struct cpu *cpu);
+/* What XCR0 may hold at most; what XSAVE then needs. */
+uint64_t cpuid_xcr0_offered(void);
+uint32_t cpuid_xsave_bytes(uint64_t xcr0);
 /* XCR0 can have this value. */
 bool cpuid_allows_xcr0(const struct cpu *cpu, uint64_t xcr0);
 

@@ -51,6 +51,8 @@ void mode_update(struct cpu *cpu)
 		mode |= MODE_SSE_UD;
 	else if (p->cr0 & X86_CR0_TS)
 		mode |= MODE_SSE_NM;
+	if (!(p->cr4 & X86_CR4_OSXSAVE) || ~cpu->xcr0 & (XCR0_SSE | XCR0_AVX))
+		mode |= MODE_AVX_UD;
 	cpu->mode = mode | (uint32_t)cpu->cpuid_number << MODE_CPUID_SHIFT;
 	cpu->ea_mask = mode_is_64bit(cpu) ? ~0ull : 0xffffffff;
 	cpu->cs_base = mode_is_64bit(cpu) ? 0 : cpu->segs[SEG_CS].base;

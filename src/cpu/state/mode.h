@@ -29,10 +29,11 @@ enum {
 	MODE_V86 = 1 << 10,	/* virtual-8086 mode: EFLAGS.VM in protected mode */
 	MODE_EM = 1 << 11,	/* CR0.EM: no x87 */
 	MODE_TS = 1 << 12,	/* CR0.TS: it has another task's registers */
+	MODE_AVX_UD = 1 << 13,	/* AVX instructions raise #UD; #NM is MODE_TS's */
 	MODE_CPUID_SHIFT = 16,	/* cpu->cpuid_number, of 8 bits */
 };
 
-/* segs, CR0, CR4, EFER or EFLAGS.VM have changed. */
+/* segs, CR0, CR4, XCR0, EFER or EFLAGS.VM have changed. */
 void mode_update(struct cpu *cpu);
 
 static inline bool mode_is_64bit(const struct cpu *cpu)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* kvm/calls/fpu.c - the registers of x87 and SSE, and XCR0, as the client sets and reads them. */
+/* kvm/calls/fpu.c - registers of x87, SSE and AVX, and XCR0, as the client sets and reads them. */
 #include <string.h>
 
 #include "cpu/insn/sse/xsave.h"
@@ -58,7 +58,7 @@ static bool is_valid(const struct cpu *cpu, const struct xsave_area *area)
 	static const uint64_t zero[ARRAY_SIZE(area->header.reserved)];
 	const struct xsave_header *h = &area->header;
 
-	if ((h->xstate_bv & ~XCR0_KNOWN) || h->xcomp_bv ||
+	if ((h->xstate_bv & ~cpuid_xcr0_offered()) || h->xcomp_bv ||
 	    memcmp(h->reserved, zero, sizeof(h->reserved)))
 		return false;
 	return !h->xstate_bv || !(area->fx.mxcsr & ~cpu->mxcsr_mask);
@@ -100,6 +100,7 @@ long call_set_xcrs(struct call *c)
 		if (!cpuid_allows_xcr0(cpu, xcrs->xcrs[i].value))
 			return -EINVAL;
 		cpu->xcr0 = xcrs->xcrs[i].value;
+		cpu_state_changed(cpu);
 		break;
 	}
 	return 0;

@@ -125,7 +125,8 @@ static struct written registers_written(const ZydisDecodedInstruction *insn,
 		whole = ZydisRegisterGetLargestEnclosing(ZYDIS_MACHINE_MODE_LONG_64, reg);
 		if (ZydisRegisterGetClass(whole) == ZYDIS_REGCLASS_GPR64)
 			w.gprs |= 1u << ZydisRegisterGetId(whole);
-		if (ZydisRegisterGetClass(reg) == ZYDIS_REGCLASS_XMM)
+		if (ZydisRegisterGetClass(reg) == ZYDIS_REGCLASS_XMM ||
+		    ZydisRegisterGetClass(reg) == ZYDIS_REGCLASS_YMM)
 			w.xmms |= 1u << ZydisRegisterGetId(reg);
 	}
 	return w;
@@ -257,11 +258,39 @@ static void nothing_of_3dnow_is_unknown(void **state)
 	}
 }
 
+/* Each opcode behind VEX, of each length, where AVX is switched on. */
+static void nothing_of_vex_is_unknown(void **state)
+{
+	struct machine *m = *state;
+	uint8_t code[16] = { 0xc4 };
+
+	if (!cpuid_has(m->cpu, FEATURE_AVX)) {
+		print_message("the host does not have it\n");
+		skip();
+	}
+	set_up(m, LONG);
+	begin.paging.cr4 |= X86_CR4_OSXSAVE;
+	m->cpu->xcr0 = cpuid_xcr0_offered();
+	for (unsigned int i = 0; i < 3 * 16 * 256; i++) {
+		code[1] = (uint8_t)(0xe1 + i / 4096);
+		/* W, the register 1, L and the prefix. */
+		code[2] = (uint8_t)((i & 8) << 4 | 0x70 | (i & 7));
+		code[3] = (uint8_t)(i >> 4);
+		for (unsigned int modrm = 3; modrm < 256; modrm += 8) {
+			if ((modrm & 0xc0) != 0 && (modrm & 0xc0) != 0xc0)
+				continue;
+			code[4] = (uint8_t)modrm;
+			try(m, LONG, code, 10);
+		}
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		machine_test(nothing_is_unknown),
 		machine_test(nothing_of_3dnow_is_unknown),
+		machine_test(nothing_of_vex_is_unknown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

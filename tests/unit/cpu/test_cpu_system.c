@@ -493,6 +493,8 @@ static void guest_sees_the_table_of_the_client(void **state)
 
 	cpu->n_cpuid = cpuid_supported(table, 100);
 	cpu->cpuid = table;
+	/* The size of XSAVE's area is what XCR0 makes it. */
+	cpu->xcr0 = cpuid_xcr0_offered();
 	for (unsigned int i = 0; i < cpu->n_cpuid; i++) {
 		cpuid_execute(cpu, table[i].leaf, table[i].subleaf, out);
 		assert_true(out[0] == table[i].eax && out[1] == table[i].ebx &&

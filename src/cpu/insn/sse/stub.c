@@ -116,6 +116,8 @@ typedef uint32_t (*string_fn)(__m128i a, __m128i b, int64_t a_length, int64_t b_
 			      struct string_result *r);
 
 #define STRING_BYTES 32u
+/* The form of AVX; a flag that has no other meaning here. */
+#define OP_CLEARS_HIGH OP_REP
 #define STUB_STRING(mnemonic, name, text)                                                  \
 	STUB_DEFINE("stub_" #name, 32, 256,                                                \
 		    "mov %rdx, %r8\n mov %edi, %eax\n mov %esi, %edx\n " text              \
@@ -163,7 +165,16 @@ OP(string_mask)
 	if (!compare_strings(cpu, op, &r))
 		return false;
 	xmm_set(cpu, 0, r.mask);
+	if (op->flags & OP_CLEARS_HIGH)
+		cpu->ymm_high[0] = (union xmm){ .u64 = { 0, 0 } };
 	return true;
+}
+
+static bool has_w(const struct insn *insn)
+{
+	if (insn->info.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX)
+		return insn->info.raw.vex.W;
+	return (insn->info.attributes & ZYDIS_ATTRIB_HAS_REX) && insn->info.raw.rex.W;
 }
 
 op_fn pick_string_stub(const struct insn *insn, struct op *op, unsigned int which)
@@ -175,8 +186,9 @@ op_fn pick_string_stub(const struct insn *insn, struct op *op, unsigned int whic
 	bool mask = which == PICK_string_stub_pcmpestrm || which == PICK_string_stub_pcmpistrm;
 
 	op->imm = stub_of(first[which], STRING_BYTES, 256, op->imm);
-	op->size = decode_is_64bit(insn) && (insn->info.attributes & ZYDIS_ATTRIB_HAS_REX) &&
-		   insn->info.raw.rex.W ? 8 : 4;
+	op->size = decode_is_64bit(insn) && has_w(insn) ? 8 : 4;
+	if (insn->info.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX)
+		op->flags |= OP_CLEARS_HIGH;
 	return mask ? op_string_mask : op_string_index;
 }
 

@@ -76,7 +76,8 @@ static uint64_t in_use(const struct cpu *cpu)
 	bool x87 = x->fcw != X87_FCW_RESET || x->fsw || x->ftw || x->fop || x->fip || x->fdp ||
 		   !is_zero(x->st, sizeof(x->st));
 
-	return (x87 ? XCR0_X87 : 0) | (is_zero(cpu->xmm, sizeof(cpu->xmm)) ? 0 : XCR0_SSE);
+	return (x87 ? XCR0_X87 : 0) | (is_zero(cpu->xmm, sizeof(cpu->xmm)) ? 0 : XCR0_SSE) |
+	       (is_zero(cpu->ymm_high, sizeof(cpu->ymm_high)) ? 0 : XCR0_AVX);
 }
 
 /* XSAVEC counts MXCSR to SSE. */
@@ -92,6 +93,7 @@ void xsave_get(const struct cpu *cpu, struct xsave_area *area)
 	area->fx.mxcsr = cpu->mxcsr;
 	area->fx.mxcsr_mask = cpu->mxcsr_mask;
 	memcpy(area->fx.xmm, cpu->xmm, sizeof(area->fx.xmm));
+	memcpy(area->ymm_high, cpu->ymm_high, sizeof(area->ymm_high));
 	area->header.xstate_bv = in_use_with_mxcsr(cpu);
 }
 
@@ -108,6 +110,10 @@ void xsave_set(struct cpu *cpu, const struct xsave_area *area)
 		memcpy(cpu->xmm, area->fx.xmm, sizeof(cpu->xmm));
 	else
 		memset(cpu->xmm, 0, sizeof(cpu->xmm));
+	if (what & XCR0_AVX)
+		memcpy(cpu->ymm_high, area->ymm_high, sizeof(cpu->ymm_high));
+	else
+		memset(cpu->ymm_high, 0, sizeof(cpu->ymm_high));
 }
 
 /* --- FXSAVE, FXRSTOR ------------------------------------------------------------------- */
@@ -200,7 +206,15 @@ static bool store_part(struct cpu *cpu, const struct op *op, bool wanted, const 
 	offsetof(struct fx_image, field), offsetof(struct fx_image, to) - \
 						  offsetof(struct fx_image, field)
 
-/* Saves @what into the legacy area, and MXCSR. */
+/* At the same place in both formats: SSE's is never left out. */
+static bool store_high_halves(struct cpu *cpu, const struct op *op, bool wanted)
+{
+	uint64_t ea = (op_ea(cpu, op) + offsetof(struct xsave_area, ymm_high)) & cpu->ea_mask;
+
+	return !wanted || mem_store(cpu, op->seg, ea, cpu->ymm_high, xmm_bytes(op));
+}
+
+/* Saves @what, and MXCSR. */
 static bool store_registers(struct cpu *cpu, const struct op *op, uint64_t what, bool mxcsr,
 			    bool wide)
 {
@@ -214,7 +228,8 @@ static bool store_registers(struct cpu *cpu, const struct op *op, uint64_t what,
 	       store_part(cpu, op, mxcsr, &image, PART(mxcsr, st)) &&
 	       store_part(cpu, op, what & XCR0_X87, &image, PART(st, xmm)) &&
 	       store_part(cpu, op, what & XCR0_SSE, &image, offsetof(struct fx_image, xmm),
-			  xmm_bytes(op));
+			  xmm_bytes(op)) &&
+	       store_high_halves(cpu, op, what & XCR0_AVX);
 }
 
 static uint64_t header_at(const struct cpu *cpu, const struct op *op)
@@ -227,7 +242,7 @@ static bool area_is_writable(struct cpu *cpu, const struct op *op)
 	uint64_t ea = op_ea(cpu, op);
 
 	return (!(ea & 63) || raise_gp(cpu, 0)) &&
-	       mem_probe(cpu, op->seg, ea, sizeof(struct xsave_area), ACCESS_WRITE);
+	       mem_probe(cpu, op->seg, ea, cpuid_xsave_bytes(requested(cpu)), ACCESS_WRITE);
 }
 
 /* @optimized: XSAVEOPT, which leaves out what is as after reset. */
@@ -241,7 +256,8 @@ static bool xsave(struct cpu *cpu, const struct op *op, bool optimized, bool wid
 	retire(cpu);
 	used = in_use(cpu);
 	bv = (bv & ~rfbm) | (used & rfbm);
-	return store_registers(cpu, op, optimized ? rfbm & used : rfbm, rfbm & XCR0_SSE, wide) &&
+	return store_registers(cpu, op, optimized ? rfbm & used : rfbm,
+			       rfbm & (XCR0_SSE | XCR0_AVX), wide) &&
 	       mem_write(cpu, op->seg, header_at(cpu, op), 8, bv);
 }
 
@@ -266,12 +282,23 @@ static bool header_is_valid(const struct cpu *cpu, const struct xsave_header *h)
 	       !(h->xstate_bv & ~h->xcomp_bv) && is_zero(h->reserved, sizeof(h->reserved));
 }
 
-/* MXCSR comes from memory, unless the compacted format says that it is as after reset. */
-static bool restore_mxcsr(struct cpu *cpu, const struct xsave_area *area)
+/* MXCSR comes from memory, in the standard format also with AVX alone; in the compacted one it is
+ * a part of SSE's state, which may be as after reset. */
+static bool restore_mxcsr(struct cpu *cpu, const struct xsave_area *area, uint64_t rfbm)
 {
-	bool reset = (area->header.xcomp_bv & COMPACTED) && !(area->header.xstate_bv & XCR0_SSE);
+	bool compacted = area->header.xcomp_bv & COMPACTED;
 
-	return fp_set_mxcsr(cpu, reset ? MXCSR_RESET : area->fx.mxcsr);
+	if (!(rfbm & (compacted ? XCR0_SSE : XCR0_SSE | XCR0_AVX)))
+		return true;
+	return fp_set_mxcsr(cpu, compacted && !(area->header.xstate_bv & XCR0_SSE) ?
+				 MXCSR_RESET : area->fx.mxcsr);
+}
+
+static bool load_high_halves(struct cpu *cpu, const struct op *op, struct xsave_area *area)
+{
+	uint64_t ea = (op_ea(cpu, op) + offsetof(struct xsave_area, ymm_high)) & cpu->ea_mask;
+
+	return mem_load(cpu, op->seg, ea, area->ymm_high, xmm_bytes(op));
 }
 
 static bool xrstor(struct cpu *cpu, const struct op *op, bool wide)
@@ -289,7 +316,9 @@ static bool xrstor(struct cpu *cpu, const struct op *op, bool wide)
 		return raise_gp(cpu, 0);
 	if (rfbm && !mem_load(cpu, op->seg, ea, &area.fx, offsetof(struct fx_image, unused)))
 		return false;
-	if ((rfbm & XCR0_SSE) && !restore_mxcsr(cpu, &area))
+	if ((rfbm & area.header.xstate_bv & XCR0_AVX) && !load_high_halves(cpu, op, &area))
+		return false;
+	if (!restore_mxcsr(cpu, &area, rfbm))
 		return false;
 	retire(cpu);
 	if (rfbm & area.header.xstate_bv & XCR0_X87)
@@ -300,6 +329,10 @@ static bool xrstor(struct cpu *cpu, const struct op *op, bool wide)
 		memcpy(cpu->xmm, area.fx.xmm, xmm_bytes(op));
 	else if (rfbm & XCR0_SSE)
 		memset(cpu->xmm, 0, xmm_bytes(op));
+	if (rfbm & area.header.xstate_bv & XCR0_AVX)
+		memcpy(cpu->ymm_high, area.ymm_high, xmm_bytes(op));
+	else if (rfbm & XCR0_AVX)
+		memset(cpu->ymm_high, 0, xmm_bytes(op));
 	return true;
 }
 
@@ -372,5 +405,6 @@ OP_END(xsetbv)
 	if (cpl(cpu) != 0 || (uint32_t)cpu->r[GPR_RCX] || !cpuid_allows_xcr0(cpu, value))
 		return raise_gp(cpu, 0);
 	cpu->xcr0 = value;
+	mode_update(cpu);
 	return true;
 }

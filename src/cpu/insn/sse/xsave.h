@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cpu/insn/sse/xsave.h - the registers of x87 and SSE as FXSAVE and XSAVE keep them in memory.
+ * cpu/insn/sse/xsave.h - the registers of x87, SSE and AVX as FXSAVE and XSAVE keep them in memory.
  * SDM 1, chapter 13.
  */
 #ifndef CPU_INSN_SSE_XSAVE_H
@@ -16,8 +16,9 @@ struct xsave_header {
 struct xsave_area {
 	struct fx_image fx;
 	struct xsave_header header;
+	union xmm ymm_high[16];
 };
-_Static_assert(sizeof(struct xsave_area) == 576, "up to what AVX would add");
+_Static_assert(sizeof(struct xsave_area) == 832, "up to what AVX-512 would add");
 
 /* For the client: all of it; and what xstate_bv names, the rest as after reset.  MXCSR's bits
  * have been checked. */
