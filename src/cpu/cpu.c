@@ -16,7 +16,6 @@
 #include "mmu/translate.h"
 #include "sync/clock.h"
 
-#define RESET_CR0 (X86_CR0_CD | X86_CR0_NW | X86_CR0_ET)
 #define RESET_RIP 0xfff0
 #define RESET_DR6 0xffff0ff0
 #define RESET_DR7 0x400
@@ -43,26 +42,20 @@ static void reset_paging(struct cpu *cpu)
 {
 	struct paging *p = &cpu->mmu.paging;
 
-	p->cr0 = RESET_CR0;
+	/* CD and NW are for power-up to set. */
+	p->cr0 = (p->cr0 & (X86_CR0_CD | X86_CR0_NW)) | X86_CR0_ET;
 	p->cr3 = p->cr4 = p->efer = 0;
-	p->pkru = 0;
 	memset(p->pdptr, 0, sizeof(p->pdptr));
 }
 
-void cpu_reset(struct cpu *cpu)
+void cpu_take_init(struct cpu *cpu)
 {
 	uint32_t out[4];
 
 	memset(cpu->r, 0, sizeof(cpu->r));
-	memset(cpu->xmm, 0, sizeof(cpu->xmm));
-	memset(cpu->ymm_high, 0, sizeof(cpu->ymm_high));
 	cpuid_execute(cpu, 1, 0, out);
 	cpu->r[GPR_RDX] = out[0] ? out[0] : 0x600;
 	cpu->rip = RESET_RIP;
-	cpu->mxcsr = MXCSR_RESET;
-	cpu->xcr0 = XCR0_X87;
-	x87_reset(&cpu->x87);
-	memset(cpu->x87.st, 0, sizeof(cpu->x87.st));
 	cpu->cr2 = cpu->cr8 = 0;
 	memset(cpu->dr, 0, sizeof(cpu->dr));
 	cpu->dr6 = RESET_DR6;
@@ -76,13 +69,32 @@ void cpu_reset(struct cpu *cpu)
 	cpu->io.pending = false;
 	cpu->io.n_ready = 0;
 	cpu->mmio.pending = false;
+	cpu->asked.pending = false;
 	mmio_drop_writes(cpu);
 	mmio_end_instruction(cpu);
 	reset_segments(cpu);
 	reset_paging(cpu);
-	msr_reset(cpu);
 	cpu_set_rflags(cpu, X86_EFLAGS_FIXED);
 	cpu_state_changed(cpu);
+}
+
+/* What an INIT leaves as it is. */
+static void reset_rest(struct cpu *cpu)
+{
+	memset(cpu->xmm, 0, sizeof(cpu->xmm));
+	cpu->mxcsr = MXCSR_RESET;
+	cpu->xcr0 = XCR0_X87;
+	x87_reset(&cpu->x87);
+	memset(cpu->x87.st, 0, sizeof(cpu->x87.st));
+	cpu->mmu.paging.cr0 = X86_CR0_CD | X86_CR0_NW;
+	cpu->mmu.paging.pkru = 0;
+	msr_reset(cpu);
+}
+
+void cpu_reset(struct cpu *cpu)
+{
+	reset_rest(cpu);
+	cpu_take_init(cpu);
 }
 
 int cpu_init(struct cpu *cpu, uint8_t *io_data)

@@ -81,6 +81,8 @@ enum cpu_exit {
 	CPU_EXIT_POLL,		/* budget used up, or a request: look around, run on */
 	CPU_EXIT_IO,		/* cpu->io */
 	CPU_EXIT_MMIO,		/* cpu->mmio */
+	CPU_EXIT_MSR,		/* cpu->asked: the client answers for an MSR */
+	CPU_EXIT_HYPERCALL,	/* VMCALL: cpu_complete_hypercall() finishes it */
 	CPU_EXIT_HLT,
 	CPU_EXIT_DEBUG,		/* cpu->debug.report: what the client's debugging has met */
 	CPU_EXIT_WINDOW,	/* an interrupt can be taken: cpu->interrupts.window_wanted */
@@ -145,6 +147,24 @@ struct cpu_mmio {
 	} writes[CPU_MMIO_FRAGMENTS];
 };
 
+/* Why an access to an MSR is none of the processor's. */
+enum msr_trouble {
+	MSR_INVALID,		/* there is such a register, but it does not allow this */
+	MSR_UNKNOWN,		/* there is none */
+	MSR_FILTERED,		/* the client keeps it from the guest */
+};
+
+/* An instruction that the caller of cpu_run() finishes: cpu/event/ask.h. */
+struct cpu_asked {
+	bool pending;
+	uint8_t length;		/* of the instruction */
+	uint64_t linear_rip;	/* where it was */
+	bool write;		/* WRMSR */
+	uint32_t msr;
+	uint64_t value;		/* to be written */
+	enum msr_trouble why;
+};
+
 /* What KVM_EXIT_INTERNAL_ERROR says. */
 struct cpu_error {
 	uint8_t n_bytes;
@@ -162,6 +182,8 @@ struct cpu_event {
 	uint8_t vector;
 	uint8_t length;		/* of a software one's instruction: RIP + length is pushed */
 	uint32_t error_code;
+	bool has_payload;	/* what its delivery leaves in CR2, or adds to DR6 */
+	uint64_t payload;
 };
 
 /* How the client debugs the guest. */
@@ -189,7 +211,7 @@ struct cpu_interrupts {
 struct cpu_mce {
 	uint64_t capabilities, status, ctl;
 	uint64_t bank[MCE_MAX_BANKS][4];
-	bool shutdown;		/* one while another was handled, or that nobody handles */
+	uint64_t ctl2[MCE_MAX_BANKS];
 };
 
 /* What the guest has asked of KVM's clock; the pages are written by kvm/pvclock.h. */
@@ -197,6 +219,13 @@ struct cpu_pvclock {
 	uint64_t system_time, wall_clock;	/* the MSRs */
 	bool time_stale, wall_stale;		/* the pages are out of date */
 	bool stopped;		/* the next one shall say that the guest was stopped */
+};
+
+/* Where KVM does not what hardware does, unless its client wants that. */
+struct cpu_quirks {
+	bool fixes_hypercalls;	/* the other vendor's instruction becomes this one's */
+	bool never_lacks_mwait;	/* MONITOR and MWAIT are there, whatever CPUID says */
+	bool mwait_bit_follows;	/* CPUID's bit of these is that of cpu->misc_enable */
 };
 
 /* Breakpoints and their #DB: cpu/state/debug.h. */
@@ -267,6 +296,13 @@ struct cpu_apic {
 	void (*changed)(struct cpu *cpu);
 };
 
+/* What the client has decided about the guest's RDMSR and WRMSR. */
+struct cpu_msr_policy {
+	bool (*allows)(struct cpu *cpu, uint32_t index, bool write);
+	/* Does it answer where they would fault?  Else it is #GP. */
+	bool (*answers)(struct cpu *cpu, enum msr_trouble why);
+};
+
 struct cpu {
 	struct mmu_vcpu mmu;
 
@@ -320,11 +356,15 @@ struct cpu {
 	uint64_t tsc_scale;	/* guest's clocks for one of the host's; TSC_SCALE_ONE: the same */
 	uint64_t apic_base, pat, misc_enable, platform_info, mtrr_def_type;
 	uint64_t mtrr_fixed[N_FIXED_MTRRS], mtrr_variable[2 * N_VARIABLE_MTRRS];
-	uint64_t hwcr, microcode;
+	uint64_t hwcr, microcode, power_ctl;
 	struct cpu_mce mce;
 	struct cpu_pvclock pvclock;
 	const struct cpu_apic *apic; /* (c) */
+	const struct cpu_msr_policy *msr_policy; /* (c) NULL: all is allowed, and faults */
 	bool platform_info_readable; /* by the guest: KVM_CAP_MSR_PLATFORM_INFO */
+	bool pv_is_enforced;	/* what CPUID's leaf of KVM lacks is not there */
+	struct cpu_quirks quirks;
+	bool shutdown;		/* a triple fault that no instruction has made */
 
 	/* The client's: replaced as a whole by KVM_SET_CPUID2. */
 	struct cpuid_entry *cpuid;
@@ -335,6 +375,7 @@ struct cpu {
 	struct cpu_io io;
 	uint8_t *io_data;	/* (c) CPU_IO_BYTES, shared with the client */
 	struct cpu_mmio mmio;
+	struct cpu_asked asked;
 	struct cpu_error error;
 	struct fx_image host_x87; /* what was in the host's registers before the guest's */
 };
@@ -362,8 +403,11 @@ static inline uint64_t cpu_tsc(const struct cpu *cpu)
  */
 int cpu_init(struct cpu *cpu, uint8_t *io_data) MUST_CHECK;
 void cpu_destroy(struct cpu *cpu);
-/* Registers as after INIT/reset, TLB empty; MSRs and CPUID as @cpu_init leaves them. */
+/* Power-up; CPUID and the TSC as @cpu_init leaves them. */
 void cpu_reset(struct cpu *cpu);
+/* An INIT: as after reset, but x87 and SSE, MSRs, MTRRs and what caching CR0 allows stay.  SDM 3A
+ * table "processor states following power-up, reset, or INIT". */
+void cpu_take_init(struct cpu *cpu);
 
 /*
  * The client has replaced cpu->cpuid: takes over what is derived from it.  Code is decoded
@@ -382,6 +426,10 @@ enum cpu_exit cpu_run(struct cpu *cpu, int64_t budget);
  * .pending is set.  @data: what the device gave, for a read. */
 void cpu_complete_io(struct cpu *cpu);
 void cpu_complete_mmio(struct cpu *cpu, const uint8_t data[8]);
+/* @result: RAX. */
+void cpu_complete_hypercall(struct cpu *cpu, uint64_t result);
+/* @error: #GP; @value: what was read. */
+void cpu_complete_msr(struct cpu *cpu, bool error, uint64_t value);
 
 /* EFLAGS in full; setting takes every bit as it is. */
 uint64_t cpu_get_rflags(struct cpu *cpu);

@@ -37,6 +37,15 @@ struct kvm_pre_fault_memory {
 #define KVM_CAP_PRE_FAULT_MEMORY 236
 #endif
 
+#ifndef KVM_X86_QUIRK_SLOT_ZAP_ALL
+#define KVM_X86_QUIRK_SLOT_ZAP_ALL (1 << 7)
+#endif
+
+/* 6.1 and later have it. */
+#ifndef KVM_EXIT_HYPERCALL_VALID_MASK
+#define KVM_EXIT_HYPERCALL_VALID_MASK (1 << 12)	/* KVM_HC_MAP_GPA_RANGE */
+#endif
+
 #ifndef KVM_PIT_FLAGS_SPEAKER_DATA_ON
 #define KVM_PIT_FLAGS_SPEAKER_DATA_ON 2
 #endif

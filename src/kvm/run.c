@@ -13,6 +13,7 @@
 #include "cpu/state/debug.h"
 #include "kvm/abi.h"
 #include "kvm/calls/regs.h"
+#include "kvm/hypercall.h"
 #include "kvm/irqchip/apic.h"
 #include "kvm/vm.h"
 #include "mmu/tlb/request.h"
@@ -42,7 +43,7 @@ static int sync_regs_in(struct vcpu *vcpu)
 	if (dirty & KVM_SYNC_X86_SREGS)
 		err = sregs_set(&vcpu->cpu, &s.sregs);
 	if (!err && (dirty & KVM_SYNC_X86_EVENTS))
-		err = events_set(&vcpu->cpu, &s.events);
+		err = events_set(vcpu, &s.events);
 	if (!err)
 		run->kvm_dirty_regs = 0;
 	return err;
@@ -58,7 +59,15 @@ static void sync_regs_out(struct vcpu *vcpu)
 	if (valid & KVM_SYNC_X86_SREGS)
 		sregs_get(&vcpu->cpu, &run->s.regs.sregs);
 	if (valid & KVM_SYNC_X86_EVENTS)
-		events_get(&vcpu->cpu, &run->s.regs.events);
+		events_get(vcpu, &run->s.regs.events);
+}
+
+static void complete_msr(struct vcpu *vcpu)
+{
+	const struct kvm_run *run = vcpu->run;
+
+	cpu_complete_msr(&vcpu->cpu, shared8_load_relaxed(&run->msr.error),
+			 shared64_load_relaxed(&run->msr.data));
 }
 
 /* What the client has answered to the last exit. */
@@ -73,6 +82,10 @@ static void complete_exit(struct vcpu *vcpu)
 		memcpy(data, vcpu->run->mmio.data, sizeof(data));
 		cpu_complete_mmio(cpu, data);
 	}
+	if (cpu->asked.pending && cpu->exit == CPU_EXIT_HYPERCALL)
+		hypercall_complete(vcpu);
+	else if (cpu->asked.pending)
+		complete_msr(vcpu);
 }
 
 static long exit_io(struct vcpu *vcpu)
@@ -86,6 +99,10 @@ static long exit_io(struct vcpu *vcpu)
 	run->io.port = io->port;
 	run->io.count = io->count;
 	run->io.data_offset = PIO_PAGE << PAGE_SHIFT;
+	/* For SeaBIOS's writes to it the instruction is done before the exit. */
+	if (io->port == 0x7e && !io->in && !io->string &&
+	    !(atomic32_load_relaxed(&vcpu->vm->quirks_off) & KVM_X86_QUIRK_OUT_7E_INC_RIP))
+		cpu_complete_io(&vcpu->cpu);
 	vcpu_count(&vcpu->cpu.mmu, io_exits);
 	return 0;
 }
@@ -102,6 +119,19 @@ static long exit_mmio(struct vcpu *vcpu)
 	if (mmio->write)
 		memcpy(run->mmio.data, mmio->data, sizeof(run->mmio.data));
 	vcpu_count(&vcpu->cpu.mmu, mmio_exits);
+	return 0;
+}
+
+static long exit_msr(struct vcpu *vcpu)
+{
+	const struct cpu_asked *asked = &vcpu->cpu.asked;
+	struct kvm_run *run = vcpu->run;
+
+	run->exit_reason = asked->write ? KVM_EXIT_X86_WRMSR : KVM_EXIT_X86_RDMSR;
+	memset(&run->msr, 0, sizeof(run->msr));
+	run->msr.reason = msr_filter_reason(asked->why);
+	run->msr.index = asked->msr;
+	run->msr.data = asked->value;
 	return 0;
 }
 
@@ -283,6 +313,12 @@ static long handle_exit(struct vcpu *vcpu, enum cpu_exit exit)
 		if (!bus_takes_mmio(vcpu))
 			return exit_mmio(vcpu);
 		break;
+	case CPU_EXIT_MSR:
+		return exit_msr(vcpu);
+	case CPU_EXIT_HYPERCALL:
+		if (!hypercall_answer(vcpu))
+			return 0;
+		break;
 	case CPU_EXIT_HLT:
 		/* A client that waits to interrupt it does not wait until it wakes. */
 		if (!halt_waits(vcpu) || window_exits(vcpu))
@@ -323,8 +359,8 @@ static long run_guest(struct vcpu *vcpu, thread_sigmask_t blocked)
 			return exit_ring_full(vcpu);
 		if (pvclock_update(vcpu) == MMU_RING_FULL)
 			return exit_ring_full(vcpu);
-		if (vcpu->cpu.mce.shutdown) {
-			vcpu->cpu.mce.shutdown = false;
+		if (vcpu->cpu.shutdown) {
+			vcpu->cpu.shutdown = false;
 			return exit_shutdown(vcpu);
 		}
 		/* A signal deferred after this posts it again. */
@@ -348,6 +384,18 @@ static long run_guest(struct vcpu *vcpu, thread_sigmask_t blocked)
 		if (thread_signal_waits(blocked))
 			return interrupted(vcpu);
 	}
+}
+
+/* What the client has chosen for the VM, perhaps since the last run. */
+static void take_choices(struct vcpu *vcpu)
+{
+	uint32_t off = atomic32_load_relaxed(&vcpu->vm->quirks_off);
+	struct cpu *cpu = &vcpu->cpu;
+
+	cpu->platform_info_readable = !atomic32_load_relaxed(&vcpu->vm->hide_platform_info);
+	cpu->quirks.fixes_hypercalls = !(off & KVM_X86_QUIRK_FIX_HYPERCALL_INSN);
+	cpu->quirks.never_lacks_mwait = !(off & KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS);
+	cpu->quirks.mwait_bit_follows = off & KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT;
 }
 
 static long run_locked(struct vcpu *vcpu, thread_sigmask_t blocked)
@@ -382,8 +430,7 @@ static long run_locked(struct vcpu *vcpu, thread_sigmask_t blocked)
 
 	run->exit_reason = KVM_EXIT_UNKNOWN;
 	vcpu->has_run = true;
-	vcpu->cpu.platform_info_readable =
-		!atomic32_load_relaxed(&vcpu->vm->hide_platform_info);
+	take_choices(vcpu);
 	return run_guest(vcpu, blocked);
 }
 

@@ -121,6 +121,7 @@ static void destroy(struct vm *vm)
 		vcpu_destroy(vm->vcpus[i]);
 	irqchip_destroy(vm);
 	bus_destroy(&vm->bus);
+	msr_filter_destroy(vm);
 	mmu_destroy(&vm->mmu);
 	host_process_destroy(&vm->host);
 	slots_destroy(&vm->slots);
@@ -175,15 +176,16 @@ int vcpu_create(struct vm *vm, uint32_t id, struct vcpu **created)
 	if (err)
 		goto destroy_mmu;
 
+	vcpu->cpu.msr_policy = &msr_filter_policy;
 	if (vm->tsc_khz)
 		tsc_set_khz(&vcpu->cpu, vm->tsc_khz);
 	mutex_init(&vcpu->lock, RANK_VCPU);
-	if (id == 0)
+	if (id == vm->boot_id)
 		vcpu->cpu.apic_base |= APIC_BASE_BSP;
 	vcpu->mp_state = KVM_MP_STATE_RUNNABLE;
 	if (irqchip_of(vm)) {
 		apic_init(vcpu, irqchip_of(vm));
-		if (id != 0)
+		if (id != vm->boot_id)
 			vcpu->mp_state = KVM_MP_STATE_UNINITIALIZED;
 	}
 	reservation_expect(VCPU_EXPECTS);

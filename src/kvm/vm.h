@@ -9,6 +9,7 @@
 #include "cpu/cpu.h"
 #include "kvm/bus.h"
 #include "kvm/fd/shared.h"
+#include "kvm/msr_filter.h"
 #include "kvm/pvclock.h"
 #include "machine/lapic.h"
 #include "machine/wakeup.h"
@@ -41,6 +42,7 @@ struct vm {
 	struct mmu mmu;			/* (o) */
 	struct bus bus;			/* (o) */
 	struct pvclock clock;		/* (o) */
+	struct msr_filters msr_filters;	/* (o) */
 	struct shared shared;		/* (c) statistics, then the ring of coalesced writes */
 
 	struct vcpu *vcpus[MMU_MAX_VCPUS]; /* [v] in the order of creation */
@@ -52,7 +54,14 @@ struct vm {
 	uint64_t identity_map_addr;	/* [v] */
 	struct atomic32 ring_enabled;	/* (a) ring_bytes != 0 */
 	struct atomic64 expected;	/* (a) bytes of tables: mem/reservation.h */
+	uint32_t boot_id;		/* [v] of the bootstrap processor */
+	/* What KVM_ENABLE_CAP has chosen, changed under the lock: */
 	struct atomic32 hide_platform_info; /* (a) KVM_CAP_MSR_PLATFORM_INFO off */
+	struct atomic32 has_payloads;	/* (a) KVM_CAP_EXCEPTION_PAYLOAD */
+	struct atomic32 has_triple_faults; /* (a) KVM_CAP_X86_TRIPLE_FAULT_EVENT */
+	struct atomic32 hypercall_exits; /* (a) a bit for each number */
+	struct atomic32 quirks_off;	/* (a) KVM_X86_QUIRK_* */
+	struct atomic32 x2apic_api;	/* (a) KVM_X2APIC_API_* */
 };
 
 struct irqchip;

@@ -11,6 +11,7 @@ enum delivery {
 	DELIVER_FIXED = 0,
 	DELIVER_LOWEST = 1,
 	DELIVER_SMI = 2,
+	DELIVER_UNHALT = 3,	/* KVM's own: the end of a halt, and nothing else */
 	DELIVER_NMI = 4,
 	DELIVER_INIT = 5,
 	DELIVER_STARTUP = 6,

@@ -8,7 +8,7 @@
 #include "machine/lapic_internal.h"
 #include "machine/lapics.h"
 
-#define VERSION 0x50014u		/* six entries in the local vector table */
+#define VERSION 0x14u
 #define BASE_PAGE 0xfffffffffff000ull
 #define PAGE_BYTES 0x1000u
 
@@ -38,8 +38,16 @@ static void set_identity(struct lapic *l)
 	}
 }
 
+/* With the number of the last entry of the local vector table. */
+static uint32_t version(const struct lapic *l)
+{
+	return VERSION | (l->has_cmci ? 6u : 5u) << 16;
+}
+
 static void mask_lvts(struct lapic *l)
 {
+	if (l->has_cmci)
+		lapic_set_reg(l, LAPIC_LVT_CMCI, lapic_reg(l, LAPIC_LVT_CMCI) | LVT_MASKED);
 	for (unsigned int lvt = LAPIC_LVT_TIMER; lvt <= LAPIC_LVT_ERROR; lvt += 16)
 		lapic_set_reg(l, lvt, lapic_reg(l, lvt) | LVT_MASKED);
 }
@@ -54,12 +62,13 @@ void lapic_reset(struct lapic *l)
 	for (unsigned int i = 0; i < LAPIC_WORDS; i++)
 		atomic32_store_relaxed(&l->reg[i], 0);
 	lapic_set_reg(l, LAPIC_ID, id);
-	lapic_set_reg(l, LAPIC_VERSION, VERSION);
+	lapic_set_reg(l, LAPIC_VERSION, version(l));
 	lapic_set_reg(l, LAPIC_DFR, UINT32_MAX);
 	lapic_set_reg(l, LAPIC_SVR, 0xff);
 	mask_lvts(l);
 	/* Firmware that knows no APIC gets the PIC's interrupts. */
-	if (atomic64_load_relaxed(&l->base) & LAPIC_BASE_BSP)
+	if ((atomic64_load_relaxed(&l->base) & LAPIC_BASE_BSP) &&
+	    !atomic32_load_relaxed(&l->all->no_virtual_wire))
 		lapic_set_reg(l, LAPIC_LVT_LINT0, (uint32_t)DELIVER_EXTINT << 8);
 	if (lapic_is_x2apic(l))
 		set_identity(l);
@@ -82,6 +91,19 @@ void lapic_init(struct lapic *l, struct lapics *all, struct timers *timers,
 void lapic_destroy(struct lapic *l)
 {
 	lapic_timer_stop(l);
+}
+
+void lapic_set_cmci(struct lapic *l, bool has_cmci)
+{
+	l->has_cmci = has_cmci;
+	lapic_set_reg(l, LAPIC_VERSION, version(l));
+	lapic_set_reg(l, LAPIC_LVT_CMCI, has_cmci ? LVT_MASKED : 0);
+}
+
+void lapic_signal_cmci(struct lapic *l)
+{
+	if (l->has_cmci)
+		lapic_local_event(l, LAPIC_LVT_CMCI);
 }
 
 void lapic_set_base(struct lapic *l, uint64_t base)
@@ -186,6 +208,11 @@ static bool write_reg(struct lapic *l, unsigned int offset, uint32_t value)
 	case LAPIC_LVT_TIMER:
 		lapic_timer_set_lvt(l, value);
 		return true;
+	case LAPIC_LVT_CMCI:
+		if (!l->has_cmci)
+			return false;
+		write_lvt(l, offset, value);
+		return true;
 	case LAPIC_LVT_THERMAL:
 	case LAPIC_LVT_PERF:
 	case LAPIC_LVT_LINT0:
@@ -236,6 +263,8 @@ static bool is_readable(const struct lapic *l, unsigned int offset)
 	case LAPIC_DFR:
 	case LAPIC_ICR_HIGH:
 		return !lapic_is_x2apic(l);
+	case LAPIC_LVT_CMCI:
+		return l->has_cmci;
 	case LAPIC_ID:
 	case LAPIC_VERSION:
 	case LAPIC_TPR:
@@ -256,11 +285,11 @@ static bool is_readable(const struct lapic *l, unsigned int offset)
 
 static uint32_t read_reg(struct lapic *l, unsigned int offset)
 {
-	uint32_t version = lapic_reg(l, LAPIC_VERSION);
+	uint32_t value = lapic_reg(l, offset);
 
 	switch (offset) {
 	case LAPIC_VERSION:
-		return version | (l->has_directed_eoi ? LAPIC_VERSION_NO_EOI_BROADCAST : 0);
+		return value | (l->has_directed_eoi ? LAPIC_VERSION_NO_EOI_BROADCAST : 0);
 	case LAPIC_ARBITRATION:
 		return 0;
 	case LAPIC_PPR:
@@ -268,7 +297,7 @@ static uint32_t read_reg(struct lapic *l, unsigned int offset)
 	case LAPIC_CURRENT_COUNT:
 		return lapic_timer_count(l);
 	default:
-		return lapic_reg(l, offset);
+		return value;
 	}
 }
 
@@ -291,10 +320,16 @@ static bool is_in_page(const struct lapic *l, uint64_t gpa)
 	return gpa - (atomic64_load_relaxed(&l->base) & BASE_PAGE) < PAGE_BYTES;
 }
 
-/* Off, or in x2APIC mode, the page is still there: it is all ones. */
 static bool has_page(const struct lapic *l)
 {
 	return lapic_is_on(l) && !lapic_is_x2apic(l);
+}
+
+/* Off, or in x2APIC mode, the page is still there, and all ones; or it is the client's. */
+static bool is_its_page(const struct lapic *l, uint64_t gpa)
+{
+	return is_in_page(l, gpa) &&
+	       (has_page(l) || !atomic32_load_relaxed(&l->all->no_page_of_ones));
 }
 
 bool lapic_read(struct lapic *l, uint64_t gpa, void *data, unsigned int bytes)
@@ -302,7 +337,7 @@ bool lapic_read(struct lapic *l, uint64_t gpa, void *data, unsigned int bytes)
 	unsigned int offset = gpa & (PAGE_BYTES - 1), within = offset % 16;
 	uint32_t value = 0;
 
-	if (!is_in_page(l, gpa))
+	if (!is_its_page(l, gpa))
 		return false;
 	memset(data, has_page(l) ? 0 : 0xff, bytes);
 	if (!has_page(l) || within + bytes > sizeof(value))
@@ -320,7 +355,7 @@ bool lapic_write(struct lapic *l, uint64_t gpa, const void *data, unsigned int b
 	unsigned int offset = gpa & (PAGE_BYTES - 1);
 	uint32_t value;
 
-	if (!is_in_page(l, gpa))
+	if (!is_its_page(l, gpa))
 		return false;
 	if (!has_page(l) || bytes != sizeof(value) || offset % 16 || offset >= LAPIC_BYTES)
 		return true;
@@ -364,7 +399,7 @@ void lapic_set_state(struct lapic *l, const uint8_t state[LAPIC_BYTES])
 	lapic_timer_stop(l);
 	for (unsigned int offset = 0; offset < LAPIC_BYTES; offset += 16)
 		lapic_set_reg(l, offset, word_at(state, offset));
-	lapic_set_reg(l, LAPIC_VERSION, VERSION);
+	lapic_set_reg(l, LAPIC_VERSION, version(l));
 	if (lapic_is_x2apic(l))
 		set_identity(l);
 	lapic_timer_restart(l, word_at(state, LAPIC_CURRENT_COUNT));

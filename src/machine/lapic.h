@@ -47,6 +47,7 @@ enum {
 	LAPIC_TMR = 0x180,
 	LAPIC_IRR = 0x200,
 	LAPIC_ESR = 0x280,
+	LAPIC_LVT_CMCI = 0x2f0,
 	LAPIC_ICR = 0x300,
 	LAPIC_ICR_HIGH = 0x310,
 	LAPIC_LVT_TIMER = 0x320,
@@ -98,6 +99,7 @@ struct lapic {
 	struct atomic32 reg[LAPIC_WORDS]; /* (a) by offset / 16; in x2APIC mode ID is the whole */
 	struct atomic64 base;		/* (a) MSR 0x1b; the owner writes */
 	struct atomic32 nmis;		/* (a) that wait */
+	struct atomic32 unhalted;	/* (a) a halt ends, or does not begin */
 	struct atomic32 startup;	/* (a) INIT and SIPI that wait: machine/startup.h */
 	struct atomic32 arbitrations;	/* (a) lowest priority: how often it was chosen */
 	struct lapics *all;		/* (c) */
@@ -105,6 +107,7 @@ struct lapic {
 	const struct lapic_ops *ops;	/* (c) */
 	uint32_t id;			/* (c) of the vCPU */
 	bool has_tsc_deadline;		/* (o) by the guest's CPUID */
+	bool has_cmci;			/* (o) a seventh entry of the local vector table */
 	bool has_directed_eoi;		/* (o) the IOAPIC is the client's, and CPUID has x2APIC */
 
 	struct timer timer;		/* [timers.lock] */
@@ -151,6 +154,10 @@ bool lapic_accept(struct lapic *l, const struct interrupt *i);
 void lapic_reset(struct lapic *l);
 /* The client or the guest has written MSR 0x1b, and the value was found good. */
 void lapic_set_base(struct lapic *l, uint64_t base);
+
+/* As the client sets machine checks up; the interrupt that tells of errors is due. */
+void lapic_set_cmci(struct lapic *l, bool has_cmci);
+void lapic_signal_cmci(struct lapic *l);
 
 /* False: not a register of it in this mode, or a reserved value (#GP). */
 bool lapic_read_msr(struct lapic *l, uint32_t index, uint64_t *value) MUST_CHECK;

@@ -57,6 +57,9 @@ bool lapic_accept(struct lapic *l, const struct interrupt *i)
 	case DELIVER_STARTUP:
 		startup_post_sipi(&l->startup, i->vector);
 		break;
+	case DELIVER_UNHALT:
+		atomic32_store_relaxed(&l->unhalted, 1);
+		break;
 	default:
 		return false;
 	}

@@ -18,6 +18,8 @@ void lapics_init(struct lapics *all, struct atomic_ptr *room, unsigned int n)
 	all->room = n;
 	atomic32_store_relaxed(&all->n, 0);
 	atomic32_store_relaxed(&all->no_broadcast_quirk, 0);
+	atomic32_store_relaxed(&all->no_virtual_wire, 0);
+	atomic32_store_relaxed(&all->no_page_of_ones, 0);
 }
 
 bool lapics_add(struct lapics *all, struct lapic *l)
@@ -160,4 +162,25 @@ void lapics_send_ipi(struct lapic *from, uint32_t icr, uint32_t dest)
 	}
 	if (is_lowest(&i))
 		deliver_lowest(best, &i);
+}
+
+/* Its own identifier, in either mode. */
+static uint32_t id_of(const struct lapic *l)
+{
+	return lapic_is_x2apic(l) ? lapic_reg(l, LAPIC_ID) : lapic_reg(l, LAPIC_ID) >> 24;
+}
+
+int lapics_deliver_to_set(struct lapics *all, uint32_t first, uint64_t set,
+			  const struct interrupt *i)
+{
+	struct lapic *l;
+	int taken = 0;
+
+	for_each_lapic(all, n, l) {
+		uint32_t at = id_of(l) - first;
+
+		if (at < 64 && (set >> at & 1) && lapic_is_on(l))
+			taken += lapic_accept(l, i);
+	}
+	return taken;
 }

@@ -14,6 +14,9 @@ struct lapics {
 	/* (a) KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK: 0xff of a message from a device is no
 	 * broadcast to an APIC in x2APIC mode. */
 	struct atomic32 no_broadcast_quirk;
+	/* (a) KVM_CAP_DISABLE_QUIRKS2: the LINT0 of the bootstrap processor is masked after reset;
+	 * where an APIC has no page, there is nothing. */
+	struct atomic32 no_virtual_wire, no_page_of_ones;
 };
 
 void lapics_init(struct lapics *all, struct atomic_ptr *room, unsigned int n);
@@ -25,6 +28,9 @@ bool lapics_add(struct lapics *all, struct lapic *l) MUST_CHECK;
  * INTERRUPT_COALESCED or INTERRUPT_IGNORED.
  */
 int lapics_deliver(struct lapics *all, const struct interrupt *i);
+/* Those with the identifiers @first + the bits of @set; of @i not what says to whom it goes. */
+int lapics_deliver_to_set(struct lapics *all, uint32_t first, uint64_t set,
+			  const struct interrupt *i);
 /* The same by an ICR.  The owner of @from. */
 void lapics_send_ipi(struct lapic *from, uint32_t icr, uint32_t dest);
 /* Is a device's message meant for @l too? */

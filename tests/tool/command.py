@@ -54,7 +54,7 @@ CLIENT = '''
     {
         int kvm = open("/dev/kvm", O_RDWR), vm = ioctl(kvm, KVM_CREATE_VM, 0);
         int vcpu = ioctl(vm, KVM_CREATE_VCPU, 0);
-        struct kvm_enable_cap cap = { .cap = KVM_CAP_X86_USER_SPACE_MSR };
+        struct kvm_enable_cap cap = { .cap = KVM_CAP_HYPERV_SYNIC };
         for (int i = 0; i < 3; i++) {
             ioctl(kvm, KVM_CHECK_EXTENSION, KVM_CAP_X86_SMM);
             ioctl(kvm, KVM_CHECK_EXTENSION, KVM_CAP_HLT);

@@ -19,7 +19,7 @@ class Log(WithFolder):
             'umbra: KVM_CAP_X86_SMM: asked for, not offered',
             'umbra: capability 54321: asked for, not offered',
             'umbra: KVM_CREATE_VCPU on a VM: refused: EEXIST',
-            'umbra: KVM_ENABLE_CAP of KVM_CAP_X86_USER_SPACE_MSR on a VM: refused: EINVAL',
+            'umbra: KVM_ENABLE_CAP of KVM_CAP_HYPERV_SYNIC on a VM: refused: EINVAL',
             'umbra: call 0xae99 on a vCPU: refused: EINVAL'])
 
     def test_debug_tells_every_call_with_its_result(self):

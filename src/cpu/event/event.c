@@ -253,9 +253,24 @@ static void combine(struct cpu *cpu, const struct cpu_event *first, struct cpu_e
 	cpu->event = *second;
 }
 
+/* What the client has injected brings its CR2 or DR6 along. */
+static void take_payload(struct cpu *cpu)
+{
+	struct cpu_event *e = &cpu->event;
+
+	if (e->has_payload && e->vector == EXC_PF)
+		cpu->cr2 = e->payload;
+	else if (e->has_payload && e->vector == EXC_DB)
+		debug_report(cpu, e->payload);
+	e->has_payload = false;
+}
+
 void event_deliver(struct cpu *cpu)
 {
-	struct cpu_event e = cpu->event, second;
+	struct cpu_event e, second;
+
+	take_payload(cpu);
+	e = cpu->event;
 
 	charge(cpu, CHARGE_EVENT);
 	cpu->debug.seen = 0;

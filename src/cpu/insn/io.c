@@ -10,6 +10,7 @@
  * breakpoints) they take one element at a time.
  */
 #include "cpu/charge.h"
+#include "cpu/event/ask.h"
 #include "cpu/event/raise.h"
 #include "cpu/insn/insn.h"
 #include "cpu/insn/operand.h"
@@ -22,18 +23,13 @@
 #include "cpu/state/segment.h"
 #include "mmu/tlb/request.h"
 
-static uint64_t linear_op_rip(const struct cpu *cpu, const struct op *op)
-{
-	return (cpu->cs_base + op_rip(cpu, op)) & cpu->ea_mask;
-}
-
 static bool ask_client(struct cpu *cpu, const struct op *op, struct cpu_io io)
 {
 	io.pending = true;
 	io.length = op->length;
 	io.address_bytes = op->address_bytes;
 	io.rep = op->flags & (OP_REP | OP_REPNE);
-	io.linear_rip = linear_op_rip(cpu, op);
+	io.linear_rip = ask_linear_rip(cpu, op);
 	cpu->io = io;
 	return raise_exit(cpu, CPU_EXIT_IO);
 }
@@ -146,7 +142,7 @@ static NOINLINE bool exec_ins(struct cpu *cpu, const struct op *op)
 			     .port = (uint16_t)cpu->r[GPR_RDX] };
 	uint64_t linear;
 
-	if (cpu->io.n_ready && cpu->io.linear_rip == linear_op_rip(cpu, op)) {
+	if (cpu->io.n_ready && cpu->io.linear_rip == ask_linear_rip(cpu, op)) {
 		if (!store_ready(cpu))
 			return false;
 		cpu->debug.seen = cpu->io.hits;
@@ -212,27 +208,16 @@ op_fn pick_string_io(const struct insn *insn, struct op *op, unsigned int which)
 	return which == PICK_string_io_outs ? op_outs : op_ins;
 }
 
-static void trap(struct cpu *cpu)
-{
-	cpu->interrupt_shadow = 0;
-	cpu->debug.seen = cpu->io.hits;
-	debug_trap(cpu, cpu->rflags & X86_EFLAGS_TF);
-}
-
-/* The instruction is complete:  RIP advances, and pending events are delivered. */
 static void finish(struct cpu *cpu)
 {
-	cpu->rip = (cpu->rip + cpu->io.length) & cpu->ea_mask;
-	cpu->rflags &= ~X86_EFLAGS_RF;
-	vcpu_count(&cpu->mmu, instructions);
-	trap(cpu);
+	ask_finish(cpu, cpu->io.length, cpu->io.hits);
 }
 
 /* It continues with the next element, as whenever REP is interrupted. */
 static void suspend(struct cpu *cpu)
 {
 	cpu->rflags |= X86_EFLAGS_RF;
-	trap(cpu);
+	ask_trap(cpu, cpu->io.hits);
 }
 
 static void complete_string(struct cpu *cpu)

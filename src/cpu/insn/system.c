@@ -3,6 +3,7 @@
  * cpu/insn/system.c - instructions of the system, and others that move no data.
  */
 #include "cpu/charge.h"
+#include "cpu/event/ask.h"
 #include "cpu/event/raise.h"
 #include "cpu/insn/insn.h"
 #include "cpu/insn/operand.h"
@@ -14,11 +15,6 @@
 #include "mmu/mmu.h"
 #include "mmu/tlb/tlb.h"
 #include "sync/clock.h"
-
-/* The results of KVM's hypercalls, in RAX. */
-#define HYPERCALL_EPERM (-1)
-#define HYPERCALL_ENOSYS (-1000)
-#define HYPERCALL_POLL_IRQ 1
 
 OP(nop)
 {
@@ -136,12 +132,31 @@ OP(rdpmc)
 	return raise_gp(cpu, 0);
 }
 
+static bool msr_is_allowed(struct cpu *cpu, uint32_t index, bool write)
+{
+	return !cpu->msr_policy || cpu->msr_policy->allows(cpu, index, write);
+}
+
+/* The access is not made: the client answers for it, if it wants to. */
+static bool msr_fails(struct cpu *cpu, const struct op *op, struct cpu_asked asked, bool filtered)
+{
+	asked.why = filtered ? MSR_FILTERED :
+		    msr_exists(cpu, asked.msr) ? MSR_INVALID : MSR_UNKNOWN;
+	if (!cpu->msr_policy || !cpu->msr_policy->answers(cpu, asked.why))
+		return raise_gp(cpu, 0);
+	return ask_caller(cpu, op, asked, CPU_EXIT_MSR);
+}
+
 OP_END(rdmsr)
 {
+	struct cpu_asked asked = { .msr = (uint32_t)cpu->r[GPR_RCX] };
+	bool allowed = msr_is_allowed(cpu, asked.msr, false);
 	uint64_t value;
 
-	if (cpl(cpu) != 0 || !msr_read(cpu, (uint32_t)cpu->r[GPR_RCX], &value, MSR_BY_GUEST))
+	if (cpl(cpu) != 0)
 		return raise_gp(cpu, 0);
+	if (!allowed || !msr_read(cpu, asked.msr, &value, MSR_BY_GUEST))
+		return msr_fails(cpu, op, asked, !allowed);
 	cpu->r[GPR_RAX] = (uint32_t)value;
 	cpu->r[GPR_RDX] = value >> 32;
 	return true;
@@ -149,10 +164,17 @@ OP_END(rdmsr)
 
 OP_END(wrmsr)
 {
-	uint64_t value = cpu->r[GPR_RDX] << 32 | (uint32_t)cpu->r[GPR_RAX];
+	struct cpu_asked asked = {
+		.write = true,
+		.msr = (uint32_t)cpu->r[GPR_RCX],
+		.value = cpu->r[GPR_RDX] << 32 | (uint32_t)cpu->r[GPR_RAX],
+	};
+	bool allowed = msr_is_allowed(cpu, asked.msr, true);
 
-	if (cpl(cpu) != 0 || !msr_write(cpu, (uint32_t)cpu->r[GPR_RCX], value, MSR_BY_GUEST))
+	if (cpl(cpu) != 0)
 		return raise_gp(cpu, 0);
+	if (!allowed || !msr_write(cpu, asked.msr, asked.value, MSR_BY_GUEST))
+		return msr_fails(cpu, op, asked, !allowed);
 	mode_update(cpu);
 	return true;
 }
@@ -217,11 +239,18 @@ OP_END(serialize)
 }
 
 /* MONITOR and MWAIT never wait, which is allowed. */
+static bool mwait_is_there(const struct cpu *cpu)
+{
+	if (cpl(cpu) != 0)
+		return false;
+	return cpu->quirks.never_lacks_mwait || cpuid_has_mwait(cpu);
+}
+
 OP_END(monitor)
 {
 	uint64_t ea;
 
-	if (!cpuid_has(cpu, FEATURE_MONITOR) || cpl(cpu) != 0)
+	if (!mwait_is_there(cpu))
 		return raise_ud(cpu);
 	ea = cpu->r[GPR_RAX] & width_mask(op->address_bytes);
 	if (cpu->r[GPR_RCX])
@@ -235,23 +264,49 @@ OP_END(monitor)
 
 OP_END(mwait)
 {
-	if (!cpuid_has(cpu, FEATURE_MONITOR) || cpl(cpu) != 0)
-		return raise_ud(cpu);
-	return true;
+	return mwait_is_there(cpu) || raise_ud(cpu);
 }
 
-/* VMCALL, VMMCALL: KVM's hypercalls, of which there are none that do anything. */
-OP_END(hypercall)
-{
-	uint64_t nr = cpu->r[GPR_RAX];
-	int64_t result = HYPERCALL_ENOSYS;
+/* VMCALL, of Intel's processors, and VMMCALL, of AMD's. */
+static const uint8_t vmcall_bytes[] = { 0x0f, 0x01, 0xc1 };
+static const uint8_t vmmcall_bytes[] = { 0x0f, 0x01, 0xd9 };
 
-	if (cpl(cpu) != 0)
-		result = HYPERCALL_EPERM;
-	else if (nr == HYPERCALL_POLL_IRQ)
-		result = 0;
-	set_reg(cpu, GPR_AT(GPR_RAX), op->flags & OP_LONG ? 8 : 4, (uint64_t)result);
-	return true;
+/* The guest's own instruction is written in place of the other one, and runs next. */
+static void fix_hypercall(struct cpu *cpu, const struct op *op, const uint8_t *bytes)
+{
+	cpu->rip = op_next_rip(cpu, op);
+	if (cpu->quirks.fixes_hypercalls) {
+		if (mem_store(cpu, SEG_CS, ask_linear_rip(cpu, op), bytes, sizeof(vmcall_bytes)))
+			op_suspend(cpu, op);
+		else
+			op_abandon(cpu, op);
+		return;
+	}
+	raise_ud(cpu);
+	op_abandon(cpu, op);
+}
+
+static void hypercall(struct cpu *cpu, const struct op *op)
+{
+	cpu->rip = op_next_rip(cpu, op);
+	ask_caller(cpu, op, (struct cpu_asked){ 0 }, CPU_EXIT_HYPERCALL);
+	op_abandon(cpu, op);
+}
+
+void op_vmcall(struct cpu *cpu, const struct op *op)
+{
+	if (cpuid_is_amd(cpu))
+		fix_hypercall(cpu, op, vmmcall_bytes);
+	else
+		hypercall(cpu, op);
+}
+
+void op_vmmcall(struct cpu *cpu, const struct op *op)
+{
+	if (!cpuid_is_amd(cpu))
+		fix_hypercall(cpu, op, vmcall_bytes);
+	else
+		hypercall(cpu, op);
 }
 
 OP_END(swapgs)

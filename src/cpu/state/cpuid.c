@@ -12,6 +12,8 @@
 #include <cpuid.h>
 #include <string.h>
 
+#include "cpu/state/msr.h"
+
 enum output { EAX, EBX, ECX, EDX };
 
 #define KVM_SIGNATURE_LEAF 0x40000000u
@@ -140,7 +142,7 @@ _Static_assert(N_FEATURES <= 64, "and its bit");
 /* KVM_FEATURE_NOP_IO_DELAY: a port has been written to when the next instruction runs. */
 #define OFFERED_KVM                                                               \
 	(BIT(0) /* kvmclock */ | BIT(1) /* no I/O delay */ | BIT(3) /* kvmclock's new MSRs */ | \
-	 BIT(24) /* its stable bit */)
+	 BIT(PV_UNHALT) | BIT(PV_SEND_IPI) | BIT(24) /* kvmclock's stable bit */)
 #define LA57 BIT(16)
 #define OFFERED_XSAVE (BIT(0) /* XSAVEOPT */ | BIT(1) /* XSAVEC */ | BIT(2) /* XGETBV of 1 */)
 /* XSAVE's area: of x87 and SSE, and the header; of AVX. */
@@ -404,6 +406,8 @@ static void show_state(const struct cpu *cpu, uint32_t leaf, uint32_t subleaf, u
 	if (leaf == 0xd && subleaf < 2) {
 		out[EBX] = cpuid_xsave_bytes(cpu->xcr0);
 	} else if (leaf == 1) {
+		if (cpu->quirks.mwait_bit_follows)
+			set_bit(&out[ECX], 3, cpuid_has_mwait(cpu));
 		set_bit(&out[ECX], 27, cpu->mmu.paging.cr4 & X86_CR4_OSXSAVE);
 		if (!(cpu->apic_base >> 11 & 1))
 			set_bit(&out[EDX], 9, false);
@@ -460,6 +464,39 @@ bool cpuid_has(const struct cpu *cpu, enum cpuid_feature feature)
 		return supported(p);
 	e = find(cpu, p->leaf, p->subleaf);
 	return e && (output_of(e, p->output) & BIT(p->bit));
+}
+
+bool cpuid_has_mwait(const struct cpu *cpu)
+{
+	if (cpu->quirks.mwait_bit_follows)
+		return cpu->misc_enable & MISC_ENABLE_MWAIT;
+	return cpuid_has(cpu, FEATURE_MONITOR);
+}
+
+/* Beside another hypervisor's leaves KVM's are 0x100 further on, or a multiple of that. */
+#define KVM_SIGNATURE_EBX 0x4b4d564bu
+#define KVM_SIGNATURE_LEAFS 0x10000u
+
+static const struct cpuid_entry *find_kvm_features(const struct cpu *cpu)
+{
+	for (unsigned int i = 0; i < cpu->n_cpuid; i++) {
+		const struct cpuid_entry *e = &cpu->cpuid[i];
+
+		if (e->leaf - KVM_SIGNATURE_LEAF < KVM_SIGNATURE_LEAFS && !(e->leaf & 0xff) &&
+		    e->ebx == KVM_SIGNATURE_EBX)
+			return find(cpu, e->leaf + 1, 0);
+	}
+	return NULL;
+}
+
+bool cpuid_allows_pv(const struct cpu *cpu, unsigned int bit)
+{
+	const struct cpuid_entry *e;
+
+	if (!cpu->pv_is_enforced)
+		return true;
+	e = find_kvm_features(cpu);
+	return e && (e->eax & BIT(bit));
 }
 
 /* Those of one leaf. */

@@ -35,6 +35,18 @@ enum cpuid_feature {
 	N_FEATURES,
 };
 bool cpuid_has(const struct cpu *cpu, enum cpuid_feature feature);
+/* MONITOR and MWAIT: the bit may follow cpu->misc_enable. */
+bool cpuid_has_mwait(const struct cpu *cpu);
+/* Of KVM's leaf, wherever it is: may the guest use what this bit stands for? */
+enum {
+	PV_CLOCKSOURCE = 0,
+	PV_CLOCKSOURCE_2 = 3,
+	PV_STEAL_TIME = 5,
+	PV_UNHALT = 7,
+	PV_SEND_IPI = 11,
+	PV_SCHED_YIELD = 13,
+};
+bool cpuid_allows_pv(const struct cpu *cpu, unsigned int bit);
 /* What the client's table has and this processor can do: a bit for each. */
 uint64_t cpuid_usable(const struct cpu *cpu);
 /* AMD's and Hygon's processors differ in what SYSCALL and SYSENTER do. */

@@ -9,6 +9,7 @@ enum {
 	MSR_MCG_CAP = 0x179,
 	MSR_MCG_STATUS = 0x17a,
 	MSR_MCG_CTL = 0x17b,
+	MSR_MC0_CTL2 = 0x280,
 	MSR_MC0_CTL = 0x400,
 };
 /* The registers of a bank. */
@@ -20,6 +21,11 @@ enum { BANK_CTL, BANK_STATUS, BANK_ADDRESS, BANK_MISC };
 #define STATUS_VALID (1ull << 63)
 #define STATUS_OVERFLOW (1ull << 62)
 #define STATUS_UNCORRECTED (1ull << 61)
+#define STATUS_CONTEXT_CORRUPT (1ull << 57)
+#define STATUS_SIGNALED (1ull << 56)
+#define STATUS_ACTION_REQUIRED (1ull << 55)
+#define CTL2_CMCI_ENABLED (1ull << 30)
+#define CTL2_KNOWN (CTL2_CMCI_ENABLED | 0x7fff)
 /* Linux on AMD's processors clears bit 10 of bank 4, and some guests bit 0. */
 #define CTL_LENIENT (1ull << 10 | 1)
 
@@ -53,13 +59,35 @@ static void log_error(struct cpu *cpu, const struct mce_error *e)
 	bank[BANK_MISC] = e->misc;
 }
 
-bool mce_report(struct cpu *cpu, const struct mce_error *e)
+/* Uncorrected, no action required: nothing but an interrupt, if anything, tells of it. */
+static bool is_ucna(const struct mce_error *e)
+{
+	return !e->mcg_status &&
+	       !(e->status & (STATUS_CONTEXT_CORRUPT | STATUS_SIGNALED | STATUS_ACTION_REQUIRED));
+}
+
+static bool report_ucna(struct cpu *cpu, const struct mce_error *e)
+{
+	uint64_t *bank = cpu->mce.bank[e->bank];
+
+	bank[BANK_STATUS] = e->status;
+	bank[BANK_ADDRESS] = e->address;
+	bank[BANK_MISC] = e->misc;
+	return cpu->mce.ctl2[e->bank] & CTL2_CMCI_ENABLED;
+}
+
+bool mce_report(struct cpu *cpu, const struct mce_error *e, bool *interrupts)
 {
 	bool uncorrected = e->status & STATUS_UNCORRECTED;
 	uint64_t *bank;
 
+	*interrupts = false;
 	if (e->bank >= n_banks(cpu) || !(e->status & STATUS_VALID))
 		return false;
+	if (is_ucna(e)) {
+		*interrupts = report_ucna(cpu, e);
+		return true;
+	}
 	bank = cpu->mce.bank[e->bank];
 	if (!uncorrected) {
 		/* It does not displace a worse one. */
@@ -75,7 +103,7 @@ bool mce_report(struct cpu *cpu, const struct mce_error *e)
 	    ((cpu->mce.capabilities & MCG_CTL_P) && cpu->mce.ctl != ~0ull))
 		return true;
 	if ((cpu->mce.status & MCG_IN_PROGRESS) || !(cpu->mmu.paging.cr4 & X86_CR4_MCE)) {
-		cpu->mce.shutdown = true;
+		cpu->shutdown = true;
 		return true;
 	}
 	log_error(cpu, e);
@@ -84,15 +112,36 @@ bool mce_report(struct cpu *cpu, const struct mce_error *e)
 	return true;
 }
 
+static bool is_ctl2(const struct cpu *cpu, uint32_t index)
+{
+	return index - MSR_MC0_CTL2 < n_banks(cpu);
+}
+
 /* NULL: not of a bank that there is. */
 static uint64_t *bank_word(const struct cpu *cpu, uint32_t index)
 {
+	if (is_ctl2(cpu, index))
+		return (uint64_t *)&cpu->mce.ctl2[index - MSR_MC0_CTL2];
 	if (index - MSR_MC0_CTL >= 4 * n_banks(cpu))
 		return NULL;
 	return (uint64_t *)&cpu->mce.bank[(index - MSR_MC0_CTL) / 4][index % 4];
 }
 
-bool mce_read(const struct cpu *cpu, uint32_t index, uint64_t *value, bool *known)
+/* To the client the second control registers are there, and zero, whatever it has asked for. */
+static bool lacks_ctl2(const struct cpu *cpu, uint64_t value, enum msr_access who)
+{
+	return !(cpu->mce.capabilities & MCG_CMCI_P) && (who == MSR_BY_GUEST || value);
+}
+
+bool mce_is_register(uint32_t index)
+{
+	return (index >= MSR_MCG_CAP && index <= MSR_MCG_CTL) ||
+	       index - MSR_MC0_CTL2 < MCE_MAX_BANKS ||
+	       index - MSR_MC0_CTL < 4 * MCE_MAX_BANKS;
+}
+
+bool mce_read(const struct cpu *cpu, uint32_t index, uint64_t *value, enum msr_access who,
+	      bool *known)
 {
 	const uint64_t *word = bank_word(cpu, index);
 
@@ -110,7 +159,7 @@ bool mce_read(const struct cpu *cpu, uint32_t index, uint64_t *value, bool *know
 	default:
 		*known = word;
 		*value = word ? *word : 0;
-		return word;
+		return word && !(is_ctl2(cpu, index) && lacks_ctl2(cpu, 0, who));
 	}
 }
 
@@ -120,6 +169,14 @@ static bool write_bank(uint64_t *word, uint32_t index, uint64_t value, enum msr_
 		return false;
 	/* The guest can only clear it. */
 	if (index % 4 == BANK_STATUS && value && who == MSR_BY_GUEST)
+		return false;
+	*word = value;
+	return true;
+}
+
+static bool write_ctl2(struct cpu *cpu, uint64_t *word, uint64_t value, enum msr_access who)
+{
+	if (lacks_ctl2(cpu, value, who) || (value & ~CTL2_KNOWN))
 		return false;
 	*word = value;
 	return true;
@@ -143,6 +200,8 @@ bool mce_write(struct cpu *cpu, uint32_t index, uint64_t value, enum msr_access 
 		return true;
 	default:
 		*known = word;
+		if (word && is_ctl2(cpu, index))
+			return write_ctl2(cpu, word, value, who);
 		return word && write_bank(word, index, value, who);
 	}
 }

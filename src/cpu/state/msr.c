@@ -33,6 +33,7 @@ enum {
 	MSR_SYSENTER_EIP = 0x176,
 	MSR_MCG_STATUS = 0x17a,
 	MSR_MISC_ENABLE = 0x1a0,
+	MSR_POWER_CTL = 0x1fc,
 	MSR_MTRR_VARIABLE = 0x200,
 	MSR_MTRR_FIXED_64K = 0x250,
 	MSR_MTRR_FIXED_16K = 0x258,
@@ -85,6 +86,7 @@ static const struct plain {
 	{ MSR_SYSENTER_CS, ANY, offsetof(struct cpu, sysenter_cs) },
 	{ MSR_SYSENTER_ESP, CANONICAL, offsetof(struct cpu, sysenter_esp) },
 	{ MSR_SYSENTER_EIP, CANONICAL, offsetof(struct cpu, sysenter_eip) },
+	{ MSR_POWER_CTL, ANY, offsetof(struct cpu, power_ctl) },
 	{ MSR_PAT, PAT_TYPES, offsetof(struct cpu, pat) },
 	{ MSR_STAR, ANY, offsetof(struct cpu, star) },
 	{ MSR_LSTAR, CANONICAL, offsetof(struct cpu, lstar) },
@@ -106,7 +108,7 @@ const uint32_t msr_list[] = {
 	MSR_SFMASK, MSR_KERNEL_GS_BASE, MSR_TSC, MSR_PAT, MSR_TSC_AUX, MSR_TSC_ADJUST,
 	MSR_OLD_WALL_CLOCK, MSR_OLD_SYSTEM_TIME, MSR_WALL_CLOCK, MSR_SYSTEM_TIME,
 	MSR_MISC_ENABLE, MSR_MCG_STATUS, MSR_PLATFORM_INFO, MSR_MICROCODE, MSR_HWCR,
-	MSR_TSC_DEADLINE,
+	MSR_TSC_DEADLINE, MSR_POWER_CTL,
 };
 const unsigned int n_msr_list = ARRAY_SIZE(msr_list);
 
@@ -136,6 +138,7 @@ void msr_reset(struct cpu *cpu)
 	cpu->mtrr_def_type = 0;
 	cpu->mce.status = 0;
 	cpu->hwcr = 0;
+	cpu->power_ctl = 0;
 	cpu->microcode = RESET_MICROCODE;
 	for (unsigned int i = 0; i < N_FIXED_MTRRS; i++)
 		cpu->mtrr_fixed[i] = 0;
@@ -247,6 +250,14 @@ static bool write_mtrr(struct cpu *cpu, uint32_t index, uint64_t *word, uint64_t
 	return true;
 }
 
+/* To the client too: KVM_CAP_ENFORCE_PV_FEATURE_CPUID. */
+static bool pvclock_is_there(const struct cpu *cpu, uint32_t index)
+{
+	bool old = index == MSR_OLD_WALL_CLOCK || index == MSR_OLD_SYSTEM_TIME;
+
+	return cpuid_allows_pv(cpu, old ? PV_CLOCKSOURCE : PV_CLOCKSOURCE_2);
+}
+
 /* Those that are no register like others: each its own way. */
 static bool read_other(struct cpu *cpu, uint32_t index, uint64_t *value, enum msr_access who)
 {
@@ -264,11 +275,11 @@ static bool read_other(struct cpu *cpu, uint32_t index, uint64_t *value, enum ms
 	case MSR_OLD_WALL_CLOCK:
 	case MSR_WALL_CLOCK:
 		*value = cpu->pvclock.wall_clock;
-		return true;
+		return pvclock_is_there(cpu, index);
 	case MSR_OLD_SYSTEM_TIME:
 	case MSR_SYSTEM_TIME:
 		*value = cpu->pvclock.system_time;
-		return true;
+		return pvclock_is_there(cpu, index);
 	case MSR_APIC_BASE:
 		*value = cpu->apic_base;
 		return true;
@@ -317,7 +328,7 @@ bool msr_read(struct cpu *cpu, uint32_t index, uint64_t *value, enum msr_access 
 		*value = p ? *word_of(cpu, p) : *mtrr;
 		return true;
 	}
-	ok = mce_read(cpu, index, value, &known);
+	ok = mce_read(cpu, index, value, who, &known);
 	if (known)
 		return ok;
 	if (is_of_apic(index))
@@ -412,10 +423,14 @@ static bool write_other(struct cpu *cpu, uint32_t index, uint64_t value, enum ms
 		return write_aux(cpu, value, who);
 	case MSR_OLD_WALL_CLOCK:
 	case MSR_WALL_CLOCK:
+		if (!pvclock_is_there(cpu, index))
+			return false;
 		cpu->pvclock.wall_clock = value;
 		return clock_changed(cpu, &cpu->pvclock.wall_stale, who);
 	case MSR_OLD_SYSTEM_TIME:
 	case MSR_SYSTEM_TIME:
+		if (!pvclock_is_there(cpu, index))
+			return false;
 		cpu->pvclock.system_time = value;
 		return clock_changed(cpu, &cpu->pvclock.time_stale, who);
 	case MSR_APIC_BASE:
@@ -437,6 +452,9 @@ static bool write_other(struct cpu *cpu, uint32_t index, uint64_t value, enum ms
 		return true;
 	case MSR_MISC_ENABLE:
 		if (who == MSR_BY_GUEST && ((value ^ cpu->misc_enable) & RESET_MISC_ENABLE))
+			return false;
+		if (cpu->quirks.mwait_bit_follows && !cpuid_has(cpu, FEATURE_SSE3) &&
+		    ((value ^ cpu->misc_enable) & MISC_ENABLE_MWAIT))
 			return false;
 		cpu->misc_enable = value;
 		return true;
@@ -474,4 +492,14 @@ bool msr_write(struct cpu *cpu, uint32_t index, uint64_t value, enum msr_access 
 	if (is_of_apic(index))
 		return write_apic(cpu, index, value, who);
 	return write_other(cpu, index, value, who);
+}
+
+/* What the client can read is there.  Others are there only in another mode, or without the banks
+ * that the client has asked for. */
+bool msr_exists(struct cpu *cpu, uint32_t index)
+{
+	uint64_t value;
+
+	return is_of_apic(index) || mce_is_register(index) ||
+	       msr_read(cpu, index, &value, MSR_BY_CLIENT);
 }

@@ -12,6 +12,7 @@
 enum msr_access { MSR_BY_GUEST, MSR_BY_CLIENT };
 
 #define MSR_TSC 0x10u
+#define MISC_ENABLE_MWAIT (1ull << 18)
 
 #define APIC_BASE_BSP (1ull << 8)
 #define APIC_BASE_X2APIC (1ull << 10)
@@ -23,6 +24,9 @@ void msr_reset(struct cpu *cpu);
 /* False: there is no such register, or the value is not allowed (#GP). */
 bool msr_read(struct cpu *cpu, uint32_t index, uint64_t *value, enum msr_access who);
 bool msr_write(struct cpu *cpu, uint32_t index, uint64_t value, enum msr_access who);
+
+/* One that was refused: is there such a register at all? */
+bool msr_exists(struct cpu *cpu, uint32_t index);
 
 /* KVM_GET_MSR_INDEX_LIST and KVM_GET_MSR_FEATURE_INDEX_LIST. */
 extern const uint32_t msr_list[];

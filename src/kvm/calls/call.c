@@ -63,6 +63,9 @@ const struct command commands[] = {
 	{ KVM_SIGNAL_MSI, FILE_VM, LOCKS_IRQ, call_signal_msi },
 	{ KVM_IRQFD, FILE_VM, LOCKS_IRQ, call_irqfd },
 	{ KVM_ENABLE_CAP, FILE_VM, LOCK_VM | LOCK_SLOTS, call_vm_enable_cap },
+	{ KVM_SET_BOOT_CPU_ID, FILE_VM, LOCK_VM, call_set_boot_cpu_id },
+	{ KVM_ENABLE_CAP, FILE_VCPU, LOCK_VCPU, call_vcpu_enable_cap },
+	{ KVM_X86_SET_MSR_FILTER, FILE_VM, LOCK_VM, call_set_msr_filter },
 	{ KVM_GET_STATS_FD, FILE_VM | FILE_VCPU, LOCKS_END_VM, call_get_stats_fd },
 
 	{ KVM_RUN, FILE_VCPU, LOCK_VCPU | LOCK_BUS | LOCKS_IRQ | LOCKS_FAULT, call_run },

@@ -100,8 +100,22 @@ long call_set_tss_addr(struct call *c);
 long call_set_identity_map_addr(struct call *c);
 long call_set_nr_mmu_pages(struct call *c);
 long call_get_nr_mmu_pages(struct call *c);
-long call_vm_enable_cap(struct call *c);
 long call_get_stats_fd(struct call *c);
+/* kvm/calls/enable.c */
+long call_vm_enable_cap(struct call *c);
+long call_vcpu_enable_cap(struct call *c);
+long call_set_boot_cpu_id(struct call *c);
+/* All that KVM_CAP_DISABLE_QUIRKS2 and KVM_CAP_X2APIC_API know. */
+#define QUIRKS                                                                         \
+	((uint64_t)(KVM_X86_QUIRK_LINT0_REENABLED | KVM_X86_QUIRK_CD_NW_CLEARED |     \
+		    KVM_X86_QUIRK_LAPIC_MMIO_HOLE | KVM_X86_QUIRK_OUT_7E_INC_RIP |    \
+		    KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT |                              \
+		    KVM_X86_QUIRK_FIX_HYPERCALL_INSN |                                \
+		    KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS | KVM_X86_QUIRK_SLOT_ZAP_ALL))
+#define X2APIC_API_FLAGS \
+	(KVM_X2APIC_API_USE_32BIT_IDS | KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK)
+/* kvm/msr_filter.c */
+long call_set_msr_filter(struct call *c);
 /* kvm/irqchip/calls.c */
 long call_create_irqchip(struct call *c);
 long call_create_pit(struct call *c);

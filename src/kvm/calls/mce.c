@@ -11,7 +11,13 @@ long call_get_mce_cap_supported(struct call *c)
 
 long call_setup_mce(struct call *c)
 {
-	return mce_setup(&c->vcpu->cpu, *(const uint64_t *)c->data) ? 0 : -EINVAL;
+	const uint64_t *capabilities = c->data;
+
+	if (!mce_setup(&c->vcpu->cpu, *capabilities))
+		return -EINVAL;
+	if (c->vcpu->irqchip)
+		lapic_set_cmci(&c->vcpu->lapic, *capabilities & MCG_CMCI_P);
+	return 0;
 }
 
 long call_set_mce(struct call *c)
@@ -25,5 +31,11 @@ long call_set_mce(struct call *c)
 		.bank = m->bank,
 	};
 
-	return mce_report(&c->vcpu->cpu, &e) ? 0 : -EINVAL;
+	bool interrupts;
+
+	if (!mce_report(&c->vcpu->cpu, &e, &interrupts))
+		return -EINVAL;
+	if (interrupts && c->vcpu->irqchip)
+		lapic_signal_cmci(&c->vcpu->lapic);
+	return 0;
 }

@@ -7,12 +7,14 @@
 
 #include "cpu/cpu.h"
 
+struct vcpu;
+
 void regs_get(struct cpu *cpu, struct kvm_regs *r);
 void regs_set(struct cpu *cpu, const struct kvm_regs *r);
 void sregs_get(struct cpu *cpu, struct kvm_sregs *s);
 /* 0, or -EINVAL and nothing has changed. */
 int sregs_set(struct cpu *cpu, const struct kvm_sregs *s) MUST_CHECK;
-void events_get(struct cpu *cpu, struct kvm_vcpu_events *e);
-int events_set(struct cpu *cpu, const struct kvm_vcpu_events *e) MUST_CHECK;
+void events_get(struct vcpu *vcpu, struct kvm_vcpu_events *e);
+int events_set(struct vcpu *vcpu, const struct kvm_vcpu_events *e) MUST_CHECK;
 
 #endif

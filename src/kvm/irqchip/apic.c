@@ -65,7 +65,8 @@ void apic_init(struct vcpu *vcpu, struct irqchip *chip)
 	vcpu->irqchip = chip;
 	vcpu->external_vector = -1;
 	wakeup_init(&vcpu->wakeup, &vcpu->cpu.mmu.requests, REQUEST_KICK);
-	lapic_init(&vcpu->lapic, &chip->lapics, &chip->timers, &ops, vcpu->id, vcpu->id == 0);
+	lapic_init(&vcpu->lapic, &chip->lapics, &chip->timers, &ops, vcpu->id,
+		   vcpu->cpu.apic_base & LAPIC_BASE_BSP);
 	vcpu->cpu.apic = &apic_of_cpu;
 }
 
@@ -108,9 +109,11 @@ static bool interrupt_waits(const struct vcpu *vcpu)
 
 static void take_init(struct vcpu *vcpu)
 {
-	cpu_reset(&vcpu->cpu);
+	bool is_bsp = vcpu->cpu.apic_base & LAPIC_BASE_BSP;
+
+	cpu_take_init(&vcpu->cpu);
 	lapic_reset(&vcpu->lapic);
-	vcpu->mp_state = vcpu->id == 0 ? KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_INIT_RECEIVED;
+	vcpu->mp_state = is_bsp ? KVM_MP_STATE_RUNNABLE : KVM_MP_STATE_INIT_RECEIVED;
 }
 
 /* SDM 3A 9.4.4: real mode at the page that the vector names. */
@@ -138,6 +141,12 @@ static void take_nmis(struct vcpu *vcpu)
 		interrupt_nmi(&vcpu->cpu);
 }
 
+static bool wakes(const struct vcpu *vcpu)
+{
+	return interrupt_wakes(&vcpu->cpu) || atomic32_load_relaxed(&vcpu->lapic.unhalted) ||
+	       ((vcpu->cpu.rflags & X86_EFLAGS_IF) && interrupt_waits(vcpu));
+}
+
 void apic_take_events(struct vcpu *vcpu)
 {
 	uint32_t startup = startup_take(&vcpu->lapic.startup);
@@ -148,10 +157,10 @@ void apic_take_events(struct vcpu *vcpu)
 	if (startup & STARTUP_SIPI)
 		take_sipi(vcpu, startup & STARTUP_VECTOR);
 	take_nmis(vcpu);
-	if (vcpu->mp_state == KVM_MP_STATE_HALTED &&
-	    (interrupt_wakes(&vcpu->cpu) ||
-	     ((vcpu->cpu.rflags & X86_EFLAGS_IF) && interrupt_waits(vcpu))))
+	if (vcpu->mp_state == KVM_MP_STATE_HALTED && wakes(vcpu)) {
 		vcpu->mp_state = KVM_MP_STATE_RUNNABLE;
+		atomic32_store_relaxed(&vcpu->lapic.unhalted, 0);
+	}
 	vcpu->cpu.cr8 = lapic_get_cr8(&vcpu->lapic);
 }
 

@@ -64,20 +64,29 @@ long call_irq_line(struct call *c)
 	return 0;
 }
 
+/* With identifiers of 32 bits its upper half has bits 31 to 8 of one, and nothing else. */
+static bool is_good_address(const struct vm *vm, uint32_t high)
+{
+	return !(atomic32_load_relaxed(&vm->x2apic_api) & KVM_X2APIC_API_USE_32BIT_IDS) ||
+	       !(high & 0xff);
+}
+
 /* -1, if nobody takes it, is EPERM to the client: as in the kernel. */
 long call_signal_msi(struct call *c)
 {
 	const struct kvm_msi *msi = c->data;
 	struct irqchip *chip = irqchip_of(c->vm);
 
-	if (!chip || (msi->flags & ~KVM_MSI_VALID_DEVID))
+	if (!chip || (msi->flags & ~KVM_MSI_VALID_DEVID) ||
+	    !is_good_address(c->vm, msi->address_hi))
 		return -EINVAL;
 	return routes_send_message(&chip->routes,
 				   (uint64_t)msi->address_hi << 32 | msi->address_lo, msi->data);
 }
 
 /* False: no such type, or a flag that it does not have. */
-static bool route_of(const struct kvm_irq_routing_entry *e, struct route *route)
+static bool route_of(const struct vm *vm, const struct kvm_irq_routing_entry *e,
+		     struct route *route)
 {
 	*route = (struct route){ .gsi = e->gsi };
 	switch (e->type) {
@@ -89,7 +98,7 @@ static bool route_of(const struct kvm_irq_routing_entry *e, struct route *route)
 		route->pin = (uint8_t)e->u.irqchip.pin;
 		return true;
 	case KVM_IRQ_ROUTING_MSI:
-		if (e->flags & ~KVM_MSI_VALID_DEVID)
+		if ((e->flags & ~KVM_MSI_VALID_DEVID) || !is_good_address(vm, e->u.msi.address_hi))
 			return false;
 		route->is_message = true;
 		route->address = (uint64_t)e->u.msi.address_hi << 32 | e->u.msi.address_lo;
@@ -109,7 +118,7 @@ static long read_routes(struct call *c, struct irqchip *chip, struct route_table
 
 		if (copy_from_client(&e, from + i * sizeof(e), sizeof(e)))
 			return -EFAULT;
-		if (!route_of(&e, &t->route[i]))
+		if (!route_of(c->vm, &e, &t->route[i]))
 			return -EINVAL;
 	}
 	routes_sort(t);

@@ -120,6 +120,24 @@ static void init_controllers(struct irqchip *chip, struct route_table *routes)
 	atomic_ptr_store_relaxed(&chip->routes.table, routes);
 }
 
+void irqchip_take_choices(struct vm *vm)
+{
+	struct irqchip *chip = irqchip_of(vm);
+	uint32_t quirks_off = atomic32_load_relaxed(&vm->quirks_off);
+	uint32_t api = atomic32_load_relaxed(&vm->x2apic_api);
+
+	if (!chip)
+		return;
+	atomic32_store_relaxed(&chip->lapics.no_virtual_wire,
+			       quirks_off & KVM_X86_QUIRK_LINT0_REENABLED);
+	atomic32_store_relaxed(&chip->lapics.no_page_of_ones,
+			       quirks_off & KVM_X86_QUIRK_LAPIC_MMIO_HOLE);
+	atomic32_store_relaxed(&chip->lapics.no_broadcast_quirk,
+			       api & KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK);
+	atomic32_store_relaxed(&chip->routes.wide_messages,
+			       api & KVM_X2APIC_API_USE_32BIT_IDS);
+}
+
 int irqchip_create(struct vm *vm, const uint32_t *n_split_pins)
 {
 	struct irqchip *chip = alloc_zeroed(&vm->alloc, sizeof(*chip));
@@ -143,6 +161,7 @@ int irqchip_create(struct vm *vm, const uint32_t *n_split_pins)
 		init_controllers(chip, routes);
 	}
 	atomic_ptr_store_release(&vm->irqchip, chip);
+	irqchip_take_choices(vm);
 	return 0;
 
 destroy_timers:

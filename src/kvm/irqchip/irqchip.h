@@ -64,6 +64,8 @@ long irqchip_queue_external(struct vcpu *vcpu, uint8_t vector);
 /* 0 or -errno.  @n_split_pins: of a split one, else NULL. */
 int irqchip_create(struct vm *vm, const uint32_t *n_split_pins) MUST_CHECK REQUIRES(vm->lock);
 void irqchip_add_pit(struct irqchip *chip, bool has_port_61);
+/* What the client has chosen for local APICs, before or after there were some. */
+void irqchip_take_choices(struct vm *vm) REQUIRES(vm->lock);
 /* Its threads end.  Before the vCPUs go. */
 void irqchip_stop(struct vm *vm);
 /* After them. */

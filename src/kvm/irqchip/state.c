@@ -192,12 +192,19 @@ long call_reinject_control(struct call *c)
 
 _Static_assert(sizeof(struct kvm_lapic_state) == LAPIC_BYTES, "the same registers");
 
-/* To the client the identifier is in the upper byte in either mode. */
+/* To the client the identifier is in the upper byte in either mode, unless it wants all of it. */
+static uint32_t clients_x2apic_id(const struct vcpu *vcpu)
+{
+	uint32_t api = atomic32_load_relaxed(&vcpu->vm->x2apic_api);
+
+	return api & KVM_X2APIC_API_USE_32BIT_IDS ? vcpu->id : vcpu->id << 24;
+}
+
 long call_get_lapic(struct call *c)
 {
 	struct vcpu *vcpu = c->vcpu;
 	uint8_t *regs = c->data;
-	uint32_t id = vcpu->id << 24;
+	uint32_t id = clients_x2apic_id(vcpu);
 
 	if (!vcpu->irqchip)
 		return -EINVAL;
@@ -216,7 +223,7 @@ long call_set_lapic(struct call *c)
 	if (!vcpu->irqchip)
 		return -EINVAL;
 	memcpy(&id, regs + LAPIC_ID, sizeof(id));
-	if (lapic_is_x2apic(&vcpu->lapic) && id != vcpu->id << 24)
+	if (lapic_is_x2apic(&vcpu->lapic) && id != clients_x2apic_id(vcpu))
 		return -EINVAL;
 	lapic_set_state(&vcpu->lapic, regs);
 	vcpu->cpu.cr8 = lapic_get_cr8(&vcpu->lapic);

@@ -359,6 +359,47 @@ static void reset_is_as_the_book_says(void **state)
 	assert_int_equal(run_on(cpu), CPU_EXIT_INTERNAL_ERROR);
 }
 
+/* SDM 3A table "processor states following power-up, reset, or INIT". */
+static void an_init_keeps_what_the_manual_says(void **state)
+{
+	struct machine *m = *state;
+	struct cpu *cpu = m->cpu;
+
+	machine_set_long(m, cpu, false);
+	cpu->mmu.paging.cr0 |= X86_CR0_CD;
+	cpu->r[GPR_RBX] = 5;
+	cpu->dr[2] = 5;
+	cpu->cr2 = 5;
+	cpu->xmm[3].u64[1] = 6;
+	cpu->mxcsr = 0x1f00;
+	cpu->x87.st[2].u64[0] = 6;
+	cpu->x87.fcw = 0x27f;
+	cpu->xcr0 = XCR0_X87 | XCR0_SSE;
+	cpu->mmu.paging.pkru = 6;
+	cpu->star = cpu->kernel_gs_base = cpu->tsc_aux = cpu->sysenter_cs = cpu->hwcr = 6;
+	cpu->pat = cpu->misc_enable = cpu->mtrr_def_type = cpu->mce.status = 6;
+	cpu->mtrr_fixed[4] = cpu->mtrr_variable[9] = 6;
+	cpu_take_init(cpu);
+
+	assert_int_equal(cpu->r[GPR_RBX], 0);
+	assert_int_equal(cpu->dr[2], 0);
+	assert_int_equal(cpu->cr2, 0);
+	assert_int_equal(cpu->mmu.paging.cr0, X86_CR0_CD | X86_CR0_ET);
+	assert_int_equal(cpu->mmu.paging.cr3, 0);
+	assert_int_equal(cpu->mmu.paging.efer, 0);
+	assert_int_equal(cpu->rip, 0xfff0);
+	assert_int_equal(cpu->xmm[3].u64[1], 6);
+	assert_int_equal(cpu->mxcsr, 0x1f00);
+	assert_int_equal(cpu->x87.st[2].u64[0], 6);
+	assert_int_equal(cpu->x87.fcw, 0x27f);
+	assert_int_equal(cpu->xcr0, XCR0_X87 | XCR0_SSE);
+	assert_int_equal(cpu->mmu.paging.pkru, 6);
+	assert_int_equal(cpu->star & cpu->kernel_gs_base & cpu->tsc_aux & cpu->sysenter_cs &
+			 cpu->hwcr, 6);
+	assert_int_equal(cpu->pat & cpu->misc_enable & cpu->mtrr_def_type & cpu->mce.status, 6);
+	assert_int_equal(cpu->mtrr_fixed[4] & cpu->mtrr_variable[9], 6);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -376,6 +417,7 @@ int main(void)
 		machine_test(code_segment_with_a_base),
 		machine_test(flat_segments_end_at_4_gib),
 		machine_test(reset_is_as_the_book_says),
+		machine_test(an_init_keeps_what_the_manual_says),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
