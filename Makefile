@@ -21,7 +21,7 @@ test: all
 
 # QEMU with every machine that it is tested with.
 test-boot: all
-	@tools/setup test
+	@tools/setup boot
 	tests/boot/run --umbra $(BUILD)/umbra --full
 
 # Every test again, with Umbra built for AddressSanitizer, UndefinedBehaviorSanitizer
