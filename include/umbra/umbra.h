@@ -224,6 +224,9 @@ UMBRA_CALL_STRUCT(register_coalesced_mmio, KVM_REGISTER_COALESCED_MMIO,
 UMBRA_CALL_STRUCT(unregister_coalesced_mmio, KVM_UNREGISTER_COALESCED_MMIO,
 		  const struct kvm_coalesced_mmio_zone)
 UMBRA_CALL_STRUCT(ioeventfd, KVM_IOEVENTFD, const struct kvm_ioeventfd)
+UMBRA_CALL_VALUE(create_irqchip, KVM_CREATE_IRQCHIP)
+UMBRA_CALL_STRUCT(irq_line, KVM_IRQ_LINE, const struct kvm_irq_level)
+UMBRA_CALL_STRUCT(irqfd, KVM_IRQFD, const struct kvm_irqfd)
 UMBRA_CALL_STRUCT(enable_cap, KVM_ENABLE_CAP, const struct kvm_enable_cap)
 UMBRA_CALL_VALUE(get_stats_fd, KVM_GET_STATS_FD)
 

@@ -8,15 +8,12 @@
  */
 #include "demo/demo.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <umbra/umbra.h>
-#include <unistd.h>
 
 #include "tool/output.h"
 #include "tool/tool.h"
@@ -295,44 +292,13 @@ static bool final_check(struct demo *d)
 	return true;
 }
 
-static bool write_stats(const char *file)
-{
-	int fd = strcmp(file, "-") ? open(file, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666) :
-				     dup(STDERR_FILENO);
-	int err = fd < 0 ? -errno : umbra_stats_write(fd);
-
-	if (fd >= 0)
-		close(fd);
-	if (err)
-		complain("statistics: %s: %s", file, strerror(-err));
-	return !err;
-}
-
-static void log_line(int level, const char *line)
-{
-	(void)level;
-	complain("%s", line);
-}
-
-/* Levels of syslog(3), as the library expects them. */
-static int log_level(const char *name)
-{
-	static const int levels[] = { -1, 3, 4, 6, 7 };
-	int choice = options_choice("none|error|warning|info|debug", name);
-
-	return choice < 0 ? name[0] - '0' : levels[choice];
-}
-
 static int run(const struct run_options *options)
 {
 	double start = view_seconds();
 	struct demo d;
 	bool held;
 
-	umbra_set_log(log_line, log_level(options->log));
-	umbra_set_mmu(strcmp(options->mmu, "shadow") ? UMBRA_MMU_TDP : UMBRA_MMU_SHADOW);
-	umbra_set_flush_policy(strcmp(options->flush, "writable") ? UMBRA_FLUSH_IF_MMU_WRITABLE :
-								    UMBRA_FLUSH_IF_WRITABLE);
+	run_options_apply(options);
 	view_title(options->mmu);
 	held = demo_create(&d) && fill(&d) && live_copy(&d) && move_slot(&d) && take_memory(&d) &&
 	       final_check(&d);
@@ -341,9 +307,7 @@ static int run(const struct run_options *options)
 	else
 		view_done("stopped", false, "%s", d.problem);
 	demo_destroy(&d);
-	if (options->stats && !write_stats(options->stats))
-		return 1;
-	return held ? 0 : 1;
+	return run_options_end(options) && held ? 0 : 1;
 }
 
 int demo_command(int argc, char **argv)

@@ -2,7 +2,6 @@
 /* stress/stress.c - umbra stress: options, life of a run, and the watch over it. */
 #include "stress/stress.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,20 +17,6 @@
 #define PROGRESS_NS_IN_FILE 10000000000ull
 
 /* --- options ------------------------------------------------------------------ */
-
-static bool parse_number(const char *option, const char *text, uint64_t min, uint64_t max,
-			 uint64_t *number)
-{
-	char *end;
-
-	errno = 0;
-	*number = strtoull(text, &end, 0);
-	if (!errno && *text >= '0' && *text <= '9' && !*end && *number >= min && *number <= max)
-		return true;
-	complain("--%s=%s: a number from %llu to %llu is needed", option, text,
-		 (unsigned long long)min, (unsigned long long)max);
-	return false;
-}
 
 static bool parse_seconds(const char *text, double *seconds)
 {
@@ -86,14 +71,14 @@ static bool take(void *ctx, enum option_id id, const char *value)
 	case OPTION_SECONDS:
 		return parse_seconds(value, &s->seconds);
 	case OPTION_VCPUS:
-		ok = parse_number("vcpus", value, 1, MAX_VCPUS, &number);
+		ok = options_number("vcpus", value, 1, MAX_VCPUS, &number);
 		s->n_vcpus = (unsigned int)number;
 		return ok;
 	case OPTION_MMU:
 		s->mode = strcmp(value, "shadow") ? UMBRA_MMU_TDP : UMBRA_MMU_SHADOW;
 		return true;
 	case OPTION_SEED:
-		return parse_number("seed", value, 0, UINT64_MAX, &s->seed);
+		return options_number("seed", value, 0, UINT64_MAX, &s->seed);
 	case OPTION_ONLY:
 		return parse_only(value, s->enabled);
 	default:

@@ -27,6 +27,7 @@ static const struct option_def umbra_options[] = {
 
 const struct command_def command_umbra = {
 	.usage = "run [OPTION]... [--] PROGRAM [ARG]...\n"
+		 "boot [OPTION]...\n"
 		 "demo [OPTION]...\n"
 		 "stress [OPTION]...\n"
 		 "check [OPTION]...\n"
@@ -46,6 +47,33 @@ const struct command_def command_run = {
 	.text = "Starts PROGRAM with /dev/kvm provided in software; the exit status is PROGRAM's.",
 	.options = run_options,
 	.takes_program = true,
+};
+
+static const struct option_def boot_options[] = {
+	{ OPTION_KERNEL, "kernel", "FILE", NULL,
+	  "a bzImage, or a kernel in ELF (PVH) or for Multiboot\n"
+	  "(default: the newest in /boot)" },
+	{ OPTION_INITRD, "initrd", "FILE", NULL,
+	  "its initrd, or the only module (default, if the kernel is\n"
+	  "too: a shell of busybox, or what was installed with the\n"
+	  "kernel if there is a disk)" },
+	{ OPTION_APPEND, "append", "TEXT", NULL,
+	  "for the end of the kernel's command line" },
+	{ OPTION_CPUS, "cpus", "N", NULL, "the number of processors, 1 to 254 (default 1)" },
+	{ OPTION_MEMORY, "memory", "N", NULL, "MiB of memory (default 256)" },
+	{ OPTION_DISK, "disk", "FILE", NULL, "the content of a virtio disk" },
+	RUN_OPTIONS,
+	{ 0 },
+};
+
+const struct command_def command_boot = {
+	.name = "boot",
+	.about = "boots a kernel, with the terminal as its serial line",
+	.usage = "[OPTION]...",
+	.text = "Boots a kernel on a machine of its own: a serial line, which is the terminal,\n"
+		"and a disk.  Ctrl-A x ends it at once, Ctrl-A Ctrl-A is one Ctrl-A.",
+	.options = boot_options,
+	.more = "Exits with 0 if the guest switches the machine off, with 1 if it resets it.",
 };
 
 static const struct option_def demo_options[] = { RUN_OPTIONS, { 0 } };
@@ -122,5 +150,5 @@ const struct command_def command_check = {
 };
 
 const struct command_def *const commands_all[] = {
-	&command_run, &command_demo, &command_stress, &command_check, NULL,
+	&command_run, &command_boot, &command_demo, &command_stress, &command_check, NULL,
 };

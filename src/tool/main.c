@@ -23,6 +23,8 @@ static int execute(int argc, char **argv)
 	optind = 0;	/* getopt(3) begins anew */
 	if (strcmp(name, command_run.name) == 0)
 		return run_command(argc, argv);
+	if (strcmp(name, command_boot.name) == 0)
+		return boot_command(argc, argv);
 	if (strcmp(name, command_demo.name) == 0)
 		return demo_command(argc, argv);
 	if (strcmp(name, command_stress.name) == 0)
@@ -47,7 +49,8 @@ static int umbra(int argc, char **argv)
 	else if (optind < argc)
 		return execute(argc, argv);
 	else
-		complain("a command is needed: run, demo, stress or check (try 'umbra --help')");
+		complain("a command is needed: run, boot, demo, stress or check "
+			 "(try 'umbra --help')");
 	return shell ? 0 : EXIT_USAGE;
 }
 

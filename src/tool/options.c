@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "tool/options.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <umbra/umbra.h>
 
@@ -59,6 +61,22 @@ static bool is_a_choice(const struct option_def *def, const char *value)
 		return true;
 	options_list_choices(def->choices, choices, sizeof(choices));
 	complain("--%s=%s: the choices are %s", def->name, value, choices);
+	return false;
+}
+
+/* --- numbers ----------------------------------------------------------------- */
+
+bool options_number(const char *option, const char *text, uint64_t min, uint64_t max,
+		    uint64_t *number)
+{
+	char *end;
+
+	errno = 0;
+	*number = strtoull(text, &end, 0);
+	if (!errno && *text >= '0' && *text <= '9' && !*end && *number >= min && *number <= max)
+		return true;
+	complain("--%s=%s: a number from %llu to %llu is needed", option, text,
+		 (unsigned long long)min, (unsigned long long)max);
 	return false;
 }
 

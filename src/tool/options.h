@@ -8,18 +8,24 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum option_id {
 	OPTION_END,	/* of a table */
 	OPTION_ALL,
+	OPTION_APPEND,
 	OPTION_BLIND,
 	OPTION_BOUND,
 	OPTION_COMPLETION,
+	OPTION_CPUS,
+	OPTION_DISK,
 	OPTION_FLUSH,
 	OPTION_HELP,
 	OPTION_HTML,
+	OPTION_INITRD,
 	OPTION_JOBS,
 	OPTION_JSON,
+	OPTION_KERNEL,
 	OPTION_LIST,
 	OPTION_LOG,
 	OPTION_MEMORY,
@@ -60,8 +66,8 @@ struct command_def {
 };
 
 /* The tables: tool/commands.c. */
-extern const struct command_def command_umbra, command_run, command_demo, command_stress,
-	command_check;
+extern const struct command_def command_umbra, command_run, command_boot, command_demo,
+	command_stress, command_check;
 /* All but umbra itself, and a NULL. */
 extern const struct command_def *const commands_all[];
 
@@ -78,6 +84,9 @@ int options_parse(const struct command_def *command, int argc, char **argv, opti
 
 /* The index of @value in "one|other|..."; -1: not there. */
 int options_choice(const char *choices, const char *value);
+/* A number in a range; false, after a message that names the option. */
+bool options_number(const char *option, const char *text, uint64_t min, uint64_t max,
+		    uint64_t *number);
 /* "one, other and another", for people. */
 void options_list_choices(const char *choices, char *text, size_t bytes);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* tool/run.c - umbra run, and the options that it shares with umbra demo. */
+/* tool/run.c - umbra run, and the options that it shares with the guests of umbra itself. */
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>

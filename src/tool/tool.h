@@ -10,7 +10,7 @@
 #define EXIT_CANNOT_RUN 126
 #define EXIT_NOT_FOUND 127
 
-/* Of `umbra run` and `umbra demo`: words of their options' choices, and a file. */
+/* Of `umbra run`, `umbra boot` and `umbra demo`: words of their options' choices, and a file. */
 struct run_options {
 	const char *mmu;
 	const char *flush;
@@ -23,9 +23,15 @@ bool run_options_begin(struct run_options *options);
 /* An option_fn for them. */
 bool run_options_take(void *options, enum option_id id, const char *value);
 
+/* For a guest in this very process: before its VM is made; and after that is destroyed, to
+ * write the statistics: false, after a message, if that fails. */
+void run_options_apply(const struct run_options *options);
+bool run_options_end(const struct run_options *options);
+
 /* Each command's exit status; @argv[0] is its name.  umbra check returns only if
  * umbra-check cannot be executed. */
 int run_command(int argc, char **argv);
+int boot_command(int argc, char **argv);
 int demo_command(int argc, char **argv);
 int stress_command(int argc, char **argv);
 int check_command(int argc, char **argv);

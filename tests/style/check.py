@@ -28,14 +28,15 @@ LAYERS = {
     'kvm': {'base', 'sync', 'mem', 'mmu', 'machine', 'cpu', 'kvm', 'umbra'},
     'preload': {'base', 'sync', 'mem', 'kvm', 'preload', 'umbra'},
     # It starts what the preloaded library is in.
-    'tool': {'preload', 'tool', 'demo', 'stress', 'umbra'},
+    'tool': {'preload', 'tool', 'boot', 'demo', 'stress', 'umbra'},
+    'boot': {'tool', 'boot', 'umbra'},
     'demo': {'tool', 'demo', 'umbra'},
     'stress': {'tool', 'stress', 'umbra'},
 }
 # What the checker builds a second time, and drives.
 CHECKED_LAYERS = {'base', 'sync', 'mem', 'mmu', 'machine'}
 # The command and its parts are clients like any others.
-COMMAND = {'tool', 'demo', 'stress'}
+COMMAND = {'tool', 'boot', 'demo', 'stress'}
 # Names that only one folder may use, and who else is allowed.
 DOORS = [
     # preload/ stands in for a function of that name.

@@ -8,7 +8,7 @@ import unittest
 
 UMBRA = pathlib.Path(sys.argv.pop(1)).resolve()
 BUILD = UMBRA.parent
-COMMANDS = ('run', 'demo', 'stress', 'check')
+COMMANDS = ('run', 'boot', 'demo', 'stress', 'check')
 
 
 def umbra(*args, **kwargs):

@@ -56,7 +56,8 @@ class Installed(WithFolder):
                          'umbra: FLUSH_ONLY_RUNNING.so is not where umbra-check has its mutants\n')
 
     def test_manuals_and_completions_are_where_they_are_looked_for(self):
-        for name in ('umbra', 'umbra-run', 'umbra-demo', 'umbra-stress', 'umbra-check'):
+        for name in ('umbra', 'umbra-run', 'umbra-boot', 'umbra-demo', 'umbra-stress',
+                     'umbra-check'):
             self.assertTrue((self.root / f'share/man/man1/{name}.1').exists(), name)
         self.assertTrue((self.root / 'share/bash-completion/completions/umbra').exists())
         self.assertTrue((self.root / 'share/zsh/site-functions/_umbra').exists())

@@ -14,7 +14,8 @@ from command import CLIENT, UMBRA, WithFolder, umbra
 # (arguments; whether standard output is what they write to)
 WRITERS = (
     (['--version'], True), (['--help'], True), (['--completion=bash'], True),
-    (['run', '--help'], True), (['demo', '--help'], True), (['demo'], True),
+    (['run', '--help'], True), (['boot', '--help'], True), (['demo', '--help'], True),
+    (['demo'], True),
     (['stress', '--seconds=0.2'], True), (['check', '--help'], True), (['check', '--list'], True),
     (['check', '--only=mmio-cache', '--bound=1'], True),
     (['check', '--only=mmio-cache', '--bound=1', '--json'], True),
