@@ -6,24 +6,24 @@
 
 /* --- the dirty log ------------------------------------------------------------ */
 
+/* Since the last piece. */
 struct protect {
-	struct mmu *mmu;
-	/* since the last piece */
 	uint64_t n;
 	enum flush_due due;
 };
 
 /* The end of a piece: YIELD_FLUSHES.  The flush may come after the lock, except with the older
  * policy. */
-static void record(struct protect *p) REQUIRES(p->mmu->lock)
+static void record(struct mmu *m, struct protect *p) REQUIRES(m->lock)
 {
-	flush_record(p->mmu, &p->due);
-	mmu_count_n(p->mmu, VM_STAT_mmu_write_protected, p->n);
+	flush_record(m, &p->due);
+	mmu_count_n(m, VM_STAT_mmu_write_protected, p->n);
 	p->n = 0;
 }
 
-static void protect_frame(struct protect *p, gfn_t gfn, const struct frame *frame)
-	REQUIRES(p->mmu->lock)
+static void protect_frame(struct mmu *m, struct protect *p, gfn_t gfn,
+			  const struct frame *frame)
+	REQUIRES(m->lock)
 {
 	struct spte_cursor c;
 	struct spte_ref ref;
@@ -32,21 +32,21 @@ static void protect_frame(struct protect *p, gfn_t gfn, const struct frame *fram
 	while (spte_list_next(&c, &ref)) {
 		struct table_place at = shadow_place(ref, gfn);
 
-		p->n += leaf_protect(p->mmu, &at, &p->due);
+		p->n += leaf_protect(m, &at, &p->due);
 	}
 }
 
 void shadow_write_protect(struct mmu *m, const struct memslot *slot, int first_level)
 {
 	struct range r = range_make(slot->base_gfn, memslot_gfn_end(slot));
-	struct protect p = { .mmu = m };
+	struct protect p = { 0 };
 
 	while (range_more(&r)) {
 		rwlock_wrlock(&m->lock);
 		shadow_for_each_frame(it, m, &r)
 			if (it.i.level >= first_level)
-				protect_frame(&p, it.i.gfn, it.frame);
-		record(&p);
+				protect_frame(m, &p, it.i.gfn, it.frame);
+		record(m, &p);
 		rwlock_wrunlock(&m->lock);
 	}
 }
@@ -54,7 +54,7 @@ void shadow_write_protect(struct mmu *m, const struct memslot *slot, int first_l
 void shadow_write_protect_mask(struct mmu *m, const struct memslot *slot, uint64_t offset,
 			       uint64_t mask)
 {
-	struct protect p = { .mmu = m };
+	struct protect p = { 0 };
 
 	rwlock_wrlock(&m->lock);
 	for (; mask; mask &= mask - 1) {
@@ -65,10 +65,10 @@ void shadow_write_protect_mask(struct mmu *m, const struct memslot *slot, uint64
 			struct frame *frame = frames_find(&m->shadow->frames, gfn, level);
 
 			if (frame)
-				protect_frame(&p, level_align(gfn, level), frame);
+				protect_frame(m, &p, level_align(gfn, level), frame);
 		}
 	}
-	record(&p);
+	record(m, &p);
 	rwlock_wrunlock(&m->lock);
 }
 

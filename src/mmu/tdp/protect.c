@@ -4,26 +4,25 @@
 #include "mmu/tdp/internal.h"
 #include "mmu/tlb/flush.h"
 
+/* Since the last piece. */
 struct protect {
-	struct mmu *mmu;
-	/* since the last piece */
 	uint64_t n;
 	enum flush_due due;
 };
 
 /* The end of a piece: YIELD_FLUSHES.  The flush may come after the lock, except with the older
  * policy. */
-static void record(struct protect *p) REQUIRES_SHARED(p->mmu->lock)
+static void record(struct mmu *m, struct protect *p) REQUIRES_SHARED(m->lock)
 {
-	flush_record(p->mmu, &p->due);
-	mmu_count_n(p->mmu, VM_STAT_mmu_write_protected, p->n);
+	flush_record(m, &p->due);
+	mmu_count_n(m, VM_STAT_mmu_write_protected, p->n);
 	p->n = 0;
 }
 
-static void protect_piece(struct protect *p, struct range *r, int first_level)
+static void protect_piece(struct mmu *m, struct protect *p, struct range *r, int first_level)
 {
-	tdp_for_each(it, p->mmu, r) {
-		p->n += leaf_protect(p->mmu, &it.at, &p->due);
+	tdp_for_each(it, m, r) {
+		p->n += leaf_protect(m, &it.at, &p->due);
 		if (it.at.level > first_level)
 			tdp_iter_enter(&it);
 	}
@@ -32,26 +31,26 @@ static void protect_piece(struct protect *p, struct range *r, int first_level)
 void tdp_write_protect(struct mmu *m, const struct memslot *slot, int first_level)
 {
 	struct range r = range_make(slot->base_gfn, memslot_gfn_end(slot));
-	struct protect p = { .mmu = m };
+	struct protect p = { 0 };
 
 	while (range_more(&r)) {
 		rwlock_rdlock(&m->lock);
-		protect_piece(&p, &r, first_level);
-		record(&p);
+		protect_piece(m, &p, &r, first_level);
+		record(m, &p);
 		rwlock_rdunlock(&m->lock);
 	}
 }
 
-static void protect_mask(struct protect *p, gfn_t first, uint64_t mask)
-	REQUIRES_SHARED(p->mmu->lock)
+static void protect_mask(struct mmu *m, struct protect *p, gfn_t first, uint64_t mask)
+	REQUIRES_SHARED(m->lock)
 {
 	while (mask) {
 		unsigned int bit = (unsigned int)__builtin_ctzll(mask);
-		struct table_entry e = tdp_lookup(p->mmu, gfn_add(first, bit));
+		struct table_entry e = tdp_lookup(m, gfn_add(first, bit));
 
 		/* One lookup serves all its neighbours in the same table. */
 		do {
-			p->n += leaf_protect(p->mmu, &(struct table_place){ e.sptep, e.spte,
+			p->n += leaf_protect(m, &(struct table_place){ e.sptep, e.spte,
 				gfn_add(first, bit), e.level }, &p->due);
 			mask &= mask - 1;
 			if (!mask || e.level != LEVEL_4K)
@@ -71,11 +70,11 @@ static void protect_mask(struct protect *p, gfn_t first, uint64_t mask)
 void tdp_write_protect_mask(struct mmu *m, const struct memslot *slot, uint64_t offset,
 			    uint64_t mask)
 {
-	struct protect p = { .mmu = m };
+	struct protect p = { 0 };
 
 	rwlock_rdlock(&m->lock);
-	protect_mask(&p, gfn_add(slot->base_gfn, offset), mask);
-	record(&p);
+	protect_mask(m, &p, gfn_add(slot->base_gfn, offset), mask);
+	record(m, &p);
 	rwlock_rdunlock(&m->lock);
 }
 
