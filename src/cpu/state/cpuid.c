@@ -429,6 +429,15 @@ static const struct cpuid_entry *find_instead(const struct cpu *cpu, uint32_t le
 	return find(cpu, basic->eax, subleaf);
 }
 
+void cpuid_read(const struct cpu *cpu, const struct cpuid_entry *e, uint32_t out[4])
+{
+	out[EAX] = e->eax;
+	out[EBX] = e->ebx;
+	out[ECX] = e->ecx;
+	out[EDX] = e->edx;
+	show_state(cpu, e->leaf, e->subleaf, out);
+}
+
 void cpuid_execute(struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 {
 	const struct cpuid_entry *e = find(cpu, leaf, subleaf);
@@ -438,11 +447,7 @@ void cpuid_execute(struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t ou
 		e = find_instead(cpu, leaf, subleaf);
 	if (!e)
 		return;
-	out[EAX] = e->eax;
-	out[EBX] = e->ebx;
-	out[ECX] = e->ecx;
-	out[EDX] = e->edx;
-	show_state(cpu, e->leaf, e->subleaf, out);
+	cpuid_read(cpu, e, out);
 }
 
 /* Before the client has set a table, what would be in one. */

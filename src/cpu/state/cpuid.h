@@ -12,9 +12,10 @@
  * never more than @max are written. */
 unsigned int cpuid_supported(struct cpuid_entry *entries, unsigned int max);
 
-/* The CPUID instruction: the client's table, and what follows the state of the
- * processor (OSXSAVE, APIC, OSPKE).  A leaf that is not there answers as the
- * vendor's processors do. */
+/* The registers of an entry of the client's table as the guest reads them now, for
+ * KVM_GET_CPUID2 too: some follow its state (OSXSAVE, APIC, OSPKE, the size of XSAVE's area). */
+void cpuid_read(const struct cpu *cpu, const struct cpuid_entry *e, uint32_t out[4]);
+/* The CPUID instruction.  A leaf that is not there answers as the vendor's processors do. */
 void cpuid_execute(struct cpu *cpu, uint32_t leaf, uint32_t subleaf, uint32_t out[4]);
 
 /* Features of the client's table that other parts ask for. */

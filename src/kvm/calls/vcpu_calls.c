@@ -67,12 +67,14 @@ long call_get_cpuid2(struct call *c)
 			.function = from->leaf,
 			.index = from->subleaf,
 			.flags = from->has_subleafs ? KVM_CPUID_FLAG_SIGNIFCANT_INDEX : 0,
-			.eax = from->eax,
-			.ebx = from->ebx,
-			.ecx = from->ecx,
-			.edx = from->edx,
 		};
+		uint32_t out[4];
 
+		cpuid_read(cpu, from, out);
+		e.eax = out[0];
+		e.ebx = out[1];
+		e.ecx = out[2];
+		e.edx = out[3];
 		if (copy_to_client(c->arg + sizeof(*head) + i * sizeof(e), &e, sizeof(e)))
 			return -EFAULT;
 	}
@@ -122,9 +124,26 @@ static bool is_sensible(const struct cpuid_entry *entries, unsigned int n)
 	return true;
 }
 
+static bool is_same_entry(const struct cpu *cpu, const struct cpuid_entry *a,
+			  const struct cpuid_entry *b)
+{
+	uint32_t of_a[4], of_b[4];
+
+	cpuid_read(cpu, a, of_a);
+	cpuid_read(cpu, b, of_b);
+	return a->leaf == b->leaf && a->subleaf == b->subleaf &&
+	       a->has_subleafs == b->has_subleafs && !memcmp(of_a, of_b, sizeof(of_a));
+}
+
+/* To the guest: bits that follow its state may differ from those set first. */
 static bool is_same(const struct cpu *cpu, const struct cpuid_entry *entries, unsigned int n)
 {
-	return n == cpu->n_cpuid && (!n || !memcmp(cpu->cpuid, entries, n * sizeof(*entries)));
+	if (n != cpu->n_cpuid)
+		return false;
+	for (unsigned int i = 0; i < n; i++)
+		if (!is_same_entry(cpu, &cpu->cpuid[i], &entries[i]))
+			return false;
+	return true;
 }
 
 long call_set_cpuid2(struct call *c)
