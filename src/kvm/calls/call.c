@@ -89,7 +89,7 @@ const struct command commands[] = {
 	{ KVM_GET_DEBUGREGS, FILE_VCPU, LOCK_VCPU, call_get_debugregs },
 	{ KVM_SET_DEBUGREGS, FILE_VCPU, LOCK_VCPU, call_set_debugregs },
 	{ KVM_GET_VCPU_EVENTS, FILE_VCPU, LOCK_VCPU, call_get_vcpu_events },
-	{ KVM_SET_VCPU_EVENTS, FILE_VCPU, LOCK_VCPU, call_set_vcpu_events },
+	{ KVM_SET_VCPU_EVENTS, FILE_VCPU, LOCK_VCPU | LOCKS_FAULT, call_set_vcpu_events },
 	{ KVM_INTERRUPT, FILE_VCPU, LOCK_VCPU, call_interrupt },
 	{ KVM_NMI, FILE_VCPU, LOCK_VCPU, call_nmi },
 	{ KVM_GET_MP_STATE, FILE_VCPU, LOCK_VCPU | LOCK_TIMERS, call_get_mp_state },
