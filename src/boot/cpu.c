@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* boot/cpu.c - the guest's processors, each a thread that calls KVM_RUN. */
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <umbra/umbra.h>
 
 #include "boot/boot.h"
 #include "tool/output.h"
+#include "tool/tool.h"
 
 #define CPUID_ENTRIES 100
 #define TSC_DEADLINE (1u << 24)	/* in ECX of leaf 1: the APIC's timer has that mode */
@@ -226,17 +225,8 @@ bool cpus_create(struct boot *b, unsigned int n)
 	return true;
 }
 
-static void do_nothing(int sig)
-{
-	(void)sig;
-}
-
 bool cpus_start(struct boot *b, const struct entry *entry)
 {
-	/* Without SA_RESTART: it ends a wait for the reader of our output as well. */
-	const struct sigaction action = { .sa_handler = do_nothing };
-
-	sigaction(SIGUSR1, &action, NULL);
 	if (!set_entry(b, b->cpus[0].fd, entry))
 		return false;
 	for (unsigned int i = 0; i < b->n_cpus; i++) {
@@ -251,19 +241,12 @@ bool cpus_start(struct boot *b, const struct entry *entry)
 
 void cpus_stop(struct boot *b)
 {
-	const struct timespec moment = { .tv_nsec = 1000000 };
 	long bytes = umbra_get_vcpu_mmap_size(b->kvm_fd, 0);
 
 	atomic_store(&b->ending, true);
-	for (unsigned int i = 0; i < b->n_cpus; i++) {
-		struct boot_cpu *cpu = &b->cpus[i];
-
-		/* Again, if it was not in KVM_RUN. */
-		while (cpu->started && pthread_tryjoin_np(cpu->thread, NULL)) {
-			pthread_kill(cpu->thread, SIGUSR1);
-			nanosleep(&moment, NULL);
-		}
-	}
+	for (unsigned int i = 0; i < b->n_cpus; i++)
+		if (b->cpus[i].started)
+			vcpu_thread_join(b->cpus[i].thread);
 	for (unsigned int i = 0; i < b->n_cpus; i++) {
 		if (b->cpus[i].run)
 			munmap(b->cpus[i].run, (size_t)bytes);

@@ -82,6 +82,7 @@ void cpu_take_init(struct cpu *cpu)
 static void reset_rest(struct cpu *cpu)
 {
 	memset(cpu->xmm, 0, sizeof(cpu->xmm));
+	memset(cpu->ymm_high, 0, sizeof(cpu->ymm_high));
 	cpu->mxcsr = MXCSR_RESET;
 	cpu->xcr0 = XCR0_X87;
 	x87_reset(&cpu->x87);

@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* demo/vm.c - the built-in guest's VM, and the threads that run it. */
 #include <errno.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <umbra/umbra.h>
 #include <unistd.h>
 
 #include "demo/demo.h"
+#include "tool/tool.h"
 
 #define CPUID_ENTRIES 100
 
@@ -183,31 +182,13 @@ bool demo_create(struct demo *d)
 	return true;
 }
 
-static void do_nothing(int sig)
-{
-	(void)sig;
-}
-
-/* Interrupts a vCPU whose guest does not answer; again, if it was not in KVM_RUN. */
-static void stop_vcpu(struct demo_vcpu *v)
-{
-	const struct sigaction action = { .sa_handler = do_nothing };
-	const struct timespec moment = { .tv_nsec = 1000000 };
-
-	sigaction(SIGUSR1, &action, NULL);
-	while (pthread_tryjoin_np(v->thread, NULL)) {
-		pthread_kill(v->thread, SIGUSR1);
-		nanosleep(&moment, NULL);
-	}
-}
-
 void demo_destroy(struct demo *d)
 {
 	for (unsigned int i = 0; i < GUEST_VCPUS; i++) {
 		struct demo_vcpu *v = &d->vcpus[i];
 
 		if (v->started)
-			stop_vcpu(v);
+			vcpu_thread_join(v->thread);
 		if (v->run && v->run != MAP_FAILED)
 			munmap(v->run, (size_t)umbra_get_vcpu_mmap_size(d->kvm_fd, 0));
 		if (v->fd > 0)

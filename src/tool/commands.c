@@ -76,15 +76,13 @@ const struct command_def command_boot = {
 	.more = "Exits with 0 if the guest switches the machine off, with 1 if it resets it.",
 };
 
-static const struct option_def demo_options[] = { RUN_OPTIONS, { 0 } };
-
 const struct command_def command_demo = {
 	.name = "demo",
 	.about = "runs a small built-in guest, and checks its memory",
 	.usage = "[OPTION]...",
 	.text = "Runs a guest of two vCPUs while its host copies its memory live, moves a slot,\n"
 		"revokes memory and gives it back; and checks that nothing was lost.",
-	.options = demo_options,
+	.options = run_options,
 };
 
 static const struct option_def stress_options[] = {

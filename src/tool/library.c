@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* tool/library.c - the options of umbra run, for a guest that runs in this very process. */
+/* tool/library.c - what guests in this very process share: umbra run's options, threads. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
+#include <time.h>
 #include <umbra/umbra.h>
 #include <unistd.h>
 
@@ -48,4 +50,23 @@ void run_options_apply(const struct run_options *options)
 bool run_options_end(const struct run_options *options)
 {
 	return !options->stats || write_stats(options->stats);
+}
+
+static void do_nothing(int sig)
+{
+	(void)sig;
+}
+
+void vcpu_thread_join(pthread_t thread)
+{
+	/* Without SA_RESTART: it ends other calls as well. */
+	const struct sigaction action = { .sa_handler = do_nothing };
+	const struct timespec moment = { .tv_nsec = 1000000 };
+
+	sigaction(SIGUSR1, &action, NULL);
+	/* Again, if it was not in a call. */
+	while (pthread_tryjoin_np(thread, NULL)) {
+		pthread_kill(thread, SIGUSR1);
+		nanosleep(&moment, NULL);
+	}
 }

@@ -32,12 +32,18 @@ def ovmf(host, images):
     session.short(machine)
 
 
-def grub(host, images):
-    """GRUB from a disk: 16-bit code and the BIOS's calls, which read the kernel from another."""
+def folder_to_boot_from(host, images):
+    """Kernel and initramfs, by these names."""
     folder = host.scratch / 'files'
     folder.mkdir(exist_ok=True)
     shutil.copy(images.kernel, folder / 'kernel')
     shutil.copy(images.initramfs(), folder / 'initramfs')
+    return folder
+
+
+def grub(host, images):
+    """GRUB from a disk: 16-bit code and the BIOS's calls, which read the kernel from another."""
+    folder = folder_to_boot_from(host, images)
     files = host.scratch / 'files.ext4'
     files.unlink(missing_ok=True)
     subprocess.run(['mkfs.ext4', '-q', '-d', folder, files, '64M'], check=True)
@@ -54,10 +60,7 @@ def grub(host, images):
 
 def network(host, images):
     """iPXE, a ROM of the network card, asks for a script, which names a kernel."""
-    folder = host.scratch / 'tftp'
-    folder.mkdir(exist_ok=True)
-    shutil.copy(images.kernel, folder / 'kernel')
-    shutil.copy(images.initramfs(), folder / 'initramfs')
+    folder = folder_to_boot_from(host, images)
     (folder / 'script').write_text('#!ipxe\nkernel kernel console=ttyS0 panic=-1 '
                                    'initrd=initramfs\ninitrd initramfs\nboot\n')
     machine = host.start('-vga', 'none', '-serial', 'stdio', '-netdev',

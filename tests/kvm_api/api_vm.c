@@ -171,6 +171,21 @@ void api_set_regs(const struct api_vcpu *vcpu, const struct kvm_regs *regs)
 	assert_int_equal(umbra_set_regs(vcpu->fd, regs), 0);
 }
 
+struct kvm_vcpu_events api_events(const struct api_vm *vm)
+{
+	struct kvm_vcpu_events e;
+
+	assert_int_equal(umbra_get_vcpu_events(vm->vcpu.fd, &e), 0);
+	return e;
+}
+
+void api_supported_cpuid(const struct api_vm *vm, struct api_cpuid *t)
+{
+	memset(t, 0, sizeof(*t));
+	t->head.nent = sizeof(t->entries) / sizeof(t->entries[0]);
+	assert_int_equal(umbra_get_supported_cpuid(vm->kvm, &t->head), 0);
+}
+
 long api_run(const struct api_vcpu *vcpu)
 {
 	long result;

@@ -59,9 +59,21 @@ void api_set_gate(struct api_vm *vm, unsigned int vector);
 long api_set_region(struct api_vm *vm, uint32_t slot, uint32_t flags, uint64_t gpa, uint64_t bytes,
 		    const void *memory);
 void api_load(struct api_vm *vm, const uint8_t *code, const uint8_t *end);
+/* Code that is a string literal. */
+#define api_load_code(vm, code) \
+	api_load(vm, (const uint8_t *)(code), (const uint8_t *)(code) + sizeof(code) - 1)
 /* Registers by way of KVM_GET_REGS and KVM_SET_REGS. */
 struct kvm_regs api_regs(const struct api_vcpu *vcpu);
 void api_set_regs(const struct api_vcpu *vcpu, const struct kvm_regs *regs);
+/* Those of the first vCPU. */
+struct kvm_vcpu_events api_events(const struct api_vm *vm);
+
+/* A table for KVM_SET_CPUID2: what KVM_GET_SUPPORTED_CPUID gives. */
+struct api_cpuid {
+	struct kvm_cpuid2 head;
+	struct kvm_cpuid_entry2 entries[100];
+};
+void api_supported_cpuid(const struct api_vm *vm, struct api_cpuid *t);
 
 /* KVM_RUN until an exit that is not a signal's: 0 or a negative errno. */
 long api_run(const struct api_vcpu *vcpu);

@@ -24,24 +24,6 @@ static long enable(const struct api_vm *vm, uint32_t what, uint64_t value)
 	return umbra_enable_cap(vm->fd, &cap);
 }
 
-static long set_events(const struct api_vm *vm, const struct kvm_vcpu_events *e)
-{
-	return umbra_ioctl(vm->vcpu.fd, KVM_SET_VCPU_EVENTS, (uintptr_t)e);
-}
-
-static struct kvm_vcpu_events get_events(const struct api_vm *vm)
-{
-	struct kvm_vcpu_events e;
-
-	assert_int_equal(umbra_get_vcpu_events(vm->vcpu.fd, &e), 0);
-	return e;
-}
-
-static void load_code(struct api_vm *vm, const char *code, size_t bytes)
-{
-	memcpy(vm->memory + API_CODE, code, bytes);
-}
-
 /* --- events ---------------------------------------------------------------------- */
 
 static void an_exception_brings_its_payload_along(void **state)
@@ -59,13 +41,13 @@ static void an_exception_brings_its_payload_along(void **state)
 	api_set_gate(vm, PF);
 	api_set_gate(vm, DB);
 	assert_int_equal(umbra_check_extension(vm->fd, KVM_CAP_EXCEPTION_PAYLOAD), 1);
-	assert_int_equal(set_events(vm, &e), -EINVAL);
+	assert_int_equal(umbra_set_vcpu_events(vm->vcpu.fd, &e), -EINVAL);
 	assert_int_equal(enable(vm, KVM_CAP_EXCEPTION_PAYLOAD, 1), 0);
-	assert_int_equal(set_events(vm, &e), 0);
+	assert_int_equal(umbra_set_vcpu_events(vm->vcpu.fd, &e), 0);
 	/* Until it is delivered, it is in no register. */
-	assert_int_equal(get_events(vm).exception.pending, 1);
-	assert_int_equal(get_events(vm).exception.injected, 0);
-	assert_int_equal(get_events(vm).exception_payload, 0x123456);
+	assert_int_equal(api_events(vm).exception.pending, 1);
+	assert_int_equal(api_events(vm).exception.injected, 0);
+	assert_int_equal(api_events(vm).exception_payload, 0x123456);
 	assert_int_equal(umbra_get_sregs(vm->vcpu.fd, &sregs), 0);
 	assert_int_equal(sregs.cr2, 0);
 	api_run_to(vm, KVM_EXIT_HLT);
@@ -78,7 +60,7 @@ static void an_exception_brings_its_payload_along(void **state)
 	e.exception.nr = DB;
 	e.exception.has_error_code = 0;
 	e.exception_payload = 1u << 14;
-	assert_int_equal(set_events(vm, &e), 0);
+	assert_int_equal(umbra_set_vcpu_events(vm->vcpu.fd, &e), 0);
 	api_run_to(vm, KVM_EXIT_HLT);
 	assert_int_equal(umbra_ioctl(vm->vcpu.fd, KVM_GET_DEBUGREGS, (uintptr_t)&d), 0);
 	assert_int_equal(d.dr6, 0xffff4ff0);
@@ -92,13 +74,13 @@ static void a_triple_fault_can_be_injected(void **state)
 
 	api_load_guest(vm, halt);
 	assert_int_equal(umbra_check_extension(vm->fd, KVM_CAP_X86_TRIPLE_FAULT_EVENT), 1);
-	assert_int_equal(set_events(vm, &e), -EINVAL);
+	assert_int_equal(umbra_set_vcpu_events(vm->vcpu.fd, &e), -EINVAL);
 	assert_int_equal(enable(vm, KVM_CAP_X86_TRIPLE_FAULT_EVENT, 2), -EINVAL);
 	assert_int_equal(enable(vm, KVM_CAP_X86_TRIPLE_FAULT_EVENT, 1), 0);
-	assert_int_equal(set_events(vm, &e), 0);
-	assert_int_equal(get_events(vm).triple_fault.pending, 1);
+	assert_int_equal(umbra_set_vcpu_events(vm->vcpu.fd, &e), 0);
+	assert_int_equal(api_events(vm).triple_fault.pending, 1);
 	api_run_to(vm, KVM_EXIT_SHUTDOWN);
-	assert_int_equal(get_events(vm).triple_fault.pending, 0);
+	assert_int_equal(api_events(vm).triple_fault.pending, 0);
 	api_run_to(vm, KVM_EXIT_HLT);
 }
 
@@ -109,9 +91,9 @@ static void a_software_interrupt_begins_again(void **state)
 	struct kvm_vcpu_events e = { .interrupt = { .injected = 1, .nr = 0x55, .soft = 1 } };
 	const uint64_t *frame = (const uint64_t *)(vm->memory + API_STACK - 40);
 
-	load_code(vm, "\xcd\x55\xf4", 3);
+	api_load_code(vm, "\xcd\x55\xf4");
 	api_set_gate(vm, 0x55);
-	assert_int_equal(set_events(vm, &e), 0);
+	assert_int_equal(umbra_set_vcpu_events(vm->vcpu.fd, &e), 0);
 	api_run_to(vm, KVM_EXIT_HLT);
 	assert_int_equal(api_regs(&vm->vcpu).rip, API_HANDLER + 1);
 	assert_int_equal(frame[0], API_CODE + 2);
@@ -136,7 +118,7 @@ static void run_out_7e(struct api_vm *vm, uint64_t rip)
 {
 	struct kvm_regs regs = { .rip = API_CODE, .rsp = API_STACK, .rflags = 2 };
 
-	load_code(vm, "\xe6\x7e\xf4", 3);
+	api_load_code(vm, "\xe6\x7e\xf4");
 	api_set_regs(&vm->vcpu, &regs);
 	api_run_to(vm, KVM_EXIT_IO);
 	assert_int_equal(api_regs(&vm->vcpu).rip, rip);
@@ -153,17 +135,11 @@ static void out_7e_is_done_before_its_exit(void **state)
 	run_out_7e(vm, API_CODE);
 }
 
-struct cpuid_table {
-	struct kvm_cpuid2 head;
-	struct kvm_cpuid_entry2 entries[100];
-};
-
 static void set_table_without_mwait(struct api_vm *vm)
 {
-	static struct cpuid_table t;
+	static struct api_cpuid t;
 
-	t.head.nent = 100;
-	assert_int_equal(umbra_get_supported_cpuid(vm->kvm, &t.head), 0);
+	api_supported_cpuid(vm, &t);
 	for (uint32_t i = 0; i < t.head.nent; i++)
 		if (t.entries[i].function == 1)
 			t.entries[i].ecx = (t.entries[i].ecx & ~8u) | 1;
@@ -175,7 +151,7 @@ static int run_mwait(struct api_vm *vm)
 {
 	struct kvm_regs regs = { .rip = API_CODE, .rsp = API_STACK, .rflags = 2, .rax = API_DATA };
 
-	load_code(vm, "\x0f\x01\xc8\x0f\x01\xc9\xb8\x01\x00\x00\x00\x0f\xa2\xf4", 14);
+	api_load_code(vm, "\x0f\x01\xc8\x0f\x01\xc9\xb8\x01\x00\x00\x00\x0f\xa2\xf4");
 	api_set_regs(&vm->vcpu, &regs);
 	api_run_to(vm, KVM_EXIT_HLT);
 	return api_regs(&vm->vcpu).rip == API_HANDLER + 1 ? -1 :
@@ -246,7 +222,7 @@ static void read_its_page(struct api_vm *vm)
 	pdpt[3] = 3ull << 30 | 0x83;
 	set_msr(&vm->vcpu, MSR_APIC_BASE, 0xfee00000);
 	/* mov (%rdi), %eax; out %al, $0x42 */
-	load_code(vm, "\x8b\x07\xe6\x42", 4);
+	api_load_code(vm, "\x8b\x07\xe6\x42");
 	api_set_regs(&vm->vcpu, &regs);
 }
 

@@ -14,12 +14,7 @@
 #define BP 3
 #define DB 1
 
-static void load(struct api_vm *vm, uint64_t at, const char *code, size_t bytes)
-{
-	memcpy(vm->memory + at, code, bytes);
-}
-#define load_code(vm, code) load(vm, API_CODE, code, sizeof(code) - 1)
-#define load_handler(vm, code) load(vm, API_HANDLER, code, sizeof(code) - 1)
+#define load_handler(vm, code) memcpy((vm)->memory + API_HANDLER, code, sizeof(code) - 1)
 
 static void run_to_debug(struct api_vm *vm, uint32_t exception, uint64_t pc, uint64_t dr6)
 {
@@ -58,7 +53,7 @@ static void what_is_unknown_is_refused_and_changes_nothing(void **state)
 	struct kvm_guest_debug d = { .control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP };
 	struct api_vm *vm = *state;
 
-	load_code(vm, "\x90\x90\xf4");
+	api_load_code(vm, "\x90\x90\xf4");
 	assert_int_equal(umbra_set_guest_debug(vm->vcpu.fd, &d), 0);
 	for (unsigned int bit = 2; bit < 32; bit++) {
 		d.control = 1u << bit;
@@ -79,7 +74,7 @@ static void int3_is_the_clients_if_it_asks_for_it(void **state)
 	struct kvm_regs regs = api_regs(&vm->vcpu);
 
 	api_set_gate(vm, BP);
-	load_code(vm, "\x90\xcc\xf4");
+	api_load_code(vm, "\x90\xcc\xf4");
 	load_handler(vm, "\xf4");
 	debug(vm, KVM_GUESTDBG_USE_SW_BP);
 	run_to_debug(vm, BP, API_CODE + 1, 0);
@@ -93,7 +88,7 @@ static void int3_is_the_clients_if_it_asks_for_it(void **state)
 	assert_int_equal(*(uint64_t *)(vm->memory + API_STACK - 40), API_CODE + 2);
 
 	/* INT 3 of two bytes is an interrupt like any other. */
-	load_code(vm, "\x90\xcd\x03\xf4");
+	api_load_code(vm, "\x90\xcd\x03\xf4");
 	debug(vm, KVM_GUESTDBG_USE_SW_BP);
 	api_set_regs(&vm->vcpu, &regs);
 	api_run_to(vm, KVM_EXIT_HLT);
@@ -108,7 +103,7 @@ static void breakpoints_are_the_clients_own(void **state)
 	struct kvm_debugregs dr;
 	struct kvm_sregs s;
 
-	load_code(vm, "\x88\x07\x8a\x07\xe6\x21\x90\xf4");
+	api_load_code(vm, "\x88\x07\x8a\x07\xe6\x21\x90\xf4");
 	regs.rdi = API_DATA;
 	api_set_regs(&vm->vcpu, &regs);
 	assert_int_equal(umbra_get_sregs(vm->vcpu.fd, &s), 0);
@@ -148,7 +143,7 @@ static void the_guests_breakpoints_wait_meanwhile(void **state)
 	struct kvm_regs regs = api_regs(&vm->vcpu);
 
 	api_set_gate(vm, DB);
-	load_code(vm, "\x90\x90\xf4");
+	api_load_code(vm, "\x90\x90\xf4");
 	load_handler(vm, "\xf4");
 	assert_int_equal(umbra_set_debugregs(vm->vcpu.fd, &dr), 0);
 	debug(vm, KVM_GUESTDBG_USE_HW_BP);
@@ -177,7 +172,7 @@ static void steps_stop_after_each_instruction(void **state)
 	struct api_vm *vm = *state;
 	struct kvm_regs regs = api_regs(&vm->vcpu);
 
-	load_code(vm, "\x90\xe6\x21\xf3\xaa\x9c\x58\xf4");
+	api_load_code(vm, "\x90\xe6\x21\xf3\xaa\x9c\x58\xf4");
 	regs.rdi = API_DATA;
 	regs.rcx = 2;
 	api_set_regs(&vm->vcpu, &regs);
@@ -209,7 +204,7 @@ static void a_step_takes_the_handler_along(void **state)
 	struct api_vm *vm = *state;
 
 	api_set_gate(vm, 6);
-	load_code(vm, "\x0f\x0b\x90\xf4");
+	api_load_code(vm, "\x0f\x0b\x90\xf4");
 	load_handler(vm, "\x48\x83\x04\x24\x02\x48\xcf");
 	debug(vm, KVM_GUESTDBG_SINGLESTEP);
 	run_to_debug(vm, DB, API_CODE + 3, DR6_BS);
@@ -222,7 +217,7 @@ static void an_nmi_waits_for_the_steps_to_end(void **state)
 	struct api_vm *vm = *state;
 
 	api_set_gate(vm, 2);
-	load_code(vm, "\x90\x90\x90\xf4");
+	api_load_code(vm, "\x90\x90\x90\xf4");
 	load_handler(vm, "\xf4");
 	debug(vm, KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_BLOCKIRQ);
 	assert_int_equal(umbra_ioctl(vm->vcpu.fd, KVM_NMI, 0), 0);
@@ -243,7 +238,7 @@ static void debug_registers_and_int1_are_the_clients_too(void **state)
 	};
 	struct api_vm *vm = *state;
 
-	load_code(vm, "\x0f\x21\xf0\xf1");
+	api_load_code(vm, "\x0f\x21\xf0\xf1");
 	assert_int_equal(umbra_set_guest_debug(vm->vcpu.fd, &d), 0);
 	run_to_debug(vm, DB, API_CODE, DR6_BD);
 	d.arch.debugreg[7] = DR7_FIXED;

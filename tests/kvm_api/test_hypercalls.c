@@ -15,25 +15,13 @@
 #define PORT 0x42
 #define MSR_SYSTEM_TIME 0x4b564d01u
 
-struct cpuid_table {
-	struct kvm_cpuid2 head;
-	struct kvm_cpuid_entry2 entries[100];
-};
-
-static void get_supported(const struct api_vm *vm, struct cpuid_table *t)
-{
-	memset(t, 0, sizeof(*t));
-	t->head.nent = 100;
-	assert_int_equal(umbra_get_supported_cpuid(vm->kvm, &t->head), 0);
-}
-
 /* The instruction of the guest's vendor, or the other one; OUT and HLT behind it. */
 static void load_hypercall(struct api_vm *vm, bool native)
 {
-	static struct cpuid_table t;
+	static struct api_cpuid t;
 	uint8_t code[] = { 0x0f, 0x01, 0xc1, 0xe6, PORT, 0xf4 };
 
-	get_supported(vm, &t);
+	api_supported_cpuid(vm, &t);
 	if ((t.entries[0].ebx == AMD_EBX || t.entries[0].ebx == HYGON_EBX) == native)
 		code[2] = 0xd9;
 	memcpy(vm->memory + API_CODE, code, sizeof(code));
@@ -243,11 +231,11 @@ static void what_cpuid_lacks_is_not_there_if_the_client_insists(void **state)
 {
 	struct kvm_enable_cap cap = { .cap = KVM_CAP_ENFORCE_PV_FEATURE_CPUID, .args = { 1 } };
 	struct api_vm *vm = *state;
-	static struct cpuid_table t;
+	static struct api_cpuid t;
 
 	assert_int_equal(umbra_check_extension(vm->fd, cap.cap), 1);
 	assert_int_equal(umbra_ioctl(vm->fd, KVM_ENABLE_CAP, (uintptr_t)&cap), -EINVAL);
-	get_supported(vm, &t);
+	api_supported_cpuid(vm, &t);
 	for (uint32_t i = 0; i < t.head.nent; i++)
 		if (t.entries[i].function == 0x40000001)
 			t.entries[i].eax = 0;

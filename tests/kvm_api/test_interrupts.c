@@ -12,24 +12,6 @@ static long interrupt(const struct api_vm *vm, uint32_t vector)
 	return umbra_ioctl(vm->vcpu.fd, KVM_INTERRUPT, (uintptr_t)&irq);
 }
 
-static long set_events(const struct api_vm *vm, struct kvm_vcpu_events e)
-{
-	return umbra_ioctl(vm->vcpu.fd, KVM_SET_VCPU_EVENTS, (uintptr_t)&e);
-}
-
-static struct kvm_vcpu_events get_events(const struct api_vm *vm)
-{
-	struct kvm_vcpu_events e;
-
-	assert_int_equal(umbra_get_vcpu_events(vm->vcpu.fd, &e), 0);
-	return e;
-}
-
-static void load(struct api_vm *vm, const char *code, size_t bytes)
-{
-	memcpy(vm->memory + API_CODE, code, bytes);
-}
-
 /* The frame of the handler's level, without an error code. */
 static uint64_t pushed_rip(const struct api_vm *vm)
 {
@@ -43,7 +25,7 @@ static void the_client_asks_for_a_window_and_injects(void **state)
 	struct kvm_run *run = vm->vcpu.run;
 
 	api_set_gate(vm, 0x30);
-	load(vm, "\xfb\x90\x90\xf4", 4); /* sti; nop; nop; hlt */
+	api_load_code(vm, "\xfb\x90\x90\xf4"); /* sti; nop; nop; hlt */
 	run->request_interrupt_window = 1;
 	api_run_to(vm, KVM_EXIT_IRQ_WINDOW_OPEN);
 	assert_int_equal(api_regs(&vm->vcpu).rip, API_CODE + 2);
@@ -53,14 +35,14 @@ static void the_client_asks_for_a_window_and_injects(void **state)
 
 	assert_int_equal(interrupt(vm, 256), -EINVAL);
 	assert_int_equal(interrupt(vm, 0x30), 0);
-	assert_int_equal(get_events(vm).interrupt.injected, 1);
-	assert_int_equal(get_events(vm).interrupt.nr, 0x30);
+	assert_int_equal(api_events(vm).interrupt.injected, 1);
+	assert_int_equal(api_events(vm).interrupt.nr, 0x30);
 	api_run_to(vm, KVM_EXIT_HLT);
 	assert_int_equal(api_regs(&vm->vcpu).rip, API_HANDLER + 1);
 	assert_int_equal(pushed_rip(vm), API_CODE + 2);
 	assert_int_equal(run->ready_for_interrupt_injection, 0);
 	assert_int_equal(run->if_flag, 0);
-	assert_int_equal(get_events(vm).interrupt.injected, 0);
+	assert_int_equal(api_events(vm).interrupt.injected, 0);
 }
 
 /* With IF set and nothing that waits, the window is open where the guest has halted. */
@@ -68,7 +50,7 @@ static void a_halted_guest_is_ready(void **state)
 {
 	struct api_vm *vm = *state;
 
-	load(vm, "\xfb\xf4", 2); /* sti; hlt */
+	api_load_code(vm, "\xfb\xf4"); /* sti; hlt */
 	api_run_to(vm, KVM_EXIT_HLT);
 	assert_int_equal(vm->vcpu.run->ready_for_interrupt_injection, 1);
 	assert_int_equal(vm->vcpu.run->if_flag, 1);
@@ -81,12 +63,12 @@ static void an_nmi_goes_in_and_stays_masked(void **state)
 
 	assert_int_equal(umbra_ioctl(vm->kvm, KVM_CHECK_EXTENSION, KVM_CAP_USER_NMI), 1);
 	api_set_gate(vm, 2);
-	load(vm, "\xf4", 1);
+	api_load_code(vm, "\xf4");
 	assert_int_equal(umbra_ioctl(vm->vcpu.fd, KVM_NMI, 0), 0);
-	assert_int_equal(get_events(vm).nmi.pending, 1);
+	assert_int_equal(api_events(vm).nmi.pending, 1);
 	api_run_to(vm, KVM_EXIT_HLT);
 	assert_int_equal(api_regs(&vm->vcpu).rip, API_HANDLER + 1);
-	e = get_events(vm);
+	e = api_events(vm);
 	assert_int_equal(e.nmi.masked, 1);
 	assert_int_equal(e.nmi.pending, 0);
 	/* The next one waits for IRET. */
@@ -94,7 +76,7 @@ static void an_nmi_goes_in_and_stays_masked(void **state)
 	vm->memory[API_HANDLER + 1] = 0xf4;
 	api_run_to(vm, KVM_EXIT_HLT);
 	assert_int_equal(api_regs(&vm->vcpu).rip, API_HANDLER + 2);
-	assert_int_equal(get_events(vm).nmi.pending, 1);
+	assert_int_equal(api_events(vm).nmi.pending, 1);
 }
 
 /* All that waits can be read and put back, all at once. */
@@ -108,8 +90,8 @@ static void events_of_every_sort_are_kept(void **state)
 		.nmi = { .injected = 1, .pending = 1, .masked = 1 },
 	}, got;
 
-	assert_int_equal(set_events(vm, e), 0);
-	got = get_events(vm);
+	assert_int_equal(umbra_set_vcpu_events(vm->vcpu.fd, &e), 0);
+	got = api_events(vm);
 	assert_memory_equal(&got.exception, &e.exception, sizeof(e.exception));
 	assert_memory_equal(&got.interrupt, &e.interrupt, sizeof(e.interrupt));
 	assert_memory_equal(&got.nmi, &e.nmi, sizeof(e.nmi));
@@ -118,22 +100,22 @@ static void events_of_every_sort_are_kept(void **state)
 	e.flags = 0;
 	e.nmi.pending = 0;
 	e.interrupt.shadow = 0;
-	assert_int_equal(set_events(vm, e), 0);
-	assert_int_equal(get_events(vm).nmi.pending, 1);
-	assert_int_equal(get_events(vm).interrupt.shadow, KVM_X86_SHADOW_INT_STI);
+	assert_int_equal(umbra_set_vcpu_events(vm->vcpu.fd, &e), 0);
+	assert_int_equal(api_events(vm).nmi.pending, 1);
+	assert_int_equal(api_events(vm).interrupt.shadow, KVM_X86_SHADOW_INT_STI);
 
 	/* Refused, and nothing has changed. */
 	memset(&e, 0, sizeof(e));
 	e.exception.injected = 1;
 	e.exception.nr = 32;
-	assert_int_equal(set_events(vm, e), -EINVAL);
+	assert_int_equal(umbra_set_vcpu_events(vm->vcpu.fd, &e), -EINVAL);
 	e.exception.nr = 2;
-	assert_int_equal(set_events(vm, e), -EINVAL);
+	assert_int_equal(umbra_set_vcpu_events(vm->vcpu.fd, &e), -EINVAL);
 	memset(&e, 0, sizeof(e));
 	e.flags = KVM_VCPUEVENT_VALID_SMM;
 	e.smi.smm = 1;
-	assert_int_equal(set_events(vm, e), -EINVAL);
-	assert_int_equal(get_events(vm).interrupt.nr, 0x30);
+	assert_int_equal(umbra_set_vcpu_events(vm->vcpu.fd, &e), -EINVAL);
+	assert_int_equal(api_events(vm).interrupt.nr, 0x30);
 }
 
 static void the_client_sees_cr8_and_its_fall(void **state)
@@ -142,7 +124,7 @@ static void the_client_sees_cr8_and_its_fall(void **state)
 	struct kvm_run *run = vm->vcpu.run;
 
 	/* mov %cr8, %rax; dec %eax; mov %rax, %cr8; hlt */
-	load(vm, "\x44\x0f\x20\xc0\xff\xc8\x44\x0f\x22\xc0\xf4", 11);
+	api_load_code(vm, "\x44\x0f\x20\xc0\xff\xc8\x44\x0f\x22\xc0\xf4");
 	run->cr8 = 16;
 	assert_int_equal(umbra_run(vm->vcpu.fd, 0), -EINVAL);
 	run->cr8 = 9;

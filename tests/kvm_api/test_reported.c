@@ -21,19 +21,9 @@ static long capability_of(const struct api_vm *vm, long number)
 	return umbra_check_extension(vm->fd, (unsigned long)number);
 }
 
-static void load_code(struct api_vm *vm, const char *code, size_t bytes)
-{
-	memcpy(vm->memory + API_CODE, code, bytes);
-}
-
 /* --- CPUID ----------------------------------------------------------------------- */
 
-struct cpuid_table {
-	struct kvm_cpuid2 head;
-	struct kvm_cpuid_entry2 entries[100];
-};
-
-static struct kvm_cpuid_entry2 *leaf_of(struct cpuid_table *t, uint32_t leaf)
+static struct kvm_cpuid_entry2 *leaf_of(struct api_cpuid *t, uint32_t leaf)
 {
 	for (uint32_t i = 0; i < t->head.nent; i++)
 		if (t->entries[i].function == leaf)
@@ -42,25 +32,18 @@ static struct kvm_cpuid_entry2 *leaf_of(struct cpuid_table *t, uint32_t leaf)
 	return NULL;
 }
 
-static void get_supported(const struct api_vm *vm, struct cpuid_table *t)
-{
-	memset(t, 0, sizeof(*t));
-	t->head.nent = 100;
-	assert_int_equal(umbra_get_supported_cpuid(vm->kvm, &t->head), 0);
-}
-
 #define CPUID_HLT "\x0f\xa2\xf4"
 
 static void the_supported_table_can_be_set_and_is_seen(void **state)
 {
 	struct api_vm *vm = *state;
-	static struct cpuid_table t, again;
+	static struct api_cpuid t, again;
 	struct kvm_regs regs = { .rip = API_CODE, .rsp = API_STACK, .rflags = 2 };
 	struct kvm_xcrs xcrs = { .nr_xcrs = 1 };
 	const struct kvm_cpuid_entry2 *e;
 
 	assert_int_equal(capability_of(vm, KVM_CAP_EXT_CPUID), 1);
-	get_supported(vm, &t);
+	api_supported_cpuid(vm, &t);
 	/* Each feature without another: a table is the client's to choose. */
 	leaf_of(&t, 7)->ebx &= ~1u;
 	assert_int_equal(umbra_set_cpuid2(vm->vcpu.fd, &t.head), 0);
@@ -73,7 +56,7 @@ static void the_supported_table_can_be_set_and_is_seen(void **state)
 	assert_int_equal(umbra_set_xcrs(vm->vcpu.fd, &xcrs), 0);
 	assert_int_equal(umbra_ioctl(vm->vcpu.fd, KVM_GET_CPUID2, (uintptr_t)&again), 0);
 	assert_memory_equal(again.entries, t.entries, t.head.nent * sizeof(*t.entries));
-	load_code(vm, CPUID_HLT, 3);
+	api_load_code(vm, CPUID_HLT);
 	for (uint32_t i = 0; i < t.head.nent; i++) {
 		e = &t.entries[i];
 		regs.rax = e->function;
@@ -91,9 +74,9 @@ static void the_supported_table_can_be_set_and_is_seen(void **state)
 static void the_bit_for_ports_without_delay_is_offered(void **state)
 {
 	struct api_vm *vm = *state;
-	static struct cpuid_table t;
+	static struct api_cpuid t;
 
-	get_supported(vm, &t);
+	api_supported_cpuid(vm, &t);
 	assert_int_equal(capability_of(vm, KVM_CAP_NOP_IO_DELAY), 1);
 	assert_int_equal(leaf_of(&t, 0x40000001)->eax & 2, 2);
 }
@@ -149,7 +132,7 @@ static void events_are_injected_and_read_back(void **state)
 	api_load_guest(vm, halt);
 	api_set_gate(vm, 13);
 	api_set_gate(vm, 99);
-	assert_int_equal(umbra_ioctl(vm->vcpu.fd, KVM_SET_VCPU_EVENTS, (uintptr_t)&e), 0);
+	assert_int_equal(umbra_set_vcpu_events(vm->vcpu.fd, &e), 0);
 	assert_int_equal(umbra_get_vcpu_events(vm->vcpu.fd, &got), 0);
 	assert_memory_equal(&got.exception, &e.exception, sizeof(got.exception));
 	api_run_to(vm, KVM_EXIT_HLT);
@@ -160,14 +143,14 @@ static void events_are_injected_and_read_back(void **state)
 	api_vcpu_reset(&vm->vcpu);
 	api_set_gate(vm, 99);
 	e = (struct kvm_vcpu_events){ .interrupt = { .injected = 1, .nr = 99 } };
-	assert_int_equal(umbra_ioctl(vm->vcpu.fd, KVM_SET_VCPU_EVENTS, (uintptr_t)&e), 0);
+	assert_int_equal(umbra_set_vcpu_events(vm->vcpu.fd, &e), 0);
 	assert_int_equal(umbra_get_vcpu_events(vm->vcpu.fd, &got), 0);
 	assert_true(got.interrupt.injected && got.interrupt.nr == 99);
 	api_run_to(vm, KVM_EXIT_HLT);
 	assert_pushed(vm, 0, API_CODE);
 	/* One that there is not. */
 	e = (struct kvm_vcpu_events){ .flags = 1u << 31 };
-	assert_int_equal(umbra_ioctl(vm->vcpu.fd, KVM_SET_VCPU_EVENTS, (uintptr_t)&e), -EINVAL);
+	assert_int_equal(umbra_set_vcpu_events(vm->vcpu.fd, &e), -EINVAL);
 }
 
 static void each_sort_of_sync_regs_goes_in_and_out(void **state)
@@ -306,7 +289,7 @@ static void platform_info_can_be_hidden_from_the_guest(void **state)
 	struct kvm_enable_cap cap = { .cap = KVM_CAP_MSR_PLATFORM_INFO };
 
 	assert_int_equal(capability_of(vm, KVM_CAP_MSR_PLATFORM_INFO), 1);
-	load_code(vm, RDMSR_HLT, 3);
+	api_load_code(vm, RDMSR_HLT);
 	api_set_gate(vm, 13);
 	assert_int_equal(umbra_set_msrs(vm->vcpu.fd, &m.head), 1);
 	api_set_regs(&vm->vcpu, &regs);
@@ -324,13 +307,13 @@ static void an_internal_error_has_its_data(void **state)
 {
 	struct api_vm *vm = *state;
 	const struct kvm_run *run = vm->vcpu.run;
-	static struct cpuid_table t;
+	static struct api_cpuid t;
 
 	assert_int_equal(capability_of(vm, KVM_CAP_INTERNAL_ERROR_DATA), 1);
-	get_supported(vm, &t);
+	api_supported_cpuid(vm, &t);
 	leaf_of(&t, 7)->ecx |= GFNI;
 	assert_int_equal(umbra_set_cpuid2(vm->vcpu.fd, &t.head), 0);
-	load_code(vm, GF2P8MULB, 5);
+	api_load_code(vm, GF2P8MULB);
 	api_run_to(vm, KVM_EXIT_INTERNAL_ERROR);
 	assert_int_equal(run->internal.suberror, KVM_INTERNAL_ERROR_EMULATION);
 	assert_int_equal(run->internal.ndata, 3);
@@ -357,7 +340,7 @@ static void registers_of_x87_and_sse_go_in_and_out(void **state)
 	memcpy(fpu.fpr[0], "\0\0\0\0\0\0\0\xc0\0\x40", 10); /* 3 */
 	memcpy(fpu.xmm[2], "second register.", 16);
 	assert_int_equal(umbra_set_fpu(vm->vcpu.fd, &fpu), 0);
-	load_code(vm, "\xd9\xe8\xde\xc1\xf4", 5); /* fld1; faddp */
+	api_load_code(vm, "\xd9\xe8\xde\xc1\xf4"); /* fld1; faddp */
 	api_run_to(vm, KVM_EXIT_HLT);
 	memset(&fpu, 0, sizeof(fpu));
 	assert_int_equal(umbra_get_fpu(vm->vcpu.fd, &fpu), 0);
@@ -385,9 +368,9 @@ static void upper_halves_go_in_and_out(void **state)
 	struct api_vm *vm = *state;
 	struct kvm_xsave xsave, other;
 	bool has_avx = false;
-	static struct cpuid_table t;
+	static struct api_cpuid t;
 
-	get_supported(vm, &t);
+	api_supported_cpuid(vm, &t);
 	for (uint32_t i = 0; i < t.head.nent; i++)
 		has_avx |= t.head.entries[i].function == 1 && t.head.entries[i].ecx >> 28 & 1;
 	assert_int_equal(umbra_get_xsave(vm->vcpu.fd, &xsave), 0);
@@ -435,10 +418,10 @@ static void xcr0_is_what_cpuid_allows(void **state)
 {
 	struct api_vm *vm = *state;
 	struct kvm_xcrs xcrs;
-	static struct cpuid_table t;
+	static struct api_cpuid t;
 
 	assert_int_equal(capability_of(vm, KVM_CAP_XCRS), 1);
-	get_supported(vm, &t);
+	api_supported_cpuid(vm, &t);
 	assert_int_equal(umbra_set_cpuid2(vm->vcpu.fd, &t.head), 0);
 	memset(&xcrs, 0x55, sizeof(xcrs));
 	assert_int_equal(umbra_get_xcrs(vm->vcpu.fd, &xcrs), 0);

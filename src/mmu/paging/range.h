@@ -67,6 +67,12 @@ static inline struct range range_whole(gfn_t start, gfn_t end)
 	return (struct range){ .at = start, .end = end, .left = UINT64_MAX };
 }
 
+/* All that a tree with a root of this level can hold. */
+static inline struct range range_of_tree(int root_level)
+{
+	return range_whole(gfn_of(0), gfn_of(1ull << root_level * LEVEL_BITS));
+}
+
 struct range_iter {
 	struct range *range;
 	void *node[LEVEL_256T + 1];	/* by level, from the root's to the entry's, or one below */

@@ -27,8 +27,6 @@ static void put_node(struct frames *f, struct frame_node *node, int level)
 	pool_put(level == LEVEL_4K ? &f->low : &f->high, node);
 }
 
-#define WHOLE_MEMORY range_whole(gfn_of(0), gfn_of(1ull << ROOT_LEVEL * LEVEL_BITS))
-
 /* The node below the entry, or NULL. */
 static struct frame_node **child_at(const struct range_iter *it)
 {
@@ -39,7 +37,7 @@ static struct frame_node **child_at(const struct range_iter *it)
 
 static void free_nodes(struct frames *f)
 {
-	struct range r = WHOLE_MEMORY;
+	struct range r = range_of_tree(ROOT_LEVEL);
 	struct range_iter it = range_iter_begin(&r, f->root, ROOT_LEVEL);
 
 	while (range_iter_next(&it)) {
@@ -154,7 +152,7 @@ void frames_prune(struct frames *f, gfn_t start, gfn_t end)
 
 uint64_t frames_count_tables(const struct frames *f, int level)
 {
-	struct range r = WHOLE_MEMORY;
+	struct range r = range_of_tree(ROOT_LEVEL);
 	struct range_iter it = range_iter_begin(&r, f->root, ROOT_LEVEL);
 	uint64_t n = 0;
 

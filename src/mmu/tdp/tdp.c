@@ -14,11 +14,9 @@ static int tdp_init(struct mmu *m)
 	return m->root ? 0 : -ENOMEM;
 }
 
-#define WHOLE_MEMORY range_whole(gfn_of(0), gfn_of(1ull << TDP_ROOT_LEVEL * LEVEL_BITS))
-
 static void free_tables(struct mmu *m)
 {
-	struct range r = WHOLE_MEMORY;
+	struct range r = range_of_tree(TDP_ROOT_LEVEL);
 
 	tdp_for_each(it, m, &r) {
 		if (!spte_is_link(it.at.spte))
@@ -53,7 +51,7 @@ static bool entry_is_valid(const struct table_place *at)
 
 bool tdp_is_valid(struct mmu *m)
 {
-	struct range r = WHOLE_MEMORY;
+	struct range r = range_of_tree(TDP_ROOT_LEVEL);
 	bool valid = true;
 
 	tdp_for_each(it, m, &r) {

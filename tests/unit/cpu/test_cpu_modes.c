@@ -370,7 +370,7 @@ static void an_init_keeps_what_the_manual_says(void **state)
 	cpu->r[GPR_RBX] = 5;
 	cpu->dr[2] = 5;
 	cpu->cr2 = 5;
-	cpu->xmm[3].u64[1] = 6;
+	cpu->xmm[3].u64[1] = cpu->ymm_high[3].u64[1] = 6;
 	cpu->mxcsr = 0x1f00;
 	cpu->x87.st[2].u64[0] = 6;
 	cpu->x87.fcw = 0x27f;
@@ -388,7 +388,7 @@ static void an_init_keeps_what_the_manual_says(void **state)
 	assert_int_equal(cpu->mmu.paging.cr3, 0);
 	assert_int_equal(cpu->mmu.paging.efer, 0);
 	assert_int_equal(cpu->rip, 0xfff0);
-	assert_int_equal(cpu->xmm[3].u64[1], 6);
+	assert_int_equal(cpu->xmm[3].u64[1] & cpu->ymm_high[3].u64[1], 6);
 	assert_int_equal(cpu->mxcsr, 0x1f00);
 	assert_int_equal(cpu->x87.st[2].u64[0], 6);
 	assert_int_equal(cpu->x87.fcw, 0x27f);
@@ -398,6 +398,9 @@ static void an_init_keeps_what_the_manual_says(void **state)
 			 cpu->hwcr, 6);
 	assert_int_equal(cpu->pat & cpu->misc_enable & cpu->mtrr_def_type & cpu->mce.status, 6);
 	assert_int_equal(cpu->mtrr_fixed[4] & cpu->mtrr_variable[9], 6);
+
+	cpu_reset(cpu);
+	assert_int_equal(cpu->xmm[3].u64[1] | cpu->ymm_high[3].u64[1], 0);
 }
 
 int main(void)

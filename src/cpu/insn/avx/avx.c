@@ -64,7 +64,8 @@ static NOINLINE uint32_t call(const struct cpu *cpu, const struct op *op, const 
 	const union xmm *first = &cpu->xmm[op->dst >> 4], *third = &cpu->xmm[op->src >> 4 & 15];
 	uint32_t number;
 
-	_Static_assert(offsetof(struct cpu, ymm_high) - offsetof(struct cpu, xmm) == 256, "");
+	_Static_assert(offsetof(struct cpu, ymm_high) - offsetof(struct cpu, xmm) == 256,
+		       "how far the upper halves are");
 	__asm__ __volatile__(
 		"vmovdqa (%[a]), %%xmm0\n\t"
 		"vinsertf128 $1, 256(%[a]), %%ymm0, %%ymm0\n\t"
