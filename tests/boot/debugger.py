@@ -13,22 +13,22 @@ def gdb(host, images):
     debugger = host.program('gdb', '-q', '-nx', '-ex', 'set pagination off', '-ex',
                             'set architecture i386:x86-64', '-ex', f'target remote {address}',
                             '-ex', 'echo attached\\n')
-    debugger.expect('(?s).*attached')
+    debugger.expect(r'[\s\S]*attached')
     for kind in ('hbreak', 'break'):
-        debugger.ask(f'{kind} *0x{place}', r'(?s).*reakpoint \d+ at')
+        debugger.ask(f'{kind} *0x{place}', r'[\s\S]*reakpoint \d+ at')
         debugger.say('continue\n')
         machine.say('sync; echo synced\n')
-        debugger.expect(f'(?s).*reakpoint \\d+, 0x{place}')
-        debugger.ask('printf "at %lx\\n", $rip', f'(?s).*at {place}')
+        debugger.expect(fr'[\s\S]*reakpoint \d+, 0x{place}')
+        debugger.ask('printf "at %lx\\n", $rip', fr'[\s\S]*at {place}')
         # ENDBR64, or a NOP where a tracer may come; either is one step.
         debugger.say('stepi\n' * 20 + 'printf "now %lx\\n", $rip\n')
-        must(debugger.expect(r'(?s).*now ([0-9a-f]+)').group(1) != place, 'no step was made')
-        debugger.ask('delete', '(?s).*')
+        must(debugger.expect(r'[\s\S]*now ([0-9a-f]+)').group(1) != place, 'no step was made')
+        debugger.ask('delete', r'[\s\S]*')
         debugger.say('echo deleted\\n\n')
-        debugger.expect('(?s).*deleted')
-    debugger.ask(f'watch *(unsigned long *)0x{jiffies}', '(?s).*atchpoint')
+        debugger.expect(r'[\s\S]*deleted')
+    debugger.ask(f'watch *(unsigned long *)0x{jiffies}', r'[\s\S]*atchpoint')
     debugger.say('continue\n')
-    debugger.expect('(?s).*New value = ')
+    debugger.expect(r'[\s\S]*New value = ')
     debugger.say('detach\nquit\n')
     debugger.end()
     for _ in range(2):

@@ -210,6 +210,19 @@ class Refusals(WithKernel):
                      f'--initrd={self.file("i", bytes(20 << 20))}')
 
 
+def pseudo_terminals():
+    """Whether the system has any: a chroot without devpts has not."""
+    try:
+        for end in pty.openpty():
+            os.close(end)
+    except OSError:
+        return False
+    return True
+
+
+needs_a_terminal = unittest.skipUnless(pseudo_terminals(), 'needs pseudo-terminals (devpts)')
+
+
 class Terminal:
     """umbra boot on a terminal of its own."""
 
@@ -240,6 +253,7 @@ class Terminal:
         return status, same
 
 
+@needs_a_terminal
 class OnATerminal(WithKernel):
     def start(self):
         t = Terminal(f'--kernel={self.kernel("-m32", "-DMULTIBOOT")}', '--append=echo')
@@ -276,6 +290,7 @@ LACKS = [what for what, found in (
     ('/bin/busybox (package busybox-static)', os.path.exists('/bin/busybox'))) if not found]
 
 
+@needs_a_terminal
 class Linux(unittest.TestCase):
     @unittest.skipIf(LACKS, 'needs ' + ', '.join(LACKS))
     def test_the_installed_kernel_boots_to_a_shell(self):
