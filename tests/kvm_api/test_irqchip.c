@@ -283,6 +283,40 @@ static void x2apic_registers_are_msrs(void **state)
 	assert_int_equal(get_reg(&vm->vcpu, ID), 0);
 }
 
+/* A client that restores a guest goes from xAPIC, or from none, to x2APIC in one step. */
+static void x2apic_mode_is_restored_with_the_registers(void **state)
+{
+	struct api_vm *vm = *state;
+	static struct api_cpuid cpuid;
+	struct kvm_sregs sregs;
+	struct kvm_sregs2 sregs2;
+	uint64_t value = 0;
+
+	assert_int_equal(umbra_get_sregs(vm->vcpu.fd, &sregs), 0);
+	sregs.apic_base = APIC | 0x100;
+	assert_int_equal(umbra_set_sregs(vm->vcpu.fd, &sregs), 0);
+	assert_int_equal(call(vm->vcpu.fd, KVM_GET_SREGS2, &sregs2), 0);
+	sregs2.apic_base = APIC | 0xd00;
+	assert_int_equal(call(vm->vcpu.fd, KVM_SET_SREGS2, &sregs2), 0);
+	assert_int_equal(access_msr(vm, KVM_GET_MSRS, 0x802, &value), 1);
+	assert_int_equal(umbra_get_sregs(vm->vcpu.fd, &sregs), 0);
+	assert_int_equal(sregs.apic_base, APIC | 0xd00);
+
+	sregs.apic_base = APIC | 0x500;
+	assert_int_equal(umbra_set_sregs(vm->vcpu.fd, &sregs), -EINVAL);
+	sregs.apic_base = APIC | 0xb00;
+	assert_int_equal(umbra_set_sregs(vm->vcpu.fd, &sregs), -EINVAL);
+	sregs.apic_base = 1ull << 52;
+	assert_int_equal(umbra_set_sregs(vm->vcpu.fd, &sregs), -EINVAL);
+	api_supported_cpuid(vm, &cpuid);
+	for (uint32_t i = 0; i < cpuid.head.nent; i++)
+		if (cpuid.entries[i].function == 1)
+			cpuid.entries[i].ecx &= ~(1u << 21);
+	assert_int_equal(umbra_set_cpuid2(vm->vcpu.fd, &cpuid.head), 0);
+	sregs.apic_base = APIC | 0xd00;
+	assert_int_equal(umbra_set_sregs(vm->vcpu.fd, &sregs), -EINVAL);
+}
+
 static void *run_vcpu(void *arg)
 {
 	struct api_vcpu *vcpu = arg;
@@ -628,6 +662,7 @@ int main(void)
 		full_test(the_timer_of_the_local_apic_ends_a_halt),
 		full_test(the_tsc_deadline_ends_a_halt),
 		full_test(x2apic_registers_are_msrs),
+		full_test(x2apic_mode_is_restored_with_the_registers),
 		full_test(init_and_sipi_start_a_vcpu),
 		full_test(an_irqfd_interrupts),
 		full_test(a_resampling_irqfd_asks_again),

@@ -336,17 +336,24 @@ bool msr_read(struct cpu *cpu, uint32_t index, uint64_t *value, enum msr_access 
 	return read_other(cpu, index, value, who);
 }
 
-/* The APIC's mode can only change in steps: off, xAPIC, x2APIC. */
-static bool write_apic_base(struct cpu *cpu, uint64_t value, enum msr_access who)
+#define APIC_BASE_MODES (APIC_BASE_ENABLED | APIC_BASE_X2APIC)
+
+bool apic_base_is_valid(const struct cpu *cpu, uint64_t value)
 {
-	uint64_t modes = APIC_BASE_ENABLED | APIC_BASE_X2APIC;
-	uint64_t beyond = cpu->mmu.paging.maxphyaddr < 64 ? ~0ull << cpu->mmu.paging.maxphyaddr : 0;
-	uint64_t reserved = beyond | 0x2ff;
-	uint64_t old = cpu->apic_base & modes, new = value & modes;
+	uint64_t reserved = ~0ull << cpu->mmu.paging.maxphyaddr | 0x2ff;
 
 	if (!cpuid_has(cpu, FEATURE_X2APIC))
 		reserved |= APIC_BASE_X2APIC;
-	if ((value & reserved) || new == APIC_BASE_X2APIC)
+	return !(value & reserved) && (value & APIC_BASE_MODES) != APIC_BASE_X2APIC;
+}
+
+/* The APIC's mode can only change in steps: off, xAPIC, x2APIC. */
+static bool write_apic_base(struct cpu *cpu, uint64_t value, enum msr_access who)
+{
+	uint64_t modes = APIC_BASE_MODES;
+	uint64_t old = cpu->apic_base & modes, new = value & modes;
+
+	if (!apic_base_is_valid(cpu, value))
 		return false;
 	if (who == MSR_BY_GUEST && ((old == modes && new == APIC_BASE_ENABLED) ||
 				    (old == 0 && new == modes)))

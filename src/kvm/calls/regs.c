@@ -9,9 +9,9 @@
 #include "cpu/event/interrupt.h"
 #include "cpu/state/cpuid.h"
 #include "cpu/state/debug.h"
+#include "cpu/state/msr.h"
 #include "kvm/calls/call.h"
 
-#define APIC_BASE_RESERVED 0x6ffull	/* bit 8: bootstrap processor, bit 11: enabled */
 #define CR8_MAX 15u
 
 void regs_get(struct cpu *cpu, struct kvm_regs *r)
@@ -120,7 +120,7 @@ static bool sregs_are_valid(const struct cpu *cpu, const struct kvm_sregs *s)
 		return false;
 	if (s->efer & cpuid_efer_reserved(cpu))
 		return false;
-	return !(s->apic_base & (APIC_BASE_RESERVED | physical_address_reserved(cpu)));
+	return apic_base_is_valid(cpu, s->apic_base);
 }
 
 /* Do these make PAE paging, whose four registers are loaded from memory? */
