@@ -92,6 +92,30 @@ SCENARIO(obsolete_roots,
 		},
 	});
 
+/* --- with any slot go all shadow pages (KVM_X86_QUIRK_SLOT_ZAP_ALL) -------------- */
+
+static void slot_1_takes_all_along(void)
+{
+	guest_make((struct machine_options){ .vcpus = 2, .host_pages = 18 }, 0);
+	atomic32_store_relaxed(&vm->mmu.slot_zaps_all, true);
+	client_set_slot(1, 32, 1, 17, 0);
+	vcpu_read(0, page(2));
+}
+
+SCENARIO(slot_zaps_all,
+	.about = "a slot is deleted, with it all shadow pages, while vCPUs use their roots "
+		 "and fault",
+	.bound = -2,
+	.modes = SHADOW_ONLY,
+	.program = {
+		.setup = slot_1_takes_all_along,
+		.thread = {
+			{ "vCPU 0", vcpu0_reads_pages_2_and_1 },
+			{ "vCPU 1", vcpu1_writes_page_2 },
+			{ "client", client_deletes_and_unmaps },
+		},
+	});
+
 /* --- the client changes CR3 of a vCPU that is outside ------------------------- */
 
 /* With a second set of tables, in which page 2 is elsewhere. */

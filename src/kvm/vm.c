@@ -73,6 +73,7 @@ int vm_create(struct vm **created)
 	random_fill(vm->mmu.hash_key, ARRAY_SIZE(vm->mmu.hash_key));
 	atomic32_store_relaxed(&vm->mmu.flush_policy,
 			       atomic32_load_relaxed(&chosen_flush_policy));
+	atomic32_store_relaxed(&vm->mmu.slot_zaps_all, true);
 	vm->mmu.changes = process_changes();
 	err = mmu_init(&vm->mmu, &vm->alloc, &vm->slots, host_process_init(&vm->host));
 	if (err)

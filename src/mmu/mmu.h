@@ -58,6 +58,7 @@ struct mmu {
 	struct atomic64 unlinks;	/* (a) of tables, ever: ENTRY_STILL_LINKED */
 	struct shadow *shadow;		/* (c) MMU_SHADOW */
 	struct atomic32 flush_policy;	/* (a) enum flush_policy */
+	struct atomic32 slot_zaps_all;	/* (a) with a slot go all shadow pages: shadow/zap.c */
 	struct atomic64 max_pages;	/* (a) shadow pages; 0: by the memory's size */
 
 	/*

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """gdb at QEMU's own stub stops a running kernel."""
-from machine import must
+from machine import ANYWHERE, must
 import session
 
 
@@ -13,22 +13,22 @@ def gdb(host, images):
     debugger = host.program('gdb', '-q', '-nx', '-ex', 'set pagination off', '-ex',
                             'set architecture i386:x86-64', '-ex', f'target remote {address}',
                             '-ex', 'echo attached\\n')
-    debugger.expect(r'[\s\S]*attached')
+    debugger.expect(ANYWHERE + r'attached')
     for kind in ('hbreak', 'break'):
-        debugger.ask(f'{kind} *0x{place}', r'[\s\S]*reakpoint \d+ at')
+        debugger.ask(f'{kind} *0x{place}', ANYWHERE + r'reakpoint \d+ at')
         debugger.say('continue\n')
         machine.say('sync; echo synced\n')
-        debugger.expect(fr'[\s\S]*reakpoint \d+, 0x{place}')
-        debugger.ask('printf "at %lx\\n", $rip', fr'[\s\S]*at {place}')
+        debugger.expect(ANYWHERE + fr'reakpoint \d+, 0x{place}')
+        debugger.ask('printf "at %lx\\n", $rip', ANYWHERE + fr'at {place}')
         # ENDBR64, or a NOP where a tracer may come; either is one step.
         debugger.say('stepi\n' * 20 + 'printf "now %lx\\n", $rip\n')
-        must(debugger.expect(r'[\s\S]*now ([0-9a-f]+)').group(1) != place, 'no step was made')
-        debugger.ask('delete', r'[\s\S]*')
+        must(debugger.expect(ANYWHERE + r'now ([0-9a-f]+)').group(1) != place, 'no step was made')
+        debugger.ask('delete', ANYWHERE)
         debugger.say('echo deleted\\n\n')
-        debugger.expect(r'[\s\S]*deleted')
-    debugger.ask(f'watch *(unsigned long *)0x{jiffies}', r'[\s\S]*atchpoint')
+        debugger.expect(ANYWHERE + r'deleted')
+    debugger.ask(f'watch *(unsigned long *)0x{jiffies}', ANYWHERE + r'atchpoint')
     debugger.say('continue\n')
-    debugger.expect(r'[\s\S]*New value = ')
+    debugger.expect(ANYWHERE + r'New value = ')
     debugger.say('detach\nquit\n')
     debugger.end()
     for _ in range(2):

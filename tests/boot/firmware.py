@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 
-from machine import must
+from machine import ANYWHERE, must
 import session
 
 DEBUG = ['-debugcon', 'stdio', '-global', 'isa-debugcon.iobase=0x402']
@@ -28,7 +28,7 @@ def ovmf(host, images):
                          '-drive', f'if=pflash,unit=0,format=raw,readonly=on,file={OVMF}',
                          '-drive', f'if=pflash,unit=1,format=raw,file={variables}',
                          kind='q35', cpus=2)
-    machine.expect('(?s).*EFI v2')
+    machine.expect(ANYWHERE + 'EFI v2')
     session.short(machine)
 
 
@@ -53,7 +53,7 @@ def grub(host, images):
                          '-drive', f'if=virtio,format=raw,snapshot=on,file={files}',
                          '-boot', 'c', kind='pc,graphics=off', cpus=2)
     for line in ('linux (hd1)/kernel console=ttyS0 panic=-1', 'initrd (hd1)/initramfs', 'boot'):
-        machine.expect('(?s).*grub> ')
+        machine.expect(ANYWHERE + 'grub> ')
         machine.say(line + '\r')
     session.short(machine)
 

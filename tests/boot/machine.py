@@ -11,6 +11,8 @@ import subprocess
 import time
 
 QEMU = 'qemu-system-x86_64'
+# What a text begins with that stands anywhere: after a prompt, or where a cursor was put.
+ANYWHERE = r'[\s\S]*'
 
 
 class Failed(Exception):

@@ -3,14 +3,12 @@
 import mmap
 import re
 
-from machine import Failed
+from machine import ANYWHERE, Failed
 
 KERNEL = '/boot/memtest86+x64.bin'
 SIZE = 16 << 20
 # Beyond the program itself, within what it tests.
 PLACE = 9 << 20
-# A line is drawn by an escape sequence, and never ended.
-ANYWHERE = '(?s).*'
 
 
 def start(host, *options):

@@ -3,7 +3,7 @@
 import os
 import subprocess
 
-from machine import Failed
+from machine import ANYWHERE, Failed
 
 RELEASE = 'bookworm'
 # Kept for the next run: it comes from the network, and takes minutes.
@@ -42,14 +42,14 @@ def debian(host, images):
     machine = host.start('-vga', 'none', '-serial', 'stdio', '-kernel', images.kernel, '-initrd',
                          initramfs, '-append', 'console=ttyS0 panic=-1', '-drive',
                          f'if=virtio,format=raw,snapshot=on,file={CACHE}', cpus=2, memory='512')
-    machine.expect('(?s).*guest login: ')
-    machine.ask('root', '(?s).*Password: ')
+    machine.expect(ANYWHERE + 'guest login: ')
+    machine.ask('root', ANYWHERE + 'Password: ')
     # The prompt is in the answer's way.
-    machine.ask('umbra', '(?s).*# ')
-    machine.ask('stty -echo; PS1=; echo logged in', '(?s).*\nlogged in')
-    machine.ask('apt-get check && echo checked', '(?s).*checked')
+    machine.ask('umbra', ANYWHERE + '# ')
+    machine.ask('stty -echo; PS1=; echo logged in', ANYWHERE + '\nlogged in')
+    machine.ask('apt-get check && echo checked', ANYWHERE + 'checked')
     machine.ask('python3 -c "print(sum(n ** 2 for n in range(1000)), 2 ** 0.5)"',
                 '332833500 1.4142135623730951')
     machine.ask('systemctl is-system-running --wait', 'running')
-    machine.ask('systemctl poweroff', '(?s).*reboot: Power down')
+    machine.ask('systemctl poweroff', ANYWHERE + 'reboot: Power down')
     machine.end()

@@ -109,9 +109,8 @@ static void unknown_quirks_are_refused(void **state)
 	assert_int_equal(umbra_check_extension(vm->fd, KVM_CAP_DISABLE_QUIRKS), 1);
 	assert_int_equal(enable(vm, KVM_CAP_DISABLE_QUIRKS2, 0x100), -EINVAL);
 	assert_int_equal(enable(vm, KVM_CAP_DISABLE_QUIRKS, 0x100), 0);
-	/* Without effect here: memory types, and which translations the end of a slot takes. */
-	assert_int_equal(enable(vm, KVM_CAP_DISABLE_QUIRKS2,
-				KVM_X86_QUIRK_CD_NW_CLEARED | KVM_X86_QUIRK_SLOT_ZAP_ALL), 0);
+	/* Without effect here: memory types. */
+	assert_int_equal(enable(vm, KVM_CAP_DISABLE_QUIRKS2, KVM_X86_QUIRK_CD_NW_CLEARED), 0);
 }
 
 static void run_out_7e(struct api_vm *vm, uint64_t rip)

@@ -252,6 +252,37 @@ static void too_little_room_for_cpuid_changes_nothing(void **state)
 	assert_int_equal(c.e[1].function, 1);
 }
 
+static uint64_t load_from(struct api_vm *vm, uint64_t gva)
+{
+	struct kvm_regs regs = { .rip = API_CODE, .rdi = gva, .rflags = 2 };
+
+	api_vcpu_reset(&vm->vcpu);
+	api_set_regs(&vm->vcpu, &regs);
+	api_run_to(vm, KVM_EXIT_HLT);
+	return api_regs(&vm->vcpu).rax;
+}
+
+/*
+ * KVM_X86_QUIRK_SLOT_ZAP_ALL: a client that loads a snapshot writes into the guest's tables by
+ * itself, and then changes a slot.
+ */
+static void tables_that_the_client_wrote_are_read_again_after_a_slot_has_gone(void **state)
+{
+	struct api_vm *vm = *state;
+	uint64_t *pd = (uint64_t *)(vm->memory + API_TABLES + 0x2000);
+	void *page = map_pages(1);
+
+	api_load_guest(vm, load);
+	memcpy(vm->memory + (4 << 20), "fourfour", 8);
+	memcpy(vm->memory + (6 << 20), "six six ", 8);
+	assert_int_equal(api_set_region(vm, 1, 0, NOWHERE, 4096, page), 0);
+	assert_memory_equal(&(uint64_t){ load_from(vm, 4 << 20) }, "fourfour", 8);
+	pd[2] = pd[3];
+	assert_int_equal(api_set_region(vm, 1, 0, NOWHERE, 0, page), 0);
+	assert_memory_equal(&(uint64_t){ load_from(vm, 4 << 20) }, "six six ", 8);
+	munmap(page, 4096);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -262,6 +293,10 @@ int main(void)
 						set_up_shadow, api_tear_down),
 		api_test(efault_says_where),
 		cmocka_unit_test_setup_teardown(efault_says_where, set_up_shadow, api_tear_down),
+		api_test(tables_that_the_client_wrote_are_read_again_after_a_slot_has_gone),
+		cmocka_unit_test_setup_teardown(
+			tables_that_the_client_wrote_are_read_again_after_a_slot_has_gone,
+			set_up_shadow, api_tear_down),
 		api_test(the_guests_tables_are_walked_for_the_client),
 		api_test(the_counter_runs_as_fast_as_it_is_told),
 		api_test(too_little_room_for_cpuid_changes_nothing),

@@ -25,7 +25,7 @@ void msr_reset(struct cpu *cpu);
 bool msr_read(struct cpu *cpu, uint32_t index, uint64_t *value, enum msr_access who);
 bool msr_write(struct cpu *cpu, uint32_t index, uint64_t value, enum msr_access who);
 
-/* May IA32_APIC_BASE have this value?  A guest must get there step by step as well. */
+/* May the APIC base have this value?  A guest must get there step by step as well. */
 bool apic_base_is_valid(const struct cpu *cpu, uint64_t value);
 
 /* One that was refused: is there such a register at all? */

@@ -48,6 +48,7 @@ static long limit_vcpu_ids(struct vm *vm, uint64_t limit) REQUIRES(vm->lock)
 static long disable_quirks(struct vm *vm, uint64_t which) REQUIRES(vm->lock)
 {
 	atomic32_store_relaxed(&vm->quirks_off, (uint32_t)which);
+	atomic32_store_relaxed(&vm->mmu.slot_zaps_all, !(which & KVM_X86_QUIRK_SLOT_ZAP_ALL));
 	irqchip_take_choices(vm);
 	return 0;
 }

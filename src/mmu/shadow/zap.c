@@ -145,6 +145,19 @@ struct slot_zap {
 	bool roots;		/* a shadow page that was zapped is a root */
 };
 
+static void end_piece(struct mmu *m, const struct slot_zap *z) RELEASES(m->lock)
+{
+	/* YIELD_FLUSHES: if the host revokes a page of this piece, it finds no translation, but
+	 * the debt. */
+	if (z->n_leafs)
+		flush_owe(m);
+	/* INVALID_THEN_REQUEST: whoever takes the lock after this finds its root obsolete,
+	 * whether or not it has seen the request. */
+	if (z->roots && rule(INVALID_THEN_REQUEST))
+		request_roots(m);
+	rwlock_wrunlock(&m->lock);
+}
+
 /* Zaps the shadow pages of the guest tables in the frame. */
 static void zap_tables(struct mmu *m, struct slot_zap *z, struct range *r, gfn_t gfn)
 	REQUIRES(m->lock)
@@ -197,16 +210,44 @@ static void zap_slot_in_pieces(struct mmu *m, gfn_t start, gfn_t end)
 
 		rwlock_wrlock(&m->lock);
 		zap_slot_piece(m, &z, &r);
-		/* YIELD_FLUSHES: if the host revokes a page of this piece, it finds no
-		 * translation, but the debt. */
-		if (z.n_leafs)
-			flush_owe(m);
-		/* INVALID_THEN_REQUEST: whoever takes the lock after this finds its root
-		 * obsolete, whether or not it has seen the request. */
-		if (z.roots && rule(INVALID_THEN_REQUEST))
-			request_roots(m);
-		rwlock_wrunlock(&m->lock);
+		end_piece(m, &z);
 	}
+}
+
+/* Up to @n of the oldest pages; returns their number.  Zapping one leaves a debt. */
+static uint64_t zap_oldest(struct mmu *m, struct slot_zap *z, uint64_t n) REQUIRES(m->lock)
+{
+	struct shadow *s = m->shadow;
+	uint64_t i;
+
+	for (i = 0; i < MIN(n, TABLES_BEFORE_YIELD) && !cds_list_empty(&s->active); i++) {
+		struct shadow_page *sp =
+			cds_list_first_entry(&s->active, struct shadow_page, node);
+
+		z->roots |= sp->n_roots != 0;
+		shadow_zap(m, sp);
+	}
+	return i;
+}
+
+/*
+ * KVM_X86_QUIRK_SLOT_ZAP_ALL: a client that writes into guest tables by itself, as when it loads
+ * a snapshot, is seen by nobody; but it deletes a slot then, at the latest with the machine's
+ * reset.  As many pages as exist at the start: new ones, at the end of the list, are made of what
+ * the tables say now.
+ */
+static void zap_all_in_pieces(struct mmu *m)
+{
+	uint64_t left = UINT64_MAX;
+
+	do {
+		struct slot_zap z = { 0 };
+
+		rwlock_wrlock(&m->lock);
+		left = MIN(left, m->shadow->n_used);
+		left -= zap_oldest(m, &z, left);
+		end_piece(m, &z);
+	} while (left);
 }
 
 void shadow_zap_slot(struct mmu *m, const struct memslot *slot)
@@ -214,6 +255,8 @@ void shadow_zap_slot(struct mmu *m, const struct memslot *slot)
 	bool more;
 
 	zap_slot_in_pieces(m, slot->base_gfn, memslot_gfn_end(slot));
+	if (atomic32_load_relaxed(&m->slot_zaps_all))
+		zap_all_in_pieces(m);
 	/* UNLINK_FLUSH_FREE; and no TLB has the slot any more, nor a walk a pointer to a
 	 * guest table in it. */
 	rwlock_wrlock(&m->lock);

@@ -223,6 +223,25 @@ static void a_deleted_slot_takes_the_shadow_of_its_tables(void **state UNUSED)
 	assert_valid();
 }
 
+/* What a client writes into guest tables by itself is seen when it deletes a slot. */
+static void a_deleted_slot_takes_all_shadow_pages_if_so_chosen(void **state UNUSED)
+{
+	atomic32_store_relaxed(&vm->mmu.slot_zaps_all, true);
+	use_a_page();
+	assert_page(v1, a_page, ACCESS_READ, 5);
+	vm_slot(vm, 1, HOLE, 9, 1, 0);
+	map(a_page, 1, PAGES(6) | DONE);
+	forget_tlbs();
+	assert_page(v0, a_page, ACCESS_READ, 5);
+	delete_slot(1);
+	assert_int_equal(shadow->n_used, 0);
+	assert_int_equal(vm_stat(vm, VM_STAT_pages_4k), 0);
+	assert_valid();
+	assert_page(v0, a_page, ACCESS_READ, 6);
+	assert_page(v1, a_page, ACCESS_WRITE, 6);
+	assert_valid();
+}
+
 /* INVALID_THEN_REQUEST: the vCPUs give their old roots back when they come by. */
 static void obsolete_roots_are_given_back_at_the_next_entry(void **state UNUSED)
 {
@@ -733,6 +752,7 @@ int main(void)
 		shadow_test(a_write_to_a_read_only_slot_is_mmio_and_a_read_is_not),
 		shadow_test(a_deleted_slot_takes_what_is_of_it_and_no_more),
 		shadow_test(a_deleted_slot_takes_the_shadow_of_its_tables),
+		shadow_test(a_deleted_slot_takes_all_shadow_pages_if_so_chosen),
 		shadow_test(obsolete_roots_are_given_back_at_the_next_entry),
 		shadow_test(a_moved_slot_is_found_where_it_is),
 		shadow_test(the_slot_that_holds_the_tables_goes_and_comes),
