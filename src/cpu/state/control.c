@@ -16,8 +16,9 @@
 #define CR0_KNOWN                                                                             \
 	(X86_CR0_PE | X86_CR0_MP | X86_CR0_EM | X86_CR0_TS | X86_CR0_ET | X86_CR0_NE |        \
 	 X86_CR0_WP | X86_CR0_AM | X86_CR0_NW | X86_CR0_CD | X86_CR0_PG)
-/* A change of one of these changes what translations mean. */
-#define CR0_PAGING (X86_CR0_PE | X86_CR0_PG | X86_CR0_WP | X86_CR0_CD | X86_CR0_NW)
+/* A change of one of these changes what translations mean; PE alone changes none, and a BIOS
+ * changes it all the time. */
+#define CR0_PAGING (X86_CR0_PG | X86_CR0_WP | X86_CR0_CD | X86_CR0_NW)
 #define CR4_PAGING                                                                            \
 	(X86_CR4_PSE | X86_CR4_PAE | X86_CR4_PGE | X86_CR4_LA57 | X86_CR4_PCIDE |             \
 	 X86_CR4_SMEP | X86_CR4_SMAP | X86_CR4_PKE)

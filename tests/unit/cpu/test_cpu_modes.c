@@ -115,14 +115,23 @@ CODE(to_protected_and_back, ".code16",
      "4: mov %cr0, %edx\n"
      "hlt\n")
 
+static uint64_t n_flushes(const struct cpu *cpu)
+{
+	return atomic64_load_relaxed(&cpu->mmu.stats[VCPU_STAT_tlb_flushes]);
+}
+
 static void real_to_protected_and_back(void **state)
 {
 	struct machine *m = *state;
 	struct cpu *cpu = m->cpu;
+	uint64_t before;
 
 	machine_write_tables(m, false);
 	machine_set_real(m, cpu);
+	before = n_flushes(cpu);
 	assert_int_equal(run_code(m, cpu, to_protected_and_back), CPU_EXIT_HLT);
+	/* Without paging an address means the same in both. */
+	assert_int_equal(n_flushes(cpu), before);
 	assert_int_equal(machine_read32(m, 0x40000), 0xcafe);
 	assert_int_equal(cpu->r[GPR_RBX], 0x1234);
 	assert_int_equal(cpu->r[GPR_RCX] & 0xffff, 0xcafe);
