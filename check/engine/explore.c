@@ -270,6 +270,9 @@ static unsigned int choose_thread(struct dice *d, const struct choices *c)
 				return i;
 			continue;
 		}
+		/* One that has yielded seldom goes on before the others. */
+		if (c->cost[i] > c->stays && roll(d) % 16)
+			continue;
 		if ((int)d->priority[c->what[i]] > best_priority) {
 			best_priority = (int)d->priority[c->what[i]];
 			best = i;
@@ -351,7 +354,8 @@ void explore(const struct program *p, const struct explore_options *o, struct ex
 		e->bound = o->bound;
 		explore_random(p, o, e, start);
 	} else {
-		warm_up(p);
+		if (!o->no_warm_up)
+			warm_up(p);
 		e->complete = true;
 		for (x.bound = o->first_bound; x.bound <= o->bound && e->complete; x.bound++) {
 			e->bound = x.bound;

@@ -3,8 +3,8 @@
  * check/engine/explore.h - which runs of a program are made.
  *
  * Depth first: every run in which at most `bound` times a thread was preempted (or a
- * store delayed, or a translation lost) at will; to leave a thread that waits, yields
- * or has ended is free.  A run is given up where it comes to a state that another
+ * store delayed, a yield ignored, or a translation lost) at will; to leave a thread that
+ * waits, yields or has ended is free.  A run is given up where it comes to a state that another
  * came to at no greater cost (check/engine/sched.h says what a state is), so of all orders
  * of independent steps one is followed: partial-order reduction by what was reached
  * instead of by what is independent, which stays complete under a bound.  Bounds are
@@ -37,6 +37,7 @@ struct explore_options {
 	bool random;
 	uint64_t seed;
 	bool no_pruning;	/* every run of its own: for the checker's tests */
+	bool no_warm_up;	/* no run beyond the bound: likewise */
 	/* called now and then */
 	void (*progress)(void *ctx, uint64_t runs, unsigned int bound);
 	void *progress_ctx;

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "check/engine/buffer.h"
 #include "check/engine/memory.h"
 #include "check/engine/timeline.h"
 #include "sync/checked.h"
@@ -115,12 +116,12 @@ bool locks_allow(int t, enum wait_kind kind, const void *on)
 
 	switch (kind) {
 	case WAIT_MUTEX:
-		return !((const struct mutex *)on)->owner;
+		return !memory_lock_word(t, &((const struct mutex *)on)->owner);
 	case WAIT_RDLOCK:
-		return !((const struct rwlock *)on)->writer;
+		return !memory_lock_word(t, &((const struct rwlock *)on)->writer);
 	case WAIT_WRLOCK:
-		return !((const struct rwlock *)on)->writer &&
-		       !((const struct rwlock *)on)->readers;
+		return !memory_lock_word(t, &((const struct rwlock *)on)->writer) &&
+		       !memory_lock_word(t, &((const struct rwlock *)on)->readers);
 	case WAIT_READERS:
 		for (int i = 0; i < MAX_THREADS; i++)
 			if (h->waits_for[i] && holders[i].rcu_ended == h->section[i])
@@ -158,8 +159,11 @@ static void tell(const void *lock, const char *what)
 		timeline_lock(lock, what);
 }
 
-static void after_lock(void *lock, const char *what)
+/* A locked operation, once it succeeds; until then earlier stores may be late. */
+static void take(enum wait_kind kind, void *lock, const char *what)
 {
+	memory_check_alive(lock);
+	sched_wait(kind, lock, memory_is_late() || memory_is_shared(lock));
 	memory_drain(sched_self());
 	memory_check_alive(lock);
 	tell(lock, what);
@@ -170,23 +174,19 @@ void checked_mutex_lock(struct mutex *m)
 	if (!sched_is_running())
 		return;
 	note_take(m, m->rank, true);
-	memory_check_alive(m);
-	sched_wait(WAIT_MUTEX, m, memory_is_shared(m));
-	after_lock(m, "lock");
+	take(WAIT_MUTEX, m, "lock");
 	m->owner = sched_self() + 1;
-	memory_note_write(m);
+	memory_note_lock(m);
 }
 
+/* A release store: not a barrier. */
 void checked_mutex_unlock(struct mutex *m)
 {
 	if (!sched_is_running())
 		return;
-	memory_drain(sched_self());
 	note_drop(m, m->rank);
 	tell(m, "unlock");
-	m->owner = 0;
-	memory_note_write(m);
-	sched_progress();
+	memory_unlock(&m->owner, (uint32_t)sched_self() + 1, false);
 }
 
 void checked_rwlock_rdlock(struct rwlock *l)
@@ -194,9 +194,7 @@ void checked_rwlock_rdlock(struct rwlock *l)
 	if (!sched_is_running())
 		return;
 	note_take(l, l->rank, false);
-	memory_check_alive(l);
-	sched_wait(WAIT_RDLOCK, l, memory_is_shared(l));
-	after_lock(l, "lock for read");
+	take(WAIT_RDLOCK, l, "lock for read");
 	l->readers++;
 	memory_note_read(l);
 }
@@ -205,12 +203,9 @@ void checked_rwlock_rdunlock(struct rwlock *l)
 {
 	if (!sched_is_running())
 		return;
-	memory_drain(sched_self());
 	note_drop(l, l->rank);
 	tell(l, "unlock");
-	l->readers--;
-	memory_note_read(l);
-	sched_progress();
+	memory_unlock(&l->readers, 1, true);
 }
 
 void checked_rwlock_wrlock(struct rwlock *l)
@@ -218,23 +213,18 @@ void checked_rwlock_wrlock(struct rwlock *l)
 	if (!sched_is_running())
 		return;
 	note_take(l, l->rank, true);
-	memory_check_alive(l);
-	sched_wait(WAIT_WRLOCK, l, memory_is_shared(l));
-	after_lock(l, "lock for write");
+	take(WAIT_WRLOCK, l, "lock for write");
 	l->writer = sched_self() + 1;
-	memory_note_write(l);
+	memory_note_lock(l);
 }
 
 void checked_rwlock_wrunlock(struct rwlock *l)
 {
 	if (!sched_is_running())
 		return;
-	memory_drain(sched_self());
 	note_drop(l, l->rank);
 	tell(l, "unlock");
-	l->writer = 0;
-	memory_note_write(l);
-	sched_progress();
+	memory_unlock(&l->writer, (uint32_t)sched_self() + 1, false);
 }
 
 void mutex_init(struct mutex *m, enum lock_rank rank)
@@ -274,12 +264,17 @@ void checked_rcu_end(void)
 {
 	if (!sched_is_running() || --me()->rcu_depth)
 		return;
+	me()->rcu_depth++;
+	sched_point(memory_is_shared(RCU_WORD));
+	me()->rcu_depth--;
 	me()->rcu_ended++;
 	memory_note_read(RCU_WORD);
+	memory_is_seen();
 	sched_progress();
 	timeline_note("rcu: read section ends");
 }
 
+/* When it begins and when it returns every thread has passed a barrier. */
 void rcu_synchronize(void)
 {
 	if (!sched_is_running())
@@ -289,17 +284,16 @@ void rcu_synchronize(void)
 			   "%s waits for readers in a read section: for itself",
 			   sched_thread_name(sched_self()));
 	checked_assert_none_from(RANK_MMU);
-	sched_point(memory_is_shared(RCU_WORD));
-	/* It makes every thread pass a barrier. */
-	for (unsigned int t = 0; t < sched_n_threads(); t++)
-		memory_drain((int)t);
+	sched_point(buffer_any() || memory_is_shared(RCU_WORD));
+	memory_drain_all();
 	for (int t = 0; t < MAX_THREADS; t++) {
 		me()->waits_for[t] = holders[t].rcu_depth;
 		me()->section[t] = holders[t].rcu_ended;
 	}
 	memory_note_write(RCU_WORD);
 	timeline_note("rcu: waits for the read sections that have begun");
-	sched_wait(WAIT_READERS, NULL, false);
+	sched_wait(WAIT_READERS, NULL, buffer_any());
+	memory_drain_all();
 	memory_note_write(RCU_WORD);
 	timeline_note("rcu: they have ended");
 }
@@ -312,8 +306,9 @@ void wait_on(struct atomic32 *word, uint32_t value)
 
 	if (!sched_is_running())
 		return;
+	sched_point(memory_is_late() || memory_is_shared(word));
 	memory_drain(sched_self());
-	sched_point(memory_is_shared(word));
+	memory_check_alive(word);
 	memory_note_read(word);
 	if (word->v != value)
 		return;
@@ -321,6 +316,7 @@ void wait_on(struct atomic32 *word, uint32_t value)
 	sleeper = sched_sleeper(sched_self());
 	*sleeper = (struct sleeper){ .on = word };
 	sched_wait(WAIT_WOKEN, word, true);
+	memory_note_step(STEP_WOKEN);
 }
 
 /* As if there were no end to it: a wake-up that is lost is to be noticed. */
@@ -334,8 +330,8 @@ void wait_wake_all(struct atomic32 *word)
 {
 	if (!sched_is_running())
 		return;
+	sched_point(memory_is_late() || memory_is_shared(word));
 	memory_drain(sched_self());
-	sched_point(memory_is_shared(word));
 	memory_note_write(word);
 	tell(word, "wake");
 	for (unsigned int t = 0; t < sched_n_threads(); t++)

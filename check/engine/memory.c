@@ -6,38 +6,42 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/compiler.h"
+#include "check/engine/buffer.h"
 #include "check/engine/sched.h"
 #include "check/engine/timeline.h"
 #include "sync/checked.h"
 
 struct word {
-	uint64_t last_write;	/* hash of the access, in this run */
-	uint64_t read_sum;	/* of the reads since */
-	uint32_t run;		/* that the above are of */
+	uint64_t last_write;	/* its name, in this run */
+	uint32_t run;		/* that the above and the next but one are of */
 	uint32_t freed_in;	/* run */
+	/* Of an object's first word: what had been seen of each thread when it used the object. */
+	uint16_t used[MAX_THREADS];
 	uint8_t readers, writers; /* threads, of all runs so far */
-	bool is_freed_sometime;	/* of an object's first word, likewise */
+	bool shared : 1;	/* two threads use it, and one of them writes */
+	bool is_freed_sometime : 1; /* of an object's first word, in any run so far */
+	bool ignored : 1;
 };
 
 #define ARENA_WORDS (ARENA_BYTES / 8)
 
 static struct word *words;	/* ARENA_WORDS, then one for each frame */
-static struct word elsewhere;	/* all other memory: nobody shares it */
 
 /* By line of the arena: the line where its object begins.  To free an object is to
- * write its first word, and to use it to read that: else a loop over a page table that
- * may be freed would have a point of the schedule at every entry. */
+ * write its first word, and to use it to read that. */
 #define LINE_BYTES 64
 static uint32_t object_line[ARENA_BYTES / LINE_BYTES];
-static const struct word *last_object[MAX_THREADS];
+/*
+ * Goes up with each thing that others can see of a thread.  An object that was used since then
+ * need not be looked at again, or a loop over a page table that may be freed would have a point
+ * at every entry: who frees it between the two uses could have done so before the first.
+ */
+static uint16_t seen[MAX_THREADS];
+/* What of each thread's has become visible, and after what. */
+static uint64_t visible[MAX_THREADS];
 static uint32_t run_number;
 static bool found_shared;
-
-#define MAX_IGNORED 8
-static struct {
-	uintptr_t start, end;
-} ignored[MAX_IGNORED];
-static unsigned int n_ignored;
 
 #define WORDS_BYTES ((ARENA_WORDS + N_FRAMES) * sizeof(struct word))
 
@@ -69,19 +73,29 @@ void memory_forget(void)
 	run_number = 0;
 }
 
+/* It would survive the run, and nobody would be known to share it. */
+static _Noreturn void fail_outside(const void *at)
+{
+	sched_fail(VERDICT_WRONG, "%s uses %p as shared memory: it is none of the run's",
+		   sched_thread_name(sched_self()), at);
+	abort();
+}
+
 static struct word *word_of(const void *at)
 {
 	uintptr_t a = (uintptr_t)at;
-	struct word *w = &elsewhere;
+	struct word *w = NULL;
 
-	if (a - ARENA_BASE < ARENA_BYTES)
+	if (likely(a - ARENA_BASE < ARENA_BYTES))
 		w = &words[(a - ARENA_BASE) / 8];
 	else if (a - FRAMES_BASE < FRAMES_BYTES)
 		w = &words[ARENA_WORDS + ((a - FRAMES_BASE) >> 12)];
+	if (unlikely(!w))
+		fail_outside(at);
 	if (w->run != run_number) {
 		w->run = run_number;
 		w->last_write = 0;
-		w->read_sum = 0;
+		memset(w->used, 0, sizeof(w->used));
 	}
 	return w;
 }
@@ -91,32 +105,29 @@ bool memory_found_shared(void)
 	return found_shared;
 }
 
-static bool is_shared(const struct word *w)
-{
-	uint8_t users = w->readers | w->writers;
-
-	return w->writers && (users & (users - 1));
-}
-
 /* NULL if it is the word itself, or the object is never freed. */
-static struct word *object_of(const void *at)
+static struct word *object_of(const void *at, const struct word *w)
 {
 	uintptr_t offset = (uintptr_t)at - ARENA_BASE;
-	struct word *w;
+	struct word *object;
 
 	if (offset >= ARENA_BYTES)
 		return NULL;
-	w = word_of((void *)(ARENA_BASE +
-			     (uintptr_t)object_line[offset / LINE_BYTES] * LINE_BYTES));
-	return w->is_freed_sometime && w != word_of(at) ? w : NULL;
+	object = &words[(uintptr_t)object_line[offset / LINE_BYTES] * (LINE_BYTES / 8)];
+	if (likely(!object->is_freed_sometime) || object == w)
+		return NULL;
+	return word_of((void *)(ARENA_BASE + (uintptr_t)(object - words) * 8));
 }
 
 bool memory_is_shared(const void *at)
 {
-	const struct word *object = object_of(at);
+	const struct word *w = word_of(at), *object;
+	int t = sched_self();
 
-	return is_shared(word_of(at)) ||
-	       (object && is_shared(object) && last_object[sched_self()] != object);
+	if (w->shared)
+		return true;
+	object = object_of(at, w);
+	return object && object->shared && t >= 0 && object->used[t] != seen[t];
 }
 
 void memory_allocated(void *at, size_t bytes)
@@ -129,61 +140,88 @@ void memory_allocated(void *at, size_t bytes)
 
 static void add_user(struct word *w, uint8_t *users, int t)
 {
-	bool was = is_shared(w);
+	uint8_t all;
 
+	if (likely(*users & 1u << t))
+		return;
 	*users |= (uint8_t)(1u << t);
-	if (w != &elsewhere && !was && is_shared(w))
-		found_shared = true;
+	all = w->readers | w->writers;
+	if (w->shared || !w->writers || !(all & (all - 1)))
+		return;
+	w->shared = true;
+	found_shared = true;
 }
 
+/*
+ * What nobody shares need not be noted: the thread itself determines what it reads.  Else a read
+ * is named by the thread's past and the write whose value it gets.
+ */
 static void read_word(struct word *w, const void *at, int t)
 {
-	uint64_t h = hash_mix(hash_mix(sched_hash(t), (uintptr_t)at), w->last_write);
-
 	add_user(w, &w->readers, t);
-	w->read_sum += h;
-	sched_set_hash(t, h);
+	if (w->shared)
+		sched_set_hash(t, hash_mix(hash_mix(sched_hash(t), (uintptr_t)at), w->last_write));
 }
 
-static void use_object(const void *at, int t)
+static void use_object(const void *at, struct word *w, int t)
 {
-	struct word *object = object_of(at);
+	struct word *object = object_of(at, w);
 
-	if (object && last_object[t] != object)
-		read_word(object, at, t);
-	last_object[t] = object;
+	if (likely(!object) || object->used[t] == seen[t])
+		return;
+	object->used[t] = seen[t];
+	read_word(object, at, t);
 }
 
 void memory_note_read(const void *at)
 {
+	struct word *w;
 	int t = sched_self();
 
 	if (t < 0)
 		return;
-	use_object(at, t);
-	read_word(word_of(at), at, t);
+	w = word_of(at);
+	use_object(at, w, t);
+	read_word(w, at, t);
 }
 
-static uint64_t write_hash(struct word *w, uint64_t by, const void *at)
+static void replace_word(const void *at, bool others_see)
 {
-	uint64_t h = hash_mix(hash_mix(by, (uintptr_t)at), w->last_write);
+	struct word *w;
+	int t = sched_self();
 
-	h ^= hash_mix(w->read_sum, 7);
-	w->last_write = h;
-	w->read_sum = 0;
-	return h;
+	if (t < 0)
+		return;
+	w = word_of(at);
+	use_object(at, w, t);
+	add_user(w, &w->writers, t);
+	if (!w->shared)
+		return;
+	sched_set_hash(t, hash_mix(hash_mix(sched_hash(t), (uintptr_t)at), w->last_write));
+	w->last_write = hash_mix(sched_hash(t), 1);
+	seen[t] += others_see;
 }
 
 void memory_note_write(const void *at)
 {
-	struct word *w = word_of(at);
+	replace_word(at, true);
+}
+
+void memory_note_lock(void *at)
+{
+	replace_word(at, false);
+}
+
+void memory_is_seen(void)
+{
+	seen[sched_self()]++;
+}
+
+void memory_note_step(uint64_t what)
+{
 	int t = sched_self();
 
-	if (t < 0)
-		return;
-	use_object(at, t);
-	add_user(w, &w->writers, t);
-	sched_set_hash(t, write_hash(w, sched_hash(t), at));
+	sched_set_hash(t, hash_mix(sched_hash(t), what));
 }
 
 /* --- what must not be touched ----------------------------------------------- */
@@ -196,7 +234,8 @@ void memory_mark_freed(void *at, size_t bytes)
 		first->is_freed_sometime = true;
 		found_shared = true;
 	}
-	sched_point(is_shared(first));
+	sched_point(first->shared);
+	buffer_drop(sched_self(), at, bytes);
 	memory_note_write(at);
 	for (size_t i = 0; i < bytes; i += 8)
 		word_of((char *)at + i)->freed_in = run_number;
@@ -204,32 +243,25 @@ void memory_mark_freed(void *at, size_t bytes)
 
 bool memory_is_freed(const void *at)
 {
-	const struct word *w = word_of(at);
-
-	return w != &elsewhere && w->freed_in == run_number;
+	return word_of(at)->freed_in == run_number;
 }
 
 void memory_check_alive(const void *at)
 {
-	if (memory_is_freed(at))
+	if (unlikely(memory_is_freed(at)))
 		sched_fail(VERDICT_MEMORY, "%s uses %s after it was freed",
 			   sched_thread_name(sched_self()), timeline_name(at));
 }
 
+/* The set-up of a program puts them at the same place in each run. */
 void memory_ignore(const void *start, size_t bytes)
 {
-	if (n_ignored == MAX_IGNORED)
-		return;
-	ignored[n_ignored].start = (uintptr_t)start;
-	ignored[n_ignored++].end = (uintptr_t)start + bytes;
-}
+	const char *at = start, *last = at + (bytes - 1) / 8 * 8;
 
-static bool is_ignored(const void *at)
-{
-	for (unsigned int i = 0; i < n_ignored; i++)
-		if ((uintptr_t)at >= ignored[i].start && (uintptr_t)at < ignored[i].end)
-			return true;
-	return false;
+	if (word_of(at)->ignored && word_of(last)->ignored)
+		return;
+	for (; at <= last; at += 8)
+		word_of(at)->ignored = true;
 }
 
 /* --- raw memory -------------------------------------------------------------- */
@@ -260,104 +292,64 @@ static void change(void *at, unsigned int bytes, uint64_t value)
 	memory_raw_store(at, bytes, value);
 }
 
-/* --- store buffers ----------------------------------------------------------- */
-
-#define MAX_BUFFERED 8
-
-struct buffered {
-	void *at;
-	uint64_t value;
-	uint64_t hash;		/* of the thread when it stored */
-	uint8_t bytes;
-	bool release;
-	uint8_t group;		/* store barriers before it */
-};
-
-static struct buffer {
-	struct buffered entry[MAX_BUFFERED];
-	unsigned int n;
-	uint8_t group;
-	uint64_t hash;		/* of what has become visible */
-} buffers[MAX_THREADS];
-static unsigned int n_buffered;
+/* --- stores and when they become visible ---------------------------------------- */
 
 void memory_begin_run(void)
 {
 	run_number++;
 	found_shared = false;
-	n_ignored = 0;
-	n_buffered = 0;
-	memset(last_object, 0, sizeof(last_object));
-	memset(buffers, 0, sizeof(buffers));
+	buffer_begin_run();
+	for (int t = 0; t < MAX_THREADS; t++) {
+		seen[t] = 1;
+		visible[t] = 0;
+	}
 }
 
-bool memory_any_buffered(void)
+bool memory_is_late(void)
 {
-	return n_buffered;
+	return !buffer_is_empty(sched_self());
 }
 
-uint64_t memory_buffer_hash(int t)
+uint64_t memory_state(int t)
 {
-	const struct buffer *b = &buffers[t];
-	uint64_t h = b->hash;
-
-	for (unsigned int i = 0; i < b->n; i++)
-		h = hash_mix(h, b->entry[i].hash);
-	return h;
+	return buffer_any() ? hash_mix(visible[t], buffer_hash(t)) : visible[t];
 }
 
-static bool may_commit(const struct buffer *b, unsigned int i)
+/*
+ * The store's name is its thread's, who does not know what it overwrites; so the order of the
+ * stores to a word is kept apart.  A sum: that of stores to different words does not matter.
+ */
+static void publish(int t, const struct buffered *e)
 {
-	const struct buffered *e = &b->entry[i];
+	struct word *w = word_of(e->at);
+	uint64_t value = e->value;
 
-	if (i == 0)
-		return true;
-	if (sched_memory() != MEMORY_WEAK || e->release)
-		return false;
-	for (unsigned int k = 0; k < i; k++)
-		if (b->entry[k].at == e->at || b->entry[k].group != e->group)
-			return false;
-	return true;
-}
-
-unsigned int memory_n_committable(int t)
-{
-	unsigned int n = 0;
-
-	for (unsigned int i = 0; i < buffers[t].n; i++)
-		n += may_commit(&buffers[t], i);
-	return n;
-}
-
-unsigned int memory_committable(int t, unsigned int i)
-{
-	unsigned int k = 0;
-
-	for (;; k++)
-		if (may_commit(&buffers[t], k) && i-- == 0)
-			return k;
+	if (unlikely(w->freed_in == run_number))
+		sched_fail(VERDICT_MEMORY, "%s has stored to %s, which was freed before others saw "
+			   "the store", sched_thread_name(t), timeline_name(e->at));
+	if (e->kind >= STORE_UNLOCK)
+		value = (uint32_t)(value + memory_raw_load(e->at, e->bytes));
+	add_user(w, e->kind == STORE_UNLOCK_READ ? &w->readers : &w->writers, t);
+	if (w->shared) {
+		visible[t] += hash_mix(e->hash, w->last_write);
+		if (e->kind != STORE_UNLOCK_READ)
+			w->last_write = e->hash;
+	}
+	change(e->at, e->bytes, value);
 }
 
 void memory_commit(int t, unsigned int entry)
 {
-	struct buffer *b = &buffers[t];
-	struct buffered e = b->entry[entry];
-	struct word *w = word_of(e.at);
+	struct buffered e = buffer_take(t, entry);
 
-	memmove(&b->entry[entry], &b->entry[entry + 1],
-		(b->n - entry - 1) * sizeof(b->entry[0]));
-	b->n--;
-	n_buffered--;
-	add_user(w, &w->writers, t);
-	b->hash = write_hash(w, hash_mix(b->hash, e.hash), e.at);
 	if (is_told(e.at))
 		timeline_commit(t, e.at, e.bytes, e.value);
-	change(e.at, e.bytes, e.value);
+	publish(t, &e);
 }
 
 void memory_drain(int t)
 {
-	while (t >= 0 && buffers[t].n)
+	while (!buffer_is_empty(t))
 		memory_commit(t, 0);
 }
 
@@ -367,65 +359,102 @@ void memory_drain_all(void)
 		memory_drain(t);
 }
 
-static void put(struct buffer *b, void *at, unsigned int bytes, uint64_t value, bool release)
+/* Of what nobody shares nobody sees when it is stored. */
+static bool others_see(const struct buffered *e, const struct word *w)
+{
+	const struct word *object = object_of(e->at, w);
+
+	return w->shared || (object && object->shared);
+}
+
+static bool stays_late(int t, const struct buffered *e)
+{
+	return sched_memory() != MEMORY_SC &&
+	       (buffer_holds_back(t, e) || sched_choose(2, 1) == 1);
+}
+
+/* To become visible later than at once costs one, unless an earlier store is in the way. */
+static void store(struct buffered e)
 {
 	int t = sched_self();
+	struct word *w = word_of(e.at);
+	bool seen_by_others = others_see(&e, w);
 
-	if (b->n == MAX_BUFFERED)
-		memory_commit(t, 0);
-	sched_set_hash(t, hash_mix(sched_hash(t), (uintptr_t)at));
-	b->entry[b->n++] = (struct buffered){
-		.at = at, .value = value, .hash = sched_hash(t), .bytes = (uint8_t)bytes,
-		.release = release, .group = b->group,
-	};
-	n_buffered++;
-	if (is_told(at))
-		timeline_delayed(at, bytes, value);
-}
-
-static bool in_own_buffer(const void *at, uint64_t *value)
-{
-	const struct buffer *b = &buffers[sched_self()];
-
-	for (unsigned int i = b->n; i-- > 0;) {
-		if (b->entry[i].at == at) {
-			*value = b->entry[i].value;
-			return true;
-		}
+	use_object(e.at, w, t);
+	if (seen_by_others) {
+		memory_note_step((uintptr_t)e.at);
+		memory_is_seen();
 	}
-	return false;
+	e.hash = sched_hash(t);
+	if (!seen_by_others || !stays_late(t, &e)) {
+		if (e.kind < STORE_UNLOCK && is_told(e.at))
+			timeline_store(e.at, e.bytes, e.value);
+		publish(t, &e);
+		return;
+	}
+	add_user(w, e.kind == STORE_UNLOCK_READ ? &w->readers : &w->writers, t);
+	if (!buffer_has_room(t))
+		memory_commit(t, 0);
+	buffer_put(t, e);
+	if (is_told(e.at))
+		timeline_delayed(e.at, e.bytes, e.value);
 }
 
-/* Whether the store becomes visible now; the explorer is asked if it may be late. */
-static bool stays_buffered(const struct buffer *b, const void *at, bool release)
+void memory_unlock(void *at, uint32_t held, bool for_read)
 {
-	uint64_t value;
+	sched_point(memory_is_shared(at));
+	memory_check_alive(at);
+	store((struct buffered){
+		.at = at, .bytes = 4, .value = (uint32_t)-held,
+		.kind = for_read ? STORE_UNLOCK_READ : STORE_UNLOCK,
+	});
+	sched_progress();
+}
 
-	if (sched_memory() == MEMORY_SC)
-		return false;
-	if (!b->n)
-		return sched_ask(2, 1, memory_is_shared(at)) == 1;
-	if (sched_memory() == MEMORY_TSO || release || in_own_buffer(at, &value) ||
-	    b->entry[0].group != b->group)
-		return true;
-	return sched_ask(2, 1, memory_is_shared(at)) == 1;
+uint32_t memory_lock_word(int t, const void *at)
+{
+	uint64_t name;
+
+	return (uint32_t)buffer_view(t, at, 4, memory_raw_load(at, 4), &name);
 }
 
 /* --- sync/checked.h ---------------------------------------------------------- */
+
+static bool is_outside(const void *at)
+{
+	return !sched_is_running() || word_of(at)->ignored;
+}
+
+/* What it is to the thread that runs. */
+static uint64_t own_view(const void *at, unsigned int bytes)
+{
+	int t = sched_self(), partly;
+	struct word *w = word_of(at);
+	uint64_t name, value;
+
+	/* Not to be had from the buffer: it waits until that is visible. */
+	while ((partly = buffer_overlap(t, at, bytes)) >= 0)
+		for (; partly >= 0; partly--)
+			memory_commit(t, 0);
+	name = w->last_write;
+	value = buffer_view(t, at, bytes, memory_raw_load(at, bytes), &name);
+	use_object(at, w, t);
+	add_user(w, &w->readers, t);
+	if (w->shared)
+		memory_note_step(hash_mix((uintptr_t)at, name));
+	return value;
+}
 
 uint64_t checked_load(const void *at, unsigned int bytes, int order)
 {
 	uint64_t value;
 
 	(void)order;
-	if (!sched_is_running() || is_ignored(at))
+	if (is_outside(at))
 		return memory_raw_load(at, bytes);
 	sched_point(memory_is_shared(at));
 	memory_check_alive(at);
-	if (in_own_buffer(at, &value))
-		return value;
-	memory_note_read(at);
-	value = memory_raw_load(at, bytes);
+	value = own_view(at, bytes);
 	if (is_told(at))
 		timeline_load(at, bytes, value);
 	return value;
@@ -433,30 +462,23 @@ uint64_t checked_load(const void *at, unsigned int bytes, int order)
 
 void checked_store(void *at, unsigned int bytes, uint64_t value, int order)
 {
-	bool release = order != __ATOMIC_RELAXED;
-	struct buffer *b;
-
-	if (!sched_is_running() || is_ignored(at)) {
+	if (is_outside(at)) {
 		memory_raw_store(at, bytes, value);
 		return;
 	}
 	sched_point(memory_is_shared(at));
 	memory_check_alive(at);
-	b = &buffers[sched_self()];
-	if (stays_buffered(b, at, release)) {
-		put(b, at, bytes, value, release);
-		return;
-	}
-	memory_note_write(at);
-	if (is_told(at))
-		timeline_store(at, bytes, value);
-	change(at, bytes, value);
+	store((struct buffered){
+		.at = at, .bytes = (uint8_t)bytes, .value = value,
+		.kind = order == __ATOMIC_RELAXED ? STORE_RELAXED : STORE_RELEASE,
+	});
 }
 
+/* Until the moment of the access earlier stores may be late. */
 static uint64_t begin_rmw(void *at, unsigned int bytes)
 {
+	sched_point(memory_is_late() || memory_is_shared(at));
 	memory_drain(sched_self());
-	sched_point(memory_is_shared(at));
 	memory_check_alive(at);
 	return memory_raw_load(at, bytes);
 }
@@ -485,7 +507,7 @@ uint64_t checked_rmw(void *at, unsigned int bytes, enum checked_op op, uint64_t 
 {
 	uint64_t old, value;
 
-	if (!sched_is_running() || is_ignored(at)) {
+	if (is_outside(at)) {
 		old = memory_raw_load(at, bytes);
 		memory_raw_store(at, bytes, apply(op, old, operand));
 		return old;
@@ -501,45 +523,54 @@ uint64_t checked_rmw(void *at, unsigned int bytes, enum checked_op op, uint64_t 
 
 bool checked_cmpxchg(void *at, unsigned int bytes, uint64_t *old, uint64_t value)
 {
-	uint64_t now;
+	bool inside = !is_outside(at);
+	uint64_t now = inside ? begin_rmw(at, bytes) : memory_raw_load(at, bytes);
 
-	if (!sched_is_running()) {
-		now = memory_raw_load(at, bytes);
-	} else {
-		now = begin_rmw(at, bytes);
-		if (is_told(at))
-			timeline_cmpxchg(at, bytes, *old, now, value);
-	}
+	if (inside && is_told(at))
+		timeline_cmpxchg(at, bytes, *old, now, value);
 	if (now != *old) {
-		memory_note_read(at);
+		if (inside)
+			memory_note_read(at);
 		*old = now;
 		return false;
 	}
-	memory_note_write(at);
-	if (sched_is_running())
-		change(at, bytes, value);
-	else
+	if (!inside) {
 		memory_raw_store(at, bytes, value);
+		return true;
+	}
+	memory_note_write(at);
+	change(at, bytes, value);
 	return true;
 }
 
+/* Its one writer knows what it has written. */
 void checked_count(uint64_t *at, uint64_t n)
 {
-	*at += n;
+	if (is_outside(at)) {
+		*at += n;
+		return;
+	}
+	sched_point(memory_is_shared(at));
+	memory_check_alive(at);
+	store((struct buffered){
+		.at = at, .bytes = sizeof(*at), .value = own_view(at, sizeof(*at)) + n,
+		.kind = STORE_RELAXED,
+	});
 }
 
 void checked_barrier(void)
 {
 	if (!sched_is_running())
 		return;
+	sched_point(memory_is_late());
 	memory_drain(sched_self());
-	sched_point(false);
+	memory_note_step(STEP_BARRIER);
 }
 
 void checked_store_barrier(void)
 {
 	if (sched_is_running())
-		buffers[sched_self()].group++;
+		buffer_barrier(sched_self());
 }
 
 void checked_relax(void)

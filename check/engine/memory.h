@@ -34,10 +34,17 @@ void memory_forget(void);
 void memory_begin_run(void);
 bool memory_found_shared(void);
 
+/* Must others have a turn before the thread that runs uses @at? */
 bool memory_is_shared(const void *at);
 /* The access takes place: ordered after what it depends on. */
 void memory_note_read(const void *at);
 void memory_note_write(const void *at);
+/* The same where nobody can go on for it who could not before: a lock is taken. */
+void memory_note_lock(void *at);
+/* What the thread that runs has done lets others do what they could not before. */
+void memory_is_seen(void);
+/* A step that has no word: the thread is in another state after it. */
+void memory_note_step(uint64_t what);
 
 /* An object of the arena: whole lines of 64 bytes. */
 void memory_allocated(void *at, size_t bytes);
@@ -49,14 +56,16 @@ void memory_check_alive(const void *at);
 /* Counters: outside of all this. */
 void memory_ignore(const void *start, size_t bytes);
 
-/* Stores that are still in the buffer of the thread that made them. */
-uint64_t memory_buffer_hash(int t);
-bool memory_any_buffered(void);
-unsigned int memory_n_committable(int t);
-unsigned int memory_committable(int t, unsigned int i);
+/* Stores that are still in the buffer of the thread that made them (check/engine/buffer.h). */
+bool memory_is_late(void);		/* has the thread that runs any? */
+uint64_t memory_state(int t);
 void memory_commit(int t, unsigned int entry);
 void memory_drain(int t);
 void memory_drain_all(void);
+/* The lock's word loses @held, which it has for the thread that runs.  A point. */
+void memory_unlock(void *at, uint32_t held, bool for_read);
+/* What thread @t finds in a lock's word. */
+uint32_t memory_lock_word(int t, const void *at);
 
 uint64_t memory_raw_load(const void *at, unsigned int bytes);
 void memory_raw_store(void *at, unsigned int bytes, uint64_t value);

@@ -8,13 +8,8 @@
 #include "check/engine/window.h"
 
 static const struct sched_parts parts = {
-	.buffer_hash = memory_buffer_hash,
-	.any_buffered = memory_any_buffered,
-	.n_committable = memory_n_committable,
-	.committable = memory_committable,
+	.memory_state = memory_state,
 	.commit = memory_commit,
-	.drain = memory_drain,
-	.drain_all = memory_drain_all,
 	.allow = locks_allow,
 	.describe = locks_describe,
 	.at_exit = locks_at_exit,

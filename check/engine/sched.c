@@ -9,15 +9,17 @@
 #include "check/engine/fiber.h"
 
 #define STACK_BYTES (64u << 10)
-/* Turns given away in a row while nobody changes anything. */
-#define MAX_IDLE_TURNS 24
+/* Turns given away in a row while nobody changes anything: more than can be bought. */
+#define MAX_IDLE_TURNS 40
+/* Stands for the late stores among those that a thread lets go first. */
+#define LATE_STORES (1u << MAX_THREADS)
 
 struct thread {
 	struct fiber fiber;
 	enum wait_kind wait;
 	void *on;
 	bool fresh;		/* was started, and did nothing yet that others can see */
-	uint8_t lets_first;	/* has yielded: threads that must have run before it does */
+	uint8_t lets_first;	/* has yielded: who must have run before it does */
 	uint64_t hash;
 	struct sleeper sleeper;
 };
@@ -185,6 +187,15 @@ static void fail_deadlock(void)
 	sched_fail(VERDICT_NO_PROGRESS, "nobody can go on: %s", text);
 }
 
+static void fail_endless(void)
+{
+	char text[300];
+
+	describe_waits(text, sizeof(text));
+	sched_fail(VERDICT_NO_PROGRESS, "no end after %llu steps (%s)",
+		   (unsigned long long)run.tick, text);
+}
+
 void sched_progress(void)
 {
 	run.idle_turns = 0;
@@ -196,7 +207,7 @@ static uint64_t state_hash(void)
 
 	for (unsigned int t = 0; t < run.program->n_threads; t++) {
 		h = hash_mix(h, run.thread[t].hash);
-		h = hash_mix(h, run.parts->buffer_hash((int)t));
+		h = hash_mix(h, run.parts->memory_state((int)t));
 		h = hash_mix(h, (uint64_t)run.thread[t].wait << 8 | run.thread[t].lets_first);
 		h = hash_mix(h, run.parts->signal_state((int)t));
 	}
@@ -205,15 +216,14 @@ static uint64_t state_hash(void)
 
 static void add_choice(struct choices *c, unsigned int what, unsigned int cost)
 {
-	if (c->n == MAX_CHOICES)
-		return;
 	c->what[c->n] = (uint8_t)what;
 	c->cost[c->n++] = (uint8_t)cost;
 }
 
+/* Who could go on: threads, and late stores. */
 static uint8_t runnable(void)
 {
-	uint8_t set = 0;
+	uint8_t set = buffer_any() ? LATE_STORES : 0;
 
 	for (unsigned int t = 0; t < run.program->n_threads; t++)
 		if (can_run((int)t))
@@ -221,36 +231,43 @@ static uint8_t runnable(void)
 	return set;
 }
 
+static void collect_commits(struct choices *c)
+{
+	for (unsigned int t = 0; buffer_any() && t < run.program->n_threads; t++) {
+		unsigned int n = buffer_n_committable((int)t);
+
+		for (unsigned int i = 0; i < n; i++)
+			add_choice(c, CHOICE_COMMIT | t | buffer_committable((int)t, i) << 5, 0);
+	}
+}
+
 /*
- * Threads that can run, the current one first: switching away from it costs one preemption.  A
- * thread that yielded is not offered again until every other runnable thread has run, so a spin
- * loop cannot starve the thread it waits for.
+ * What is free comes first: the current thread if it can go on, else any; and late stores.  To
+ * switch away from a thread that can go on costs one, and so does to let one go on that has
+ * yielded before all whom it lets first.  Something is always free: of the threads that can run
+ * look at the one that yielded longest ago.  Whom it lets first has not run since, so yielded
+ * before it or never, and is not there; and while there are late stores they are free.
  */
 static void collect(struct choices *c)
 {
 	uint8_t set = runnable();
 	unsigned int n = run.program->n_threads;
-	int first = run.self >= 0 ? run.self : 0;
-	bool stays = false;
+	unsigned int first = run.self >= 0 ? (unsigned int)run.self : 0;
 
-	for (unsigned int i = 0; i < n; i++) {
-		int t = (first + (int)i) % (int)n;
+	c->n = 0;
+	c->stays = run.self >= 0 && set & 1u << run.self &&
+		   !(run.thread[run.self].lets_first & set);
+	for (unsigned int cost = 0; cost <= 2; cost++) {
+		for (unsigned int i = 0; i < n; i++) {
+			unsigned int t = (first + i) % n;
+			unsigned int unfair = run.thread[t].lets_first & set ? 1 : 0;
 
-		if (!(set & 1u << t) || (run.thread[t].lets_first & set))
-			continue;
-		if (t == run.self)
-			stays = true;
-		add_choice(c, (unsigned int)t, t != run.self && stays);
+			if (set & 1u << t && unfair + (c->stays && (int)t != run.self) == cost)
+				add_choice(c, t, cost);
+		}
+		if (!cost)
+			collect_commits(c);
 	}
-}
-
-static void collect_commits(struct choices *c)
-{
-	const struct sched_parts *p = run.parts;
-
-	for (unsigned int t = 0; t < run.program->n_threads; t++)
-		for (unsigned int i = 0; i < p->n_committable((int)t); i++)
-			add_choice(c, CHOICE_COMMIT | t | p->committable((int)t, i) << 5, 0);
 }
 
 static unsigned int decide(struct choices *c)
@@ -276,6 +293,13 @@ static void switch_to(int t)
 	fiber_switch(from < 0 ? &run.runner : &run.thread[from].fiber, &run.thread[t].fiber);
 }
 
+static void let_late_store_go(unsigned int what)
+{
+	for (unsigned int t = 0; t < run.program->n_threads; t++)
+		run.thread[t].lets_first &= (uint8_t)~LATE_STORES;
+	run.parts->commit((int)(what & 0xf), what >> 5);
+}
+
 static bool all_done(void)
 {
 	for (unsigned int t = 0; t < run.program->n_threads; t++)
@@ -291,34 +315,27 @@ static bool all_done(void)
 static void pick(bool matters)
 {
 	for (;;) {
-		struct choices c = { .tick = ++run.tick, .matters = matters };
+		struct choices c;
 		unsigned int what;
 
-		if (run.tick > run.max_ticks) {
-			char text[300];
-
-			describe_waits(text, sizeof(text));
-			sched_fail(VERDICT_NO_PROGRESS, "no end after %llu steps (%s)",
-				   (unsigned long long)run.tick, text);
-		}
+		c.tick = ++run.tick;
+		c.matters = matters;
+		c.is_question = false;
+		if (run.tick > run.max_ticks)
+			fail_endless();
 		collect(&c);
-		if (!c.n && run.parts->any_buffered()) {
-			/* Sooner or later every store becomes visible. */
-			run.parts->drain_all();
-			continue;
-		}
-		collect_commits(&c);
 		if (!c.n)
 			fail_deadlock();
 		if (matters && c.n > 1)
 			c.state = state_hash();
 		what = c.what[decide(&c)];
-		if (what & CHOICE_COMMIT) {
-			run.parts->commit((int)(what & 0xf), what >> 5);
-			continue;
+		if (!(what & CHOICE_COMMIT)) {
+			switch_to((int)what);
+			return;
 		}
-		switch_to((int)what);
-		return;
+		let_late_store_go(what);
+		if (all_done() && !buffers_meet())
+			leave_for_good();
 	}
 }
 
@@ -353,7 +370,7 @@ void sched_wait(enum wait_kind kind, void *on, bool matters)
 	t->wait = kind;
 	t->on = on;
 	if (!can_run(run.self)) {
-		run.parts->drain(run.self);
+		t->fresh = false;
 		matters = true;
 	} else if (matters && is_fresh()) {
 		matters = false;
@@ -365,33 +382,57 @@ void sched_wait(enum wait_kind kind, void *on, bool matters)
 
 void sched_yield_turn(void)
 {
+	struct thread *t = &run.thread[MAX(run.self, 0)];
+
 	if (!sched_is_running())
 		return;
-	run.parts->drain(run.self);
-	if (++run.idle_turns > MAX_IDLE_TURNS) {
-		/* Unless it is only that a store is late. */
-		if (!run.parts->any_buffered())
-			sched_fail(VERDICT_NO_PROGRESS,
-				   "%s loops for ever: nobody changes what it waits for",
-				   run.program->thread[run.self].name);
-		run.parts->drain_all();
-	}
-	run.thread[run.self].lets_first = (uint8_t)(runnable() & ~(1u << run.self));
+	if (++run.idle_turns > MAX_IDLE_TURNS)
+		sched_fail(VERDICT_NO_PROGRESS,
+			   "%s loops for ever: nobody changes what it waits for",
+			   run.program->thread[run.self].name);
+	t->hash = hash_mix(t->hash, STEP_YIELD);
+	t->fresh = false;
+	t->lets_first = (uint8_t)(runnable() & ~(1u << run.self));
 	pick(true);
+	t->hash = hash_mix(t->hash, STEP_YIELD);
 	run.parts->deliver();
 }
 
-unsigned int sched_ask(unsigned int n, unsigned int cost, bool matters)
+static unsigned int ask(unsigned int n, unsigned int cost, bool matters)
 {
-	struct choices c = { .tick = ++run.tick, .matters = matters, .is_question = true };
+	struct choices c;
 
-	if (!sched_is_running())
-		return 0;
+	if (n > MAX_CHOICES)
+		sched_fail(VERDICT_WRONG, "a question of %u alternatives: no more than %u are kept",
+			   n, MAX_CHOICES);
+	c.tick = ++run.tick;
+	c.matters = matters;
+	c.is_question = true;
+	c.stays = true;
+	c.n = 0;
 	for (unsigned int i = 0; i < n; i++)
 		add_choice(&c, i, i ? cost : 0);
 	if (matters)
 		c.state = hash_mix(state_hash(), n);
 	return c.what[decide(&c)];
+}
+
+unsigned int sched_choose(unsigned int n, unsigned int cost)
+{
+	return ask(n, cost, true);
+}
+
+unsigned int sched_ask(unsigned int n, unsigned int cost, bool matters)
+{
+	struct thread *t = &run.thread[MAX(run.self, 0)];
+	unsigned int answer;
+
+	if (!sched_is_running())
+		return 0;
+	answer = ask(n, cost, matters);
+	if (matters)
+		t->hash = hash_mix(t->hash, STEP_ANSWER + answer);
+	return answer;
 }
 
 void sched_at_end(void (*look)(void))
@@ -409,7 +450,8 @@ static void thread_main(void *arg)
 	run.parts->at_exit(t);
 	run.thread[t].wait = WAIT_DONE;
 	sched_progress();
-	if (all_done())
+	/* Of two late stores to one word the last one stays. */
+	if (all_done() && !buffers_meet())
 		leave_for_good();
 	pick(true);
 	abort();

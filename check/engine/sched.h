@@ -11,7 +11,8 @@
  * of them writes, those of one thread always.  Each thread carries a hash of its place
  * in that order.  As the threads do nothing but what they have read tells them, runs
  * with equal hashes are in equal states, however they came there: the explorer goes
- * on from each only once.
+ * on from each only once.  So every step after which a thread is not where it was
+ * changes its hash, be it an access or not.
  */
 #ifndef CHECK_ENGINE_SCHED_H
 #define CHECK_ENGINE_SCHED_H
@@ -20,6 +21,7 @@
 #include <stdint.h>
 
 #include "base/compiler.h"
+#include "check/engine/buffer.h"
 
 #define MAX_THREADS 6
 
@@ -58,15 +60,16 @@ enum memory_model {
 /* What may be chosen at a point: a thread that goes on, or one whose oldest (or
  * another) delayed store becomes visible; or one of the alternatives of a question. */
 #define CHOICE_COMMIT 0x10u	/* | thread | entry << 5 */
-#define MAX_CHOICES 40
+#define MAX_CHOICES (MAX_THREADS * (1 + MAX_BUFFERED))
 
 struct choices {
 	uint64_t tick;
 	uint64_t state;			/* hash of the partial order, and who runs */
 	unsigned int n;
-	uint8_t what[MAX_CHOICES];	/* [0] is what happens if nobody cares */
-	uint8_t cost[MAX_CHOICES];	/* 1: counts against the bound */
+	uint8_t what[MAX_CHOICES];	/* [0] is what happens if nobody cares: it is free */
+	uint8_t cost[MAX_CHOICES];	/* counts against the bound */
 	bool is_question;		/* sched_ask(): not about threads */
+	bool stays;			/* the thread that runs can go on, and did not yield */
 	bool matters;			/* else only a token being replayed may choose */
 };
 
@@ -107,13 +110,8 @@ extern uint64_t sched_forced_tick;
  */
 struct sched_parts {
 	/* check/engine/memory.h */
-	uint64_t (*buffer_hash)(int t);
-	bool (*any_buffered)(void);
-	unsigned int (*n_committable)(int t);
-	unsigned int (*committable)(int t, unsigned int i);
+	uint64_t (*memory_state)(int t);
 	void (*commit)(int t, unsigned int entry);
-	void (*drain)(int t);
-	void (*drain_all)(void);
 	/* check/engine/locks.h */
 	bool (*allow)(int t, enum wait_kind kind, const void *on);
 	const char *(*describe)(enum wait_kind kind, const void *on);
@@ -146,18 +144,25 @@ enum memory_model sched_memory(void);
 void sched_point(bool matters);
 /* The same for a thread that can go on only when what it waits for has come. */
 void sched_wait(enum wait_kind kind, void *on, bool matters);
-/* Others get a turn first. */
+/*
+ * Others get a turn first: every thread that can run now, and one late store if there is any.
+ * To go on before they did costs as much as a preemption, so a loop that waits for them is not
+ * run for ever, and nothing that can happen is left out: with a bound high enough it is seen.
+ */
 void sched_yield_turn(void);
 /* Called in setup(): what to look at when all threads have ended. */
 void sched_at_end(void (*look)(void));
 /* A question to the explorer, of @n alternatives of which 0 is free. */
 unsigned int sched_ask(unsigned int n, unsigned int cost, bool matters);
+/* The same, always asked, where what follows shows the answer in the state. */
+unsigned int sched_choose(unsigned int n, unsigned int cost);
 
 /* Ends the run.  Does not return while it is running; in finish() it does. */
 void sched_fail(enum verdict v, const char *format, ...) PRINTF_LIKE(2, 3);
 bool sched_has_failed(void);
 
-/* The threads' places in the partial order. */
+/* The threads' places in the partial order; and steps that change them by themselves. */
+enum { STEP_BARRIER = 1, STEP_YIELD, STEP_WOKEN, STEP_SIGNAL, STEP_ANSWER };
 uint64_t sched_hash(int t);
 void sched_set_hash(int t, uint64_t hash);
 /* Somebody's memory changed: a thread that waits in a loop looks again. */

@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#include "check/engine/buffer.h"
 #include "check/engine/memory.h"
 #include "check/engine/sched.h"
 #include "check/engine/timeline.h"
@@ -62,7 +63,9 @@ bool window_interrupt(struct window_line *line)
 {
 	/* Comes before or after every step of its thread. */
 	sched_point(true);
+	memory_drain(sched_self());
 	memory_note_write(&line->state);
+	memory_note_step(line->thread ? STEP_SIGNAL : STEP_BARRIER);
 	if (!line->thread)
 		return false;
 	if (targets[line->thread - 1].signal == SIGNAL_NONE)
@@ -71,12 +74,23 @@ bool window_interrupt(struct window_line *line)
 	return true;
 }
 
+static bool any_is_sent(void)
+{
+	for (unsigned int i = 0; i < MAX_THREADS; i++)
+		if (targets[i].signal == SIGNAL_SENT)
+			return true;
+	return false;
+}
+
 bool window_barrier(void)
 {
+	sched_point(buffer_any() || any_is_sent());
 	for (unsigned int i = 0; i < MAX_THREADS; i++)
 		if (targets[i].signal == SIGNAL_SENT)
 			targets[i].signal = SIGNAL_DUE;
 	memory_drain_all();
+	memory_note_step(STEP_BARRIER);
+	memory_is_seen();
 	sched_progress();
 	return true;
 }

@@ -11,10 +11,10 @@
 #include "check/engine/timeline.h"
 #include "check/engine/window.h"
 #include "mmu/notifier.h"
+#include "sync/checked.h"
 #include "sync/wait.h"
 
 struct frame {
-	uint32_t run;		/* that the rest is of */
 	bool freed;		/* the host has it back */
 	bool read_only;		/* the host has forbidden to write to it */
 	uint16_t page;
@@ -27,10 +27,11 @@ struct frame {
 static struct {
 	struct atomic64 *pte;
 	struct atomic64 *is_split;	/* of each 2 MiB: no large page any more */
-	struct atomic32 n_provided;	/* ever: what sleeps for a page sleeps on it */
+	struct atomic32 *n_provided;	/* ever: what sleeps for a page sleeps on it */
 	uint64_t awaited;		/* a bit for each of the first pages */
 	unsigned int n_pages;
-	unsigned int n_frames;
+	unsigned int n_frames;		/* up to the highest in use */
+	unsigned int n_made[MAX_THREADS];
 	int level;
 } host;
 
@@ -65,12 +66,23 @@ unsigned int host_page_of(const void *at)
 	return frame_of(at)->page;
 }
 
+/* Each thread has numbers of its own: who comes first does not matter to the others. */
+static unsigned int next_number(void)
+{
+	int t = sched_self();
+
+	if (t < 0)
+		return host.n_frames;
+	return host.n_pages + host.n_made[t]++ * MAX_THREADS + (unsigned int)t;
+}
+
 static unsigned int new_frame(unsigned int page)
 {
-	unsigned int number = host.n_frames++;
+	unsigned int number = next_number();
 
 	if (number >= N_FRAMES)
 		sched_fail(VERDICT_NO_PROGRESS, "out of simulated frames");
+	host.n_frames = MAX(host.n_frames, number + 1);
 	frames[number] = (struct frame){ .page = (uint16_t)page };
 	return number;
 }
@@ -79,8 +91,9 @@ static void write_word(void *at, unsigned int bytes, uint64_t value)
 {
 	uint64_t *word = (uint64_t *)((uintptr_t)at & ~7ull);
 
-	if (n_dirtied < MAX_DIRTIED)
-		dirtied[n_dirtied++] = word;
+	if (n_dirtied == MAX_DIRTIED)
+		sched_fail(VERDICT_WRONG, "more than %d words of frames are written", MAX_DIRTIED);
+	dirtied[n_dirtied++] = word;
 	memory_raw_store(at, bytes, value);
 }
 
@@ -131,9 +144,11 @@ struct host_memory host_make(unsigned int n_pages, int level)
 	while (n_dirtied)
 		*dirtied[--n_dirtied] = 0;
 	host.n_pages = n_pages;
+	memset(frames, 0, host.n_frames * sizeof(frames[0]));
 	host.n_frames = 0;
+	memset(host.n_made, 0, sizeof(host.n_made));
 	host.awaited = 0;
-	host.n_provided.v = 0;
+	host.n_provided = arena_alloc(sizeof(*host.n_provided));
 	host.level = level;
 	host.pte = arena_alloc(n_pages * sizeof(*host.pte));
 	host.is_split = arena_alloc((n_pages / 512 + 1) * sizeof(*host.is_split));
@@ -301,20 +316,20 @@ void host_provide(unsigned int page)
 {
 	atomic64_xchg(&host.pte[page], pte_of(new_frame(page), true));
 	timeline_note("host: page %u is provided", page);
-	atomic32_fetch_add(&host.n_provided, 1);
-	wait_wake_all(&host.n_provided);
+	atomic32_fetch_add(host.n_provided, 1);
+	wait_wake_all(host.n_provided);
 }
 
 /* As an access to memory that userfaultfd watches. */
 static void await(unsigned int page)
 {
-	uint32_t n = atomic32_load_acquire(&host.n_provided);
+	uint32_t n = atomic32_load_acquire(host.n_provided);
 
 	lock_assert_none_from(RANK_MMU);
 	while (!atomic64_load_relaxed(&host.pte[page])) {
 		timeline_note("waits for hva page %u to be provided", page);
-		wait_on(&host.n_provided, n);
-		n = atomic32_load_acquire(&host.n_provided);
+		wait_on(host.n_provided, n);
+		n = atomic32_load_acquire(host.n_provided);
 	}
 }
 
@@ -369,7 +384,7 @@ bool guest_memory_cmpxchg(void *at, unsigned int bytes, uint64_t *old, uint64_t 
 	const void *where = at;
 	uint64_t now;
 
-	memory_drain(sched_self());
+	checked_barrier();
 	if (!translate_by_host(&where, true))
 		return false;
 	check_access(where, true);

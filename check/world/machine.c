@@ -23,6 +23,14 @@
 struct machine *vm;
 enum mmu_mode machine_mode;
 
+/* What the client knows of its slots. */
+struct client_slot {
+	uint64_t gfn;
+	unsigned int pages, page;
+};
+
+static struct client_slot client_slots[8];
+
 /* What each thread has written last, so that no two writes are alike. */
 static uint64_t written[MACHINE_VCPUS];
 
@@ -78,6 +86,7 @@ void machine_make(struct machine_options o)
 
 	vm = arena_alloc(sizeof(*vm));
 	memset(written, 0, sizeof(written));
+	memset(client_slots, 0, sizeof(client_slots));
 	oracle_begin_run();
 	guest_begin_run();
 	memory_ignore(vm->mmu.own_stats, sizeof(vm->mmu.own_stats));
@@ -289,19 +298,6 @@ enum outcome vcpu_read(unsigned int n, uint64_t gva)
 
 /* --- the client ----------------------------------------------------------------- */
 
-/* What the client knows of its slots. */
-struct client_slot {
-	uint64_t gfn;
-	unsigned int pages, page;
-};
-
-static struct client_slot *client_slots(void)
-{
-	static struct client_slot slots[8];
-
-	return slots;
-}
-
 static void expect(const struct client_slot *c, unsigned int pages, bool there)
 {
 	for (unsigned int i = 0; i < pages; i++)
@@ -311,7 +307,7 @@ static void expect(const struct client_slot *c, unsigned int pages, bool there)
 void client_set_slot(unsigned int id, uint64_t gfn, unsigned int pages, unsigned int page,
 		     uint32_t flags)
 {
-	struct client_slot *c = &client_slots()[id], now = { gfn, pages, page };
+	struct client_slot *c = &client_slots[id], now = { gfn, pages, page };
 	struct kvm_userspace_memory_region r = {
 		.slot = id,
 		.flags = flags,
@@ -336,7 +332,7 @@ void client_set_slot(unsigned int id, uint64_t gfn, unsigned int pages, unsigned
 
 void client_delete_slot(unsigned int id)
 {
-	struct client_slot *c = &client_slots()[id];
+	struct client_slot *c = &client_slots[id];
 	struct kvm_userspace_memory_region r = { .slot = id };
 
 	timeline_note("KVM_SET_USER_MEMORY_REGION: deletes slot %u", id);
@@ -363,12 +359,12 @@ void client_get_log(unsigned int consumer, unsigned int id)
 	timeline_note("KVM_GET_DIRTY_LOG");
 	must(dirty_log_get(&vm->slots, id, bitmap));
 	timeline_note("KVM_GET_DIRTY_LOG returns %#llx", (unsigned long long)bitmap[0]);
-	copy_pages(consumer, &client_slots()[id], bitmap[0]);
+	copy_pages(consumer, &client_slots[id], bitmap[0]);
 }
 
 void client_get_clear_copy(unsigned int consumer, unsigned int id)
 {
-	struct client_slot *c = &client_slots()[id];
+	struct client_slot *c = &client_slots[id];
 	uint64_t bitmap[8] = { 0 };
 
 	timeline_note("KVM_GET_DIRTY_LOG");
@@ -401,12 +397,12 @@ void client_reap_ring(unsigned int consumer, unsigned int n)
 	mmu_reset_dirty_rings(&vm->mmu);
 	timeline_note("KVM_RESET_DIRTY_RINGS returns");
 	for (unsigned int i = 0; i < n_taken; i++)
-		oracle_copy(consumer, client_slots()[taken[i].id & 7].page + taken[i].page);
+		oracle_copy(consumer, client_slots[taken[i].id & 7].page + taken[i].page);
 }
 
 void client_copy_all(unsigned int consumer, unsigned int id)
 {
-	const struct client_slot *c = &client_slots()[id];
+	const struct client_slot *c = &client_slots[id];
 
 	for (unsigned int i = 0; i < c->pages; i++)
 		oracle_copy(consumer, c->page + i);
