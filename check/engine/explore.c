@@ -97,7 +97,7 @@ static bool states_reach(uint64_t hash, unsigned int cost)
 /* --- depth first --------------------------------------------------------------- */
 
 struct frame {
-	uint64_t tick;
+	unsigned int cost_before;
 	uint8_t n, taken;
 	uint8_t what[MAX_CHOICES], cost[MAX_CHOICES];
 };
@@ -106,10 +106,9 @@ struct search {
 	const struct explore_options *o;
 	unsigned int bound;
 	struct frame *frames;
+	struct scripted *script;	/* what is taken of each */
 	unsigned int n_frames, capacity;
-	/* of the current run */
-	unsigned int depth;
-	unsigned int cost;
+	unsigned int cost;		/* of the current run */
 };
 
 static unsigned int index_of(const struct choices *c, uint8_t what)
@@ -127,9 +126,10 @@ static void push_frame(struct search *x, const struct choices *c)
 	if (x->n_frames == x->capacity) {
 		x->capacity = x->capacity ? 2 * x->capacity : 256;
 		x->frames = grown(x->frames, x->capacity * sizeof(*x->frames));
+		x->script = grown(x->script, x->capacity * sizeof(*x->script));
 	}
 	f = &x->frames[x->n_frames];
-	f->tick = c->tick;
+	f->cost_before = x->cost;
 	f->n = 0;
 	f->taken = 0;
 	for (unsigned int i = 0; i < c->n; i++) {
@@ -138,25 +138,16 @@ static void push_frame(struct search *x, const struct choices *c)
 		f->what[f->n] = c->what[i];
 		f->cost[f->n++] = c->cost[i];
 	}
-	if (f->n > 1) {
-		x->n_frames++;
-		x->depth++;
-	}
+	if (f->n > 1)
+		x->script[x->n_frames++] = (struct scripted){ c->tick, f->what[0] };
 }
 
+/* Beyond the choices that were made before. */
 static unsigned int choose_deep(void *ctx, const struct choices *c)
 {
 	struct search *x = ctx;
 
-	if (x->depth < x->n_frames && x->frames[x->depth].tick == c->tick) {
-		const struct frame *f = &x->frames[x->depth++];
-
-		x->cost += f->cost[f->taken];
-		return index_of(c, f->what[f->taken]);
-	}
-	if (x->depth < x->n_frames)
-		return 0;
-	if (!x->o->no_pruning && states_reach(c->state, x->cost))
+	if (!x->o->no_pruning && states_reach(sched_state(c), x->cost))
 		sched_fail(VERDICT_PRUNED, "pruned");
 	push_frame(x, c);
 	return 0;
@@ -168,8 +159,11 @@ static bool advance(struct search *x)
 	while (x->n_frames) {
 		struct frame *f = &x->frames[x->n_frames - 1];
 
-		if (++f->taken < f->n)
+		if (++f->taken < f->n) {
+			x->script[x->n_frames - 1].what = f->what[f->taken];
+			x->cost = f->cost_before + f->cost[f->taken];
 			return true;
+		}
 		x->n_frames--;
 	}
 	return false;
@@ -183,8 +177,8 @@ static void token_of_frames(const struct search *x, struct token *t)
 
 		if (!f->taken)
 			continue;
-		t->choice[t->n].tick = f->tick;
-		t->choice[t->n++].what = f->what[f->taken];
+		t->choice[t->n].tick = x->script[i].tick;
+		t->choice[t->n++].what = x->script[i].what;
 	}
 }
 
@@ -206,9 +200,9 @@ static bool search_bound(const struct program *p, struct search *x, struct explo
 again:
 	states_clear();
 	x->n_frames = 0;
+	x->cost = 0;
 	do {
-		x->depth = 0;
-		x->cost = 0;
+		sched_follow(x->script, x->n_frames);
 		run_program(p, choose_deep, x, &e->result);
 		e->runs++;
 		if (e->result.verdict != VERDICT_PRUNED) {
@@ -365,6 +359,7 @@ void explore(const struct program *p, const struct explore_options *o, struct ex
 		if (e->failed)
 			e->complete = false;
 		free(x.frames);
+		free(x.script);
 	}
 	e->seconds = explore_now() - start;
 }

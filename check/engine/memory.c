@@ -160,7 +160,7 @@ static void read_word(struct word *w, const void *at, int t)
 {
 	add_user(w, &w->readers, t);
 	if (w->shared)
-		sched_set_hash(t, hash_mix(hash_mix(sched_hash(t), (uintptr_t)at), w->last_write));
+		sched_now.hash[t] = hash_mix(hash_mix(sched_now.hash[t], (uintptr_t)at), w->last_write);
 }
 
 static void use_object(const void *at, struct word *w, int t)
@@ -197,8 +197,8 @@ static void replace_word(const void *at, bool others_see)
 	add_user(w, &w->writers, t);
 	if (!w->shared)
 		return;
-	sched_set_hash(t, hash_mix(hash_mix(sched_hash(t), (uintptr_t)at), w->last_write));
-	w->last_write = hash_mix(sched_hash(t), 1);
+	sched_now.hash[t] = hash_mix(hash_mix(sched_now.hash[t], (uintptr_t)at), w->last_write);
+	w->last_write = hash_mix(sched_now.hash[t], 1);
 	seen[t] += others_see;
 }
 
@@ -221,7 +221,7 @@ void memory_note_step(uint64_t what)
 {
 	int t = sched_self();
 
-	sched_set_hash(t, hash_mix(sched_hash(t), what));
+	sched_now.hash[t] = hash_mix(sched_now.hash[t], what);
 }
 
 /* --- what must not be touched ----------------------------------------------- */
@@ -385,7 +385,7 @@ static void store(struct buffered e)
 		memory_note_step((uintptr_t)e.at);
 		memory_is_seen();
 	}
-	e.hash = sched_hash(t);
+	e.hash = sched_now.hash[t];
 	if (!seen_by_others || !stays_late(t, &e)) {
 		if (e.kind < STORE_UNLOCK && is_told(e.at))
 			timeline_store(e.at, e.bytes, e.value);

@@ -20,7 +20,6 @@ struct thread {
 	void *on;
 	bool fresh;		/* was started, and did nothing yet that others can see */
 	uint8_t lets_first;	/* has yielded: who must have run before it does */
-	uint64_t hash;
 	struct sleeper sleeper;
 };
 
@@ -33,14 +32,15 @@ static struct {
 	struct run_result *result;
 	struct fiber runner, world;
 	struct thread thread[MAX_THREADS];
-	int self;		/* -1: the world, or the runner */
-	bool running;
+	const struct scripted *script;
+	unsigned int n_script, n_followed;
 	uint64_t tick;
 	uint64_t max_ticks;
 	unsigned int idle_turns;
 	void (*at_end)(void);
 } run;
 
+struct sched_now sched_now = { .self = -1 };
 uint64_t sched_forced_tick = UINT64_MAX;
 
 static char stacks[MAX_THREADS + 1][STACK_BYTES] __attribute__((aligned(64)));
@@ -62,16 +62,6 @@ const char *verdict_name(enum verdict v)
 	return names[v];
 }
 
-bool sched_is_running(void)
-{
-	return run.running && run.self >= 0;
-}
-
-int sched_self(void)
-{
-	return run.self;
-}
-
 const char *sched_thread_name(int t)
 {
 	return t < 0 ? "the set-up or the last look" : run.program->thread[t].name;
@@ -90,16 +80,6 @@ uint64_t sched_tick(void)
 enum memory_model sched_memory(void)
 {
 	return run.program->memory;
-}
-
-uint64_t sched_hash(int t)
-{
-	return run.thread[t].hash;
-}
-
-void sched_set_hash(int t, uint64_t hash)
-{
-	run.thread[t].hash = hash;
 }
 
 struct sleeper *sched_sleeper(int t)
@@ -126,8 +106,7 @@ static _Noreturn void leave_for_good(void)
 {
 	struct fiber here;
 
-	run.running = false;
-	run.self = -1;
+	sched_now.self = -1;
 	fiber_switch(&here, &run.runner);
 	abort();
 }
@@ -138,7 +117,7 @@ void sched_fail(enum verdict v, const char *format, ...)
 
 	if (!sched_has_failed()) {
 		run.result->verdict = v;
-		run.result->thread = run.self;
+		run.result->thread = sched_now.self;
 		va_start(args, format);
 		vsnprintf(run.result->sentence, sizeof(run.result->sentence), format, args);
 		va_end(args);
@@ -201,15 +180,18 @@ void sched_progress(void)
 	run.idle_turns = 0;
 }
 
-static uint64_t state_hash(void)
+uint64_t sched_state(const struct choices *c)
 {
-	uint64_t h = (uint64_t)(run.self + 1) * 0x9e3779b97f4a7c15ull;
+	uint64_t h = (uint64_t)(sched_now.self + 1) << 8 | (c->is_question ? c->n : 0);
 
 	for (unsigned int t = 0; t < run.program->n_threads; t++) {
-		h = hash_mix(h, run.thread[t].hash);
-		h = hash_mix(h, run.parts->memory_state((int)t));
-		h = hash_mix(h, (uint64_t)run.thread[t].wait << 8 | run.thread[t].lets_first);
-		h = hash_mix(h, run.parts->signal_state((int)t));
+		const struct thread *th = &run.thread[t];
+
+		h = hash_mix(h, sched_now.hash[t]);
+		/* What is added is small, and the rest is hashed. */
+		h = hash_mix(h, run.parts->memory_state((int)t) +
+				((uint64_t)th->wait << 16 | th->lets_first << 8 |
+				 run.parts->signal_state((int)t)));
 	}
 	return h;
 }
@@ -252,17 +234,17 @@ static void collect(struct choices *c)
 {
 	uint8_t set = runnable();
 	unsigned int n = run.program->n_threads;
-	unsigned int first = run.self >= 0 ? (unsigned int)run.self : 0;
+	unsigned int first = sched_now.self >= 0 ? (unsigned int)sched_now.self : 0;
 
 	c->n = 0;
-	c->stays = run.self >= 0 && set & 1u << run.self &&
-		   !(run.thread[run.self].lets_first & set);
+	c->stays = sched_now.self >= 0 && set & 1u << sched_now.self &&
+		   !(run.thread[sched_now.self].lets_first & set);
 	for (unsigned int cost = 0; cost <= 2; cost++) {
 		for (unsigned int i = 0; i < n; i++) {
 			unsigned int t = (first + i) % n;
 			unsigned int unfair = run.thread[t].lets_first & set ? 1 : 0;
 
-			if (set & 1u << t && unfair + (c->stays && (int)t != run.self) == cost)
+			if (set & 1u << t && unfair + (c->stays && (int)t != sched_now.self) == cost)
 				add_choice(c, t, cost);
 		}
 		if (!cost)
@@ -282,14 +264,14 @@ static unsigned int decide(struct choices *c)
 
 static void switch_to(int t)
 {
-	int from = run.self;
+	int from = sched_now.self;
 
 	for (unsigned int i = 0; i < run.program->n_threads; i++)
 		run.thread[i].lets_first &= (uint8_t)~(1u << t);
 	run.thread[t].lets_first = 0;
 	if (t == from)
 		return;
-	run.self = t;
+	sched_now.self = t;
 	fiber_switch(from < 0 ? &run.runner : &run.thread[from].fiber, &run.thread[t].fiber);
 }
 
@@ -308,6 +290,28 @@ static bool all_done(void)
 	return true;
 }
 
+/* A run that is made again: true if there is nothing to decide. */
+static bool follow(struct choices *c, unsigned int *what)
+{
+	bool follows = run.n_followed < run.n_script;
+
+	if (follows && run.script[run.n_followed].tick == c->tick) {
+		*what = run.script[run.n_followed++].what;
+		return true;
+	}
+	if (follows && sched_now.self >= 0 &&
+	    run.thread[sched_now.self].wait == WAIT_NOTHING &&
+	    !run.thread[sched_now.self].lets_first) {
+		*what = (unsigned int)sched_now.self;
+		return true;
+	}
+	collect(c);
+	if (!c->n)
+		fail_deadlock();
+	*what = c->what[0];
+	return follows;
+}
+
 /*
  * Picks who goes on.  The current thread may have just begun to wait, or have ended;
  * when this returns to it, it can go on.
@@ -323,12 +327,8 @@ static void pick(bool matters)
 		c.is_question = false;
 		if (run.tick > run.max_ticks)
 			fail_endless();
-		collect(&c);
-		if (!c.n)
-			fail_deadlock();
-		if (matters && c.n > 1)
-			c.state = state_hash();
-		what = c.what[decide(&c)];
+		if (!follow(&c, &what))
+			what = c.what[decide(&c)];
 		if (!(what & CHOICE_COMMIT)) {
 			switch_to((int)what);
 			return;
@@ -342,9 +342,9 @@ static void pick(bool matters)
 /* Right after a thread was chosen to begin there is nothing to choose again. */
 static bool is_fresh(void)
 {
-	bool fresh = run.thread[run.self].fresh;
+	bool fresh = run.thread[sched_now.self].fresh;
 
-	run.thread[run.self].fresh = false;
+	run.thread[sched_now.self].fresh = false;
 	return fresh;
 }
 
@@ -365,11 +365,11 @@ void sched_point(bool matters)
 
 void sched_wait(enum wait_kind kind, void *on, bool matters)
 {
-	struct thread *t = &run.thread[run.self];
+	struct thread *t = &run.thread[sched_now.self];
 
 	t->wait = kind;
 	t->on = on;
-	if (!can_run(run.self)) {
+	if (!can_run(sched_now.self)) {
 		t->fresh = false;
 		matters = true;
 	} else if (matters && is_fresh()) {
@@ -380,21 +380,26 @@ void sched_wait(enum wait_kind kind, void *on, bool matters)
 	run.parts->deliver();
 }
 
+static void change_hash(uint64_t step)
+{
+	sched_now.hash[sched_now.self] = hash_mix(sched_now.hash[sched_now.self], step);
+}
+
 void sched_yield_turn(void)
 {
-	struct thread *t = &run.thread[MAX(run.self, 0)];
+	struct thread *t = &run.thread[MAX(sched_now.self, 0)];
 
 	if (!sched_is_running())
 		return;
 	if (++run.idle_turns > MAX_IDLE_TURNS)
 		sched_fail(VERDICT_NO_PROGRESS,
 			   "%s loops for ever: nobody changes what it waits for",
-			   run.program->thread[run.self].name);
-	t->hash = hash_mix(t->hash, STEP_YIELD);
+			   run.program->thread[sched_now.self].name);
+	change_hash(STEP_YIELD);
 	t->fresh = false;
-	t->lets_first = (uint8_t)(runnable() & ~(1u << run.self));
+	t->lets_first = (uint8_t)(runnable() & ~(1u << sched_now.self));
 	pick(true);
-	t->hash = hash_mix(t->hash, STEP_YIELD);
+	change_hash(STEP_YIELD);
 	run.parts->deliver();
 }
 
@@ -410,10 +415,11 @@ static unsigned int ask(unsigned int n, unsigned int cost, bool matters)
 	c.is_question = true;
 	c.stays = true;
 	c.n = 0;
+	if (run.n_followed < run.n_script)
+		return run.script[run.n_followed].tick == c.tick ?
+			       run.script[run.n_followed++].what : 0;
 	for (unsigned int i = 0; i < n; i++)
 		add_choice(&c, i, i ? cost : 0);
-	if (matters)
-		c.state = hash_mix(state_hash(), n);
 	return c.what[decide(&c)];
 }
 
@@ -424,14 +430,13 @@ unsigned int sched_choose(unsigned int n, unsigned int cost)
 
 unsigned int sched_ask(unsigned int n, unsigned int cost, bool matters)
 {
-	struct thread *t = &run.thread[MAX(run.self, 0)];
 	unsigned int answer;
 
 	if (!sched_is_running())
 		return 0;
 	answer = ask(n, cost, matters);
 	if (matters)
-		t->hash = hash_mix(t->hash, STEP_ANSWER + answer);
+		change_hash(STEP_ANSWER + answer);
 	return answer;
 }
 
@@ -481,11 +486,11 @@ static void run_world(void (*fn)(void *))
 void sched_run_threads(void)
 {
 	for (unsigned int t = 0; t < run.program->n_threads; t++) {
-		run.thread[t] = (struct thread){ .hash = t + 1, .fresh = true };
+		run.thread[t] = (struct thread){ .fresh = true };
+		sched_now.hash[t] = t + 1;
 		fiber_prepare(&run.thread[t].fiber, stacks[t], STACK_BYTES, thread_main,
 			      (void *)(intptr_t)t);
 	}
-	run.running = true;
 	pick(true);
 }
 
@@ -497,9 +502,9 @@ void sched_begin(const struct program *p, const struct sched_parts *parts, choos
 	run.choose = choose;
 	run.choose_ctx = ctx;
 	run.result = result;
-	run.self = -1;
-	run.running = false;
+	sched_now.self = -1;
 	run.tick = 0;
+	run.n_followed = 0;
 	run.idle_turns = 0;
 	run.at_end = NULL;
 	run.max_ticks = p->max_ticks ? p->max_ticks : DEFAULT_MAX_TICKS;
@@ -515,7 +520,14 @@ void sched_run_finish(void)
 	run_world(world_finish);
 }
 
+void sched_follow(const struct scripted *script, unsigned int n)
+{
+	run.script = script;
+	run.n_script = n;
+}
+
 void sched_end(void)
 {
+	run.n_script = 0;
 	run.result = NULL;
 }

@@ -64,7 +64,6 @@ enum memory_model {
 
 struct choices {
 	uint64_t tick;
-	uint64_t state;			/* hash of the partial order, and who runs */
 	unsigned int n;
 	uint8_t what[MAX_CHOICES];	/* [0] is what happens if nobody cares: it is free */
 	uint8_t cost[MAX_CHOICES];	/* counts against the bound */
@@ -75,6 +74,16 @@ struct choices {
 
 /* Who decides.  Returns an index. */
 typedef unsigned int (*choose_fn)(void *ctx, const struct choices *c);
+/* For it, if it asks: a hash of the partial order, of who runs, and of what is asked. */
+uint64_t sched_state(const struct choices *c);
+
+/* What was chosen in a run that is to be made again, up to a point: until then nobody is asked, and
+ * between the choices the first offered is taken. */
+struct scripted {
+	uint64_t tick;
+	uint8_t what;
+};
+void sched_follow(const struct scripted *script, unsigned int n);
 
 struct program {
 	const char *name;
@@ -131,10 +140,24 @@ void sched_end(void);
 
 /* --- for what is built on it: atomics, locks, the machine, oracles ---------- */
 
+/* Of the threads: which runs, -1 in setup and finish; and their places in the partial order. */
+extern struct sched_now {
+	int self;
+	uint64_t hash[MAX_THREADS];
+} sched_now;
+
 /* From begin to end, and in one of the threads. */
 bool sched_is_in_run(void);
-bool sched_is_running(void);
-int sched_self(void);			/* -1: setup or finish */
+static inline bool sched_is_running(void)
+{
+	return sched_now.self >= 0;
+}
+
+static inline int sched_self(void)
+{
+	return sched_now.self;
+}
+
 const char *sched_thread_name(int t);
 unsigned int sched_n_threads(void);
 uint64_t sched_tick(void);
@@ -161,10 +184,8 @@ unsigned int sched_choose(unsigned int n, unsigned int cost);
 void sched_fail(enum verdict v, const char *format, ...) PRINTF_LIKE(2, 3);
 bool sched_has_failed(void);
 
-/* The threads' places in the partial order; and steps that change them by themselves. */
+/* Steps that change a thread's place in the partial order by themselves. */
 enum { STEP_BARRIER = 1, STEP_YIELD, STEP_WOKEN, STEP_SIGNAL, STEP_ANSWER };
-uint64_t sched_hash(int t);
-void sched_set_hash(int t, uint64_t hash);
 /* Somebody's memory changed: a thread that waits in a loop looks again. */
 void sched_progress(void);
 /* Who sleeps on a word. */
