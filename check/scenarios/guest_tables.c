@@ -343,3 +343,37 @@ SCENARIO(slot_of_a_walk,
 		},
 		.finish = both_go_by_the_new_table,
 	});
+
+/* --- a slot moves by one frame: there is a table at the address before and after ---- */
+
+static void table_is_in_a_slot_of_two_pages(void)
+{
+	guest_make((struct machine_options){ .vcpus = 1, .host_pages = 19 }, 0);
+	client_set_slot(1, TABLE, 2, 17, 0);
+	host_poke(GUEST_PD, 8, gpte(TABLE, GPTE_ALL));
+	host_poke(17, 0, gpte(2, GPTE_ALL));
+	host_poke(18, 0, gpte(3, GPTE_ALL));
+	guest_watch(GVA);
+}
+
+static void vcpu0_reads_by_the_table_twice(void)
+{
+	guest_read_watched(0, GVA);
+	guest_read_watched(0, GVA);
+	vcpu_stop(0);
+}
+
+static void client_moves_the_slot_by_one(void)
+{
+	client_set_slot(1, TABLE - 1, 2, 17, 0);
+}
+
+SCENARIO(slot_of_table_moves,
+	.about = "a slot moves, so that another of its pages becomes a guest table in use",
+	.program = {
+		.setup = table_is_in_a_slot_of_two_pages,
+		.thread = {
+			{ "vCPU 0", vcpu0_reads_by_the_table_twice },
+			{ "client", client_moves_the_slot_by_one },
+		},
+	});

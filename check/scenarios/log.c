@@ -163,11 +163,7 @@ static void client_disables_and_enables(void)
 
 static void other_asks_for_the_log(void)
 {
-	uint64_t bitmap[8];
-	int err = dirty_log_get(&vm->slots, 0, bitmap);
-
-	if (err && err != -ENOENT)
-		sched_fail(VERDICT_WRONG, "KVM_GET_DIRTY_LOG: %d", err);
+	client_try_log(0, 0);
 }
 
 static void page_3_is_logged(void)
@@ -283,4 +279,53 @@ SCENARIO(fast_fault_zap,
 			{ "host", host_replaces_page_1 },
 		},
 		.finish = client_harvests,
+	});
+
+/* --- what the fault has found of the slot goes with it ------------------------ */
+
+static void client_deletes_the_slot(void)
+{
+	client_delete_slot(0);
+}
+
+SCENARIO(fast_fault_delete,
+	.about = "a vCPU takes a fast page fault on a page of a logged slot that is deleted",
+	.bound = -1,
+	.program = {
+		.setup = page_1_has_lost_w,
+		.thread = {
+			{ "vCPU 0", vcpu0_writes_page_1_twice },
+			{ "client", client_deletes_the_slot },
+		},
+	});
+
+/* --- all of a page: its first bytes and its last ------------------------------ */
+
+#define LAST_WORD (PAGE_SIZE - 8)
+
+static void vcpu0_writes_both_ends_of_page_1(void)
+{
+	vcpu_write(0, page(1));
+	vcpu_write(0, page(1) + LAST_WORD);
+	vcpu_stop(0);
+}
+
+static void vcpu1_reads_and_writes_its_middle(void)
+{
+	vcpu_read(1, page(1) + LAST_WORD);
+	vcpu_write(1, page(1) + PAGE_SIZE / 2);
+	vcpu_stop(1);
+}
+
+SCENARIO(log_whole_page,
+	.about = "two vCPUs write to different parts of a page that is being harvested",
+	.bound = -1,
+	.program = {
+		.setup = two_vcpus,
+		.thread = {
+			{ "vCPU 0", vcpu0_writes_both_ends_of_page_1 },
+			{ "vCPU 1", vcpu1_reads_and_writes_its_middle },
+			{ "client", client_harvests },
+		},
+		.finish = log_missed_nothing,
 	});

@@ -185,3 +185,67 @@ SCENARIO(mmio_wrap_pieces,
 		},
 		.finish = both_pages_are_seen,
 	});
+
+/* --- with paging: what expires it is a slot that is made, or the guest itself ----- */
+
+#define GVA (2ull << 20)
+#define DEVICE 40	/* a guest frame without memory */
+
+static void gva_leads_to_no_memory(void)
+{
+	guest_make((struct machine_options){ .vcpus = 2, .host_pages = 18 }, 0);
+	host_poke(GUEST_PD, 8, gpte(GUEST_PT2, GPTE_ALL));
+	host_poke(GUEST_PT2, 0, gpte(DEVICE, GPTE_ALL));
+	guest_watch(GVA);
+}
+
+static void vcpu0_reads_the_gva_thrice(void)
+{
+	guest_read_watched(0, GVA);
+	guest_read_watched(0, GVA);
+	guest_read_watched(0, GVA);
+	vcpu_stop(0);
+}
+
+static void client_makes_slot_over_it(void)
+{
+	client_set_slot(1, DEVICE, 1, 17, 0);
+}
+
+SCENARIO(mmio_paged,
+	.about = "a vCPU with page tables takes MMIO exits where a slot is made",
+	.program = {
+		.setup = gva_leads_to_no_memory,
+		.thread = {
+			{ "vCPU 0", vcpu0_reads_the_gva_thrice },
+			{ "client", client_makes_slot_over_it },
+		},
+	});
+
+static void vcpu0_maps_memory_there(void)
+{
+	guest_read_watched(0, GVA);
+	guest_set_gpte(0, GUEST_PT2, 0, gpte(3, GPTE_ALL));
+	guest_invlpg(0, GVA);
+	guest_read_watched(0, GVA);
+	vcpu_stop(0);
+}
+
+static void vcpu1_reads_the_gva_around_invlpg(void)
+{
+	guest_read_watched(1, GVA);
+	guest_invlpg(1, GVA);
+	guest_read_watched(1, GVA);
+	vcpu_stop(1);
+}
+
+SCENARIO(mmio_remapped,
+	.about = "a guest maps memory where its tables led to a device",
+	.bound = -1,
+	.program = {
+		.setup = gva_leads_to_no_memory,
+		.thread = {
+			{ "vCPU 0", vcpu0_maps_memory_there },
+			{ "vCPU 1", vcpu1_reads_the_gva_around_invlpg },
+		},
+	});

@@ -113,6 +113,32 @@ SCENARIO(host_protect,
 		},
 	});
 
+/* --- contents move: no write is left behind, no page is seen before it is filled --- */
+
+static void host_moves_page_1_and_refills_page_2(void)
+{
+	host_move(&vm->mmu, 1, 1);
+	host_refill(&vm->mmu, 2, 1);
+}
+
+static void vcpu1_reads_page_2(void)
+{
+	vcpu_read(1, page(2));
+	vcpu_stop(1);
+}
+
+SCENARIO(host_move,
+	.about = "two vCPUs use pages that the host moves to other frames",
+	.bound = -1,
+	.program = {
+		.setup = two_vcpus,
+		.thread = {
+			{ "vCPU 0", vcpu0_writes_page_1_twice },
+			{ "vCPU 1", vcpu1_reads_page_2 },
+			{ "host", host_moves_page_1_and_refills_page_2 },
+		},
+	});
+
 /* --- the window that faults look at covers both until the last has ended ------ */
 
 static void host_unmaps_page_3(void)

@@ -236,6 +236,49 @@ SCENARIO(large_guest_page,
 		},
 	});
 
+/* --- INVLPG anywhere in a large page is for all of it ------------------------- */
+
+#define OTHER 512	/* a large frame */
+
+static void large_page_is_in_both_tlbs(void)
+{
+	guest_make((struct machine_options){ .vcpus = 2 }, 0);
+	client_set_slot(1, OTHER, 8, 4, 0);
+	host_poke(GUEST_PD, 8, gpte(0, GPTE_ALL | GPTE_PS));
+	guest_watch(GVA + page(2));
+	guest_watch(GVA + page(3));
+	guest_read_watched(0, GVA + page(3));
+	guest_read_watched(1, GVA + page(3));
+}
+
+static void vcpu0_maps_another_large_page(void)
+{
+	guest_set_gpte(0, GUEST_PD, 1, gpte(OTHER, GPTE_ALL | GPTE_PS));
+	guest_invlpg(0, GVA + page(2));
+	guest_read_watched(0, GVA + page(3));
+	vcpu_stop(0);
+}
+
+static void vcpu1_reads_around_invlpg(void)
+{
+	guest_read_watched(1, GVA + page(3));
+	guest_invlpg(1, GVA + page(2));
+	guest_read_watched(1, GVA + page(3));
+	vcpu_stop(1);
+}
+
+SCENARIO(large_page_invlpg,
+	.about = "a guest exchanges a large page, and two vCPUs forget it by INVLPG of another "
+		 "address in it",
+	.bound = -1,
+	.program = {
+		.setup = large_page_is_in_both_tlbs,
+		.thread = {
+			{ "vCPU 0", vcpu0_maps_another_large_page },
+			{ "vCPU 1", vcpu1_reads_around_invlpg },
+		},
+	});
+
 /* --- a frame is mapped as often as may be ----------------------------------------
  *
  * For one more all that map it go, also those that a TLB can write through; the one that is

@@ -165,3 +165,36 @@ SCENARIO(slot_readd,
 			{ "client", client_makes_the_slot_again },
 		},
 	});
+
+/* --- a slot that may only be read: writes are the client's -------------------- */
+
+static void slot_over_page_2_is_read_only(void)
+{
+	machine_make((struct machine_options){ .vcpus = 1 });
+	client_set_slot(0, 2, 1, 2, KVM_MEM_READONLY);
+}
+
+static void vcpu0_reads_and_writes_page_2(void)
+{
+	vcpu_read(0, page(2));
+	vcpu_write(0, page(2));
+	vcpu_write(0, page(2));
+	vcpu_stop(0);
+}
+
+static void client_makes_it_writable(void)
+{
+	client_delete_slot(0);
+	client_set_slot(0, 2, 1, 2, 0);
+}
+
+SCENARIO(slot_read_only,
+	.about = "a vCPU reads and writes to a read-only slot that is deleted, and made again for "
+		 "writing",
+	.program = {
+		.setup = slot_over_page_2_is_read_only,
+		.thread = {
+			{ "vCPU 0", vcpu0_reads_and_writes_page_2 },
+			{ "client", client_makes_it_writable },
+		},
+	});

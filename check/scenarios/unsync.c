@@ -220,6 +220,41 @@ SCENARIO(upper_table,
 		},
 	});
 
+/* --- a table that is tracked, in a slot that is logged -------------------------- */
+
+static void directory_is_used_and_logged(void)
+{
+	second_table(KVM_MEM_LOG_DIRTY_PAGES);
+	guest_read_watched(0, GVA);
+	vcpu_stop(0);
+	client_copy_all(0, 0);
+	client_get_log(0, 0);
+}
+
+static void vcpu0_writes_to_the_directory(void)
+{
+	guest_set_gpte(0, GUEST_PD, 2, gpte(GUEST_PT2, GPTE_ALL));
+	guest_set_gpte(0, GUEST_PD, 3, gpte(GUEST_PT2, GPTE_ALL));
+	vcpu_stop(0);
+}
+
+static void all_tables_are_logged(void)
+{
+	client_get_log(0, 0);
+	oracle_compare(0, 0, GUEST_PAGES);
+}
+
+SCENARIO(tracked_logged,
+	.about = "a guest writes to a table that is tracked while its slot is harvested",
+	.program = {
+		.setup = directory_is_used_and_logged,
+		.thread = {
+			{ "vCPU 0", vcpu0_writes_to_the_directory },
+			{ "client", client_harvests },
+		},
+		.finish = all_tables_are_logged,
+	});
+
 /* --- the two sorts of write protection meet --------------------------------------
  *
  * The dirty log has taken W and not flushed yet; then the page becomes a page table, and

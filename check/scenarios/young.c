@@ -43,6 +43,7 @@ static void page_1_is_young_after_both_clears(void)
 	vcpu_stop(0);
 	client_age(1, AGE_CLEAR);
 	client_age(1, AGE_CLEAR_FLUSH);
+	client_age(1, AGE_TEST);
 	see_that_page_1_is_young();
 }
 
@@ -75,7 +76,7 @@ static void three_pages_are_young(void)
 
 static void host_ages_all(void)
 {
-	mmu_age(&vm->mmu, host_hva(1), host_hva(4), AGE_CLEAR);
+	client_age_pages(1, 3, AGE_CLEAR);
 }
 
 static void host_ages_page_1(void)

@@ -6,10 +6,12 @@
 #include "base/guarded.h"
 #include "check/engine/arena.h"
 #include "check/engine/memory.h"
-#include "check/world/oracle.h"
 #include "check/engine/sched.h"
 #include "check/engine/timeline.h"
 #include "check/engine/window.h"
+#include "check/world/ages.h"
+#include "check/world/copies.h"
+#include "check/world/oracle.h"
 #include "mmu/notifier.h"
 #include "sync/checked.h"
 #include "sync/wait.h"
@@ -17,8 +19,11 @@
 struct frame {
 	bool freed;		/* the host has it back */
 	bool read_only;		/* the host has forbidden to write to it */
+	bool copied;		/* a copy of it is to take its place */
+	bool unfilled;		/* its contents are yet to come */
 	uint16_t page;
-	uint8_t freed_by;	/* thread + 1 */
+	uint8_t changed_by;	/* thread + 1 that did the last of these */
+	uint64_t fingerprint;	/* the sum of its words' */
 };
 
 /* The host's own tables: one word a page, 0 for none. */
@@ -29,6 +34,7 @@ static struct {
 	struct atomic64 *is_split;	/* of each 2 MiB: no large page any more */
 	struct atomic32 *n_provided;	/* ever: what sleeps for a page sleeps on it */
 	uint64_t awaited;		/* a bit for each of the first pages */
+	uint32_t provided_at[64];	/* of each: n_provided then */
 	unsigned int n_pages;
 	unsigned int n_frames;		/* up to the highest in use */
 	unsigned int n_made[MAX_THREADS];
@@ -87,6 +93,12 @@ static unsigned int new_frame(unsigned int page)
 	return number;
 }
 
+/* Of a word in its page; 0 if it is 0, so that words that nobody has written need no care. */
+static uint64_t word_fingerprint(const uint64_t *word)
+{
+	return *word ? hash_mix(*word, (uintptr_t)word & PAGE_OFFSET_MASK) : 0;
+}
+
 static void write_word(void *at, unsigned int bytes, uint64_t value)
 {
 	uint64_t *word = (uint64_t *)((uintptr_t)at & ~7ull);
@@ -94,7 +106,9 @@ static void write_word(void *at, unsigned int bytes, uint64_t value)
 	if (n_dirtied == MAX_DIRTIED)
 		sched_fail(VERDICT_WRONG, "more than %d words of frames are written", MAX_DIRTIED);
 	dirtied[n_dirtied++] = word;
+	frame_of(at)->fingerprint -= word_fingerprint(word);
 	memory_raw_store(at, bytes, value);
+	frame_of(at)->fingerprint += word_fingerprint(word);
 }
 
 static uint64_t pte_of(unsigned int frame, bool writable)
@@ -149,6 +163,7 @@ struct host_memory host_make(unsigned int n_pages, int level)
 	memset(host.n_made, 0, sizeof(host.n_made));
 	host.awaited = 0;
 	host.n_provided = arena_alloc(sizeof(*host.n_provided));
+	memset(host.provided_at, 0, sizeof(host.provided_at));
 	host.level = level;
 	host.pte = arena_alloc(n_pages * sizeof(*host.pte));
 	host.is_split = arena_alloc((n_pages / 512 + 1) * sizeof(*host.is_split));
@@ -172,7 +187,8 @@ static void take_back(void *frame)
 	sched_point(memory_is_shared(frame));
 	memory_note_write(frame);
 	f->freed = true;
-	f->freed_by = (uint8_t)(sched_self() + 1);
+	f->changed_by = (uint8_t)(sched_self() + 1);
+	ages_dropped(f->page);
 	timeline_note("host: frame %u is free, for anybody to use", host_frame_of(frame));
 }
 
@@ -181,6 +197,8 @@ static void forbid_writing(void *frame)
 	sched_point(memory_is_shared(frame));
 	memory_note_write(frame);
 	frame_of(frame)->read_only = true;
+	frame_of(frame)->changed_by = (uint8_t)(sched_self() + 1);
+	ages_dropped(frame_of(frame)->page);
 }
 
 /* One step: nobody is to write to it meanwhile. */
@@ -189,6 +207,9 @@ static void fill(void *to, const void *from)
 	sched_point(memory_is_shared(from) || memory_is_shared(to));
 	memory_note_read(from);
 	memory_note_write(to);
+	frame_of(from)->copied = true;
+	frame_of(from)->changed_by = (uint8_t)(sched_self() + 1);
+	frame_of(to)->unfilled = false;
 	for (unsigned int i = 0; i < PAGE_SIZE; i += 8) {
 		uint64_t value = memory_raw_load((const char *)from + i, 8);
 
@@ -201,6 +222,7 @@ static void move_page(unsigned int page, void *frame, bool copy_first)
 {
 	unsigned int number = new_frame(page);
 
+	frames[number].unfilled = true;
 	if (copy_first)
 		fill(frame_at(number), frame);
 	atomic64_xchg(&host.pte[page], pte_of(number, true));
@@ -280,26 +302,49 @@ void host_refill(struct mmu *m, unsigned int first, unsigned int n)
 
 /* --- what the guest does --------------------------------------------------------- */
 
-/* The step began when its address was translated. */
-static void check_access(const void *at, bool write)
+/* What is read by an address of the process while that changes is thrown away, or read again; no
+ * such address may be written to then. */
+static void judge_frame(const void *at, bool write, bool by_host)
 {
-	void *frame = (void *)((uintptr_t)at & PAGE_MASK);
-	struct frame *f = frame_of(at);
-	const char *who = sched_thread_name(sched_self());
+	const char *who = sched_thread_name(sched_self()), *does = write ? "writes to" : "reads";
+	const struct frame *f = frame_of(at);
+	const char *whoever = sched_thread_name(f->changed_by - 1);
+	unsigned int number = host_frame_of(at);
 
-	if (!host_is_frame(at))
-		sched_fail(VERDICT_MEMORY, "%s %s memory that is no guest's, at %p", who,
-			   write ? "writes to" : "reads", at);
-	if (f->freed && !oracle_is_blind)
+	if (f->freed)
 		sched_fail(VERDICT_FREED_PAGE,
 			   "%s %s frame %u (hva page %u) after %s had taken it back: "
-			   "it may be anybody's by now",
-			   who, write ? "writes to" : "reads", host_frame_of(at), f->page,
-			   sched_thread_name(f->freed_by - 1));
-	if (write && f->read_only && !oracle_is_blind)
+			   "it may be anybody's by now", who, does, number, f->page, whoever);
+	if (!by_host && (uint32_t)host.pte[f->page].v != number + 1)
+		sched_fail(VERDICT_FREED_PAGE,
+			   "%s %s frame %u, which is behind hva page %u no more", who, does, number,
+			   f->page);
+	if (f->unfilled && !by_host)
+		sched_fail(VERDICT_STALE_RIGHT,
+			   "%s %s frame %u (hva page %u), whose contents are yet to come", who,
+			   does, number, f->page);
+	if (write && f->copied)
+		sched_fail(VERDICT_STALE_RIGHT,
+			   "%s writes to frame %u (hva page %u) after %s had copied it, to put the "
+			   "copy in its place: the write is lost", who, number, f->page, whoever);
+	if (write && f->read_only)
 		sched_fail(VERDICT_STALE_RIGHT,
 			   "%s writes to frame %u (hva page %u) after the host had forbidden it",
-			   who, host_frame_of(at), f->page);
+			   who, number, f->page);
+}
+
+/* The step began when its address was translated: @by_host, or by our tables. */
+static void check_access(const void *at, bool write, bool by_host)
+{
+	void *frame = (void *)((uintptr_t)at & PAGE_MASK);
+
+	if (!host_is_frame(at)) {
+		sched_fail(VERDICT_MEMORY, "%s %s memory that is no guest's, at %p",
+			   sched_thread_name(sched_self()), write ? "writes to" : "reads", at);
+		return;
+	}
+	if (!oracle_is_blind)
+		judge_frame(at, write, by_host);
 	if (write)
 		memory_note_write(frame);
 	else
@@ -315,6 +360,7 @@ void host_await(unsigned int page)
 void host_provide(unsigned int page)
 {
 	atomic64_xchg(&host.pte[page], pte_of(new_frame(page), true));
+	host.provided_at[page] = host.n_provided->v + 1;
 	timeline_note("host: page %u is provided", page);
 	atomic32_fetch_add(host.n_provided, 1);
 	wait_wake_all(host.n_provided);
@@ -359,11 +405,18 @@ static bool translate_by_host(const void **at, bool write)
 	return true;
 }
 
+static bool is_of_process(const void *at)
+{
+	return (uintptr_t)at - HOST_BASE < (uint64_t)host.n_pages << PAGE_SHIFT;
+}
+
 bool guest_memory_load(const void *at, unsigned int bytes, uint64_t *value)
 {
+	bool by_host = is_of_process(at);
+
 	if (!translate_by_host(&at, false))
 		return false;
-	check_access(at, false);
+	check_access(at, false, by_host);
 	*value = memory_raw_load(at, bytes);
 	return true;
 }
@@ -374,8 +427,9 @@ bool guest_memory_store(void *at, unsigned int bytes, uint64_t value)
 
 	if (!translate_by_host(&where, true))
 		return false;
-	check_access(where, true);
+	check_access(where, true, is_of_process(at));
 	write_word((void *)(uintptr_t)where, bytes, value);
+	copies_written(host_page_of(where));
 	return true;
 }
 
@@ -387,10 +441,12 @@ bool guest_memory_cmpxchg(void *at, unsigned int bytes, uint64_t *old, uint64_t 
 	checked_barrier();
 	if (!translate_by_host(&where, true))
 		return false;
-	check_access(where, true);
+	check_access(where, true, is_of_process(at));
 	now = memory_raw_load(where, bytes);
-	if (now == *old)
+	if (now == *old) {
 		write_word((void *)(uintptr_t)where, bytes, value);
+		copies_written(host_page_of(where));
+	}
 	*old = now;
 	return true;
 }
@@ -405,12 +461,12 @@ bool guest_memory_touch(void *at, bool write)
 /* Guest memory, or a client's buffer that nobody else uses. */
 bool guest_memory_copy(void *to, const void *from, size_t bytes)
 {
-	if ((uintptr_t)from - HOST_BASE < (uint64_t)host.n_pages << PAGE_SHIFT) {
+	if (is_of_process(from)) {
 		if (!translate_by_host(&from, false))
 			return false;
-		check_access(from, false);
+		check_access(from, false, true);
 	}
-	if ((uintptr_t)to - HOST_BASE < (uint64_t)host.n_pages << PAGE_SHIFT) {
+	if (is_of_process(to)) {
 		for (size_t i = 0; i < bytes; i += 8)
 			if (!guest_memory_store((char *)to + i, 8,
 						((const uint64_t *)from)[i / 8]))
@@ -425,7 +481,7 @@ bool guest_memory_copy(void *to, const void *from, size_t bytes)
 
 bool host_has(unsigned int page)
 {
-	return host.pte[page].v;
+	return page < host.n_pages && host.pte[page].v;
 }
 
 static void *where(unsigned int page, unsigned int offset)
@@ -448,11 +504,54 @@ void host_poke(unsigned int page, unsigned int offset, uint64_t value)
 	write_word(where(page, offset), 8, value);
 }
 
+uint64_t host_fingerprint(unsigned int page)
+{
+	return host_has(page) ? frame_of(where(page, 0))->fingerprint : 0;
+}
+
 uint64_t host_copy(unsigned int page)
 {
-	void *frame = where(page, 0);
+	sched_point(host_page_is_shared(page));
+	host_note_read(page);
+	return host_fingerprint(page);
+}
 
-	sched_point(memory_is_shared(frame));
-	memory_note_read(frame);
-	return memory_raw_load(frame, 8);
+bool host_page_is_shared(unsigned int page)
+{
+	return host_has(page) && memory_is_shared(where(page, 0));
+}
+
+void host_note_read(unsigned int page)
+{
+	if (host_has(page))
+		memory_note_read(where(page, 0));
+}
+
+void host_note_write(unsigned int page)
+{
+	if (host_has(page))
+		memory_note_write(where(page, 0));
+}
+
+uint32_t host_moment(void)
+{
+	return host.n_provided->v;
+}
+
+/* A page that is taken away, or made read-only, stays so; one may be provided. */
+bool host_was_absent(unsigned int page, bool write, uint32_t moment)
+{
+	struct atomic64 *pte = &host.pte[page];
+
+	if (page >= host.n_pages)
+		return true;
+	sched_point(memory_is_shared(pte));
+	memory_note_read(pte);
+	return !pte->v || (write && !(pte->v & HOST_PTE_WRITABLE)) ||
+	       (page < 64 && host.provided_at[page] > moment);
+}
+
+bool host_has_large_pages(void)
+{
+	return host.level > LEVEL_4K;
 }

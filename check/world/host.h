@@ -5,7 +5,8 @@
  * To the code under test it is `struct host_memory`, calls of mmu/notifier.h, and memory at
  * host virtual addresses (check/shim/base/guarded.h).  A frame that the host has taken back
  * is never used again in the run: an access of the guest to it is oracle O1's failure, a
- * write to one that the host has since made read-only O3's.
+ * write to one that the host has since made read-only O3's.  So are a write to one that the host
+ * has copied to put the copy in its place, and a use of one that it has yet to fill.
  *
  * Pages are named by their number from HOST_BASE on.  There are as many as host_make() was
  * asked for; to name another is a mistake of the scenario's.
@@ -73,7 +74,22 @@ bool host_has(unsigned int page);
 /* Prepares the guest's memory, in the setup. */
 void host_poke(unsigned int page, unsigned int offset, uint64_t value);
 
-/* The client reads all of @page, in one step; returns the first 8 bytes. */
+/* A number that stands for all that is in @page: pages with equal contents have equal ones. */
+uint64_t host_fingerprint(unsigned int page);
+/* The client reads all of @page, in one step; its fingerprint. */
 uint64_t host_copy(unsigned int page);
+
+/* For an oracle's own step: it depends on the accesses to @page that were made before, and, if
+ * it notes a write, they on it. */
+bool host_page_is_shared(unsigned int page);
+void host_note_read(unsigned int page);
+void host_note_write(unsigned int page);
+
+/* Was there a time since @moment at which the host had no such page, or for @write no writable
+ * one?  A point. */
+uint32_t host_moment(void);
+bool host_was_absent(unsigned int page, bool write, uint32_t moment);
+
+bool host_has_large_pages(void);
 
 #endif

@@ -4,139 +4,226 @@
 #include <string.h>
 
 #include "check/engine/arena.h"
-#include "check/world/host.h"
 #include "check/engine/memory.h"
 #include "check/engine/sched.h"
-#include "check/engine/timeline.h"
+#include "check/world/ages.h"
+#include "check/world/copies.h"
+#include "check/world/machine.h"
 
 bool oracle_is_blind;
 
-/* --- O4: where frames lead ----------------------------------------------------------- */
+/* A place: 0 is nowhere, else the host page + 1. */
+#define READ_ONLY 0x8000u
 
-#define MAX_ALLOWED 8
-#define MAX_VCPUS 3
+static uint16_t coded(unsigned int page, bool read_only)
+{
+	if (page == ORACLE_NOWHERE)
+		return 0;
+	return (uint16_t)((page + 1) | (read_only ? READ_ONLY : 0));
+}
 
-struct open_access {
-	bool open;
-	uint64_t gfn;
+static unsigned int page_of(uint16_t place)
+{
+	return place ? (place & ~READ_ONLY) - 1 : ORACLE_NOWHERE;
+}
+
+/* A place that a frame had, or has, or is about to have. */
+struct stay {
+	uint16_t place;
+	uint8_t changer;	/* thread + 1 that is changing it to this, if not CHANGED */
+	uint32_t until;		/* the moment at which it ended; UINT32_MAX: it has not */
+};
+#define CHANGED UINT8_MAX
+#define NOT_ENDED UINT32_MAX
+#define MAX_STAYS 8u
+
+/* With no stay it leads nowhere, and always has. */
+struct lead {
 	unsigned int n;
-	uint16_t allowed[MAX_ALLOWED];
+	struct stay stay[MAX_STAYS];
 };
 
 static struct {
-	/* Settled by the last call that has returned; NOWHERE + 1 = 0, so that zero
-	 * is nowhere. */
-	uint16_t settled[ORACLE_GFNS];
-	uint16_t coming[ORACLE_GFNS];
-	bool is_changing[ORACLE_GFNS];
-	unsigned int highest;
-	struct open_access access[MAX_VCPUS];
+	struct lead lead[ORACLE_GFNS];
+	unsigned int n_gfns;			/* of those that ever led somewhere */
+	uint32_t now;				/* goes up when a call begins or returns */
+	uint32_t since[MACHINE_VCPUS];		/* when the open access began; 0: none is */
+	int thread[MACHINE_VCPUS];		/* whose that access is */
+	void *word;				/* calls and accesses are ordered by it */
 } table;
-static void *table_word;
-
-static struct {
-	uint64_t copy[ORACLE_CONSUMERS][ORACLE_GFNS];
-	uint64_t last_writer[ORACLE_GFNS];
-	uint64_t last_tick[ORACLE_GFNS];
-	unsigned int highest;
-} dirty;
 
 void oracle_begin_run(void)
 {
-	size_t n = table.highest + 1, m = dirty.highest + 1;
-
-	memset(table.settled, 0, n * sizeof(table.settled[0]));
-	memset(table.coming, 0, n * sizeof(table.coming[0]));
-	memset(table.is_changing, 0, n * sizeof(table.is_changing[0]));
-	memset(table.access, 0, sizeof(table.access));
-	table.highest = 0;
-	for (unsigned int i = 0; i < ORACLE_CONSUMERS; i++)
-		memset(dirty.copy[i], 0, m * sizeof(dirty.copy[0][0]));
-	memset(dirty.last_writer, 0, m * sizeof(dirty.last_writer[0]));
-	dirty.highest = 0;
-	/* Calls and accesses are ordered as accesses of this word. */
-	table_word = arena_alloc(8);
+	memset(table.lead, 0, table.n_gfns * sizeof(table.lead[0]));
+	memset(table.since, 0, sizeof(table.since));
+	table.n_gfns = 0;
+	table.now = 1;
+	table.word = arena_alloc(8);
+	copies_begin_run();
+	ages_begin_run();
 }
 
-static uint16_t coded(unsigned int page)
+static void order(bool write)
 {
-	return page == ORACLE_NOWHERE ? 0 : (uint16_t)(page + 1);
+	sched_point(memory_is_shared(table.word));
+	if (write)
+		memory_note_write(table.word);
+	else
+		memory_note_read(table.word);
 }
 
-static void allow(struct open_access *a, uint16_t where)
+/* Leaves out what ended before every open access. */
+static void forget_old(struct lead *l)
 {
-	for (unsigned int i = 0; i < a->n; i++)
-		if (a->allowed[i] == where)
-			return;
-	if (a->n < MAX_ALLOWED)
-		a->allowed[a->n++] = where;
+	uint32_t oldest = table.now;
+	unsigned int kept = 0;
+
+	for (unsigned int i = 0; i < MACHINE_VCPUS; i++)
+		if (table.since[i])
+			oldest = MIN(oldest, table.since[i]);
+	for (unsigned int i = 0; i < l->n; i++)
+		if (l->stay[i].until > oldest)
+			l->stay[kept++] = l->stay[i];
+	l->n = kept;
+}
+
+static void add_stay(struct lead *l, uint16_t place, uint8_t changer)
+{
+	forget_old(l);
+	if (l->n == MAX_STAYS)
+		sched_fail(VERDICT_WRONG, "a frame is changed too often during one access");
+	else
+		l->stay[l->n++] = (struct stay){ place, changer, NOT_ENDED };
+}
+
+static uint8_t self(void)
+{
+	return (uint8_t)(sched_self() + 1);
 }
 
 void oracle_change_begin(void)
 {
-	sched_point(memory_is_shared(table_word));
-	memory_note_write(table_word);
+	order(true);
+	table.now++;
 }
 
-void oracle_change(uint64_t gfn, unsigned int page)
+/* A call may name a frame twice, as one that moves a slot to where it overlaps itself. */
+void oracle_change(uint64_t gfn, unsigned int page, bool read_only)
 {
-	if (gfn >= ORACLE_GFNS)
+	uint16_t place = coded(page, read_only);
+	struct lead *l = &table.lead[gfn];
+	struct stay *last;
+
+	if (gfn >= ORACLE_GFNS) {
+		sched_fail(VERDICT_WRONG, "no oracle for gfn %llu", (unsigned long long)gfn);
 		return;
-	if (gfn > table.highest)
-		table.highest = (unsigned int)gfn;
-	table.coming[gfn] = coded(page);
-	table.is_changing[gfn] = true;
-	for (unsigned int i = 0; i < MAX_VCPUS; i++)
-		if (table.access[i].open && table.access[i].gfn == gfn)
-			allow(&table.access[i], coded(page));
+	}
+	table.n_gfns = MAX(table.n_gfns, (unsigned int)gfn + 1);
+	if (!l->n)
+		add_stay(l, 0, CHANGED);
+	last = &l->stay[l->n - 1];
+	if (last->changer == self())
+		last->place = place;
+	else
+		add_stay(l, place, self());
+}
+
+static bool settle(struct lead *l)
+{
+	struct stay *last = &l->stay[l->n - 1];
+
+	if (!l->n || last->changer != self())
+		return false;
+	for (unsigned int i = 0; i + 1 < l->n; i++)
+		if (l->stay[i].until == NOT_ENDED)
+			l->stay[i].until = table.now;
+	last->changer = CHANGED;
+	return true;
 }
 
 void oracle_change_end(void)
 {
-	sched_point(memory_is_shared(table_word));
-	memory_note_write(table_word);
-	for (unsigned int i = 0; i <= table.highest; i++) {
-		if (table.is_changing[i])
-			table.settled[i] = table.coming[i];
-		table.is_changing[i] = false;
-	}
+	order(true);
+	table.now++;
+	for (unsigned int i = 0; i < table.n_gfns; i++)
+		settle(&table.lead[i]);
 }
 
-void oracle_access_begin(unsigned int n, uint64_t gfn)
+void oracle_access_begin(unsigned int n)
 {
-	struct open_access *a = &table.access[n];
-
-	sched_point(memory_is_shared(table_word));
-	memory_note_read(table_word);
-	*a = (struct open_access){ .open = true, .gfn = gfn };
-	if (gfn >= ORACLE_GFNS)
-		return;
-	allow(a, table.settled[gfn]);
-	if (table.is_changing[gfn])
-		allow(a, table.coming[gfn]);
+	order(false);
+	table.since[n] = table.now;
+	table.thread[n] = sched_self();
 }
 
-void oracle_access_end(unsigned int n, uint64_t gfn, unsigned int page)
+void oracle_access_end(unsigned int n UNUSED)
 {
-	struct open_access *a = &table.access[n];
+	order(false);
+}
 
-	sched_point(memory_is_shared(table_word));
-	memory_note_read(table_word);
-	a->open = false;
-	if (gfn >= ORACLE_GFNS || oracle_is_blind)
+void oracle_access_judged(unsigned int n)
+{
+	table.since[n] = 0;
+}
+
+void oracle_order_with_accesses(void)
+{
+	order(true);
+}
+
+bool oracle_others_access(int thread)
+{
+	for (unsigned int i = 0; i < MACHINE_VCPUS; i++)
+		if (table.since[i] && table.thread[i] != thread)
+			return true;
+	return false;
+}
+
+static bool may_be(uint16_t place, unsigned int page, bool write)
+{
+	bool to_client = !place || (write && (place & READ_ONLY));
+
+	return page == ORACLE_NOWHERE ? to_client : !to_client && page_of(place) == page;
+}
+
+bool oracle_may_reach(unsigned int n, uint64_t gfn, unsigned int page, bool write)
+{
+	const struct lead *l = &table.lead[gfn];
+
+	if (gfn >= table.n_gfns || !l->n)
+		return may_be(0, page, write);
+	for (unsigned int i = 0; i < l->n; i++)
+		if (l->stay[i].until > table.since[n] && may_be(l->stay[i].place, page, write))
+			return true;
+	return false;
+}
+
+bool oracle_may_see(unsigned int n, unsigned int page)
+{
+	for (uint64_t gfn = 0; gfn < table.n_gfns; gfn++)
+		if (oracle_may_reach(n, gfn, page, false))
+			return true;
+	return false;
+}
+
+void oracle_judge_place(unsigned int n, uint64_t gfn, unsigned int page, bool write)
+{
+	if (oracle_is_blind || oracle_may_reach(n, gfn, page, write))
 		return;
-	for (unsigned int i = 0; i < a->n; i++)
-		if (a->allowed[i] == coded(page))
-			return;
 	if (page == ORACLE_NOWHERE)
 		sched_fail(VERDICT_MMIO_RAM,
 			   "vCPU %u's access to gfn %llu went to the client as MMIO, though a slot "
 			   "had memory there all the time",
 			   n, (unsigned long long)gfn);
-	else if (a->n == 1 && !a->allowed[0])
+	else if (oracle_may_reach(n, gfn, page, false))
+		sched_fail(VERDICT_MMIO_RAM,
+			   "vCPU %u wrote to gfn %llu, hva page %u, though the slot was read-only "
+			   "all the time",
+			   n, (unsigned long long)gfn, page);
+	else if (oracle_may_reach(n, gfn, ORACLE_NOWHERE, write))
 		sched_fail(VERDICT_MMIO_RAM,
 			   "vCPU %u's access to gfn %llu reached hva page %u, though no slot had "
-			   "memory there at any time of it",
+			   "that memory there at any time of it",
 			   n, (unsigned long long)gfn, page);
 	else
 		sched_fail(VERDICT_MMIO_RAM,
@@ -145,38 +232,9 @@ void oracle_access_end(unsigned int n, uint64_t gfn, unsigned int page)
 			   n, (unsigned long long)gfn, page);
 }
 
-/* --- O2: copies by the log --------------------------------------------------------------- */
-
-void oracle_wrote(unsigned int n, unsigned int page)
+unsigned int oracle_place_of(uint64_t gfn)
 {
-	if (page >= ORACLE_GFNS)
-		return;
-	dirty.last_writer[page] = n + 1;
-	dirty.last_tick[page] = sched_tick();
-	if (page > dirty.highest)
-		dirty.highest = page;
-}
+	const struct lead *l = &table.lead[gfn];
 
-void oracle_copy(unsigned int consumer, unsigned int page)
-{
-	if (!host_has(page))
-		return;
-	dirty.copy[consumer][page] = host_copy(page);
-	if (page > dirty.highest)
-		dirty.highest = page;
-	timeline_note("client copies hva page %u", page);
-}
-
-void oracle_compare(unsigned int consumer, unsigned int first, unsigned int n)
-{
-	for (unsigned int page = first; page < first + n; page++) {
-		if (!host_has(page) || oracle_is_blind ||
-		    dirty.copy[consumer][page] == host_peek(page))
-			continue;
-		sched_fail(VERDICT_LOST_DIRTY,
-			   "vCPU %llu's last write to hva page %u is not in %s copy: the page was "
-			   "in no log that was taken after it",
-			   (unsigned long long)dirty.last_writer[page] - 1, page,
-			   consumer ? "the second client's" : "the client's");
-	}
+	return gfn < table.n_gfns && l->n ? page_of(l->stay[l->n - 1].place) : ORACLE_NOWHERE;
 }
