@@ -34,7 +34,8 @@ static struct {
 	struct atomic64 *is_split;	/* of each 2 MiB: no large page any more */
 	struct atomic32 *n_provided;	/* ever: what sleeps for a page sleeps on it */
 	uint64_t awaited;		/* a bit for each of the first pages */
-	uint32_t provided_at[64];	/* of each: n_provided then */
+	uint32_t provided_at[64];	/* the moment of each; 0: never */
+	uint32_t moment;		/* goes up with each */
 	unsigned int n_pages;
 	unsigned int n_frames;		/* up to the highest in use */
 	unsigned int n_made[MAX_THREADS];
@@ -163,6 +164,7 @@ struct host_memory host_make(unsigned int n_pages, int level)
 	memset(host.n_made, 0, sizeof(host.n_made));
 	host.awaited = 0;
 	host.n_provided = arena_alloc(sizeof(*host.n_provided));
+	host.moment = 0;
 	memset(host.provided_at, 0, sizeof(host.provided_at));
 	host.level = level;
 	host.pte = arena_alloc(n_pages * sizeof(*host.pte));
@@ -302,6 +304,18 @@ void host_refill(struct mmu *m, unsigned int first, unsigned int n)
 
 /* --- what the guest does --------------------------------------------------------- */
 
+/* The guest's memory is what slots show it. */
+static void judge_slots(const void *at, bool write)
+{
+	unsigned int page = host_page_of(at);
+
+	if (!oracle_is_blind && !oracle_shows(page, write))
+		sched_fail(VERDICT_MMIO_RAM,
+			   "%s %s hva page %u after the call that took it from the guest's slots, "
+			   "or made them read-only, has returned",
+			   sched_thread_name(sched_self()), write ? "writes to" : "reads", page);
+}
+
 /* What is read by an address of the process while that changes is thrown away, or read again; no
  * such address may be written to then. */
 static void judge_frame(const void *at, bool write, bool by_host)
@@ -345,6 +359,9 @@ static void check_access(const void *at, bool write, bool by_host)
 	}
 	if (!oracle_is_blind)
 		judge_frame(at, write, by_host);
+	if (!by_host)
+		judge_slots(at, write);
+	oracle_note_step();
 	if (write)
 		memory_note_write(frame);
 	else
@@ -360,7 +377,7 @@ void host_await(unsigned int page)
 void host_provide(unsigned int page)
 {
 	atomic64_xchg(&host.pte[page], pte_of(new_frame(page), true));
-	host.provided_at[page] = host.n_provided->v + 1;
+	host.provided_at[page] = ++host.moment;
 	timeline_note("host: page %u is provided", page);
 	atomic32_fetch_add(host.n_provided, 1);
 	wait_wake_all(host.n_provided);
@@ -390,7 +407,8 @@ static bool translate_by_host(const void **at, bool write)
 	uint64_t pte;
 
 	if (offset >= (uint64_t)host.n_pages << PAGE_SHIFT) {
-		sched_point(memory_is_shared((void *)((uintptr_t)*at & PAGE_MASK)));
+		sched_point(memory_is_shared((void *)((uintptr_t)*at & PAGE_MASK)) ||
+			    oracle_slots_change());
 		return !window_is_sent_back();
 	}
 	if (n < 64 && (host.awaited >> n & 1))
@@ -442,6 +460,7 @@ bool guest_memory_cmpxchg(void *at, unsigned int bytes, uint64_t *old, uint64_t 
 	if (!translate_by_host(&where, true))
 		return false;
 	check_access(where, true, is_of_process(at));
+	judge_slots(where, true);
 	now = memory_raw_load(where, bytes);
 	if (now == *old) {
 		write_word((void *)(uintptr_t)where, bytes, value);
@@ -535,7 +554,7 @@ void host_note_write(unsigned int page)
 
 uint32_t host_moment(void)
 {
-	return host.n_provided->v;
+	return host.moment;
 }
 
 /* A page that is taken away, or made read-only, stays so; one may be provided. */

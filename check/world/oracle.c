@@ -232,6 +232,35 @@ void oracle_judge_place(unsigned int n, uint64_t gfn, unsigned int page, bool wr
 			   n, (unsigned long long)gfn, page);
 }
 
+bool oracle_slots_change(void)
+{
+	return memory_is_shared(table.word);
+}
+
+void oracle_note_step(void)
+{
+	memory_note_read(table.word);
+}
+
+static bool leads_to(const struct lead *l, unsigned int page, bool write)
+{
+	for (unsigned int i = 0; i < l->n; i++)
+		if (l->stay[i].until == NOT_ENDED && may_be(l->stay[i].place, page, write))
+			return true;
+	return false;
+}
+
+bool oracle_shows(unsigned int page, bool write)
+{
+	/* Most often it is the one of its own number. */
+	if (page < table.n_gfns && leads_to(&table.lead[page], page, write))
+		return true;
+	for (unsigned int gfn = 0; gfn < table.n_gfns; gfn++)
+		if (leads_to(&table.lead[gfn], page, write))
+			return true;
+	return false;
+}
+
 unsigned int oracle_place_of(uint64_t gfn)
 {
 	const struct lead *l = &table.lead[gfn];

@@ -54,6 +54,15 @@ bool oracle_may_see(unsigned int n, unsigned int page);
 /* Fails if it might not. */
 void oracle_judge_place(unsigned int n, uint64_t gfn, unsigned int page, bool write);
 
+/*
+ * For the step in which memory is accessed: does the client change slots in this program, so that
+ * the step has to be a point?  The step is ordered with its calls.  Does a frame lead to @page now,
+ * or is about to, or has no call that ends that returned yet?
+ */
+bool oracle_slots_change(void);
+void oracle_note_step(void);
+bool oracle_shows(unsigned int page, bool write);
+
 /* Where it leads now; while a call changes that, to the new place. */
 unsigned int oracle_place_of(uint64_t gfn);
 
