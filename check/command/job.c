@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #include "check/command/patched.h"
+#include "check/generate/hunt.h"
+#include "check/generate/scenario.h"
 #include "tool/output.h"
 
 #define MAX_WORKERS 64
@@ -116,6 +118,72 @@ static void find_killer(struct job *job)
 			return;
 }
 
+/* --- by generated programs ------------------------------------------------------ */
+
+/* With several jobs for one hunt: what one has found ends the others. */
+struct pack {
+	struct job *job;
+	const struct job *all;
+	unsigned int n;
+};
+
+static bool others_go_on(void *ctx, const struct hunt *h)
+{
+	struct pack *p = ctx;
+
+	p->job->runs_so_far = h->runs;
+	p->job->bound_so_far = h->bound;
+	for (unsigned int i = 0; i < p->n; i++)
+		if (p->all[i].id.mutation == p->job->id.mutation &&
+		    __atomic_load_n(&p->all[i].e.failed, __ATOMIC_ACQUIRE))
+			return false;
+	return true;
+}
+
+/* An address in this process says nothing to the one that reports. */
+static void note_generated(struct job *job)
+{
+	if (job->e.failed && job->failing.scenario->generated)
+		strcpy(job->generated, job->failing.scenario->name);
+}
+
+static void recover_generated(struct job *job)
+{
+	if (*job->generated)
+		job->failing.scenario = generated_scenario(job->generated);
+}
+
+static void hunt_generated(struct job *job, const struct job *all, unsigned int n)
+{
+	struct pack pack = { job, all, n };
+	struct hunt h = {
+		.part = job->part, .parts = job->parts, .size = job->size, .modes = job->modes,
+		.memory = job->id.memory, .bound = job->options.bound,
+		.seconds = job->options.seconds, .seed = job->options.seed,
+		.only_chance = job->options.random, .in_turns = job->id.mutation && !job->size,
+		.go_on = others_go_on, .ctx = &pack,
+	};
+	char text[PROGRAM_BYTES];
+
+	mutation_apply(job->id.mutation);
+	/* What is known to survive is hunted all the same, but not for long. */
+	if (job->id.mutation && job->id.mutation->survives)
+		h.seconds /= 4;
+	hunt(&h);
+	job->programs = h.programs;
+	job->complete = h.complete;
+	if (h.failed && program_print(&h.program, text)) {
+		job->failing = job->id;
+		job->failing.scenario = generated_scenario(text);
+		job->failing.mode = h.mode;
+		job->failing.token = h.e.token;
+	}
+	h.e.runs = h.runs;
+	h.e.seconds = h.used;
+	h.e.complete = h.complete == h.programs && !h.failed;
+	job->e = h.e;
+}
+
 static void work(struct job *jobs, unsigned int n, uint32_t *next)
 {
 	for (;;) {
@@ -129,8 +197,11 @@ static void work(struct job *jobs, unsigned int n, uint32_t *next)
 			explore_one(&jobs[i], &jobs[i].id, jobs[i].options.seconds);
 		else if (patched_is_elsewhere(jobs[i].id.mutation))
 			jobs[i].lost = !patched_run(&jobs[i]);
+		else if (jobs[i].generate)
+			hunt_generated(&jobs[i], jobs, n);
 		else
 			find_killer(&jobs[i]);
+		note_generated(&jobs[i]);
 		__atomic_store_n(&jobs[i].done, true, __ATOMIC_RELEASE);
 	}
 }
@@ -149,7 +220,8 @@ static void show(const struct job *jobs, unsigned int n)
 	}
 	if (!busy)
 		return;
-	what = busy->id.scenario ? busy->id.scenario->name : busy->id.mutation->name;
+	what = busy->id.scenario ? busy->id.scenario->name :
+	       busy->id.mutation ? busy->id.mutation->name : "generated scenarios";
 	fprintf(stderr, "\r%u of %u; %.40s: %llu schedules, bound %u \033[K", done, mine, what,
 		(unsigned long long)busy->runs_so_far, busy->bound_so_far);
 }
@@ -185,7 +257,7 @@ static void begin_worker(void)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
 
-static unsigned int report_finished(const struct job *jobs, unsigned int n, unsigned int next,
+static unsigned int report_finished(struct job *jobs, unsigned int n, unsigned int next,
 				    void (*finished)(const struct job *job), bool show_progress)
 {
 	for (; next < n; next++) {
@@ -198,6 +270,7 @@ static unsigned int report_finished(const struct job *jobs, unsigned int n, unsi
 		}
 		if (show_progress)
 			fputs("\r\033[K", stderr);
+		recover_generated(&jobs[next]);
 		finished(&jobs[next]);
 		fflush(stdout);
 	}

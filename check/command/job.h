@@ -7,14 +7,18 @@
 
 struct job {
 	/* what is asked */
-	struct run_id id;		/* .scenario NULL: look for one that kills the mutation */
+	struct run_id id;		/* .scenario NULL: look for one that fails */
 	struct explore_options options;
 	bool mine;			/* of this shard */
+	bool generate;			/* by generated programs, every so manieth of all */
+	unsigned int part, parts, modes, size;
 	/* what came of it */
 	bool done;
 	bool lost;			/* its process has failed */
 	struct exploration e;
 	struct run_id failing;		/* if e.failed: the shrunk run */
+	char generated[SCENARIO_NAME];	/* whose program this is; "": it was written by hand */
+	uint64_t programs, complete;	/* generated, and explored */
 	/* meanwhile */
 	uint64_t runs_so_far;
 	unsigned int bound_so_far;

@@ -15,10 +15,14 @@
 #include "check/command/report.h"
 #include "check/command/result.h"
 #include "check/engine/rules.h"
+#include "check/generate/scenario.h"
 #include "tool/options.h"
 #include "tool/output.h"
 
-enum what { CHECK, MUTATION, MUTANTS, LIST, REPLAY, MERGE };
+/* Of the programs that are generated. */
+#define GENERATED_BOUND 2
+
+enum what { CHECK, GENERATE, MUTATION, MUTANTS, LIST, REPLAY, MERGE };
 
 static struct {
 	enum what what;
@@ -33,6 +37,8 @@ static struct {
 	enum memory_model memory;
 	unsigned int jobs;
 	unsigned int shard, shards;
+	bool generate;
+	unsigned int size;	/* of generated programs; 0: any */
 	const char *json, *html;
 	bool all;
 } options = {
@@ -94,6 +100,15 @@ static bool take_task(enum option_id id, const char *value)
 	case OPTION_MUTANTS:
 		options.what = MUTANTS;
 		return true;
+	case OPTION_POWER:
+		options.what = MUTANTS;
+		options.generate = true;
+		return true;
+	case OPTION_GENERATE:
+		if (options.what == CHECK)
+			options.what = GENERATE;
+		options.generate = true;
+		return true;
 	case OPTION_LIST:
 		options.what = LIST;
 		return true;
@@ -133,6 +148,9 @@ static bool take(void *ctx, enum option_id id, const char *value)
 	if (take_task(id, value) || take_output(id, value))
 		return true;
 	switch (id) {
+	case OPTION_SIZE:
+		options.size = (unsigned int)number(value, 6);
+		return true;
 	case OPTION_ONLY:
 		options.only = value;
 		return true;
@@ -195,6 +213,10 @@ static void fill_job(struct job *job, const struct scenario *s, enum mmu_mode mo
 	if (m && options.seconds <= 0)
 		job->options.seconds = 60;
 	job->mine = index % options.shards == options.shard;
+	job->generate = options.generate;
+	job->parts = 1;
+	job->modes = options.modes;
+	job->size = options.size;
 }
 
 static double wall_clock(void)
@@ -205,21 +227,36 @@ static double wall_clock(void)
 	return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
+/* Of those that are there, or one that is said in full. */
+static const struct scenario *find_scenario(const char *name)
+{
+	const struct scenario *s = scenario_find(name);
+
+	return s ? s : generated_scenario(name);
+}
+
+static unsigned int make_jobs_of(const struct scenario *s, struct job *jobs, unsigned int n)
+{
+	for (enum mmu_mode mode = MMU_TDP; mode <= MMU_SHADOW; mode++) {
+		if (!(options.modes & 1u << mode) || (s->modes && !(s->modes & 1u << mode)))
+			continue;
+		fill_job(&jobs[n], s, mode, NULL, n);
+		n++;
+	}
+	return n;
+}
+
 static unsigned int make_scenario_jobs(struct job *jobs)
 {
+	const struct scenario *said = options.only ? generated_scenario(options.only) : NULL;
 	unsigned int n = 0;
 
-	for (unsigned int i = 0; i < n_scenarios; i++) {
-		const struct scenario *s = scenarios[i];
+	if (said)
+		return make_jobs_of(said, jobs, 0);
 
-		for (enum mmu_mode mode = MMU_TDP; mode <= MMU_SHADOW; mode++) {
-			if (!is_wanted(s->name) || !(options.modes & 1u << mode) ||
-			    (s->modes && !(s->modes & 1u << mode)))
-				continue;
-			fill_job(&jobs[n], s, mode, NULL, n);
-			n++;
-		}
-	}
+	for (unsigned int i = 0; i < n_scenarios; i++)
+		if (is_wanted(scenarios[i]->name))
+			n = make_jobs_of(scenarios[i], jobs, n);
 	return n;
 }
 
@@ -269,7 +306,8 @@ static void mutant_finished(const struct job *job)
 	if (!e->failed) {
 		fprintf(lines, "%-34s not found in %.1f s: %s\n", m->name, e->seconds,
 			job->lost ? "ITS PROCESS HAS FAILED" :
-			m->survives ? m->survives : "NOBODY KNOWS WHY");
+			m->survives ? m->survives :
+			job->generate ? "BY HAND IT IS" : "NOBODY KNOWS WHY");
 		return;
 	}
 	fprintf(lines, "%-34s %-28s %-7s %u preemption%s %8llu schedules %6.2f s  %s\n", m->name,
@@ -351,40 +389,117 @@ static int check_all(void)
 	return n_failed != 0;
 }
 
+/* A job for each process: none is a scenario's. */
+static unsigned int make_generate_jobs(struct job *jobs)
+{
+	unsigned int n = options.jobs ? options.jobs : 1;
+
+	for (unsigned int i = 0; i < n; i++) {
+		fill_job(&jobs[i], NULL, MMU_TDP, NULL, 0);
+		if (options.bound < 0)
+			jobs[i].options.bound = GENERATED_BOUND;
+		if (options.seconds <= 0 && !options.size)
+			jobs[i].options.seconds = 60;
+		jobs[i].mine = true;
+		jobs[i].part = options.shard * n + i;
+		jobs[i].parts = options.shards * n;
+	}
+	return n;
+}
+
+static void part_finished(const struct job *job)
+{
+	(void)job;
+}
+
+static void tell_how_to_keep(const struct job *job)
+{
+	if (!*job->generated)
+		return;
+	fprintf(lines, "\nTo keep it, in check/scenarios/generated.c:\n\n");
+	generated_print(lines, job->generated, job->failing.mode, job->e.result.sentence,
+			job->e.preemptions);
+}
+
+static int check_generated(void)
+{
+	struct job *jobs = jobs_make(options.jobs + 1);
+	unsigned int n = make_generate_jobs(jobs);
+	uint64_t runs = 0, programs = 0, complete = 0;
+	const struct job *failed = NULL;
+	double start = wall_clock();
+
+	jobs_run(jobs, n, n, part_finished, output_is_screen(stderr));
+	for (unsigned int i = 0; i < n; i++) {
+		runs += jobs[i].e.runs;
+		programs += jobs[i].programs;
+		complete += jobs[i].complete;
+		if (jobs[i].done && jobs[i].e.failed && !failed)
+			failed = &jobs[i];
+	}
+	fprintf(lines, "%llu generated scenarios, %llu complete to bound %u; %llu schedules in "
+		"%.1f s%s\n", (unsigned long long)programs, (unsigned long long)complete,
+		jobs[0].options.bound, (unsigned long long)runs, wall_clock() - start,
+		jobs_interrupted() ? "; interrupted" : "");
+	if (failed) {
+		tell(&failed->failing, jobs, 0);
+		tell_how_to_keep(failed);
+	}
+	write_json("generate", jobs, n);
+	return failed != NULL;
+}
+
+struct tally {
+	unsigned int mine, done, found, explained;
+	unsigned int of_kind[2], found_of_kind[2];	/* bugs, rules */
+	unsigned int by_hand, found_by_hand;	/* that scenarios written by hand find */
+	double slowest, seconds;
+};
+
+static void count(struct tally *t, const struct job *job)
+{
+	const struct mutation *m = job->id.mutation;
+	bool rule = mutation_is_rule(m), found = job->e.failed;
+
+	if (!job->mine)
+		return;
+	t->mine++;
+	t->done += job->done;
+	t->found += found;
+	t->of_kind[rule]++;
+	t->found_of_kind[rule] += found;
+	t->explained += job->done && !job->lost && !found && m->survives;
+	t->by_hand += !m->survives;
+	t->found_by_hand += !m->survives && found;
+	t->seconds += job->e.seconds;
+	if (found && job->e.seconds > t->slowest)
+		t->slowest = job->e.seconds;
+}
+
 static int check_mutants(void)
 {
 	struct job *jobs = jobs_make(mutations_count());
-	unsigned int n = make_mutant_jobs(jobs), found = 0, explained = 0, mine = 0, done = 0;
-	unsigned int of_kind[2] = { 0 }, found_of_kind[2] = { 0 };
-	double slowest = 0;
+	unsigned int n = make_mutant_jobs(jobs);
+	struct tally t = { 0 };
 
 	if (!n)
 		refuse("no rule or mutant has this in its name", options.only);
 	jobs_run(jobs, n, options.jobs, mutant_finished, output_is_screen(stderr));
-	for (unsigned int i = 0; i < n; i++) {
-		const struct exploration *e = &jobs[i].e;
-
-		bool is_rule = mutation_is_rule(jobs[i].id.mutation);
-
-		mine += jobs[i].mine;
-		done += jobs[i].mine && jobs[i].done;
-		of_kind[is_rule] += jobs[i].mine;
-		found += jobs[i].mine && e->failed;
-		found_of_kind[is_rule] += jobs[i].mine && e->failed;
-		explained += jobs[i].mine && jobs[i].done && !jobs[i].lost && !e->failed &&
-			     jobs[i].id.mutation->survives;
-		if (e->failed && e->seconds > slowest)
-			slowest = e->seconds;
-	}
+	for (unsigned int i = 0; i < n; i++)
+		count(&t, &jobs[i]);
 	if (jobs_interrupted())
-		fprintf(lines, "interrupted: %u of %u done; ", done, mine);
-	fprintf(lines, "%u of %u rules and %u of %u bugs of the past: ", found_of_kind[1],
-		of_kind[1], found_of_kind[0], of_kind[0]);
+		fprintf(lines, "interrupted: %u of %u done; ", t.done, t.mine);
+	fprintf(lines, "%u of %u rules and %u of %u bugs of the past: ", t.found_of_kind[1],
+		t.of_kind[1], t.found_of_kind[0], t.of_kind[0]);
 	fprintf(lines, "%u of %u found (the slowest in %.1f s), %u not, for a reason, %u not\n",
-		found, mine, slowest, explained, done - found - explained);
+		t.found, t.mine, t.slowest, t.explained, t.done - t.found - t.explained);
+	if (options.generate)
+		fprintf(lines, "by generated scenarios alone %u of the %u that are found by those "
+			"written by hand, in %.0f s of processor time\n",
+			t.found_by_hand, t.by_hand, t.seconds);
 	write_html(NULL, jobs, n);
 	write_json("mutants", jobs, n);
-	return found + explained != mine;
+	return t.found + t.explained != t.mine;
 }
 
 static int check_mutation(void)
@@ -394,7 +509,7 @@ static int check_mutation(void)
 	const struct scenario *s;
 	enum mmu_mode mode;
 
-	s = options.only ? scenario_find(options.only) : NULL;
+	s = options.only ? find_scenario(options.only) : NULL;
 	mode = MMU_TDP;
 	if (options.modes == SHADOW_ONLY || (s && s->modes == SHADOW_ONLY))
 		mode = MMU_SHADOW;
@@ -406,8 +521,10 @@ static int check_mutation(void)
 		fprintf(lines, "    %s\n", m->from);
 	jobs_run(job, 1, 1, mutant_finished, output_is_screen(stderr));
 	write_json("mutants", job, 1);
-	if (job->e.failed)
+	if (job->e.failed) {
 		tell(&job->failing, job, 1);
+		tell_how_to_keep(job);
+	}
 	return !job->e.failed;
 }
 
@@ -443,6 +560,8 @@ static int check(char **argv, int n)
 	switch (options.what) {
 	case CHECK:
 		return check_all();
+	case GENERATE:
+		return check_generated();
 	case MUTATION:
 		return check_mutation();
 	case MUTANTS:

@@ -74,7 +74,7 @@ static void become_job(const struct patched *p, const struct job *job)
 	const struct mutation *m = job->id.mutation;
 	const struct explore_options *o = &job->options;
 	char name[100], bound[40], seconds[40], seed[40], memory[40];
-	char *argv[10] = { "umbra check", name, bound, seconds, seed, memory, "--json" };
+	char *argv[12] = { "umbra check", name, bound, seconds, seed, memory, "--json" };
 	unsigned int n = 7;
 
 	snprintf(name, sizeof(name), "--%s=%s", mutation_is_rule(m) ? "without" : "mutant",
@@ -85,6 +85,8 @@ static void become_job(const struct patched *p, const struct job *job)
 	snprintf(memory, sizeof(memory), "--memory=%s", memories[job->id.memory]);
 	if (o->random)
 		argv[n++] = "--random";
+	if (job->generate)
+		argv[n++] = "--generate";
 	if (oracle_is_blind)
 		argv[n++] = "--blind";
 	become(p, argv);

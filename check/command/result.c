@@ -40,6 +40,8 @@ static json_t *one(const struct job *job)
 		if (!job->e.failed && job->id.mutation->survives)
 			json_object_set_new(o, "reason", json_string(job->id.mutation->survives));
 	}
+	if (job->generate)
+		json_object_set_new(o, "programs", json_integer((json_int_t)job->programs));
 	json_object_set_new(o, "failed", json_boolean(job->e.failed));
 	if (job->e.failed)
 		json_object_set_new(o, "failure", failure(job));
@@ -98,6 +100,7 @@ bool result_read(FILE *in, struct job *job)
 	bool ok = o != NULL;
 
 	e->runs = (uint64_t)json_integer_value(json_object_get(o, "schedules"));
+	job->programs = (uint64_t)json_integer_value(json_object_get(o, "programs"));
 	e->states = (uint64_t)json_integer_value(json_object_get(o, "states"));
 	e->complete = json_is_true(json_object_get(o, "complete"));
 	e->bound = (unsigned int)json_integer_value(json_object_get(o, "bound"));

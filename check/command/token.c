@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check/generate/scenario.h"
+
 static const char *const modes[] = { [MMU_TDP] = "tdp", [MMU_SHADOW] = "shadow" };
 static const char *const memories[] = {
 	[MEMORY_SC] = "sc", [MEMORY_TSO] = "tso", [MEMORY_WEAK] = "weak",
@@ -67,6 +69,8 @@ bool token_parse(const char *text, struct run_id *id)
 	mode = find_name(modes, ARRAY_SIZE(modes), field[2]);
 	memory = find_name(memories, ARRAY_SIZE(memories), field[3]);
 	*id = (struct run_id){ .scenario = scenario_find(field[1]) };
+	if (!id->scenario)
+		id->scenario = generated_scenario(field[1]);
 	if (!id->scenario || mode < 0 || memory < 0)
 		return false;
 	id->mode = (enum mmu_mode)mode;
@@ -83,6 +87,7 @@ struct program run_prepare(const struct run_id *id)
 {
 	struct program p = id->scenario->program;
 
+	scenario_selected = id->scenario;
 	mutation_apply(id->mutation);
 	machine_mode = id->mode;
 	p.name = id->scenario->name;

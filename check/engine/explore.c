@@ -312,6 +312,8 @@ static void explore_random(const struct program *p, const struct explore_options
 		e->runs++;
 		e->complete_runs++;
 		ticks = MAX(ticks, e->result.ticks);
+		if (o->after_run)
+			o->after_run(o->progress_ctx);
 		if (e->result.verdict != VERDICT_HOLDS) {
 			e->failed = true;
 			e->preemptions = d.cost;
@@ -325,12 +327,12 @@ static void explore_random(const struct program *p, const struct explore_options
 
 /* A few runs at random tell which words are shared; else the search learns it late and
  * has to begin again. */
-static void warm_up(const struct program *p)
+static void warm_up(const struct program *p, unsigned int n)
 {
 	struct run_result result;
 	struct dice d;
 
-	for (unsigned int i = 0; i < 60; i++) {
+	for (unsigned int i = 0; i < n; i++) {
 		begin_random(&d, hash_mix(i, 0xa11), 4, 200 * (1 + i % 4));
 		run_program(p, choose_random, &d, &result);
 	}
@@ -349,7 +351,7 @@ void explore(const struct program *p, const struct explore_options *o, struct ex
 		explore_random(p, o, e, start);
 	} else {
 		if (!o->no_warm_up)
-			warm_up(p);
+			warm_up(p, o->warm_up ? o->warm_up : WARM_UP);
 		e->complete = true;
 		for (x.bound = o->first_bound; x.bound <= o->bound && e->complete; x.bound++) {
 			e->bound = x.bound;

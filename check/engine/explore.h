@@ -19,6 +19,7 @@
 #include "check/engine/sched.h"
 
 #define MAX_TOKEN 256
+#define WARM_UP 60u
 
 /* A run, by the choices that were not the first offered. */
 struct token {
@@ -36,8 +37,10 @@ struct explore_options {
 	uint64_t max_runs;	/* 0: no limit */
 	bool random;
 	uint64_t seed;
+	unsigned int warm_up;	/* runs at random before all others; 0: WARM_UP */
 	bool no_pruning;	/* every run of its own: for the checker's tests */
 	bool no_warm_up;	/* no run beyond the bound: likewise */
+	void (*after_run)(void *ctx);	/* after each at random; or NULL */
 	/* called now and then */
 	void (*progress)(void *ctx, uint64_t runs, unsigned int bound);
 	void *progress_ctx;

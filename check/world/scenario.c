@@ -7,6 +7,7 @@
 
 const struct scenario *scenarios[MAX_SCENARIOS];
 unsigned int n_scenarios;
+const struct scenario *scenario_selected;
 
 void scenario_register(struct scenario *s, const char *id)
 {

@@ -15,13 +15,19 @@
 #include "check/world/oracle.h"
 #include "mem/dirty_log.h"
 
+#define SCENARIO_NAME 400
+struct generated;
+
 struct scenario {
-	char name[32];		/* its identifier's, with hyphens */
+	char name[SCENARIO_NAME];	/* its identifier's, with hyphens; or all that it does */
 	const char *about;	/* one sentence: what races with what */
 	struct program program;	/* .name and .n_threads are filled in */
 	unsigned int modes;	/* TDP_ONLY, SHADOW_ONLY; 0: both */
 	int bound;		/* of preemptions: added to the default, or taken off */
+	const struct generated *generated; /* what its threads do (check/generate); or NULL */
 };
+/* Whose program is run: for those whose threads are the same functions. */
+extern const struct scenario *scenario_selected;
 #define TDP_ONLY (1u << MMU_TDP)
 #define SHADOW_ONLY (1u << MMU_SHADOW)
 #define DEFAULT_BOUND 3

@@ -113,6 +113,13 @@ static const struct option_def check_options[] = {
 	{ OPTION_MUTANT, "mutant", "NAME", NULL, "the same for a bug of the past" },
 	{ OPTION_MUTANTS, "mutants", NULL, NULL,
 	  "try all rules and bugs: which are found, by what, how fast" },
+	{ OPTION_GENERATE, "generate", NULL, NULL,
+	  "generated scenarios instead of those written by hand: all\n"
+	  "small ones, then by chance; also for a rule or a mutant" },
+	{ OPTION_SIZE, "size", "N", NULL,
+	  "all generated scenarios of up to N operations, and no more" },
+	{ OPTION_POWER, "power", NULL, NULL,
+	  "try all rules and bugs by generated scenarios alone" },
 	{ OPTION_LIST, "list", NULL, NULL, "list scenarios, rules and mutants" },
 	{ OPTION_REPLAY, "replay", "TOKEN", NULL, "replay one run and show it" },
 	{ OPTION_ONLY, "only", "TEXT", NULL,
@@ -121,7 +128,8 @@ static const struct option_def check_options[] = {
 	{ OPTION_BOUND, "bound", "N", NULL,
 	  "at most N preemptions; the default depends on the scenario" },
 	{ OPTION_SECONDS, "seconds", "N", NULL, "CPU time limit for each scenario or mutant" },
-	{ OPTION_RANDOM, "random", NULL, NULL, "choose runs at random instead of in order" },
+	{ OPTION_RANDOM, "random", NULL, NULL,
+	  "choose runs, or what is generated, at random, not in order" },
 	{ OPTION_SEED, "seed", "N", NULL, "seed of the random choices" },
 	{ OPTION_MEMORY, "memory", "MODEL", "sc|tso|weak", "sc, tso or weak (the default)" },
 	{ OPTION_JOBS, "jobs", "N", NULL, "number of processes" },
@@ -139,6 +147,7 @@ const struct command_def command_check = {
 	.about = "runs the MMU through every interleaving, and shows what a rule prevents",
 	.usage = "[OPTION]...\n"
 		 "--without=RULE | --mutant=NAME [OPTION]...\n"
+		 "--generate | --power [OPTION]...\n"
 		 "--mutants | --list | --replay=TOKEN | --merge FILE...",
 	.text = "Runs the MMU's own code through every interleaving of its threads, up to a\n"
 		"number of preemptions, and checks that a guest cannot see what it must not.",

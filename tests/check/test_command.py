@@ -76,6 +76,50 @@ class Findings(unittest.TestCase):
         self.assertIn('RING_PUBLISH                       ring-reset ', result.stdout)
 
 
+class Generated(unittest.TestCase):
+    PROGRAM = ('paged,log:v0.read11,v0.fill7,v0.exit,v1.write2,v1.exit:'
+               'v0.clean2,v0.load8+v1.write2+client.get0')
+
+    def test_a_part_of_the_smallest_holds(self):
+        result = check('--generate', '--size=2', '--bound=1', '--shard=3/8', '--jobs=2')
+        self.assertEqual(result.returncode, 0, result.stdout)
+        programs, complete = map(int, re.search(
+            r'(\d+) generated scenarios, (\d+) complete to bound 1', result.stdout).groups())
+        self.assertGreater(programs, 200)
+        self.assertEqual(complete, programs)
+
+    def test_chance_goes_beyond_them(self):
+        result = check('--generate', '--random', '--bound=1', '--jobs=1', '--seconds=1')
+        self.assertEqual(result.returncode, 0, result.stdout)
+        self.assertGreater(int(result.stdout.split()[0]), 0)
+
+    def test_what_it_finds_is_small_and_can_be_replayed_and_kept(self):
+        result = check('--without=RETRY_UNDER_LOCK', '--generate', '--jobs=1')
+        self.assertEqual(result.returncode, 0, result.stdout)
+        token = re.search(r'--replay (\S+)', result.stdout).group(1)
+        program = token.split('/')[1]
+        self.assertLessEqual(program.count('.'), 4, program)
+        again = check('--replay', token)
+        self.assertEqual(again.returncode, 1)
+        self.assertIn('freed page', again.stdout)
+        self.assertIn(f'GENERATED(name,\n\t"{program}"', result.stdout)
+        self.assertEqual(check('--replay', token.replace('/RETRY_UNDER_LOCK/', '/-/')).returncode,
+                         0)
+
+    def test_a_program_may_be_said(self):
+        result = check(f'--only={self.PROGRAM}', '--bound=1', '--mode=shadow')
+        self.assertEqual(result.returncode, 0, result.stdout)
+        self.assertIn('1 explorations, 1 complete', result.stdout)
+
+    def test_what_means_nothing_is_refused(self):
+        for program in ('flat::v0.map2to3', 'flat::v0.read1+v0.read1', 'log,ring::client.get0',
+                        'flat::client.create1+client.delete1', 'flat::', 'nowhere::v0.read1',
+                        'flat::v0.read1,', 'flat::v9.read1', 'flat::host.unmap1to99',
+                        'log,awaited::v0.read1+client.getawaited0'):
+            self.assertEqual(check('--replay', f'umbra1/{program}/tdp/weak/-/').returncode, 2,
+                             program)
+
+
 class Parts(unittest.TestCase):
     def test_shards_make_up_the_whole(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/* What a vCPU does. */
+#include "check/generate/world.h"
+#include "check/world/guest.h"
+#include "check/world/halt.h"
+#include "check/world/machine.h"
+#include "mmu/tlb/tlb.h"
+
+/* Where the tables lead at first. */
+static uint64_t home(uint16_t page)
+{
+	return page < GUEST_PAGES ? page : 2;
+}
+
+static void access_page(struct operation o, bool write)
+{
+	uint64_t gva = (uint64_t)o.a << PAGE_SHIFT;
+
+	if (!world_follows(o.a))
+		write ? vcpu_write(o.vcpu, gva) : vcpu_read(o.vcpu, gva);
+	else
+		write ? guest_write_watched(o.vcpu, gva) : guest_read_watched(o.vcpu, gva);
+}
+
+/* The entry of the last level. */
+static void set_leaf(struct operation o, uint64_t gfn, uint64_t bits)
+{
+	uint64_t table = o.a < ENTRIES_PER_TABLE ? GUEST_PT : GUEST_PT2;
+
+	/* vCPU 1's address of it, if it has one of its own. */
+	if (table == GUEST_PT && o.vcpu == 1 &&
+	    host_peek_at(GUEST_PT, WORLD_TABLE_ALIAS * 8) >> PAGE_SHIFT == GUEST_PT)
+		table = WORLD_TABLE_ALIAS;
+	guest_set_gpte(o.vcpu, table, o.a % ENTRIES_PER_TABLE, bits ? gpte(gfn, bits) : 0);
+}
+
+static void set_directory(struct operation o, uint64_t value)
+{
+	guest_set_gpte(o.vcpu, GUEST_PD, 1, value);
+}
+
+static bool write_table(struct operation o)
+{
+	switch (o.kind) {
+	case OP_map:
+		set_leaf(o, o.b, GPTE_ALL);
+		return true;
+	case OP_drop:
+		set_leaf(o, 0, 0);
+		return true;
+	case OP_protect:
+		set_leaf(o, home(o.a), GPTE_ALL & ~GPTE_W);
+		return true;
+	case OP_clean:
+		set_leaf(o, home(o.a), GPTE_ALL & ~GPTE_D);
+		return true;
+	case OP_age:
+		set_leaf(o, home(o.a), GPTE_ALL & ~(GPTE_A | GPTE_D));
+		return true;
+	case OP_fill:
+		set_leaf(o, home(o.a), GPTE_ALL);
+		return true;
+	case OP_link:
+		set_directory(o, o.a ? gpte(o.a, GPTE_ALL) : 0);
+		return true;
+	case OP_large:
+		set_directory(o, gpte(0, GPTE_ALL | GPTE_PS));
+		return true;
+	case OP_largero:
+		set_directory(o, gpte(0, (GPTE_ALL & ~GPTE_W) | GPTE_PS));
+		return true;
+	default:
+		return false;
+	}
+}
+
+static void set_cpl(unsigned int n, uint16_t cpl)
+{
+	vcpu_boundary(n);
+	vm->vcpu[n].paging.cpl = (uint8_t)cpl;
+	tlb_set_privilege(&vm->vcpu[n]);
+}
+
+static void halt(struct operation o)
+{
+	if (o.kind == OP_halt)
+		halt_until_interrupt();
+	else if (o.kind == OP_startup)
+		halt_until_startup();
+	else
+		halt_until_stop();
+}
+
+void guest_do(struct operation o)
+{
+	if (write_table(o))
+		return;
+	switch (o.kind) {
+	case OP_read:
+	case OP_write:
+		access_page(o, o.kind == OP_write);
+		break;
+	case OP_exit:
+		vcpu_stop(o.vcpu);
+		break;
+	case OP_invlpg:
+		guest_invlpg(o.vcpu, (uint64_t)o.a << PAGE_SHIFT);
+		break;
+	case OP_load:
+		guest_load_cr3(o.vcpu, o.a);
+		break;
+	case OP_sregs:
+		vcpu_stop(o.vcpu);
+		guest_set_sregs_cr3(o.vcpu, o.a);
+		break;
+	case OP_cpl:
+		set_cpl(o.vcpu, o.a);
+		break;
+	case OP_halt:
+	case OP_startup:
+	case OP_pause:
+		vcpu_stop(o.vcpu);
+		halt(o);
+		break;
+	}
+}
