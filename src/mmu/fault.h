@@ -4,6 +4,7 @@
 #define MMU_FAULT_H
 
 #include "mmu/mmu.h"
+#include "mmu/paging/paging.h"
 #include "mmu/paging/table.h"
 #include "mmu/verdict.h"
 
@@ -27,11 +28,11 @@ struct fault {
 };
 
 /* What is asked; nothing was looked for yet.  The rest is found on the way. */
-static inline void fault_begin(struct fault *f, gpa_t gpa, bool write)
+static inline void fault_begin(struct fault *f, gpa_t gpa, enum access access)
 {
 	f->gpa = gpa;
 	f->gfn = gfn_of_gpa(gpa);
-	f->write = write;
+	f->write = access == ACCESS_WRITE;
 	f->entry = (struct table_entry){ 0 };
 }
 

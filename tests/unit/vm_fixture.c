@@ -512,7 +512,7 @@ void vm_use_rings(struct test_vm *vm, uint32_t entries)
 	}
 }
 
-enum mmu_verdict translate_gpa(struct mmu_vcpu *v, uint64_t gpa, bool write,
+enum mmu_verdict translate_gpa(struct mmu_vcpu *v, uint64_t gpa, enum access access,
 			       struct mmu_result *result)
 {
 	enum mmu_verdict verdict = MMU_OK;
@@ -520,11 +520,11 @@ enum mmu_verdict translate_gpa(struct mmu_vcpu *v, uint64_t gpa, bool write,
 
 	*result = (struct mmu_result){ .gpa = gpa_of(gpa) };
 	while (verdict == MMU_OK) {
-		result->host = walk_gpa(v, tlb_stamp(v), gpa_of(gpa), write, &e);
+		result->host = walk_gpa(v, tlb_stamp(v), gpa_of(gpa), access, &e);
 		if (result->host)
 			break;
 		guest_leave(v);
-		verdict = mmu_verdict_of_fault(tdp_fault(v, gpa_of(gpa), write));
+		verdict = mmu_verdict_of_fault(tdp_fault(v, gpa_of(gpa), access));
 		guest_enter(v);
 	}
 	return verdict;

@@ -179,7 +179,7 @@ uint64_t vcpu_stat(const struct mmu_vcpu *v, enum vcpu_stat stat);
 
 /* The direct tables as a vCPU uses them, past the guest's own and the TLB: walk, and
  * fault until there is an answer.  In guest mode and back. */
-enum mmu_verdict translate_gpa(struct mmu_vcpu *v, uint64_t gpa, bool write,
+enum mmu_verdict translate_gpa(struct mmu_vcpu *v, uint64_t gpa, enum access access,
 			       struct mmu_result *result);
 
 /* A ring of @entries for each vCPU, and logging to rings.  Before any slot. */

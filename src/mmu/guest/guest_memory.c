@@ -5,8 +5,8 @@
 #include "mmu/dirty.h"
 #include "mmu/notifier.h"
 
-static enum mmu_verdict find(struct mmu_vcpu *v, gpa_t gpa, const struct memslot **slot,
-			       void **host)
+static enum mmu_verdict find_slot(struct mmu_vcpu *v, gpa_t gpa, const struct memslot **slot,
+				  void **host)
 {
 	gfn_t gfn = gfn_of_gpa(gpa);
 
@@ -25,7 +25,7 @@ static enum mmu_verdict is_absent(struct mmu_vcpu *v, gpa_t gpa)
 	return MMU_HOST_FAULT;
 }
 
-static bool load(void *to, const void *host, unsigned int bytes)
+static bool load_guarded(void *to, const void *host, unsigned int bytes)
 {
 	uint32_t narrow;
 
@@ -74,7 +74,7 @@ static bool wait_while_it_changes(struct mmu *m, const void *host)
 
 /* The host address of @gpa.  Waits for a slot that is being moved or deleted: only then is it
  * decided what the guest has there. */
-static enum mmu_verdict find_host(struct mmu_vcpu *v, gpa_t gpa, bool write, void **host)
+static enum mmu_verdict find_host(struct mmu_vcpu *v, gpa_t gpa, enum access access, void **host)
 {
 	const struct memslot *slot;
 	enum mmu_verdict verdict;
@@ -82,8 +82,8 @@ static enum mmu_verdict find_host(struct mmu_vcpu *v, gpa_t gpa, bool write, voi
 
 	rcu_read_begin();
 	version = slots_current(v->mmu->slots)->version;
-	verdict = find(v, gpa, &slot, host);
-	if (verdict == MMU_OK && write && (slot->flags & KVM_MEM_READONLY))
+	verdict = find_slot(v, gpa, &slot, host);
+	if (verdict == MMU_OK && access == ACCESS_WRITE && (slot->flags & KVM_MEM_READONLY))
 		verdict = MMU_MMIO;
 	rcu_read_end();
 	if (verdict == MMU_RETRY)
@@ -97,7 +97,7 @@ enum mmu_verdict guest_read(struct mmu_vcpu *v, gpa_t gpa, void *to, unsigned in
 	enum mmu_verdict verdict;
 	void *host;
 
-	verdict = find_host(v, gpa, false, &host);
+	verdict = find_host(v, gpa, ACCESS_READ, &host);
 	if (verdict == MMU_OK && wait_while_it_changes(v->mmu, host))
 		return MMU_RETRY;
 	/*
@@ -106,7 +106,7 @@ enum mmu_verdict guest_read(struct mmu_vcpu *v, gpa_t gpa, void *to, unsigned in
 	 * whatever is derived from this is retried (STALE_ROOT_RETRY,
 	 * RECHECK_GPTE_UNDER_PROTECTION).
 	 */
-	if (verdict == MMU_OK && !load(to, host, bytes))
+	if (verdict == MMU_OK && !load_guarded(to, host, bytes))
 		verdict = is_absent(v, gpa);
 	if ((verdict == MMU_OK || verdict == MMU_HOST_FAULT) && !was_there(v->mmu, seq, host))
 		verdict = MMU_RETRY;
@@ -122,7 +122,7 @@ static enum mmu_verdict make_writable(struct mmu_vcpu *v, uint64_t seq, gpa_t gp
 	enum mmu_verdict verdict;
 	void *host;
 
-	verdict = find_host(v, gpa, true, &host);
+	verdict = find_host(v, gpa, ACCESS_WRITE, &host);
 	if (verdict != MMU_OK)
 		return verdict;
 	if (wait_while_it_changes(v->mmu, host))
@@ -146,7 +146,7 @@ static enum mmu_verdict cmpxchg_locked(struct mmu_vcpu *v, uint64_t seq, gpa_t g
 	void *host;
 	bool ok;
 
-	verdict = find(v, gpa, &slot, &host);
+	verdict = find_slot(v, gpa, &slot, &host);
 	if (verdict != MMU_OK)
 		return verdict;
 	if (slot->flags & KVM_MEM_READONLY)

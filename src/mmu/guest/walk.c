@@ -19,9 +19,9 @@
 /* How a walk reads the guest's tables. */
 enum memory { BY_TABLES, BY_SLOTS };
 
-static bool find_page(struct mmu_vcpu *v, gpa_t gpa, bool write, struct table_entry *e)
+static bool find_page(struct mmu_vcpu *v, gpa_t gpa, enum access access, struct table_entry *e)
 {
-	uint64_t need = write ? SPTE_W : 0;
+	uint64_t need = access == ACCESS_WRITE ? SPTE_W : 0;
 
 	/* Our tables have no higher address bits: it would alias another address. */
 	if (gpa.raw >> TDP_ADDRESS_BITS) {
@@ -32,7 +32,7 @@ static bool find_page(struct mmu_vcpu *v, gpa_t gpa, bool write, struct table_en
 	return tdp_use(e, gfn_of_gpa(gpa), need, need);
 }
 
-void *walk_gpa(struct mmu_vcpu *v, struct tlb_stamp stamp, gpa_t gpa, bool write,
+void *walk_gpa(struct mmu_vcpu *v, struct tlb_stamp stamp, gpa_t gpa, enum access access,
 	       struct table_entry *e)
 {
 	struct tlb_entry *cached = &v->gpa_tlb[(gpa.raw >> PAGE_SHIFT) & (GPA_TLB_ENTRIES - 1)];
@@ -42,17 +42,17 @@ void *walk_gpa(struct mmu_vcpu *v, struct tlb_stamp stamp, gpa_t gpa, bool write
 	bool found;
 	hva_t hva;
 
-	if ((write ? cached->write : cached->read) == tag)
+	if ((access == ACCESS_WRITE ? cached->write : cached->read) == tag)
 		return (void *)(uintptr_t)(gpa.raw + cached->addend);
 	guest_pin(v);
-	found = find_page(v, gpa, write, e);
+	found = find_page(v, gpa, access, e);
 	guest_unpin(v);
 	if (!found)
 		return NULL;
 	hva = hva_of(spte_pfn_of(e->spte, gfn_of_gpa(gpa)) << PAGE_SHIFT | gpa_offset(gpa));
 	*cached = (struct tlb_entry){
 		.read = tag,
-		.write = write ? tag : 0,
+		.write = access == ACCESS_WRITE ? tag : 0,
 		.addend = hva.raw - gpa.raw,
 	};
 	return hva_pointer(hva);
@@ -73,10 +73,10 @@ bool walk_renew(struct mmu_vcpu *v, struct walk *w)
 	return true;
 }
 
-static enum walk_verdict miss(struct walk *w, gpa_t gpa, bool write, void *absent)
+static enum walk_verdict miss(struct walk *w, gpa_t gpa, enum access access, void *absent)
 {
 	w->missing = gpa;
-	w->missing_write = write;
+	w->missing_access = access;
 	w->absent = absent;
 	return WALK_MISS;
 }
@@ -110,12 +110,12 @@ static bool is_stale(const struct mmu_vcpu *v, const struct walk *w)
 static enum walk_verdict read_by_tables(struct mmu_vcpu *v, struct walk *w,
 					struct walk_step *step)
 {
-	void *at = walk_gpa(v, w->stamp, step->gpa, false, &w->entry);
+	void *at = walk_gpa(v, w->stamp, step->gpa, ACCESS_READ, &w->entry);
 	uint32_t narrow = 0;
 	bool ok;
 
 	if (!at)
-		return miss(w, step->gpa, false, NULL);
+		return miss(w, step->gpa, ACCESS_READ, NULL);
 	if (gpt_entry_bytes(w->kind) == 8) {
 		ok = window_load64(&v->epoch, w->stamp.epoch, at, &step->entry);
 	} else {
@@ -124,7 +124,7 @@ static enum walk_verdict read_by_tables(struct mmu_vcpu *v, struct walk *w,
 	}
 	if (!ok && is_stale(v, w))
 		return WALK_RACED;
-	return ok ? WALK_OK : miss(w, step->gpa, false, at);
+	return ok ? WALK_OK : miss(w, step->gpa, ACCESS_READ, at);
 }
 
 static enum walk_verdict guest_fault(const struct mmu_vcpu *v, struct walk *w, uint32_t bits)
@@ -170,11 +170,11 @@ static enum update update_by_tables(struct mmu_vcpu *v, struct walk *w, int i, u
 	struct walk_step *step = &w->step[i];
 	uint32_t old32 = (uint32_t)step->entry;
 	uint64_t old = step->entry;
-	void *at = walk_gpa(v, w->stamp, step->gpa, true, &w->entry);
+	void *at = walk_gpa(v, w->stamp, step->gpa, ACCESS_WRITE, &w->entry);
 
 	w->missing_step = i;
 	if (!at) {
-		miss(w, step->gpa, true, NULL);
+		miss(w, step->gpa, ACCESS_WRITE, NULL);
 		return NOT_UPDATED;
 	}
 	if (gpt_entry_bytes(w->kind) == 8) {
@@ -193,7 +193,7 @@ static enum update update_by_tables(struct mmu_vcpu *v, struct walk *w, int i, u
 absent:
 	if (is_stale(v, w))
 		return STALE;
-	miss(w, step->gpa, true, at);
+	miss(w, step->gpa, ACCESS_WRITE, at);
 	return NOT_UPDATED;
 }
 

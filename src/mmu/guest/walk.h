@@ -50,7 +50,7 @@ struct walk {
 	int n_steps;
 	/* for WALK_MISS */
 	gpa_t missing;
-	bool missing_write;	/* it is an entry's A or D bit that must be set */
+	enum access missing_access; /* ACCESS_WRITE: to set an entry's A or D bit */
 	int missing_step;	/* and this the entry's number */
 	struct table_entry entry; /* ours that does not translate it */
 	void *absent;		/* not NULL: translated, but the host has no page there */
@@ -92,7 +92,7 @@ bool walk_renew(struct mmu_vcpu *v, struct walk *w);
  * access.  NULL: *e is the entry that does not.  In guest mode; valid for @stamp.  Sets A, and D
  * for a write.  Pinned while it lasts.
  */
-void *walk_gpa(struct mmu_vcpu *v, struct tlb_stamp stamp, gpa_t gpa, bool write,
+void *walk_gpa(struct mmu_vcpu *v, struct tlb_stamp stamp, gpa_t gpa, enum access access,
 	       struct table_entry *e);
 
 #endif

@@ -345,8 +345,3 @@ const char *shadow_find_fault(const struct mmu *m)
 	wrong = check_frames(m, &census);
 	return wrong ? wrong : check_gauges(m, &census);
 }
-
-bool shadow_is_valid(const struct mmu *m)
-{
-	return !shadow_find_fault(m);
-}

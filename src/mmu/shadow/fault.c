@@ -171,7 +171,7 @@ static bool let_write_tables(struct mmu *m, gfn_t gfn) REQUIRES(m->lock)
 		/* All of them would have to be marked, and again at the sync.  Their number does
 		 * not grow meanwhile:  SYNC_BEFORE_LINK. */
 		links = shadow_links_above(m, sp, links);
-		if (links >= SHADOW_LINKS_TOLD)
+		if (links >= SHADOW_MAX_LINKS_MARKED)
 			return false;
 	}
 	/* UNSYNC_BEFORE_W: whoever sees the consequences of a write must find the mark. */
@@ -272,8 +272,8 @@ static enum fault_verdict install_locked(struct mmu_vcpu *v, struct shadow_fault
 	return verdict;
 }
 
-static enum fault_verdict install(struct mmu_vcpu *v, struct shadow_fault *sf,
-				  const struct host_page *page)
+static enum fault_verdict install_page(struct mmu_vcpu *v, struct shadow_fault *sf,
+				       const struct host_page *page)
 {
 	enum fault_verdict verdict;
 
@@ -322,7 +322,7 @@ static enum mmu_verdict fault_found(struct mmu_vcpu *v, struct shadow_fault *sf)
 
 	verdict = fault_resolve(v, &sf->fault, &page);
 	if (verdict == FAULT_FIXED)
-		verdict = install(v, sf, &page);
+		verdict = install_page(v, sf, &page);
 	else if (verdict == FAULT_MMIO)
 		remember_mmio(v, sf);
 	if (verdict != FAULT_RETRY || !sf->made)
@@ -351,7 +351,7 @@ enum mmu_verdict shadow_fault(struct mmu_vcpu *v, struct shadow_fault *sf, enum 
 		return verdict;
 	result->gpa = sf->walk.gpa;
 	trace_page_fault(v->index, sf->walk.gpa.raw, access == ACCESS_WRITE);
-	fault_begin(&sf->fault, sf->walk.gpa, access == ACCESS_WRITE);
+	fault_begin(&sf->fault, sf->walk.gpa, access);
 	sf->fault.max_level = MIN(MIN(sf->path.entry.level, (int)LEVEL_1G),
 				  sf->walk.n_steps ? sf->walk.level : (int)LEVEL_2M);
 	return fault_found(v, sf);

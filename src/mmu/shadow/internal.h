@@ -168,9 +168,9 @@ bool shadow_next_frame(struct mmu *m, struct frame_iter *it) REQUIRES(m->lock);
 void shadow_mark_unsync(struct mmu *m, struct shadow_page *sp) REQUIRES(m->lock);
 void shadow_mark_synced(struct mmu *m, struct shadow_page *sp) REQUIRES(m->lock);
 
-/* @n and the links on any way to @sp.  Counts no further than SHADOW_LINKS_TOLD: making the page
- * unsync would take too long. */
-#define SHADOW_LINKS_TOLD (4 * SHADOW_LIST_MAX)
+/* @n, plus the links on all paths to @sp, up to SHADOW_MAX_LINKS_MARKED: with more of them, marking
+ * the page as unsync would take too long. */
+#define SHADOW_MAX_LINKS_MARKED (4 * SHADOW_LIST_MAX)
 unsigned int shadow_links_above(struct mmu *m, const struct shadow_page *sp, unsigned int n)
 	REQUIRES(m->lock);
 
@@ -186,8 +186,8 @@ void shadow_changed(struct mmu *m, struct shadow_page *sp) REQUIRES(m->lock);
 
 /* Zaps the page; it is freed when no TLB and no vCPU can use it any more. */
 void shadow_zap(struct mmu *m, struct shadow_page *sp) REQUIRES(m->lock);
-/* Frees pages unlinked before a completed flush, so many at a time; flushes first for all, or if
- * there are many.  True: there are more. */
+/* Frees pages unlinked before a completed flush, a limited number at a time; flushes first for
+ * all, or if there are many.  True: there are more. */
 bool shadow_reap(struct mmu *m, enum reap which) REQUIRES(m->lock);
 void shadow_pin(struct mmu *m, struct shadow_page *sp) REQUIRES(m->lock);
 void shadow_unpin(struct mmu *m, struct shadow_page *sp) REQUIRES(m->lock);
@@ -382,9 +382,8 @@ void shadow_zap_slot(struct mmu *m, const struct memslot *slot) EXCLUDES(m->lock
 
 /* --- check.c --- */
 
-/* For tests: checks that everything is in its place.  No changes meanwhile. */
-bool shadow_is_valid(const struct mmu *m);
-/* The sentence that does not hold; or NULL. */
+/* For tests: checks that everything is in its place.  Returns the sentence that does not hold, or
+ * NULL.  No changes meanwhile. */
 const char *shadow_find_fault(const struct mmu *m);
 
 #endif

@@ -23,12 +23,10 @@ void shadow_changed(struct mmu *m, struct shadow_page *sp)
 
 struct shadow_page *shadow_find(struct mmu *m, gfn_t gfn, union shadow_role role)
 {
-	struct shadow *s = m->shadow;
-
-	rwlock_assert_held_write(&m->lock);
-	struct shadow_page *sp = shadow_hash_first(&s->hash, gfn);
+	struct shadow_page *sp = shadow_hash_first(&m->shadow->hash, gfn);
 	uint64_t n = 0;
 
+	rwlock_assert_held_write(&m->lock);
 	/* ROLE_IS_PART_OF_KEY: all of it. */
 	while (sp && (!gfn_eq(sp->gfn, gfn) || !shadow_has_role(sp, role))) {
 		sp = sp->next;
@@ -147,7 +145,7 @@ unsigned int shadow_links_above(struct mmu *m, const struct shadow_page *sp, uns
 
 	rwlock_assert_held_write(&m->lock);
 	spte_list_begin(&sp->parents, &c);
-	while (n < SHADOW_LINKS_TOLD && spte_list_next(&c, &ref)) {
+	while (n < SHADOW_MAX_LINKS_MARKED && spte_list_next(&c, &ref)) {
 		mmu_visited(m, 1);
 		n = shadow_links_above(m, ref.sp, n + 1);
 	}
@@ -339,7 +337,7 @@ struct shadow_page *shadow_make(struct mmu *m, gfn_t gfn, union shadow_role role
 	return sp;
 }
 
-static void bury(struct shadow *s, struct shadow_page *sp)
+static void bury_page(struct shadow *s, struct shadow_page *sp)
 {
 	sp->next = NULL;
 	*s->dead_last = sp;
@@ -377,7 +375,7 @@ void shadow_zap(struct mmu *m, struct shadow_page *sp)
 	if (sp->n_roots)
 		s->n_pinned--;
 	else
-		bury(s, sp);
+		bury_page(s, sp);
 }
 
 static bool may_be_freed(const struct mmu *m, const struct shadow_page *sp)
@@ -416,13 +414,13 @@ void shadow_unpin(struct mmu *m, struct shadow_page *sp)
 	if (--sp->n_roots)
 		return;
 	if (atomic32_load_relaxed(&sp->zapped))
-		bury(m->shadow, sp);
+		bury_page(m->shadow, sp);
 	else
 		m->shadow->n_pinned--;
 }
 
 /* The @n oldest that are not roots. */
-static void recycle(struct mmu *m, uint64_t n) REQUIRES(m->lock)
+static void recycle_oldest(struct mmu *m, uint64_t n) REQUIRES(m->lock)
 {
 	struct shadow_page *sp, *next;
 
@@ -457,7 +455,7 @@ bool shadow_make_room(struct mmu *m, unsigned int n)
 		return false;
 	}
 	if (s->n_used + n + batch > limit)
-		recycle(m, MIN(s->n_used + n + batch - limit, RECYCLE_BATCH + n));
+		recycle_oldest(m, MIN(s->n_used + n + batch - limit, RECYCLE_BATCH + n));
 	shadow_reap(m, REAP_ALL);
 	return s->n_used + n > mmu_page_limit(m) + s->n_pinned;
 }

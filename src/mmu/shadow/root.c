@@ -90,7 +90,7 @@ static bool is_up_to_date(const struct shadow_roots *r)
 	return true;
 }
 
-static void release(struct mmu *m, struct shadow_roots *r) REQUIRES(m->lock)
+static void release_roots(struct mmu *m, struct shadow_roots *r) REQUIRES(m->lock)
 {
 	for (unsigned int i = 0; i < 4; i++)
 		if (r->page[i])
@@ -98,15 +98,19 @@ static void release(struct mmu *m, struct shadow_roots *r) REQUIRES(m->lock)
 	*r = (struct shadow_roots){ 0 };
 }
 
-static void drop_roots(struct mmu_vcpu *v, bool all)
+/* Those that are obsolete, or all. */
+enum drop { DROP_OBSOLETE, DROP_ALL };
+
+static void drop_roots(struct mmu_vcpu *v, enum drop which)
 {
 	struct mmu *m = v->mmu;
 
 	rwlock_wrlock(&m->lock);
 	for (unsigned int i = 0; i < SHADOW_CACHED_ROOTS; i++) {
-		if (!v->shadow.roots[i].role || (!all && is_usable(&v->shadow.roots[i])))
+		if (!v->shadow.roots[i].role ||
+		    (which == DROP_OBSOLETE && is_usable(&v->shadow.roots[i])))
 			continue;
-		release(m, &v->shadow.roots[i]);
+		release_roots(m, &v->shadow.roots[i]);
 		if (i == v->shadow.root)
 			v->roots_loaded = false;
 	}
@@ -116,12 +120,12 @@ static void drop_roots(struct mmu_vcpu *v, bool all)
 
 void shadow_drop_obsolete_roots(struct mmu_vcpu *v)
 {
-	drop_roots(v, false);
+	drop_roots(v, DROP_OBSOLETE);
 }
 
 void shadow_drop_all_roots(struct mmu_vcpu *v)
 {
-	drop_roots(v, true);
+	drop_roots(v, DROP_ALL);
 }
 
 /* Returns the index of these roots in the cache, or SHADOW_CACHED_ROOTS. */
@@ -162,7 +166,7 @@ static bool fill_roots(struct mmu *m, struct shadow_roots *r, const struct wante
 	}
 	flush_record(m, &due);
 	if (!ok)
-		release(m, r);
+		release_roots(m, r);
 	return ok;
 }
 
@@ -175,7 +179,7 @@ static bool load_new(struct mmu_vcpu *v, struct wanted *w)
 
 	drop_invisible(m, w);
 	rwlock_wrlock(&m->lock);
-	release(m, &v->shadow.roots[victim]);
+	release_roots(m, &v->shadow.roots[victim]);
 	shadow_make_room(m, w->n);
 	ok = fill_roots(m, &v->shadow.roots[victim], w);
 	rwlock_wrunlock(&m->lock);

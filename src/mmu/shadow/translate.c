@@ -78,8 +78,11 @@ static bool use_leaf(struct mmu_vcpu *v, struct shadow_fault *sf, enum access ac
 	result->epoch = stamp.epoch;
 	result->gpa = gpa_add(gpa_of_gfn(gfn_add(first, offset)), gva_offset(sf->path.gva));
 	if (!result->tracked)
-		result->was_code = tlb_fill(v, sf->path.gva, access, result->host, writable,
-					    e->level > LEVEL_4K || at.sp->role.direct, stamp);
+		result->was_code = tlb_fill(v, sf->path.gva, access, stamp, (struct tlb_page){
+			.host = result->host,
+			.writable = writable,
+			.large = e->level > LEVEL_4K || at.sp->role.direct,
+		});
 	return true;
 }
 

@@ -82,8 +82,8 @@ static uint64_t leaf_bits(const struct fault *f, const struct host_page *page,
 	return bits;
 }
 
-static enum fault_verdict install(struct mmu_vcpu *v, struct fault *f,
-				  const struct host_page *page)
+static enum fault_verdict install_page(struct mmu_vcpu *v, struct fault *f,
+				       const struct host_page *page)
 {
 	enum fault_verdict verdict = FAULT_RETRY;
 	const struct memslot *slot;
@@ -111,7 +111,7 @@ out:
 	return verdict;
 }
 
-static enum fault_verdict fix(struct mmu_vcpu *v, struct fault *f)
+static enum fault_verdict fix_fault(struct mmu_vcpu *v, struct fault *f)
 {
 	enum fault_verdict verdict;
 	struct host_page page;
@@ -122,7 +122,7 @@ static enum fault_verdict fix(struct mmu_vcpu *v, struct fault *f)
 	verdict = fault_resolve(v, f, &page);
 	if (verdict == FAULT_MMIO)
 		return remember_mmio(v, f);
-	return verdict == FAULT_FIXED ? install(v, f, &page) : verdict;
+	return verdict == FAULT_FIXED ? install_page(v, f, &page) : verdict;
 }
 
 enum fault_verdict tdp_fault_at(struct mmu_vcpu *v, struct fault *f)
@@ -131,16 +131,16 @@ enum fault_verdict tdp_fault_at(struct mmu_vcpu *v, struct fault *f)
 
 	trace_page_fault(v->index, f->gpa.raw, f->write);
 	vcpu_count(v, pf_taken);
-	verdict = fix(v, f);
+	verdict = fix_fault(v, f);
 	fault_count_verdict(v, verdict);
 	return verdict;
 }
 
-enum fault_verdict tdp_fault(struct mmu_vcpu *v, gpa_t gpa, bool write)
+enum fault_verdict tdp_fault(struct mmu_vcpu *v, gpa_t gpa, enum access access)
 {
 	struct fault f;
 
-	fault_begin(&f, gpa, write);
+	fault_begin(&f, gpa, access);
 	rcu_read_begin();
 	f.entry = tdp_lookup(v->mmu, f.gfn);
 	rcu_read_end();

@@ -82,7 +82,7 @@ static inline int tdp_max_level(int level)
  */
 enum fault_verdict tdp_fault_at(struct mmu_vcpu *v, struct fault *f);
 /* For a caller that has not looked. */
-enum fault_verdict tdp_fault(struct mmu_vcpu *v, gpa_t gpa, bool write);
+enum fault_verdict tdp_fault(struct mmu_vcpu *v, gpa_t gpa, enum access access);
 
 /* mmu_ops.translate, prefault */
 enum mmu_verdict tdp_translate(struct mmu_vcpu *v, gva_t gva, enum access access,

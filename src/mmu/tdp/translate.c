@@ -30,13 +30,13 @@ static enum mmu_verdict walk_missed(struct mmu_vcpu *v, struct walk *w)
 		mmu_access_faulted(v, w->absent);
 		return MMU_OK;
 	}
-	fault_begin(&f, w->missing, w->missing_write);
+	fault_begin(&f, w->missing, w->missing_access);
 	f.entry = w->entry;
 	verdict = fault_in(v, &f);
 	if (verdict != MMU_MMIO)
 		return verdict;
 	/* In a read-only slot A and D are not set; otherwise there is no table. */
-	if (!w->missing_write)
+	if (w->missing_access == ACCESS_READ)
 		return MMU_BAD_TABLES;
 	w->read_only[w->missing_step] = walk_read_only_mark(w->missing);
 	return MMU_OK;
@@ -87,8 +87,11 @@ static bool find_host(struct mmu_vcpu *v, const struct walk *w, struct fault *f,
 		return false;
 	result->host = (char *)host_pointer(spte_pfn_of(f->entry.spte, f->gfn)) +
 		       gpa_offset(f->gpa);
-	result->was_code = tlb_fill(v, w->gva, w->access, result->host,
-				    f->entry.spte.raw & want, w->level > 1, w->stamp);
+	result->was_code = tlb_fill(v, w->gva, w->access, w->stamp, (struct tlb_page){
+		.host = result->host,
+		.writable = f->entry.spte.raw & want,
+		.large = w->level > LEVEL_4K,
+	});
 	return true;
 }
 
@@ -112,7 +115,7 @@ enum mmu_verdict tdp_translate(struct mmu_vcpu *v, gva_t gva, enum access access
 			verdict = walk(v, &w, result, &walked);
 			if (!walked)
 				continue;
-			fault_begin(&f, w.gpa, access == ACCESS_WRITE);
+			fault_begin(&f, w.gpa, access);
 		}
 		generation = mmio_generation(v->mmu);
 		if (find_host(v, &w, &f, result))
@@ -130,7 +133,7 @@ enum mmu_verdict tdp_translate(struct mmu_vcpu *v, gva_t gva, enum access access
 
 enum mmu_verdict tdp_prefault(struct mmu_vcpu *v, gpa_t gpa, uint64_t *bytes)
 {
-	enum mmu_verdict verdict = mmu_verdict_of_fault(tdp_fault(v, gpa, false));
+	enum mmu_verdict verdict = mmu_verdict_of_fault(tdp_fault(v, gpa, ACCESS_READ));
 	uint64_t whole;
 
 	if (verdict != MMU_OK)

@@ -60,11 +60,11 @@ static uint32_t count_still_awaited(struct mmu *m) REQUIRES(m->flush_lock)
 }
 
 /* Until it is no longer @seen.  Whoever changes it looks at @v's waiters then. */
-static void sleep_on(struct mmu_vcpu *v, struct atomic32 *word, uint32_t seen, bool is_pin)
+static void sleep_on(struct mmu_vcpu *v, struct atomic32 *word, uint32_t seen)
 {
 	atomic32_fetch_add(&v->waiters, 1);
 	/* guest_unpin() has no barrier between its store and its look at waiters. */
-	if (!is_pin || window_barrier())
+	if (word != &v->pin || window_barrier())
 		while (atomic32_load_acquire(word) == seen)
 			wait_on(word, seen);
 	atomic32_fetch_add(&v->waiters, (uint32_t)-1);
@@ -83,7 +83,7 @@ static void wait_until_unpinned(struct mmu_vcpu *v)
 		cpu_relax();
 	}
 	mmu_count(v->mmu, remote_tlb_flush_pinned);
-	sleep_on(v, &v->pin, pin, true);
+	sleep_on(v, &v->pin, pin);
 }
 
 /*
@@ -131,6 +131,6 @@ void request_wait_all(struct mmu *m)
 		return;
 	for_each_awaited(m, i, v) {
 		mmu_count(m, remote_tlb_flush_sleeps);
-		sleep_on(v, &v->guest_seq, v->awaited_seq, false);
+		sleep_on(v, &v->guest_seq, v->awaited_seq);
 	}
 }

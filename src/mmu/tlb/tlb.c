@@ -46,7 +46,7 @@ static void take_next_number(struct mmu_vcpu *v)
 }
 
 /* The owner's handler: window_line.answer. */
-static void answer(struct window_line *line)
+static void answer_interrupt(struct window_line *line)
 {
 	struct mmu_vcpu *v = container_of(line, struct mmu_vcpu, line);
 
@@ -55,7 +55,7 @@ static void answer(struct window_line *line)
 	vcpu_count(v, flush_interrupts);
 }
 
-static void wipe(struct mmu_vcpu *v)
+static void wipe_entries(struct mmu_vcpu *v)
 {
 	uint64_t context = v->tlb_context;
 
@@ -73,7 +73,7 @@ int tlb_init(struct mmu_vcpu *v)
 	v->gpa_tlb = v->tlb + TLB_ENTRIES;
 	v->tlb_context = 1u << TLB_FLUSH_SHIFT;
 	tlb_set_privilege(v);
-	v->line.answer = answer;
+	v->line.answer = answer_interrupt;
 	return 0;
 }
 
@@ -88,7 +88,7 @@ struct tlb_stamp tlb_stamp(struct mmu_vcpu *v)
 
 	do {
 		if (unlikely(tlb_flush_number(v) == TLB_FLUSH_DEAD))
-			wipe(v);
+			wipe_entries(v);
 		stamp.epoch = epoch_read(&v->epoch);
 		stamp.context = v->tlb_context;
 		owner_barrier();
@@ -118,16 +118,16 @@ static void hide_watched(const struct mmu_vcpu *v, gva_t gva, struct tlb_entry *
  * for any privilege, a page stays non-writable until an actual write, which is reported to the
  * caller; a read never makes it writable silently.
  */
-bool tlb_fill(struct mmu_vcpu *v, gva_t gva, enum access access, const void *host, bool writable,
-	      bool large, struct tlb_stamp stamp)
+bool tlb_fill(struct mmu_vcpu *v, gva_t gva, enum access access, struct tlb_stamp stamp,
+	      struct tlb_page page)
 {
 	struct tlb_entry *e = tlb_entry_of(v, gva);
-	uint64_t tag = (gva.raw & PAGE_MASK) | stamp.context, page = tag_page(tag);
-	uint64_t addend = (uintptr_t)host - gva.raw;
+	uint64_t tag = (gva.raw & PAGE_MASK) | stamp.context, common = tag_page(tag);
+	uint64_t addend = (uintptr_t)page.host - gva.raw;
 	bool is_code;
 
-	if (e->addend != addend || (tag_page(e->read) != page && tag_page(e->write) != page &&
-				    tag_page(e->exec) != page))
+	if (e->addend != addend || (tag_page(e->read) != common && tag_page(e->write) != common &&
+				    tag_page(e->exec) != common))
 		*e = (struct tlb_entry){ .addend = addend };
 	is_code = e->exec;
 	if (access == ACCESS_EXEC) {
@@ -135,14 +135,14 @@ bool tlb_fill(struct mmu_vcpu *v, gva_t gva, enum access access, const void *hos
 		e->write = 0;
 	} else {
 		e->read = tag;
-		if (access == ACCESS_WRITE || (writable && !is_code)) {
+		if (access == ACCESS_WRITE || (page.writable && !is_code)) {
 			e->write = tag;
 			e->exec = 0;
 		}
 	}
 	if (unlikely(v->n_watches))
 		hide_watched(v, gva, e);
-	v->tlb_has_large |= large;
+	v->tlb_has_large |= page.large;
 	vcpu_count(v, tlb_fills);
 	return access == ACCESS_WRITE && is_code;
 }
@@ -151,7 +151,7 @@ void tlb_flush_all(struct mmu_vcpu *v)
 {
 	take_next_number(v);
 	if (unlikely(tlb_flush_number(v) == TLB_FLUSH_DEAD))
-		wipe(v);
+		wipe_entries(v);
 	v->tlb_has_large = false;
 	tlb_set_privilege(v);
 	vcpu_count(v, tlb_flushes);

@@ -150,15 +150,21 @@ struct tlb_stamp {
 /* The owner, in guest mode. */
 struct tlb_stamp tlb_stamp(struct mmu_vcpu *v);
 
-/*
- * Makes an entry for the page at @gva:  @host is the address of @gva itself.  @writable: writes
- * may hit it too.  @large: it comes from a page over 4 KiB. @stamp: sampled before @host was
- * looked up.  True: a write to a page that this TLB held for execution.
- */
-bool tlb_fill(struct mmu_vcpu *v, gva_t gva, enum access access, const void *host, bool writable,
-	      bool large, struct tlb_stamp stamp);
+/* What a walk has found for an address. */
+struct tlb_page {
+	const void *host;	/* of the address itself */
+	bool writable;		/* writes may hit the entry too */
+	bool large;		/* the guest's page, or ours, is over 4 KiB */
+};
 
-/* Flushes everything, or the page at @gva (INVLPG), or one kind of access. */
+/*
+ * Makes an entry for the page at @gva.  @stamp: sampled before @page was looked up.  True: a
+ * write to a page that this TLB held for execution.
+ */
+bool tlb_fill(struct mmu_vcpu *v, gva_t gva, enum access access, struct tlb_stamp stamp,
+	      struct tlb_page page);
+
+/* Flushes everything, or the page at @gva (INVLPG). */
 void tlb_flush_all(struct mmu_vcpu *v);
 void tlb_flush_page(struct mmu_vcpu *v, gva_t gva);
 

@@ -60,7 +60,7 @@ static void what_is_read_or_executed_is_not_harvested(void **state UNUSED)
 	assert_ram(PAGES(5), ACCESS_READ, PAGES(5), 5);
 	assert_null(tlb_write(vcpu, gva_of(PAGES(5)), 1));
 	assert_ram(PAGES(6), ACCESS_EXEC, PAGES(6), 6);
-	assert_int_equal(translate_gpa(vcpu, PAGES(7), false, &result), MMU_OK);
+	assert_int_equal(translate_gpa(vcpu, PAGES(7), ACCESS_READ, &result), MMU_OK);
 	ASSERT_NO_HARVEST();
 	/* Nor after a write: reading it again is not writing it. */
 	assert_ram(PAGES(5), ACCESS_WRITE, PAGES(5), 5);
@@ -103,8 +103,8 @@ static void writing_by_frame_is_harvested_too(void **state UNUSED)
 {
 	slot_again(0, 0, 0, N_PAGES, KVM_MEM_LOG_DIRTY_PAGES);
 	for (int i = 0; i < 2; i++) {
-		assert_int_equal(translate_gpa(vcpu, PAGES(9), true, &result), MMU_OK);
-		assert_int_equal(translate_gpa(vcpu, PAGES(9), true, &result), MMU_OK);
+		assert_int_equal(translate_gpa(vcpu, PAGES(9), ACCESS_WRITE, &result), MMU_OK);
+		assert_int_equal(translate_gpa(vcpu, PAGES(9), ACCESS_WRITE, &result), MMU_OK);
 		ASSERT_HARVEST(9);
 	}
 }
@@ -139,19 +139,19 @@ static void a_logged_slot_has_no_large_page_that_can_be_written(void **state UNU
 
 	big->sim.level = LEVEL_2M;
 	vm_slot(big, 0, 0, 0, 1024, 0);
-	assert_int_equal(tdp_fault(bv, gpa_of(PAGES(3)), true), FAULT_FIXED);
+	assert_int_equal(tdp_fault(bv, gpa_of(PAGES(3)), ACCESS_WRITE), FAULT_FIXED);
 	assert_int_equal(vm_stat(big, VM_STAT_pages_2m), 1);
 	vm_slot(big, 0, 0, 0, 1024, KVM_MEM_LOG_DIRTY_PAGES);
 	/* Both ways: what was large, and what is new. */
-	assert_int_equal(tdp_fault(bv, gpa_of(PAGES(3)), true), FAULT_FIXED);
-	assert_int_equal(tdp_fault(bv, gpa_of(PAGES(600)), true), FAULT_FIXED);
-	assert_int_equal(tdp_fault(bv, gpa_of(PAGES(601)), false), FAULT_FIXED);
+	assert_int_equal(tdp_fault(bv, gpa_of(PAGES(3)), ACCESS_WRITE), FAULT_FIXED);
+	assert_int_equal(tdp_fault(bv, gpa_of(PAGES(600)), ACCESS_WRITE), FAULT_FIXED);
+	assert_int_equal(tdp_fault(bv, gpa_of(PAGES(601)), ACCESS_READ), FAULT_FIXED);
 	assert_int_equal(vm_stat(big, VM_STAT_pages_2m), 0);
 	assert_int_equal(vm_stat(big, VM_STAT_pages_4k), 512 + 2);
 	assert_int_equal(dirty_log_get(&big->slots, 0, log), 0);
 	for (uint64_t page = 0; page < 1024; page++)
 		assert_int_equal(log[page / 64] >> (page % 64) & 1, page == 3 || page == 600);
-	assert_int_equal(tdp_fault(bv, gpa_of(PAGES(4)), true), FAULT_FIXED);
+	assert_int_equal(tdp_fault(bv, gpa_of(PAGES(4)), ACCESS_WRITE), FAULT_FIXED);
 	assert_int_equal(dirty_log_get(&big->slots, 0, log), 0);
 	assert_true(log[0] == 1 << 4);
 	vm_free(big);
@@ -168,7 +168,7 @@ static void large_pages_come_back(void **state UNUSED)
 	big->sim.level = LEVEL_2M;
 	vm_slot(big, 0, 0, 0, 1024 + 8, KVM_MEM_LOG_DIRTY_PAGES);
 	for (uint64_t gfn = 0; gfn < 1024 + 8; gfn++)
-		assert_int_equal(tdp_fault(bv, gpa_of(PAGES(gfn)), true), FAULT_FIXED);
+		assert_int_equal(tdp_fault(bv, gpa_of(PAGES(gfn)), ACCESS_WRITE), FAULT_FIXED);
 	assert_int_equal(vm_stat(big, VM_STAT_pages_4k), 1024 + 8);
 	/* Where the host has no large page, what there is stays. */
 	big->sim.level = LEVEL_4K;
@@ -178,8 +178,8 @@ static void large_pages_come_back(void **state UNUSED)
 	vm_slot(big, 0, 0, 0, 1024 + 8, KVM_MEM_LOG_DIRTY_PAGES);
 	vm_slot(big, 0, 0, 0, 1024 + 8, 0);
 	assert_int_equal(vm_stat(big, VM_STAT_pages_4k), 8);
-	assert_int_equal(tdp_fault(bv, gpa_of(PAGES(3)), true), FAULT_FIXED);
-	assert_int_equal(tdp_fault(bv, gpa_of(PAGES(600)), false), FAULT_FIXED);
+	assert_int_equal(tdp_fault(bv, gpa_of(PAGES(3)), ACCESS_WRITE), FAULT_FIXED);
+	assert_int_equal(tdp_fault(bv, gpa_of(PAGES(600)), ACCESS_READ), FAULT_FIXED);
 	assert_int_equal(vm_stat(big, VM_STAT_pages_2m), 2);
 	assert_int_equal(vm_stat(big, VM_STAT_pages_4k), 8);
 
@@ -188,12 +188,12 @@ static void large_pages_come_back(void **state UNUSED)
 	mmu_invalidate_end(&inv);
 	big->sim.level = LEVEL_4K;
 	for (uint64_t gfn = 0; gfn < 1024; gfn++)
-		assert_int_equal(tdp_fault(bv, gpa_of(PAGES(gfn)), true), FAULT_FIXED);
+		assert_int_equal(tdp_fault(bv, gpa_of(PAGES(gfn)), ACCESS_WRITE), FAULT_FIXED);
 	big->sim.level = LEVEL_2M;
 	mmu_invalidate_begin(&big->mmu, vm_hva(big, 0), vm_hva(big, 1024), &inv);
 	mmu_invalidate_end(&inv);
 	assert_int_equal(vm_stat(big, VM_STAT_pages_4k), 8);
-	assert_int_equal(tdp_fault(bv, gpa_of(PAGES(3)), true), FAULT_FIXED);
+	assert_int_equal(tdp_fault(bv, gpa_of(PAGES(3)), ACCESS_WRITE), FAULT_FIXED);
 	assert_int_equal(vm_stat(big, VM_STAT_pages_2m), 1);
 	assert_true(tdp_is_valid(&big->mmu));
 	vm_free(big);
@@ -223,7 +223,7 @@ static void a_host_that_is_ahead_of_us_opens_nothing_unasked(void **state UNUSED
 	assert_int_equal(dirty_log_get(&eager->slots, 0, &log), 0);
 	assert_true(log == 0);
 	/* The door is opened without the lock, and the page marked. */
-	assert_int_equal(tdp_fault(ev, gpa_of(PAGES(5)), true), FAULT_FIXED);
+	assert_int_equal(tdp_fault(ev, gpa_of(PAGES(5)), ACCESS_WRITE), FAULT_FIXED);
 	assert_int_equal(vcpu_stat(ev, VCPU_STAT_pf_fast), 1);
 	assert_int_equal(dirty_log_get(&eager->slots, 0, &log), 0);
 	assert_true(log == 1 << 5);
@@ -353,7 +353,7 @@ static void a_full_ring_stops_writes_and_nothing_else(void **state UNUSED)
 		assert_ram(PAGES(page), ACCESS_WRITE, PAGES(page), page);
 	assert_int_equal(mmu_translate(vcpu, gva_of(PAGES(100)), ACCESS_WRITE, &result),
 			 MMU_RING_FULL);
-	assert_int_equal(translate_gpa(vcpu, PAGES(100), true, &result), MMU_RING_FULL);
+	assert_int_equal(translate_gpa(vcpu, PAGES(100), ACCESS_WRITE, &result), MMU_RING_FULL);
 	assert_ram(PAGES(100), ACCESS_READ, PAGES(100), 100);
 	/* Protected is not the same as not there: neither way is open. */
 	assert_int_equal(mmu_translate(vcpu, gva_of(PAGES(100)), ACCESS_WRITE, &result),

@@ -61,9 +61,9 @@ static uint64_t seq_now(const struct test_vm *vm)
 	return atomic64_load_relaxed(&vm->mmu.invalidate_seq);
 }
 
-static enum fault_verdict fault(struct test_vm *vm, uint64_t gfn, bool write)
+static enum fault_verdict fault(struct test_vm *vm, uint64_t gfn, enum access access)
 {
-	return tdp_fault(&vm->vcpu[0], gpa_of(BYTES(gfn)), write);
+	return tdp_fault(&vm->vcpu[0], gpa_of(BYTES(gfn)), access);
 }
 
 static bool is_mapped(struct test_vm *vm, uint64_t gfn)
@@ -99,7 +99,7 @@ static void a_part_of_a_page_is_the_page(void **state)
 	struct invalidation inv;
 
 	for (uint64_t gfn = 19; gfn < 24; gfn++)
-		assert_int_equal(fault(vm, gfn, true), FAULT_FIXED);
+		assert_int_equal(fault(vm, gfn, ACCESS_WRITE), FAULT_FIXED);
 	mmu_invalidate_begin(&vm->mmu, hva_add(vm_hva(vm, 20), 4095),
 			     hva_add(vm_hva(vm, 22), 1), &inv);
 	mmu_invalidate_end(&inv);
@@ -113,8 +113,8 @@ static void memory_that_two_slots_share_goes_from_both(void **state)
 	struct invalidation inv;
 
 	for (uint64_t i = 0; i < 8; i++) {
-		assert_int_equal(fault(vm, 8 + i, true), FAULT_FIXED);
-		assert_int_equal(fault(vm, 1000 + i, true), FAULT_FIXED);
+		assert_int_equal(fault(vm, 8 + i, ACCESS_WRITE), FAULT_FIXED);
+		assert_int_equal(fault(vm, 1000 + i, ACCESS_WRITE), FAULT_FIXED);
 	}
 	begin(vm, 6, 4, &inv);
 	mmu_invalidate_end(&inv);
@@ -130,9 +130,9 @@ static void everything_goes_with_everything(void **state)
 	struct test_vm *vm = *state;
 	struct invalidation inv;
 
-	assert_int_equal(fault(vm, 0, true), FAULT_FIXED);
-	assert_int_equal(fault(vm, N_PAGES - 1, true), FAULT_FIXED);
-	assert_int_equal(fault(vm, 1007, true), FAULT_FIXED);
+	assert_int_equal(fault(vm, 0, ACCESS_WRITE), FAULT_FIXED);
+	assert_int_equal(fault(vm, N_PAGES - 1, ACCESS_WRITE), FAULT_FIXED);
+	assert_int_equal(fault(vm, 1007, ACCESS_WRITE), FAULT_FIXED);
 	mmu_invalidate_begin(&vm->mmu, hva_of(0), hva_of(~0ull), &inv);
 	mmu_invalidate_end(&inv);
 	assert_int_equal(vm_stat(vm, VM_STAT_pages_4k), 0);
@@ -168,7 +168,7 @@ static void a_large_one_lets_others_in_and_has_said_what_it_owes(void **state UN
 
 	vm_slot(vm, 0, 0, 0, n, 0);
 	for (uint64_t gfn = 0; gfn < n; gfn++)
-		assert_int_equal(fault(vm, gfn, true), FAULT_FIXED);
+		assert_int_equal(fault(vm, gfn, ACCESS_WRITE), FAULT_FIXED);
 	owed = atomic64_load_relaxed(&vm->mmu.owed);
 	hook_once(HOOK_WRLOCK, look_at_the_debt, &y);
 	begin(vm, 0, n, &inv);
@@ -332,7 +332,7 @@ static void a_slot_about_to_go_is_still_found_by_the_notifier(void **state)
 	struct test_vm *vm = *state;
 	struct deletion d = { .vm = vm };
 
-	assert_int_equal(fault(vm, 3, true), FAULT_FIXED);
+	assert_int_equal(fault(vm, 3, ACCESS_WRITE), FAULT_FIXED);
 	hook_once(HOOK_RDLOCK, invalidate_while_it_is_deleted, &d);
 	assert_int_equal(set_slot(&vm->slots, 0, 0, 0, 0, 0), 0);
 	assert_true(d.found);
@@ -346,15 +346,15 @@ static void faults_retry_while_an_invalidation_of_their_page_is_open(void **stat
 	struct invalidation inv;
 
 	begin(vm, 3, 2, &inv);
-	assert_int_equal(fault(vm, 3, false), FAULT_RETRY);
-	assert_int_equal(fault(vm, 4, true), FAULT_RETRY);
+	assert_int_equal(fault(vm, 3, ACCESS_READ), FAULT_RETRY);
+	assert_int_equal(fault(vm, 4, ACCESS_WRITE), FAULT_RETRY);
 	assert_false(is_mapped(vm, 3) || is_mapped(vm, 4));
 	/* Others go on. */
-	assert_int_equal(fault(vm, 2, true), FAULT_FIXED);
-	assert_int_equal(fault(vm, 5, true), FAULT_FIXED);
+	assert_int_equal(fault(vm, 2, ACCESS_WRITE), FAULT_FIXED);
+	assert_int_equal(fault(vm, 5, ACCESS_WRITE), FAULT_FIXED);
 	mmu_invalidate_end(&inv);
-	assert_int_equal(fault(vm, 3, false), FAULT_FIXED);
-	assert_int_equal(fault(vm, 4, true), FAULT_FIXED);
+	assert_int_equal(fault(vm, 3, ACCESS_READ), FAULT_FIXED);
+	assert_int_equal(fault(vm, 4, ACCESS_WRITE), FAULT_FIXED);
 	assert_int_equal(vcpu_stat(&vm->vcpu[0], VCPU_STAT_pf_retry), 2);
 }
 
@@ -397,16 +397,16 @@ static void slots_come_and_go_while_an_invalidation_is_open(void **state)
 	begin(vm, 3, 1, &inv);
 	vm_slot(vm, 0, 0, 0, N_PAGES, 0);
 	seq = seq_now(vm);
-	assert_int_equal(fault(vm, 3, true), FAULT_RETRY);
-	assert_int_equal(fault(vm, 4, true), FAULT_FIXED);
+	assert_int_equal(fault(vm, 3, ACCESS_WRITE), FAULT_RETRY);
+	assert_int_equal(fault(vm, 4, ACCESS_WRITE), FAULT_FIXED);
 	mmu_invalidate_end(&inv);
 	/* Results from before the end are stale, though begin met no slot. */
 	assert_true(retries(vm, seq, 3));
-	assert_int_equal(fault(vm, 3, true), FAULT_FIXED);
+	assert_int_equal(fault(vm, 3, ACCESS_WRITE), FAULT_FIXED);
 
 	begin(vm, 3, 1, &inv);
 	assert_int_equal(set_slot(&vm->slots, 0, 0, 0, 0, 0), 0);
-	assert_int_equal(fault(vm, 3, true), FAULT_MMIO);
+	assert_int_equal(fault(vm, 3, ACCESS_WRITE), FAULT_MMIO);
 	mmu_invalidate_end(&inv);
 	assert_int_equal(atomic32_load_relaxed(&vm->mmu.changes->n_open), 0);
 }
@@ -441,7 +441,7 @@ static void *fault_until_fixed(void *arg)
 	struct faulter *f = arg;
 
 	do
-		f->verdict = fault(f->vm, 3, true);
+		f->verdict = fault(f->vm, 3, ACCESS_WRITE);
 	while (f->verdict == FAULT_RETRY);
 	return NULL;
 }
@@ -491,10 +491,10 @@ static void a_large_page_of_which_a_part_changes_is_used_by_its_small_ones(void 
 	vm->sim.level = LEVEL_2M;
 	vm_slot(vm, 0, 0, 0, 1024, 0);
 	begin(vm, 511, 1, &inv);
-	assert_int_equal(fault(vm, 3, true), FAULT_FIXED);
+	assert_int_equal(fault(vm, 3, ACCESS_WRITE), FAULT_FIXED);
 	assert_int_equal(vm_stat(vm, VM_STAT_pages_4k), 1);
-	assert_int_equal(fault(vm, 511, true), FAULT_RETRY);
-	assert_int_equal(fault(vm, 512, true), FAULT_FIXED);
+	assert_int_equal(fault(vm, 511, ACCESS_WRITE), FAULT_RETRY);
+	assert_int_equal(fault(vm, 512, ACCESS_WRITE), FAULT_FIXED);
 	assert_int_equal(vm_stat(vm, VM_STAT_pages_2m), 1);
 	mmu_invalidate_end(&inv);
 	begin(vm, 1023, 1, &inv);
@@ -522,10 +522,10 @@ static void a_large_page_of_which_a_part_began_to_change_is_not_installed(void *
 	p.vm->sim.level = LEVEL_2M;
 	vm_slot(p.vm, 0, 0, 0, 1024, 0);
 	hook_once(HOOK_RDLOCK, open_a_part, &p);
-	assert_int_equal(fault(p.vm, 3, true), FAULT_RETRY);
+	assert_int_equal(fault(p.vm, 3, ACCESS_WRITE), FAULT_RETRY);
 	assert_int_equal(vm_stat(p.vm, VM_STAT_pages_2m), 0);
 	mmu_invalidate_end(&p.inv);
-	assert_int_equal(fault(p.vm, 3, true), FAULT_FIXED);
+	assert_int_equal(fault(p.vm, 3, ACCESS_WRITE), FAULT_FIXED);
 	assert_int_equal(vm_stat(p.vm, VM_STAT_pages_2m), 1);
 	vm_free(p.vm);
 }
@@ -571,7 +571,7 @@ static void a_page_resolved_before_an_invalidation_is_not_installed(void **state
 		assert_false(is_mapped(vm, 3));
 	}
 	assert_int_equal(r.n, 2);
-	assert_int_equal(fault(vm, 3, true), FAULT_FIXED);
+	assert_int_equal(fault(vm, 3, ACCESS_WRITE), FAULT_FIXED);
 }
 
 /* RETRY_UNDER_LOCK: between the page and the lock there is time for all of it. */
@@ -581,17 +581,17 @@ static void an_invalidation_just_before_the_lock_is_noticed_under_it(void **stat
 	struct race_at r = { .vm = vm, .page = 3 };
 
 	hook_once(HOOK_RDLOCK, invalidate_now, &r);
-	assert_int_equal(fault(vm, 3, true), FAULT_RETRY);
+	assert_int_equal(fault(vm, 3, ACCESS_WRITE), FAULT_RETRY);
 	assert_int_equal(r.n, 1);
 	assert_false(is_mapped(vm, 3));
 
 	r.leave_open = true;
 	hook_once(HOOK_RDLOCK, invalidate_now, &r);
-	assert_int_equal(fault(vm, 3, true), FAULT_RETRY);
+	assert_int_equal(fault(vm, 3, ACCESS_WRITE), FAULT_RETRY);
 	assert_int_equal(r.n, 2);
 	assert_false(is_mapped(vm, 3));
 	mmu_invalidate_end(&r.inv);
-	assert_int_equal(fault(vm, 3, true), FAULT_FIXED);
+	assert_int_equal(fault(vm, 3, ACCESS_WRITE), FAULT_FIXED);
 }
 
 static void replace_the_slot(void *ctx)
@@ -612,16 +612,16 @@ static void a_page_of_a_slot_that_was_replaced_is_not_installed(void **state)
 	struct race_at r = { .vm = vm };
 
 	hook_once(HOOK_RDLOCK, replace_the_slot, &r);
-	assert_int_equal(fault(vm, 3, true), FAULT_RETRY);
+	assert_int_equal(fault(vm, 3, ACCESS_WRITE), FAULT_RETRY);
 	assert_false(is_mapped(vm, 3));
-	assert_int_equal(fault(vm, 3, true), FAULT_FIXED);
+	assert_int_equal(fault(vm, 3, ACCESS_WRITE), FAULT_FIXED);
 
 	r.leave_open = true;
 	hook_once(HOOK_RDLOCK, replace_the_slot, &r);
-	assert_int_equal(fault(vm, 4, true), FAULT_RETRY);
+	assert_int_equal(fault(vm, 4, ACCESS_WRITE), FAULT_RETRY);
 	assert_false(is_mapped(vm, 4));
 	assert_int_equal(r.n, 2);
-	assert_int_equal(fault(vm, 4, true), FAULT_MMIO);
+	assert_int_equal(fault(vm, 4, ACCESS_WRITE), FAULT_MMIO);
 }
 
 /* --- a host without the page ------------------------------------------------------ */
@@ -631,11 +631,11 @@ static void a_page_that_the_host_does_not_have_is_a_host_fault(void **state)
 	struct test_vm *vm = *state;
 
 	vm->sim.refuse = true;
-	assert_int_equal(fault(vm, 3, false), FAULT_HOST);
-	assert_int_equal(fault(vm, 3, true), FAULT_HOST);
+	assert_int_equal(fault(vm, 3, ACCESS_READ), FAULT_HOST);
+	assert_int_equal(fault(vm, 3, ACCESS_WRITE), FAULT_HOST);
 	assert_int_equal(vcpu_stat(&vm->vcpu[0], VCPU_STAT_pf_host_fault), 2);
 	vm->sim.refuse = false;
-	assert_int_equal(fault(vm, 3, true), FAULT_FIXED);
+	assert_int_equal(fault(vm, 3, ACCESS_WRITE), FAULT_FIXED);
 }
 
 /* Somebody is just exchanging it: what he finds at the end counts. */
@@ -646,11 +646,11 @@ static void a_host_fault_during_an_invalidation_of_the_page_retries(void **state
 
 	vm->sim.refuse = true;
 	begin(vm, 3, 1, &inv);
-	assert_int_equal(fault(vm, 3, false), FAULT_RETRY);
+	assert_int_equal(fault(vm, 3, ACCESS_READ), FAULT_RETRY);
 	/* It is about this page. */
-	assert_int_equal(fault(vm, 4, false), FAULT_HOST);
+	assert_int_equal(fault(vm, 4, ACCESS_READ), FAULT_HOST);
 	mmu_invalidate_end(&inv);
-	assert_int_equal(fault(vm, 3, false), FAULT_HOST);
+	assert_int_equal(fault(vm, 3, ACCESS_READ), FAULT_HOST);
 }
 
 static void a_host_fault_that_an_invalidation_overtook_retries(void **state)
@@ -661,8 +661,8 @@ static void a_host_fault_that_an_invalidation_overtook_retries(void **state)
 	vm->sim.refuse = true;
 	vm->sim.on_resolve = invalidate_while_resolving;
 	vm->sim.ctx = &r;
-	assert_int_equal(fault(vm, 3, false), FAULT_RETRY);
-	assert_int_equal(fault(vm, 3, false), FAULT_HOST);
+	assert_int_equal(fault(vm, 3, ACCESS_READ), FAULT_RETRY);
+	assert_int_equal(fault(vm, 3, ACCESS_READ), FAULT_HOST);
 	assert_int_equal(vcpu_stat(&vm->vcpu[0], VCPU_STAT_pf_host_fault), 1);
 }
 
@@ -682,8 +682,8 @@ static void a_host_fault_of_a_slot_that_was_replaced_retries(void **state)
 	vm->sim.refuse = true;
 	vm->sim.on_resolve = replace_while_resolving;
 	vm->sim.ctx = &r;
-	assert_int_equal(fault(vm, 3, false), FAULT_RETRY);
-	assert_int_equal(fault(vm, 3, false), FAULT_HOST);
+	assert_int_equal(fault(vm, 3, ACCESS_READ), FAULT_RETRY);
+	assert_int_equal(fault(vm, 3, ACCESS_READ), FAULT_HOST);
 }
 
 /* An access met nothing: the page is asked for again, and only the page. */
@@ -691,8 +691,8 @@ static void a_translation_that_led_nowhere_is_dropped(void **state)
 {
 	struct test_vm *vm = *state;
 
-	assert_int_equal(fault(vm, 3, true), FAULT_FIXED);
-	assert_int_equal(fault(vm, 4, true), FAULT_FIXED);
+	assert_int_equal(fault(vm, 3, ACCESS_WRITE), FAULT_FIXED);
+	assert_int_equal(fault(vm, 4, ACCESS_WRITE), FAULT_FIXED);
 	mmu_host_fault(&vm->vcpu[0], hva_add(vm_hva(vm, 3), 123));
 	assert_false(is_mapped(vm, 3));
 	assert_true(is_mapped(vm, 4));

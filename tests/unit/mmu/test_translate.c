@@ -81,7 +81,7 @@ static void no_write_hits_before_the_guests_entry_is_dirty(void **state UNUSED)
 	paging_on();
 	guest_map(GVA, PAGES(5), ALL);
 	/* Ours is writable already: it is the guest's that counts. */
-	assert_int_equal(translate_gpa(vcpu, PAGES(5), true, &result), MMU_OK);
+	assert_int_equal(translate_gpa(vcpu, PAGES(5), ACCESS_WRITE, &result), MMU_OK);
 	assert_ram(GVA, ACCESS_READ, PAGES(5), 5);
 	assert_int_equal(*guest_entry(GVA, 1), PAGES(5) | ALL | GPTE_A);
 	assert_non_null(tlb_read(vcpu, gva_of(GVA), 1));
@@ -109,7 +109,7 @@ static void a_page_that_the_guest_may_not_write_has_no_write_hits(void **state U
 {
 	paging_on();
 	guest_map(GVA, PAGES(5), GPTE_P | GPTE_A | GPTE_D);
-	assert_int_equal(translate_gpa(vcpu, PAGES(5), true, &result), MMU_OK);
+	assert_int_equal(translate_gpa(vcpu, PAGES(5), ACCESS_WRITE, &result), MMU_OK);
 	assert_ram(GVA, ACCESS_READ, PAGES(5), 5);
 	assert_null(tlb_write(vcpu, gva_of(GVA), 1));
 	assert_guest_fault(GVA, ACCESS_WRITE, PFERR_PRESENT | PFERR_WRITE);
@@ -211,7 +211,7 @@ static void frames_do_not_hit_again_when_the_flush_numbers_wrap(void **state UNU
 {
 	uint64_t number = tlb_flush_number(vcpu);
 
-	assert_int_equal(translate_gpa(vcpu, PAGES(5), true, &result), MMU_OK);
+	assert_int_equal(translate_gpa(vcpu, PAGES(5), ACCESS_WRITE, &result), MMU_OK);
 	assert_ptr_equal(result.host, vm->memory + PAGES(5));
 	/* Another page in its place, of which the cache hears by flushes only. */
 	delete_slot(0);
@@ -219,9 +219,9 @@ static void frames_do_not_hit_again_when_the_flush_numbers_wrap(void **state UNU
 	assert_int_not_equal(tlb_flush_number(vcpu), number);
 	while (tlb_flush_number(vcpu) != number)
 		tlb_flush_all(vcpu);
-	assert_int_equal(translate_gpa(vcpu, PAGES(5), false, &result), MMU_OK);
+	assert_int_equal(translate_gpa(vcpu, PAGES(5), ACCESS_READ, &result), MMU_OK);
 	assert_ptr_equal(result.host, vm->memory + PAGES(6));
-	assert_int_equal(translate_gpa(vcpu, PAGES(5), true, &result), MMU_OK);
+	assert_int_equal(translate_gpa(vcpu, PAGES(5), ACCESS_WRITE, &result), MMU_OK);
 	assert_ptr_equal(result.host, vm->memory + PAGES(6));
 }
 
@@ -230,7 +230,7 @@ static void our_entries_remember_how_they_were_used(void **state UNUSED)
 {
 	const uint64_t used = SPTE_A | SPTE_D;
 
-	assert_int_equal(tdp_fault(&vm->vcpu[1], gpa_of(PAGES(5)), true), FAULT_FIXED);
+	assert_int_equal(tdp_fault(&vm->vcpu[1], gpa_of(PAGES(5)), ACCESS_WRITE), FAULT_FIXED);
 	assert_int_equal(tdp_lookup(&vm->mmu, gfn_of(5)).spte.raw & used, 0);
 	assert_ram(PAGES(5), ACCESS_EXEC, PAGES(5), 5);
 	assert_int_equal(tdp_lookup(&vm->mmu, gfn_of(5)).spte.raw & used, SPTE_A);
@@ -391,7 +391,7 @@ static void mmio_is_forgotten_when_a_slot_appears(void **state UNUSED)
 	assert_null(tlb_write(vcpu, gva_of(HOLE), 1));
 	assert_null(tlb_read(vcpu, gva_of(HOLE), 1));
 	assert_mmio(HOLE, ACCESS_WRITE, HOLE);
-	assert_int_equal(translate_gpa(vcpu, HOLE, true, &result), MMU_MMIO);
+	assert_int_equal(translate_gpa(vcpu, HOLE, ACCESS_WRITE, &result), MMU_MMIO);
 }
 
 static void a_slot_that_moves_leaves_mmio_behind(void **state UNUSED)
@@ -494,8 +494,8 @@ static void a_read_only_slot_is_read_as_memory_and_written_as_mmio(void **state 
 		assert_mmio(HOLE + 8, ACCESS_WRITE, HOLE + 8);
 		assert_ram(HOLE, ACCESS_READ, HOLE, 20);
 	}
-	assert_int_equal(translate_gpa(vcpu, HOLE, true, &result), MMU_MMIO);
-	assert_int_equal(translate_gpa(vcpu, HOLE, false, &result), MMU_OK);
+	assert_int_equal(translate_gpa(vcpu, HOLE, ACCESS_WRITE, &result), MMU_MMIO);
+	assert_int_equal(translate_gpa(vcpu, HOLE, ACCESS_READ, &result), MMU_OK);
 }
 
 static void tables_in_a_read_only_slot_are_walked_but_not_marked(void **state UNUSED)
@@ -620,7 +620,7 @@ static void memory_that_vanished_is_a_host_fault(void **state UNUSED)
 			 MMU_HOST_FAULT);
 	assert_int_equal(mmu_translate(vcpu, gva_of(PAGES(5)), ACCESS_WRITE, &result),
 			 MMU_HOST_FAULT);
-	assert_int_equal(translate_gpa(vcpu, PAGES(5), false, &result), MMU_HOST_FAULT);
+	assert_int_equal(translate_gpa(vcpu, PAGES(5), ACCESS_READ, &result), MMU_HOST_FAULT);
 	assert_ram(PAGES(6), ACCESS_WRITE, PAGES(6), 6);
 	map_again(5);
 	assert_ram(PAGES(5), ACCESS_WRITE, PAGES(5), 5);
@@ -677,8 +677,8 @@ static void what_another_vcpu_has_mapped_is_spurious(void **state UNUSED)
 {
 	struct mmu_vcpu *other = &vm->vcpu[1];
 
-	assert_int_equal(tdp_fault(other, gpa_of(PAGES(5)), true), FAULT_FIXED);
-	assert_int_equal(tdp_fault(other, gpa_of(PAGES(5)), true), FAULT_SPURIOUS);
+	assert_int_equal(tdp_fault(other, gpa_of(PAGES(5)), ACCESS_WRITE), FAULT_FIXED);
+	assert_int_equal(tdp_fault(other, gpa_of(PAGES(5)), ACCESS_WRITE), FAULT_SPURIOUS);
 	assert_int_equal(vcpu_stat(other, VCPU_STAT_pf_spurious), 1);
 	assert_ram(PAGES(5), ACCESS_WRITE, PAGES(5), 5);
 	assert_int_equal(vcpu_stat(vcpu, VCPU_STAT_pf_taken), 0);
@@ -703,23 +703,23 @@ static void a_frame_is_translated_past_the_guests_tables(void **state UNUSED)
 {
 	paging_on();
 	result.was_code = true;
-	assert_int_equal(translate_gpa(vcpu, PAGES(5) + 9, false, &result), MMU_OK);
+	assert_int_equal(translate_gpa(vcpu, PAGES(5) + 9, ACCESS_READ, &result), MMU_OK);
 	assert_ptr_equal(result.host, page_of(5) + 9);
 	assert_int_equal(result.gpa.raw, PAGES(5) + 9);
 	assert_false(result.was_code);
-	assert_int_equal(translate_gpa(vcpu, HOLE + 9, false, &result), MMU_MMIO);
+	assert_int_equal(translate_gpa(vcpu, HOLE + 9, ACCESS_READ, &result), MMU_MMIO);
 	assert_int_equal(result.gpa.raw, HOLE + 9);
 }
 
 /* Our tables know 57 bits: the others must not be left away. */
 static void an_address_beyond_all_tables_is_not_taken_for_another(void **state UNUSED)
 {
-	assert_int_equal(translate_gpa(vcpu, PAGES(5), true, &result), MMU_OK);
+	assert_int_equal(translate_gpa(vcpu, PAGES(5), ACCESS_WRITE, &result), MMU_OK);
 	for (int bit = 48; bit < 64; bit++) {
 		uint64_t gpa = 1ull << bit | PAGES(5);
 
-		assert_int_equal(translate_gpa(vcpu, gpa, false, &result), MMU_MMIO);
-		assert_int_equal(translate_gpa(vcpu, gpa, true, &result), MMU_MMIO);
+		assert_int_equal(translate_gpa(vcpu, gpa, ACCESS_READ, &result), MMU_MMIO);
+		assert_int_equal(translate_gpa(vcpu, gpa, ACCESS_WRITE, &result), MMU_MMIO);
 	}
 }
 
@@ -784,7 +784,7 @@ static int level_of(struct test_vm *big, uint64_t gfn)
 {
 	int level;
 
-	assert_int_equal(tdp_fault(&big->vcpu[0], gpa_of(PAGES(gfn)), true), FAULT_FIXED);
+	assert_int_equal(tdp_fault(&big->vcpu[0], gpa_of(PAGES(gfn)), ACCESS_WRITE), FAULT_FIXED);
 	rcu_read_begin();
 	level = tdp_lookup(&big->mmu, gfn_of(gfn)).level;
 	rcu_read_end();

@@ -35,7 +35,7 @@ static int setup(void **state)
 	assert_non_null(w->copy);
 	vm_slot(w->vm, 0, 0, 0, N_PAGES, 0);
 	for (uint64_t gpa = 0; gpa < N_PAGES << PAGE_SHIFT; gpa += PAGE_SIZE)
-		assert_int_equal(tdp_fault(w->v, gpa_of(gpa), true), FAULT_FIXED);
+		assert_int_equal(tdp_fault(w->v, gpa_of(gpa), ACCESS_WRITE), FAULT_FIXED);
 	guest_enter(w->v);
 	*state = w;
 	return 0;
@@ -319,7 +319,8 @@ static void walk_and_compare(struct world *w, uint64_t gva, enum access access)
 	if (verdict == WALK_FAULT)
 		run_assert(&w->run, walk.error_code == n.error_code);
 	if (verdict == WALK_MISS)
-		run_assert(&w->run, walk.missing.raw == n.missing && !walk.missing_write);
+		run_assert(&w->run, walk.missing.raw == n.missing &&
+				    walk.missing_access == ACCESS_READ);
 	if (verdict == WALK_OK) {
 		run_assert(&w->run, walk.gpa.raw == n.gpa);
 		run_assert(&w->run, (walk.level > 1) == (n.page_shift > 12));
@@ -578,7 +579,8 @@ static void what_the_tables_lack_is_named(void **state)
 	four_levels(w);
 	put64(w, 0x2000, 0x123456000 | ALL);
 	assert_int_equal(walk_at(w, &walk, 0x1ff000, ACCESS_READ), WALK_MISS);
-	assert_true(walk.missing.raw == 0x123456000 && !walk.missing_write && !walk.absent);
+	assert_true(walk.missing.raw == 0x123456000 && walk.missing_access == ACCESS_READ &&
+		    !walk.absent);
 }
 
 /* Ours does not give write access to the guest's table: A and D have to wait. */
@@ -594,9 +596,9 @@ static void a_mark_that_cannot_be_set_is_missed_for_writing(void **state)
 	flush_settle(&w->vm->mmu);
 	guest_enter(w->v);
 	assert_int_equal(walk_at(w, &walk, 0, ACCESS_READ), WALK_MISS);
-	assert_true(walk.missing.raw == 0x4000 && walk.missing_write);
+	assert_true(walk.missing.raw == 0x4000 && walk.missing_access == ACCESS_WRITE);
 	guest_leave(w->v);
-	assert_int_equal(tdp_fault(w->v, gpa_of(0x4000), true), FAULT_FIXED);
+	assert_int_equal(tdp_fault(w->v, gpa_of(0x4000), ACCESS_WRITE), FAULT_FIXED);
 	guest_enter(w->v);
 	assert_int_equal(walk_at(w, &walk, 0, ACCESS_READ), WALK_OK);
 }

@@ -243,7 +243,7 @@ static void a_fill_that_an_interrupt_came_before_makes_nothing_hit(void **state 
 	translate(ACCESS_READ);
 	stamp = tlb_stamp(v);
 	v->line.answer(&v->line);
-	tlb_fill(v, gva_of(GPA), ACCESS_READ, vm->memory + GPA, false, false, stamp);
+	tlb_fill(v, gva_of(GPA), ACCESS_READ, stamp, (struct tlb_page){ .host = vm->memory + GPA });
 	assert_null(tlb_read(v, gva_of(GPA), 8));
 	assert_false(tlb_load64(v, gva_of(GPA), &value));
 	guest_leave(v);
