@@ -43,7 +43,6 @@
 #define EXCLUDES(...) THREAD_ATTR(locks_excluded(__VA_ARGS__))
 #define ACQUIRES(...) THREAD_ATTR(acquire_capability(__VA_ARGS__))
 #define ACQUIRES_SHARED(...) THREAD_ATTR(acquire_shared_capability(__VA_ARGS__))
-#define TRY_ACQUIRES(...) THREAD_ATTR(try_acquire_capability(__VA_ARGS__))
 #define RELEASES(...) THREAD_ATTR(release_capability(__VA_ARGS__))
 #define RELEASES_SHARED(...) THREAD_ATTR(release_shared_capability(__VA_ARGS__))
 #define ASSERTS(...) THREAD_ATTR(assert_capability(__VA_ARGS__))

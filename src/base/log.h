@@ -21,7 +21,6 @@ void log_set_sink(log_sink_fn sink, int max_level);
 bool log_has(int level);
 void log_emit(int level, const char *format, ...) PRINTF_LIKE(2, 3);
 
-
 /*
  * A level by its name (none, error, warning, info, debug) or number; -1: neither.
  * LOG_NOTHING is below every line's.

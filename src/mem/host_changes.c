@@ -5,9 +5,6 @@
 #include "mem/limits.h"
 #include "sync/wait.h"
 
-/* The longest time for which a waiting vCPU ignores signals. */
-#define MOMENT_US 1000
-
 void host_changes_init(struct host_changes *c)
 {
 	*c = (struct host_changes){ 0 };
@@ -77,6 +74,6 @@ void host_changes_wait(struct host_changes *c, hva_t start, hva_t end)
 	atomic32_fetch_add(&c->n_asleep, 1);
 	closed = atomic32_load_acquire(&c->n_closed);
 	if (host_changes_meet(c, start, end))
-		wait_on_for(&c->n_closed, closed, MOMENT_US);
+		wait_on_for(&c->n_closed, closed, WAIT_MOMENT_US);
 	atomic32_fetch_add(&c->n_asleep, (uint32_t)-1);
 }

@@ -17,7 +17,7 @@
 
 /* Raw system calls: the C library's functions are interposed, and these calls are not the
  * program's. */
-static long scan(int fd, struct pagemap_scan *arg)
+static long scan_pagemap(int fd, struct pagemap_scan *arg)
 {
 	return syscall(SYS_ioctl, fd, PAGEMAP_SCAN_CALL, arg);
 }
@@ -35,7 +35,7 @@ static bool is_huge(const struct host_process *h, hva_t start, uint64_t bytes)
 		.return_mask = PAGEMAP_IS_PRESENT | PAGEMAP_IS_HUGE,
 	};
 
-	return scan(h->pagemap_fd, &arg) == 1 && region.start == arg.start &&
+	return scan_pagemap(h->pagemap_fd, &arg) == 1 && region.start == arg.start &&
 	       region.end == arg.end;
 }
 
@@ -57,7 +57,7 @@ static bool is_present(const struct host_process *h, hva_t start)
 	return true;
 }
 
-static bool touch(hva_t hva, bool write)
+static bool touch_page(hva_t hva, bool write)
 {
 	void *at = hva_pointer(hva);
 
@@ -76,8 +76,9 @@ static bool is_guests(hva_t start, uint64_t bytes)
  * or by several such entries that have all been touched; or every page of it is present now.  For
  * memory that the host removes later, unannounced (swap), the access waits at any level.
  */
-static int look(const struct host_process *h, hva_t hva, int max_level)
+static int largest_level(void *ctx, hva_t hva, int max_level)
 {
+	const struct host_process *h = ctx;
 	hva_t start = hva_align(hva, BYTES_2M);
 
 	if (max_level < LEVEL_2M || h->pagemap_fd < 0 || thread_is_filtered() ||
@@ -93,28 +94,23 @@ static int look(const struct host_process *h, hva_t hva, int max_level)
 	return LEVEL_1G;
 }
 
-static int level(void *ctx, hva_t hva, int max_level)
-{
-	return look(ctx, hva, max_level);
-}
-
-static int safe_level(const struct host_process *h, hva_t hva, bool write, int max_level)
+static int safe_level(struct host_process *h, hva_t hva, bool write, int max_level)
 {
 	hva_t start = hva_align(hva, BYTES_1G);
-	int found = look(h, hva, max_level);
+	int found = largest_level(h, hva, max_level);
 
 	for (uint64_t at = 0; found == LEVEL_1G && at < BYTES_1G; at += BYTES_2M)
-		if (!touch(hva_add(start, at), write))
+		if (!touch_page(hva_add(start, at), write))
 			found = LEVEL_2M;
 	return found;
 }
 
-static int resolve(void *ctx, hva_t hva, bool write, int max_level, struct host_page *page)
+static int resolve_page(void *ctx, hva_t hva, bool write, int max_level, struct host_page *page)
 {
-	const struct host_process *h = ctx;
+	struct host_process *h = ctx;
 
 	/* Never visible to a guest, wherever a slot points. */
-	if (!is_guests(hva_align(hva, PAGE_SIZE), PAGE_SIZE) || !touch(hva, write))
+	if (!is_guests(hva_align(hva, PAGE_SIZE), PAGE_SIZE) || !touch_page(hva, write))
 		return -EFAULT;
 	page->pfn = pfn_of_hva(hva);
 	page->writable = write;
@@ -123,8 +119,8 @@ static int resolve(void *ctx, hva_t hva, bool write, int max_level, struct host_
 }
 
 static const struct host_memory_ops process_ops = {
-	.resolve = resolve,
-	.level = level,
+	.resolve = resolve_page,
+	.level = largest_level,
 };
 
 struct host_memory host_process_init(struct host_process *h)
@@ -137,7 +133,7 @@ struct host_memory host_process_init(struct host_process *h)
 
 	h->pagemap_fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/self/pagemap",
 				     O_RDONLY | O_CLOEXEC);
-	h->scans = scan(h->pagemap_fd, &nothing) >= 0;
+	h->scans = scan_pagemap(h->pagemap_fd, &nothing) >= 0;
 	return (struct host_memory){ .ops = &process_ops, .ctx = h };
 }
 

@@ -158,7 +158,7 @@ static bool open_to(uintptr_t end) REQUIRES(reservation.lock)
 	return true;
 }
 
-static void *cut(size_t bytes) REQUIRES(reservation.lock)
+static void *cut_block(size_t bytes) REQUIRES(reservation.lock)
 {
 	uintptr_t at = ALIGN_UP(reservation.next, MIN(bytes, PAGE_SIZE));
 
@@ -168,7 +168,7 @@ static void *cut(size_t bytes) REQUIRES(reservation.lock)
 	return (void *)at;
 }
 
-static struct free_block *pop(struct free_block **list)
+static struct free_block *pop_block(struct free_block **list)
 {
 	struct free_block *f = *list;
 
@@ -179,7 +179,7 @@ static struct free_block *pop(struct free_block **list)
 	return f;
 }
 
-static void push(struct free_block **list, void *p, unsigned int class)
+static void push_block(struct free_block **list, void *p, unsigned int class)
 {
 	struct free_block *f = p;
 
@@ -190,21 +190,21 @@ static void push(struct free_block **list, void *p, unsigned int class)
 }
 
 /* How much of it must be zeroed. */
-static void *find(unsigned int class, size_t bytes, size_t *used)
+static void *find_block(unsigned int class, size_t bytes, size_t *used)
 {
 	struct free_blocks *c = &reservation.classes[class];
 	void *p;
 
 	mutex_lock(&reservation.lock);
 	*used = bytes;
-	p = pop(&c->used);
+	p = pop_block(&c->used);
 	if (!p) {
 		*used = MIN(bytes, sizeof(struct free_block));
-		p = pop(&c->zero);
+		p = pop_block(&c->zero);
 	}
 	if (!p) {
 		*used = 0;
-		p = cut(class_bytes(class));
+		p = cut_block(class_bytes(class));
 	}
 	mutex_unlock(&reservation.lock);
 	return p;
@@ -217,7 +217,7 @@ void *reservation_get(size_t bytes)
 
 	if (bytes > MAX_BYTES / 2 || reservation_init())
 		return NULL;
-	p = find(class_of(bytes), bytes, &used);
+	p = find_block(class_of(bytes), bytes, &used);
 	if (p) {
 		ASAN_UNPOISON_MEMORY_REGION(p, bytes);
 		memset(p, 0, used);
@@ -232,7 +232,7 @@ void reservation_put(void *p, size_t bytes)
 	if (!p)
 		return;
 	mutex_lock(&reservation.lock);
-	push(&reservation.classes[class].used, p, class);
+	push_block(&reservation.classes[class].used, p, class);
 	mutex_unlock(&reservation.lock);
 }
 
@@ -246,11 +246,11 @@ static void trim_class(unsigned int class)
 	list = c->used;
 	c->used = NULL;
 	mutex_unlock(&reservation.lock);
-	while ((f = pop(&list))) {
+	while ((f = pop_block(&list))) {
 		bool is_zero = advise((uintptr_t)f, class_bytes(class), MADV_DONTNEED);
 
 		mutex_lock(&reservation.lock);
-		push(is_zero ? &c->zero : &c->used, f, class);
+		push_block(is_zero ? &c->zero : &c->used, f, class);
 		mutex_unlock(&reservation.lock);
 	}
 }
@@ -305,11 +305,6 @@ void reservation_unmap(void *p, size_t bytes)
 	reservation_put(p, bytes);
 }
 
-/*
- * The kernel copied one page after the other while other threads ran, so free lists may not match
- * the contents of the blocks.  But all blocks of this thread lie before `next`, and what lies
- * behind it is discarded: parts of it may have been written since.
- */
 /* The kernel reads the set of signals before it finds that it need not use it. */
 static bool may_be_touched(uintptr_t at)
 {
@@ -318,10 +313,11 @@ static bool may_be_touched(uintptr_t at)
 }
 
 /*
- * The kernel copies memory page by page while other threads of the parent run: a page copied late
- * may point to a block that was cut after our counters were copied.  So nothing is cut from what
- * is already open.  The kernel, not our counters, says how far that reaches: no thread can open
- * more during the copy.
+ * The kernel copies memory page by page while other threads of the parent run: the free lists may
+ * not match the blocks, and a page copied late may point to a block that was cut after our
+ * counters were copied.  So the lists are forgotten, and nothing is cut from what is already open.
+ * The kernel, not our counters, says how far that reaches: no thread can open more during the
+ * copy.
  */
 void reservation_after_raw_fork(void) NO_THREAD_SAFETY
 {

@@ -49,7 +49,7 @@ static hva_t max_end(const struct slot_node *n)
 	return n ? n->max_end : hva_of(0);
 }
 
-static void refresh(struct slot_node *n)
+static void refresh_node(struct slot_node *n)
 {
 	n->height = 1 + MAX(height(n->left), height(n->right));
 	n->max_end = hva_max(max_end(n->left), max_end(n->right));
@@ -72,7 +72,7 @@ static struct slot_node *make_node(struct slot_tree_update *u, struct memslot *s
 }
 
 /* Readers of the old root may still use it. */
-static void retire(struct slot_tree_update *u, const struct slot_node *n)
+static void retire_node(struct slot_tree_update *u, const struct slot_node *n)
 {
 	struct slot_node *node = (struct slot_node *)n;
 
@@ -82,7 +82,7 @@ static void retire(struct slot_tree_update *u, const struct slot_node *n)
 
 /* A node that this update may write: the node itself if the update created it, otherwise a
  * copy. */
-static struct slot_node *own(struct slot_tree_update *u, const struct slot_node *n)
+static struct slot_node *own_node(struct slot_tree_update *u, const struct slot_node *n)
 {
 	struct slot_node *copy;
 
@@ -95,7 +95,7 @@ static struct slot_node *own(struct slot_tree_update *u, const struct slot_node 
 		copy->right = n->right;
 		copy->height = n->height;
 		copy->max_end = n->max_end;
-		retire(u, n);
+		retire_node(u, n);
 	}
 	return copy;
 }
@@ -103,27 +103,27 @@ static struct slot_node *own(struct slot_tree_update *u, const struct slot_node 
 /* @n is owned by the update. */
 static struct slot_node *rotate_right(struct slot_tree_update *u, struct slot_node *n)
 {
-	struct slot_node *top = own(u, n->left);
+	struct slot_node *top = own_node(u, n->left);
 
 	if (!top)
 		return n;
 	n->left = top->right;
-	refresh(n);
+	refresh_node(n);
 	top->right = n;
-	refresh(top);
+	refresh_node(top);
 	return top;
 }
 
 static struct slot_node *rotate_left(struct slot_tree_update *u, struct slot_node *n)
 {
-	struct slot_node *top = own(u, n->right);
+	struct slot_node *top = own_node(u, n->right);
 
 	if (!top)
 		return n;
 	n->right = top->left;
-	refresh(n);
+	refresh_node(n);
 	top->left = n;
-	refresh(top);
+	refresh_node(top);
 	return top;
 }
 
@@ -133,7 +133,7 @@ static struct slot_node *rebalance(struct slot_tree_update *u, struct slot_node 
 
 	if (height(n->left) > height(n->right) + 1) {
 		if (height(n->left->left) < height(n->left->right)) {
-			child = own(u, n->left);
+			child = own_node(u, n->left);
 			if (!child)
 				return n;
 			n->left = rotate_left(u, child);
@@ -142,14 +142,14 @@ static struct slot_node *rebalance(struct slot_tree_update *u, struct slot_node 
 	}
 	if (height(n->right) > height(n->left) + 1) {
 		if (height(n->right->right) < height(n->right->left)) {
-			child = own(u, n->right);
+			child = own_node(u, n->right);
 			if (!child)
 				return n;
 			n->right = rotate_right(u, child);
 		}
 		return rotate_left(u, n);
 	}
-	refresh(n);
+	refresh_node(n);
 	return n;
 }
 
@@ -161,11 +161,11 @@ const struct slot_node *slot_tree_insert(struct slot_tree_update *u, enum slot_o
 	if (!root) {
 		n = make_node(u, slot);
 		if (n)
-			refresh(n);
+			refresh_node(n);
 		return n;
 	}
 
-	n = own(u, root);
+	n = own_node(u, root);
 	if (!n)
 		return root;
 	if (goes_before(order, slot, n->slot))
@@ -182,10 +182,10 @@ static const struct slot_node *remove_first(struct slot_tree_update *u,
 
 	if (!root->left) {
 		*first = root->slot;
-		retire(u, root);
+		retire_node(u, root);
 		return root->right;
 	}
-	n = own(u, root);
+	n = own_node(u, root);
 	if (!n)
 		return root;
 	n->left = remove_first(u, n->left, first);
@@ -199,10 +199,10 @@ const struct slot_node *slot_tree_remove(struct slot_tree_update *u, enum slot_o
 	bool found = root->slot == slot;
 
 	if (found && (!root->left || !root->right)) {
-		retire(u, root);
+		retire_node(u, root);
 		return root->left ? root->left : root->right;
 	}
-	n = own(u, root);
+	n = own_node(u, root);
 	if (!n)
 		return root;
 	if (found)
@@ -280,7 +280,7 @@ static bool is_valid_between(enum slot_order order, const struct slot_node *root
 	if (!root)
 		return true;
 	copy = *root;
-	refresh(&copy);
+	refresh_node(&copy);
 	return copy.height == root->height && hva_eq(copy.max_end, root->max_end) &&
 	       height(root->left) - height(root->right) <= 1 &&
 	       height(root->right) - height(root->left) <= 1 &&

@@ -18,8 +18,6 @@
 #define KNOWN_FLAGS (KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY)
 /* Where the address space of a Linux process ends (4-level paging). */
 #define HVA_END ((1ull << 47) - PAGE_SIZE)
-/* The longest time for which a waiting vCPU ignores signals. */
-#define MOMENT_US 1000
 
 int slots_init(struct slots *s, struct alloc *alloc, gfn_t max_gfn, struct atomic64 *n_harvested,
 	       struct atomic64 *n_updates)
@@ -103,7 +101,7 @@ void slots_wait_for_next(struct slots *s, uint64_t version)
 	is_next = slots_current(s)->version != version;
 	rcu_read_end();
 	if (!is_next)
-		wait_on_for(&s->n_swaps, n, MOMENT_US);
+		wait_on_for(&s->n_swaps, n, WAIT_MOMENT_US);
 }
 
 /* The next version of the set, built before the point after which a change cannot fail. */
@@ -164,7 +162,7 @@ static int next_make(struct slots *s, struct next_set *next, const struct memslo
 	return 0;
 }
 
-static void swap(struct slots *s, struct slot_set *set) REQUIRES(s->lock)
+static void swap_set(struct slots *s, struct slot_set *set) REQUIRES(s->lock)
 {
 	atomic_ptr_store_release(&s->current, set);
 	atomic32_fetch_add(&s->n_swaps, 1);
@@ -185,7 +183,7 @@ static void publish(struct slots *s, struct next_set *next) REQUIRES(s->lock)
 	next->set->n_pages = s->n_pages;
 	if (rule(GEN_TWO_STEPS))
 		atomic64_store_release(&s->generation, generation | GENERATION_IN_PROGRESS);
-	swap(s, next->set);
+	swap_set(s, next->set);
 	rcu_synchronize();
 
 	generation++;
@@ -214,7 +212,7 @@ static void free_slot(struct slots *s, struct memslot *slot) REQUIRES(s->lock)
 	alloc_free(s->alloc, slot, sizeof(*slot));
 }
 
-static int create(struct slots *s, const struct memslot *wanted) REQUIRES(s->lock)
+static int create_slot(struct slots *s, const struct memslot *wanted) REQUIRES(s->lock)
 {
 	struct memslot *slot = make_slot(s, wanted);
 	struct next_set next;
@@ -429,7 +427,7 @@ static int set_region_locked(struct slots *s, const struct kvm_userspace_memory_
 	if (err)
 		return err;
 	if (!old)
-		err = create(s, &wanted);
+		err = create_slot(s, &wanted);
 	else if (!gfn_eq(wanted.base_gfn, old->base_gfn))
 		err = delete_or_move(s, old, &wanted);
 	else

@@ -81,15 +81,6 @@ static ALWAYS_INLINE void atomic64_owner_add(struct atomic64 *a, uint64_t n)
 	word_count(&a->v, n);
 }
 
-/* Raises *a to at least v. */
-static inline void atomic64_raise(struct atomic64 *a, uint64_t v)
-{
-	uint64_t old = atomic64_load_relaxed(a);
-
-	while (old < v && !atomic64_cmpxchg(a, &old, v))
-		;
-}
-
 /*
  * Words of structures that we do not declare (struct kvm_run, the entries of a dirty ring): the
  * client can access them at any moment.  One access each.

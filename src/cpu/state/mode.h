@@ -52,15 +52,10 @@ static inline bool mode_is_v86(const struct cpu *cpu)
 	return cpu->mode & MODE_V86;
 }
 
-/* Bytes of the stack pointer; of a push without prefix. */
+/* Bytes of the stack pointer. */
 static inline unsigned int mode_stack_bytes(const struct cpu *cpu)
 {
 	return 2u << ((cpu->mode & MODE_STACK_MASK) >> 2);
-}
-
-static inline unsigned int mode_code_bytes(const struct cpu *cpu)
-{
-	return 2u << (cpu->mode & MODE_CODE_MASK);
 }
 
 static inline unsigned int cpl(const struct cpu *cpu)

@@ -37,4 +37,20 @@ static inline bool leaf_age(struct mmu *m, const struct table_place *at, enum ag
 	return leaf_change(m, at, SPTE_A, 0, &due);
 }
 
+/* What leaf_protect() has done since the lock was taken. */
+struct leafs_protected {
+	uint64_t n;
+	enum flush_due due;
+};
+
+/* Before the lock is dropped: YIELD_FLUSHES.  The flush may come after that, except with the older
+ * policy. */
+static inline void leafs_protected_record(struct mmu *m, struct leafs_protected *p)
+	REQUIRES_SHARED(m->lock)
+{
+	flush_record(m, &p->due);
+	mmu_count_n(m, VM_STAT_mmu_write_protected, p->n);
+	p->n = 0;
+}
+
 #endif

@@ -4,9 +4,7 @@
 #include "base/bug.h"
 #include "mmu/shadow/internal.h"
 
-#ifndef SHADOW_HASH_MIN_BITS
-#define SHADOW_HASH_MIN_BITS 8
-#endif
+#define MIN_BITS 8
 
 /* Two for each page that is added: done before half of the new table is used. */
 #define MOVES_PER_ADD 2
@@ -15,7 +13,7 @@
  * By two secret odd multipliers: frames chosen without knowing them collide no more than random
  * ones.
  */
-static uint64_t mix(const struct shadow_hash *h, gfn_t gfn)
+static uint64_t hash_of(const struct shadow_hash *h, gfn_t gfn)
 {
 	uint64_t x = (gfn.raw ^ h->key[0]) * ((h->key[1] ^ 0x9e3779b97f4a7c15ull) | 1);
 
@@ -25,7 +23,7 @@ static uint64_t mix(const struct shadow_hash *h, gfn_t gfn)
 
 static struct shadow_page **bucket_of(const struct shadow_hash *h, gfn_t gfn)
 {
-	uint64_t x = mix(h, gfn);
+	uint64_t x = hash_of(h, gfn);
 
 	if (h->old && x >> (64 - h->bits + 1) >= h->n_moved)
 		return &h->old[x >> (64 - h->bits + 1)];
@@ -42,7 +40,7 @@ int shadow_hash_init(struct shadow_hash *h, struct alloc *a, const uint64_t key[
 	*h = (struct shadow_hash){
 		.alloc = a,
 		.key = { key[0], key[1] },
-		.bits = SHADOW_HASH_MIN_BITS,
+		.bits = MIN_BITS,
 	};
 	h->bucket = alloc_zeroed(a, bytes_of(h->bits));
 	return h->bucket ? 0 : -ENOMEM;
@@ -82,7 +80,7 @@ static void begin_move(struct shadow_hash *h)
 	h->n_moved = 0;
 }
 
-static void insert(struct shadow_hash *h, struct shadow_page *sp)
+static void insert_page(struct shadow_hash *h, struct shadow_page *sp)
 {
 	struct shadow_page **bucket = bucket_of(h, sp->gfn);
 
@@ -98,7 +96,7 @@ static void move_bucket(struct shadow_hash *h)
 	h->old[h->n_moved++] = NULL;
 	for (; sp; sp = next) {
 		next = sp->next;
-		insert(h, sp);
+		insert_page(h, sp);
 	}
 	if (h->n_moved == (size_t)1 << (h->bits - 1))
 		end_move(h);
@@ -110,7 +108,7 @@ void shadow_hash_add(struct shadow_hash *h, struct shadow_page *sp)
 		begin_move(h);
 	for (int i = 0; h->old && i < MOVES_PER_ADD; i++)
 		move_bucket(h);
-	insert(h, sp);
+	insert_page(h, sp);
 	h->n++;
 }
 
@@ -126,7 +124,7 @@ void shadow_hash_remove(struct shadow_hash *h, struct shadow_page *sp)
 	h->n--;
 }
 
-static void visit(struct shadow_page *const *bucket, size_t n,
+static void visit_buckets(struct shadow_page *const *bucket, size_t n,
 		  void (*fn)(void *ctx, const struct shadow_page *sp), void *ctx)
 {
 	for (size_t i = 0; bucket && i < n; i++)
@@ -137,6 +135,6 @@ static void visit(struct shadow_page *const *bucket, size_t n,
 void shadow_hash_visit(const struct shadow_hash *h,
 		       void (*fn)(void *ctx, const struct shadow_page *sp), void *ctx)
 {
-	visit(h->bucket, (size_t)1 << h->bits, fn, ctx);
-	visit(h->old, (size_t)1 << (h->bits - 1), fn, ctx);
+	visit_buckets(h->bucket, (size_t)1 << h->bits, fn, ctx);
+	visit_buckets(h->old, (size_t)1 << (h->bits - 1), fn, ctx);
 }

@@ -2,26 +2,10 @@
 /* mmu/shadow/protect.c - shadow translations changed in place: for the dirty log, and for age. */
 #include "mmu/paging/leaf.h"
 #include "mmu/shadow/internal.h"
-#include "mmu/tlb/flush.h"
 
 /* --- the dirty log ------------------------------------------------------------ */
 
-/* Since the last piece. */
-struct protect {
-	uint64_t n;
-	enum flush_due due;
-};
-
-/* The end of a piece: YIELD_FLUSHES.  The flush may come after the lock, except with the older
- * policy. */
-static void record(struct mmu *m, struct protect *p) REQUIRES(m->lock)
-{
-	flush_record(m, &p->due);
-	mmu_count_n(m, VM_STAT_mmu_write_protected, p->n);
-	p->n = 0;
-}
-
-static void protect_frame(struct mmu *m, struct protect *p, gfn_t gfn,
+static void protect_frame(struct mmu *m, struct leafs_protected *p, gfn_t gfn,
 			  const struct frame *frame)
 	REQUIRES(m->lock)
 {
@@ -39,14 +23,14 @@ static void protect_frame(struct mmu *m, struct protect *p, gfn_t gfn,
 void shadow_write_protect(struct mmu *m, const struct memslot *slot, int first_level)
 {
 	struct range r = range_make(slot->base_gfn, memslot_gfn_end(slot));
-	struct protect p = { 0 };
+	struct leafs_protected p = { 0 };
 
 	while (range_more(&r)) {
 		rwlock_wrlock(&m->lock);
 		shadow_for_each_frame(it, m, &r)
 			if (it.i.level >= first_level)
 				protect_frame(m, &p, it.i.gfn, it.frame);
-		record(m, &p);
+		leafs_protected_record(m, &p);
 		rwlock_wrunlock(&m->lock);
 	}
 }
@@ -54,7 +38,7 @@ void shadow_write_protect(struct mmu *m, const struct memslot *slot, int first_l
 void shadow_write_protect_mask(struct mmu *m, const struct memslot *slot, uint64_t offset,
 			       uint64_t mask)
 {
-	struct protect p = { 0 };
+	struct leafs_protected p = { 0 };
 
 	rwlock_wrlock(&m->lock);
 	for (; mask; mask &= mask - 1) {
@@ -68,7 +52,7 @@ void shadow_write_protect_mask(struct mmu *m, const struct memslot *slot, uint64
 				protect_frame(m, &p, level_align(gfn, level), frame);
 		}
 	}
-	record(m, &p);
+	leafs_protected_record(m, &p);
 	rwlock_wrunlock(&m->lock);
 }
 

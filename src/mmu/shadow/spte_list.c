@@ -46,7 +46,7 @@ void spte_list_pool_init(struct pool *nodes, struct alloc *a)
 	pool_init(nodes, a, sizeof(struct spte_list_node));
 }
 
-static void put(struct spte_list_node *node, unsigned int at, uint64_t entry)
+static void put_entry(struct spte_list_node *node, unsigned int at, uint64_t entry)
 {
 	struct spte_ref ref = unpack(entry);
 
@@ -69,10 +69,10 @@ bool spte_list_add(struct pool *nodes, struct spte_list *l, struct spte_ref ref)
 		node->next = first_node(l);
 		node->length = spte_list_length(l);
 		if (!node->next)
-			put(node, node->n++, l->head);
+			put_entry(node, node->n++, l->head);
 		set_first_node(l, node);
 	}
-	put(node, node->n++, pack(ref));
+	put_entry(node, node->n++, pack(ref));
 	node->length++;
 	return true;
 }
@@ -97,7 +97,7 @@ void spte_list_remove(struct pool *nodes, struct spte_list *l, struct spte_ref r
 	}
 	bug_on(*place != pack(ref));
 	node = node_of(place);
-	put(node, (unsigned int)(place - node->entry), first->entry[--first->n]);
+	put_entry(node, (unsigned int)(place - node->entry), first->entry[--first->n]);
 	first->length--;
 	if (first->n)
 		return;

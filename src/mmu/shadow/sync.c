@@ -15,7 +15,7 @@
 
 #define ENTRIES ENTRIES_PER_TABLE
 
-static void add(struct shadow_page *sp, struct shadow_batch *batch)
+static void add_to_batch(struct shadow_page *sp, struct shadow_batch *batch)
 {
 	if (batch->n < SHADOW_SYNC_BATCH)
 		batch->id[batch->n++] = (struct shadow_id){ sp->gfn, sp->role };
@@ -25,7 +25,7 @@ void shadow_collect_unsync(struct mmu *m, struct shadow_page *sp, struct shadow_
 {
 	rwlock_assert_held_write(&m->lock);
 	if (atomic32_load_relaxed(&sp->unsync))
-		add(sp, batch);
+		add_to_batch(sp, batch);
 	for (unsigned int w = 0; w < ENTRIES / 64; w++) {
 		for (uint64_t bits = sp->unsync_links[w]; bits; bits &= bits - 1) {
 			unsigned int i = w * 64 + (unsigned int)__builtin_ctzll(bits);
@@ -74,7 +74,7 @@ static bool maps_as_before(const struct shadow_page *sp, unsigned int i, uint64_
 }
 
 /* Drops what does not follow from @entry, the guest's table; all of it if that is NULL. */
-static void compare(struct mmu *m, struct shadow_page *sp, const uint64_t *entry,
+static void drop_outdated(struct mmu *m, struct shadow_page *sp, const uint64_t *entry,
 		    enum flush_due *due) REQUIRES(m->lock)
 {
 	for (unsigned int i = 0; i < ENTRIES; i++) {
@@ -136,7 +136,7 @@ static void renew_page(struct mmu *m, const struct shadow_id *id, uint64_t chang
 			shadow_protect_frame(m, sp->gfn, &due);
 			shadow_changed(m, sp);
 		}
-		compare(m, sp, entry, &due);
+		drop_outdated(m, sp, entry, &due);
 		shadow_mark_synced(m, sp);
 		mmu_count(m, mmu_synced);
 		/* The flush for what was dropped, or lost W, is deferred until needed. */

@@ -19,7 +19,7 @@ static bool link_table(struct mmu *m, struct fault *f, struct table *t)
 }
 
 /* Links a new table into an empty entry.  False: no memory. */
-static bool grow(struct mmu *m, struct fault *f)
+static bool add_table(struct mmu *m, struct fault *f)
 {
 	struct table *t = tdp_table_new(m, f->entry.level - 1);
 
@@ -29,7 +29,7 @@ static bool grow(struct mmu *m, struct fault *f)
 }
 
 /* The same for a table to remember MMIO in. */
-static bool grow_for_mmio(struct mmu *m, struct fault *f)
+static bool add_table_for_mmio(struct mmu *m, struct fault *f)
 {
 	struct table *t = tdp_table_new(m, f->entry.level - 1);
 
@@ -45,7 +45,7 @@ static bool grow_for_mmio(struct mmu *m, struct fault *f)
  * Replaces a large leaf by a table of smaller ones with the same translations, so no TLB needs a
  * flush.
  */
-static bool split(struct mmu *m, struct fault *f)
+static bool split_leaf(struct mmu *m, struct fault *f)
 {
 	spte_t old = f->entry.spte;
 	int level = f->entry.level - 1;
@@ -101,9 +101,9 @@ enum fault_verdict tdp_map(struct mmu *m, struct fault *f, const struct host_pag
 		if (spte_is_leaf(e->spte)) {
 			if (!f->write || spte_is_writable(e->spte))
 				return FAULT_SPURIOUS;
-			if (!split(m, f))
+			if (!split_leaf(m, f))
 				return FAULT_NO_MEMORY;
-		} else if (!grow(m, f)) {
+		} else if (!add_table(m, f)) {
 			return FAULT_NO_MEMORY;
 		}
 	}
@@ -121,7 +121,7 @@ void tdp_map_mmio(struct mmu *m, struct fault *f)
 	for (; e->level > LEVEL_4K; tdp_descend(e, f->gfn))
 		if (spte_kind(e->spte) != SPTE_NONE ||
 		    atomic64_load_relaxed(&m->n_mmio_tables) >= MAX_TABLES_FOR_MMIO ||
-		    !grow_for_mmio(m, f))
+		    !add_table_for_mmio(m, f))
 			return;
 	if (spte_kind(e->spte) != SPTE_NONE && spte_kind(e->spte) != SPTE_MMIO)
 		return;

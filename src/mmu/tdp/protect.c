@@ -2,24 +2,9 @@
 /* mmu/tdp/protect.c - direct translations changed in place: for the dirty log, and for age. */
 #include "mmu/paging/leaf.h"
 #include "mmu/tdp/internal.h"
-#include "mmu/tlb/flush.h"
 
-/* Since the last piece. */
-struct protect {
-	uint64_t n;
-	enum flush_due due;
-};
-
-/* The end of a piece: YIELD_FLUSHES.  The flush may come after the lock, except with the older
- * policy. */
-static void record(struct mmu *m, struct protect *p) REQUIRES_SHARED(m->lock)
-{
-	flush_record(m, &p->due);
-	mmu_count_n(m, VM_STAT_mmu_write_protected, p->n);
-	p->n = 0;
-}
-
-static void protect_piece(struct mmu *m, struct protect *p, struct range *r, int first_level)
+static void protect_piece(struct mmu *m, struct leafs_protected *p, struct range *r,
+			  int first_level)
 {
 	tdp_for_each(it, m, r) {
 		p->n += leaf_protect(m, &it.at, &p->due);
@@ -31,17 +16,17 @@ static void protect_piece(struct mmu *m, struct protect *p, struct range *r, int
 void tdp_write_protect(struct mmu *m, const struct memslot *slot, int first_level)
 {
 	struct range r = range_make(slot->base_gfn, memslot_gfn_end(slot));
-	struct protect p = { 0 };
+	struct leafs_protected p = { 0 };
 
 	while (range_more(&r)) {
 		rwlock_rdlock(&m->lock);
 		protect_piece(m, &p, &r, first_level);
-		record(m, &p);
+		leafs_protected_record(m, &p);
 		rwlock_rdunlock(&m->lock);
 	}
 }
 
-static void protect_mask(struct mmu *m, struct protect *p, gfn_t first, uint64_t mask)
+static void protect_mask(struct mmu *m, struct leafs_protected *p, gfn_t first, uint64_t mask)
 	REQUIRES_SHARED(m->lock)
 {
 	while (mask) {
@@ -70,11 +55,11 @@ static void protect_mask(struct mmu *m, struct protect *p, gfn_t first, uint64_t
 void tdp_write_protect_mask(struct mmu *m, const struct memslot *slot, uint64_t offset,
 			    uint64_t mask)
 {
-	struct protect p = { 0 };
+	struct leafs_protected p = { 0 };
 
 	rwlock_rdlock(&m->lock);
 	protect_mask(m, &p, gfn_add(slot->base_gfn, offset), mask);
-	record(m, &p);
+	leafs_protected_record(m, &p);
 	rwlock_rdunlock(&m->lock);
 }
 
