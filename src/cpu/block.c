@@ -16,7 +16,6 @@
 #include "cpu/memory/access.h"
 #include "mem/alloc.h"
 #include "mmu/tlb/request.h"
-#include "mmu/translate.h"
 
 #define CACHE_MAX_BYTES (8u << 20)
 #define CHUNK_MIN_BYTES (32u << 10)
@@ -246,8 +245,8 @@ static struct block *search_bucket(struct cpu *cpu, const uint8_t *host, uint32_
 	return b;
 }
 
-/* As in the kernel, whose emulator cannot fetch it either: a program of the guest is not to
- * end the VM. */
+/* As in the kernel, whose emulator cannot fetch it either: a program of the guest must not be able
+ * to end the VM. */
 static void refuse_mmio_code(struct cpu *cpu)
 {
 	if (cpl(cpu))
@@ -256,26 +255,19 @@ static void refuse_mmio_code(struct cpu *cpu)
 		raise_unimplemented(cpu, "code in memory-mapped I/O");
 }
 
-/* .host NULL: there is no code to be had. */
+/* .host NULL: the code cannot be fetched. */
 static struct host_at translate_code(struct cpu *cpu, uint64_t gva)
 {
-	struct host_at at = { .epoch = epoch_read(&cpu->mmu.epoch) };
-	uint32_t entries = cpu->mmu.guest_entries;
 	enum mmu_verdict verdict;
-	struct mmu_result r;
+	struct span s;
 
-	at.host = tlb_exec(&cpu->mmu, gva_of(gva));
-	if (at.host)
-		return at;
-	verdict = mmu_translate(&cpu->mmu, gva_of(gva), ACCESS_EXEC, &r);
-	charge(cpu, cpu->mmu.guest_entries == entries ? CHARGE_WALK : CHARGE_FAULT);
-	if (verdict == MMU_OK)
-		return (struct host_at){ r.host, r.epoch };
-	if (verdict == MMU_MMIO)
+	verdict = span_find(&cpu->mmu, gva_of(gva), 1, ACCESS_EXEC, &s);
+	mem_charge_span(cpu, &s);
+	if (verdict != MMU_OK)
+		mem_raise_verdict(cpu, verdict, gva, s.error_code);
+	else if (s.mmio)
 		refuse_mmio_code(cpu);
-	else
-		mem_raise_verdict(cpu, verdict, gva, r.error_code);
-	return at;
+	return s.piece[0].at;
 }
 
 /* Copies code; on a fault the translation is forgotten. */

@@ -46,8 +46,8 @@ static ALWAYS_INLINE bool budget_is_spent(const struct cpu *cpu)
 	return cpu->budget <= cpu->charged;
 }
 
-/* For work that is in no instruction's own cost.  The block is left behind the
- * instruction when nothing is left. */
+/* For work beyond the cost of an instruction.  When the budget is spent, the block is left after
+ * the instruction. */
 static ALWAYS_INLINE void charge(struct cpu *cpu, uint64_t units)
 {
 	cpu->charged += (int64_t)units;

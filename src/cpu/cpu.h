@@ -147,7 +147,7 @@ struct cpu_mmio {
 	} writes[CPU_MMIO_FRAGMENTS];
 };
 
-/* Why an access to an MSR is none of the processor's. */
+/* Why the processor does not make an access to an MSR. */
 enum msr_trouble {
 	MSR_INVALID,		/* there is such a register, but it does not allow this */
 	MSR_UNKNOWN,		/* there is none */
@@ -218,12 +218,12 @@ struct cpu_mce {
 struct cpu_pvclock {
 	uint64_t system_time, wall_clock;	/* the MSRs */
 	bool time_stale, wall_stale;		/* the pages are out of date */
-	bool stopped;		/* the next one shall say that the guest was stopped */
+	bool stopped;		/* the next page says that the guest was stopped */
 };
 
-/* Where KVM does not what hardware does, unless its client wants that. */
+/* Where KVM differs from hardware, unless its client asks for hardware's behaviour. */
 struct cpu_quirks {
-	bool fixes_hypercalls;	/* the other vendor's instruction becomes this one's */
+	bool fixes_hypercalls;	/* the other vendor's VMCALL or VMMCALL is replaced */
 	bool never_lacks_mwait;	/* MONITOR and MWAIT are there, whatever CPUID says */
 	bool mwait_bit_follows;	/* CPUID's bit of these is that of cpu->misc_enable */
 };
@@ -306,7 +306,7 @@ struct cpu_msr_policy {
 struct cpu {
 	struct mmu_vcpu mmu;
 
-	/* The slots behind the registers are for addressing: one that is always
+	/* The slots after the registers are for addressing: one that is always
 	 * zero, the address at which the block being run begins, and a linear
 	 * address that was worked out by an op of its own. */
 	uint64_t r[N_ALL_GPRS] CACHE_ALIGNED;

@@ -5,7 +5,7 @@
  * Blocks follow each other without anything between them but a look at the
  * budget, the requests and cpu->stop.  Whatever else there is to do sets stop
  * and is done by the outer loop: events, exits, and single instructions where
- * something has to happen behind one.
+ * something has to happen after one.
  */
 #include "base/log.h"
 #include "cpu/block.h"
@@ -124,7 +124,7 @@ static bool must_leave(struct cpu *cpu)
 	return cpu->leaving;
 }
 
-static void report(struct cpu *cpu)
+static void report_unimplemented(struct cpu *cpu)
 {
 	struct cpu_error *e = &cpu->error;
 	const uint8_t *b = e->bytes;
@@ -185,6 +185,6 @@ enum cpu_exit cpu_run(struct cpu *cpu, int64_t budget)
 	if (cpu->exit == CPU_EXIT_MMIO && !cpu->mmio.write)
 		cpu->mmio.rip = cpu->rip;
 	if (cpu->exit == CPU_EXIT_INTERNAL_ERROR)
-		report(cpu);
+		report_unimplemented(cpu);
 	return cpu->exit;
 }

@@ -397,8 +397,8 @@ static op_fn refusal(const struct insn *insn, const struct insn_entry *entry)
 	return NULL;
 }
 
-static op_fn choose(struct decoded_block *b, const struct insn *insn, struct op *op,
-		    const struct insn_entry *entry)
+static op_fn choose_handler(struct decoded_block *b, const struct insn *insn, struct op *op,
+			    const struct insn_entry *entry)
 {
 	op_fn fn;
 
@@ -417,7 +417,7 @@ static op_fn choose(struct decoded_block *b, const struct insn *insn, struct op 
 	return fn ? fn : lacking(insn, op);
 }
 
-/* What executes it does not go on to the next instruction. */
+/* True if its handler does not go on to the next instruction. */
 static bool never_completes(op_fn fn)
 {
 	return fn == op_undefined || fn == op_unimplemented || fn == op_lacking ||
@@ -441,7 +441,7 @@ static const struct insn_entry *entry_of(struct insn *insn)
 	return &insn_table[m];
 }
 
-/* Returns whether the block ends behind this instruction. */
+/* True if the block ends after this instruction. */
 static bool emit(struct decoded_block *b, struct insn *insn)
 {
 	const struct insn_entry *entry = entry_of(insn);
@@ -458,7 +458,7 @@ static bool emit(struct decoded_block *b, struct insn *insn)
 	op.size = operand_bytes(insn, entry);
 	fill_prefixes(insn, &op);
 	fill_hidden_segment(insn, &op);
-	op.fn = choose(b, insn, &op, entry);
+	op.fn = choose_handler(b, insn, &op, entry);
 
 	b->ops[b->n_ops++] = op;
 	b->n_instructions++;

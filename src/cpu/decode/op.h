@@ -72,9 +72,9 @@ static ALWAYS_INLINE void op_end_at(struct cpu *cpu, const struct op *op, uint64
 }
 
 /* The instruction has not been done: RIP stays at it.  What it has raised becomes an event
- * behind the block (cpu/run.c). */
+ * after the block (cpu/run.c). */
 COLD void op_abandon(struct cpu *cpu, const struct op *op);
-/* It is partly done and continues when it is restarted:  REP. */
+/* It is partly done and continues when it is restarted: REP. */
 void op_suspend(struct cpu *cpu, const struct op *op);
 /* The instruction is done; go on only if nothing has asked to stop. */
 void op_stop(struct cpu *cpu, const struct op *op);

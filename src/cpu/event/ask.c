@@ -35,7 +35,7 @@ void ask_finish(struct cpu *cpu, uint8_t length, uint8_t hits)
 }
 
 /* The answer is for the instruction that asked. */
-static bool take(struct cpu *cpu)
+static bool take_answer(struct cpu *cpu)
 {
 	struct cpu_asked *a = &cpu->asked;
 
@@ -47,7 +47,7 @@ static bool take(struct cpu *cpu)
 
 void cpu_complete_msr(struct cpu *cpu, bool error, uint64_t value)
 {
-	if (!take(cpu))
+	if (!take_answer(cpu))
 		return;
 	if (error) {
 		/* What the client has injected meanwhile comes first, and then the access again. */
@@ -65,7 +65,7 @@ void cpu_complete_msr(struct cpu *cpu, bool error, uint64_t value)
 
 void cpu_complete_hypercall(struct cpu *cpu, uint64_t result)
 {
-	if (!take(cpu))
+	if (!take_answer(cpu))
 		return;
 	set_reg(cpu, GPR_AT(GPR_RAX), mode_is_64bit(cpu) ? 8 : 4, result);
 	ask_finish(cpu, cpu->asked.length, 0);

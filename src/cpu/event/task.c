@@ -27,7 +27,7 @@ struct task {
 	bool traps;		/* the T flag: #DB before the first instruction */
 };
 
-/* The part that is saved, of both widths; what lies before and behind it stays. */
+/* The part that is saved, of both widths; what lies before and after it stays. */
 struct saved_32 {
 	uint32_t eip, eflags, gprs[8], segs[6];
 };
@@ -133,8 +133,8 @@ static bool set_busy(struct cpu *cpu, uint64_t descriptor, bool busy)
 }
 
 /* The last that can fail in the old task. */
-static bool leave(struct cpu *cpu, const struct descriptor *to, enum task_way way,
-		  const struct task_resume *old)
+static bool leave_task(struct cpu *cpu, const struct descriptor *to, enum task_way way,
+		       const struct task_resume *old)
 {
 	uint32_t eflags = (uint32_t)old->rflags;
 	uint16_t link = cpu->segs[SEG_TR].selector;
@@ -147,8 +147,8 @@ static bool leave(struct cpu *cpu, const struct descriptor *to, enum task_way wa
 	       (way == TASK_RETURN || set_busy(cpu, to->at, true));
 }
 
-/* What leave() has changed and a second attempt would stumble over. */
-static bool undo_leave(struct cpu *cpu, const struct descriptor *to, enum task_way way)
+/* What leave_task() has changed and a second attempt would stumble over. */
+static bool undo_leave_task(struct cpu *cpu, const struct descriptor *to, enum task_way way)
 {
 	uint16_t link = cpu->segs[SEG_TR].selector;
 
@@ -284,8 +284,8 @@ static void take_over(struct cpu *cpu, const struct segment *tss, const struct t
 	cpu->stop = true;
 }
 
-static bool enter(struct cpu *cpu, const struct segment *tss, const struct task *t,
-		  enum task_way way)
+static bool enter_task(struct cpu *cpu, const struct segment *tss, const struct task *t,
+		       enum task_way way)
 {
 	take_over(cpu, tss, t, way);
 	if (is_32bit(tss) && (cpu->mmu.paging.cr0 & X86_CR0_PG) && !control_write_cr3(cpu, t->cr3))
@@ -307,9 +307,9 @@ bool task_switch(struct cpu *cpu, uint16_t selector, enum task_way way,
 	charge(cpu, CHARGE_TASK);
 	*entered = false;
 	if (!read_tss(cpu, selector, way, &d) || !load_task(cpu, &d.s, &t) ||
-	    !leave(cpu, &d, way, old))
+	    !leave_task(cpu, &d, way, old))
 		return false;
-	if (enter(cpu, &d.s, &t, way)) {
+	if (enter_task(cpu, &d.s, &t, way)) {
 		*entered = true;
 		return true;
 	}
@@ -318,7 +318,7 @@ bool task_switch(struct cpu *cpu, uint16_t selector, enum task_way way,
 		return false;
 	/* Memory that is changing, or the client's to provide: all of it once more. */
 	restore_state(cpu, &state);
-	if (!undo_leave(cpu, &d, way))
+	if (!undo_leave_task(cpu, &d, way))
 		raise_unimplemented(cpu, "a task switch in changing memory");
 	return false;
 }

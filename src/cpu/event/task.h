@@ -26,7 +26,7 @@ bool task_switch(struct cpu *cpu, uint16_t selector, enum task_way way,
 
 /*
  * The same for an instruction, whose RIP is at the next one: a fault of the new task becomes the
- * next event, as the instruction is done.  @selector is of a TSS, or with @gate of a task gate.
+ * next event, as the instruction is done.  @d is the descriptor of @selector: a TSS or a task gate.
  */
 bool task_jump_or_call(struct cpu *cpu, const struct descriptor *d, uint16_t selector,
 		       enum task_way way);

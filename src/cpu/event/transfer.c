@@ -114,8 +114,8 @@ void transfer_set_flags(struct cpu *cpu, uint64_t value, uint64_t mask)
 	cpu_set_rflags(cpu, flags);
 	if ((old ^ flags) & X86_EFLAGS_VM)
 		mode_update(cpu);
-	/* Neither single stepping nor the end of RF, nor who waits for IF, is looked for within
-	 * a block. */
+	/* Single steps, the end of RF and a caller that waits for IF are not looked for within a
+	 * block. */
 	if ((flags & (X86_EFLAGS_TF | X86_EFLAGS_RF)) || cpu->interrupts.window_wanted)
 		cpu->stop = true;
 }

@@ -202,7 +202,7 @@ static const op_fn unary_fns[][2][4] = {
 	}                                                                                     \
 	static void name##bits##_locked(struct cpu *cpu, const struct op *op)                 \
 	{                                                                                     \
-		struct host_at at = find_hit(cpu, op_ea(cpu, op), bits / 8, true);            \
+		struct host_at at = find_hit(cpu, op_ea(cpu, op), bits / 8, ACCESS_WRITE);    \
 											      \
 		if (unlikely(!at.host))                                                       \
 			TAIL_CALL(plain(cpu, op));                                            \

@@ -111,7 +111,7 @@ static bool debug_register(struct cpu *cpu, unsigned int *number)
 		return cpu->debug.client.dr7 & DR7_GD ? debug_raise_exit(cpu, EXC_DB, DR6_BD) :
 							true;
 	if (cpu->dr7 & DR7_GD) {
-		/* A fault, and #DB is none by its vector.  GD goes with the delivery. */
+		/* A fault, unlike other #DBs: RF is set here.  The delivery clears GD. */
 		debug_report(cpu, DR6_BD);
 		cpu->rflags |= X86_EFLAGS_RF;
 		return raise_exception(cpu, EXC_DB);

@@ -20,13 +20,12 @@ struct far_pointer {
 };
 
 /* imm is selector << 32 | offset. */
-static struct far_pointer immediate_pointer(const struct op *op, bool call)
+static struct far_pointer immediate_pointer(const struct op *op)
 {
 	return (struct far_pointer){
 		.selector = (uint16_t)((uint64_t)op->imm >> 32),
 		.offset = (uint64_t)op->imm & 0xffffffff & width_mask(op->size),
 		.bytes = op->size,
-		.call = call,
 	};
 }
 
@@ -43,8 +42,8 @@ static bool load_pointer(struct cpu *cpu, const struct op *op, struct far_pointe
 }
 
 /* The last steps: push the way back if it is a call, and go. */
-static bool enter(struct cpu *cpu, const struct far_pointer *p, const struct segment *cs,
-		  unsigned int level, uint64_t rip)
+static bool enter_code(struct cpu *cpu, const struct far_pointer *p, const struct segment *cs,
+		       unsigned int level, uint64_t rip)
 {
 	struct context old = context_save(cpu);
 	uint64_t sp = stack_pointer(cpu);
@@ -100,7 +99,7 @@ static bool far_to_code(struct cpu *cpu, const struct far_pointer *p, struct des
 		return raise_gp(cpu, selector_code(p->selector));
 	if (!d->s.present)
 		return raise_with_code(cpu, EXC_NP, selector_code(p->selector));
-	return descriptor_set_accessed(cpu, d) && enter(cpu, p, &d->s, cpl(cpu), p->offset);
+	return descriptor_set_accessed(cpu, d) && enter_code(cpu, p, &d->s, cpl(cpu), p->offset);
 }
 
 /* A call gate, taken apart. */
@@ -190,7 +189,7 @@ static bool far_through_gate(struct cpu *cpu, const struct far_pointer *p, struc
 	if (p->call && !segment_is_conforming(&code.s) && code.s.dpl < cpl(cpu))
 		return enter_inner(cpu, &g, &code.s);
 	through.bytes = g.bytes;
-	return enter(cpu, &through, &code.s, cpl(cpu), g.offset);
+	return enter_code(cpu, &through, &code.s, cpl(cpu), g.offset);
 }
 
 static bool far_transfer(struct cpu *cpu, const struct far_pointer *p)
@@ -217,21 +216,22 @@ static bool far_transfer(struct cpu *cpu, const struct far_pointer *p)
 
 OP_END(jmp_far)
 {
-	struct far_pointer p = immediate_pointer(op, false);
+	struct far_pointer p = immediate_pointer(op);
 
 	return far_transfer(cpu, &p);
 }
 
 OP_END(call_far)
 {
-	struct far_pointer p = immediate_pointer(op, true);
+	struct far_pointer p = immediate_pointer(op);
 
+	p.call = true;
 	return far_transfer(cpu, &p);
 }
 
 OP_END(jmp_far_indirect)
 {
-	struct far_pointer p = { .call = false };
+	struct far_pointer p = { 0 };
 
 	return load_pointer(cpu, op, &p) && far_transfer(cpu, &p);
 }

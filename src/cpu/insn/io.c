@@ -70,7 +70,7 @@ op_fn pick_out(const struct insn *insn, struct op *op)
 /* What is moved between two looks for signals: an exit is not always one. */
 #define MAX_ELEMENTS 1024u
 
-/* Is there a trap to be looked for behind each element? */
+/* True if a trap may follow each element. */
 static bool is_debugged(const struct cpu *cpu)
 {
 	return cpu->debug.enabled || (cpu->rflags & X86_EFLAGS_TF);
@@ -116,7 +116,7 @@ static bool store_ready(struct cpu *cpu)
 
 		for (unsigned int i = 0; i < io->size; i++)
 			v |= (uint64_t)cpu->io_data[io->n_stored * io->size + i] << (8 * i);
-		if (!address_linear(cpu, SEG_ES, offset, io->size, true, &linear) ||
+		if (!address_linear(cpu, SEG_ES, offset, io->size, ACCESS_WRITE, &linear) ||
 		    !mem_write(cpu, SEG_ES, linear, io->size, v))
 			return false;
 		charge(cpu, CHARGE_ELEMENT);
@@ -152,8 +152,8 @@ static NOINLINE bool exec_ins(struct cpu *cpu, const struct op *op)
 	if (is_finished(cpu, op))
 		return true;
 	if (!tss_allows_io(cpu, io.port, io.size) ||
-	    !address_linear(cpu, SEG_ES, cpu->r[GPR_RDI] & width_mask(op->address_bytes),
-			    op->size, true, &linear) ||
+	    !address_linear(cpu, SEG_ES, cpu->r[GPR_RDI] & width_mask(op->address_bytes), op->size,
+			    ACCESS_WRITE, &linear) ||
 	    !mem_probe(cpu, SEG_ES, linear, op->size, ACCESS_WRITE))
 		return false;
 	io.count = batch(cpu, op, linear);
@@ -184,10 +184,10 @@ OP_END(outs)
 		return true;
 	offset = cpu->r[GPR_RSI] & width_mask(op->address_bytes);
 	if (!tss_allows_io(cpu, io.port, io.size) ||
-	    !address_linear(cpu, op->seg, offset, op->size, false, &linear))
+	    !address_linear(cpu, op->seg, offset, op->size, ACCESS_READ, &linear))
 		return false;
 	count = batch(cpu, op, linear);
-	/* From a device, or from behind a limit: element by element. */
+	/* One element at a time if they come from a device, or may lie beyond a limit. */
 	if (!tlb_read(&cpu->mmu, gva_of(linear), op->size) || !(cpu->mode & MODE_FLAT))
 		count = 1;
 	for (io.count = 0; io.count < count; io.count++) {
@@ -208,13 +208,13 @@ op_fn pick_string_io(const struct insn *insn, struct op *op, unsigned int which)
 	return which == PICK_string_io_outs ? op_outs : op_ins;
 }
 
-static void finish(struct cpu *cpu)
+static void finish_io(struct cpu *cpu)
 {
 	ask_finish(cpu, cpu->io.length, cpu->io.hits);
 }
 
 /* It continues with the next element, as whenever REP is interrupted. */
-static void suspend(struct cpu *cpu)
+static void suspend_io(struct cpu *cpu)
 {
 	cpu->rflags |= X86_EFLAGS_RF;
 	ask_trap(cpu, cpu->io.hits);
@@ -232,7 +232,7 @@ static void complete_string(struct cpu *cpu)
 		guest_enter(&cpu->mmu);
 		done = store_ready(cpu);
 		guest_leave(&cpu->mmu);
-		/* Whatever the reason is, it is met again in cpu_run(). */
+		/* Whatever stopped it will be found again by cpu_run(). */
 		cpu->fault.pending = false;
 		control_clear_exit(cpu);
 	} else {
@@ -240,9 +240,9 @@ static void complete_string(struct cpu *cpu)
 			element_done(cpu, GPR_RSI);
 	}
 	if (done && (!io->rep || !string_count(cpu, io->address_bytes)))
-		finish(cpu);
+		finish_io(cpu);
 	else if (done)
-		suspend(cpu);
+		suspend_io(cpu);
 }
 
 void cpu_complete_io(struct cpu *cpu)
@@ -265,5 +265,5 @@ void cpu_complete_io(struct cpu *cpu)
 		set_reg(cpu, GPR_AT(GPR_RAX), io->size, v);
 	}
 	io->hits = debug_io_hits(cpu, io->port, io->size);
-	finish(cpu);
+	finish_io(cpu);
 }

@@ -411,7 +411,7 @@ OP(xlat)
 			  width_mask(op->address_bytes);
 	uint64_t ea, v;
 
-	if (!address_linear(cpu, op->seg, offset, 1, false, &ea) ||
+	if (!address_linear(cpu, op->seg, offset, 1, ACCESS_READ, &ea) ||
 	    !mem_read(cpu, op->seg, ea, 1, &v))
 		return false;
 	set_reg8(cpu, GPR_AT(GPR_RAX), (uint8_t)v);

@@ -35,26 +35,23 @@
 		imul##bits(cpu, op, get_reg##bits(cpu, op->src), (uint##bits##_t)op->imm);    \
 		NEXT_OP(cpu, op);                                                             \
 	}                                                                                     \
-	static NOINLINE bool exec_imul##bits##_m(struct cpu *cpu, const struct op *op,        \
-						 bool three)                                  \
+	DEFINE_IMUL_LOADING(rm, bits, get_reg##bits(cpu, op->dst))                            \
+	DEFINE_IMUL_LOADING(rmi, bits, (uint##bits##_t)op->imm)
+
+/* The other factor is @by. */
+#define DEFINE_IMUL_LOADING(form, bits, by)                                                   \
+	static NOINLINE bool exec_imul##bits##_##form(struct cpu *cpu, const struct op *op)   \
 	{                                                                                     \
 		uint64_t v;                                                                   \
 											      \
 		if (!mem_read(cpu, op->seg, op_ea(cpu, op), bits / 8, &v))                    \
 			return false;                                                         \
-		imul##bits(cpu, op, (uint##bits##_t)v,                                        \
-			   three ? (uint##bits##_t)op->imm : get_reg##bits(cpu, op->dst));    \
+		imul##bits(cpu, op, (uint##bits##_t)v, by);                                   \
 		return true;                                                                  \
 	}                                                                                     \
-	static void imul##bits##_rm(struct cpu *cpu, const struct op *op)                     \
+	static void imul##bits##_##form(struct cpu *cpu, const struct op *op)                 \
 	{                                                                                     \
-		if (unlikely(!exec_imul##bits##_m(cpu, op, false)))                           \
-			TAIL_CALL(op_abandon(cpu, op));                                       \
-		NEXT_OP_UNLESS_STOPPED(cpu, op);                                              \
-	}                                                                                     \
-	static void imul##bits##_rmi(struct cpu *cpu, const struct op *op)                    \
-	{                                                                                     \
-		if (unlikely(!exec_imul##bits##_m(cpu, op, true)))                            \
+		if (unlikely(!exec_imul##bits##_##form(cpu, op)))                             \
 			TAIL_CALL(op_abandon(cpu, op));                                       \
 		NEXT_OP_UNLESS_STOPPED(cpu, op);                                              \
 	}
@@ -85,12 +82,14 @@ DEFINE_WIDE_MUL(imul_wide, 16, "imulw", "w")
 DEFINE_WIDE_MUL(imul_wide, 32, "imull", "k")
 DEFINE_WIDE_MUL(imul_wide, 64, "imulq", "q")
 
-static uint32_t mul8(uint16_t *ax, uint8_t b, bool is_signed)
+enum sign { UNSIGNED, SIGNED };
+
+static uint32_t mul8(uint16_t *ax, uint8_t b, enum sign sign)
 {
 	uint64_t a = *ax, product;
 	uint32_t host;
 
-	if (is_signed)
+	if (sign == SIGNED)
 		__asm__("imulb %b[b]\n\tmovq %%rax, %[product]" HOST_FLAGS_OUT
 			: "+&a"(a), [product] "=&r"(product) : [b] "r"((uint64_t)b) : "cc");
 	else
@@ -101,7 +100,7 @@ static uint32_t mul8(uint16_t *ax, uint8_t b, bool is_signed)
 	return host;
 }
 
-static void multiply(struct cpu *cpu, unsigned int bytes, uint64_t b, bool is_signed)
+static bool multiply(struct cpu *cpu, unsigned int bytes, uint64_t b, enum sign sign)
 {
 	uint64_t *rax = &cpu->r[GPR_RAX], *rdx = &cpu->r[GPR_RDX];
 	uint16_t a16 = (uint16_t)*rax, d16 = (uint16_t)*rdx;
@@ -110,43 +109,38 @@ static void multiply(struct cpu *cpu, unsigned int bytes, uint64_t b, bool is_si
 
 	switch (bytes) {
 	case 1:
-		host = mul8(&a16, (uint8_t)b, is_signed);
+		host = mul8(&a16, (uint8_t)b, sign);
 		set_reg16(cpu, GPR_AT(GPR_RAX), a16);
 		break;
 	case 2:
-		host = (is_signed ? imul_wide16 : mul16)(&a16, &d16, (uint16_t)b);
+		host = (sign == SIGNED ? imul_wide16 : mul16)(&a16, &d16, (uint16_t)b);
 		set_reg16(cpu, GPR_AT(GPR_RAX), a16);
 		set_reg16(cpu, GPR_AT(GPR_RDX), d16);
 		break;
 	case 4:
-		host = (is_signed ? imul_wide32 : mul32)(&a32, &d32, (uint32_t)b);
+		host = (sign == SIGNED ? imul_wide32 : mul32)(&a32, &d32, (uint32_t)b);
 		*rax = a32;
 		*rdx = d32;
 		break;
 	default:
-		host = (is_signed ? imul_wide64 : mul64)(rax, rdx, b);
+		host = (sign == SIGNED ? imul_wide64 : mul64)(rax, rdx, b);
 	}
 	cc_set_host(cpu, host);
+	return true;
 }
 
 OP(mul)
 {
 	uint64_t b;
 
-	if (!operand_dst(cpu, op, &b))
-		return false;
-	multiply(cpu, op->size, b, false);
-	return true;
+	return operand_dst(cpu, op, &b) && multiply(cpu, op->size, b, UNSIGNED);
 }
 
 OP(imul_wide)
 {
 	uint64_t b;
 
-	if (!operand_dst(cpu, op, &b))
-		return false;
-	multiply(cpu, op->size, b, true);
-	return true;
+	return operand_dst(cpu, op, &b) && multiply(cpu, op->size, b, SIGNED);
 }
 
 op_fn pick_imul(const struct insn *insn, struct op *op)
@@ -195,11 +189,11 @@ static bool divide_signed(int64_t high, uint64_t low, int64_t b, uint64_t *quoti
 }
 
 /* Does a quotient fit into @bytes? */
-static bool quotient_fits(uint64_t q, unsigned int bytes, bool is_signed)
+static bool quotient_fits(uint64_t q, unsigned int bytes, enum sign sign)
 {
 	unsigned int unused = 64 - 8 * bytes;
 
-	if (is_signed)
+	if (sign == SIGNED)
 		return (int64_t)(q << unused) >> unused == (int64_t)q;
 	return (q & ~width_mask(bytes)) == 0;
 }
@@ -221,16 +215,17 @@ static uint64_t narrow_dividend(const struct cpu *cpu, unsigned int bytes)
 	return (a & width_mask(bytes)) | (d & width_mask(bytes)) << (8 * bytes);
 }
 
-static bool divide(struct cpu *cpu, unsigned int bytes, uint64_t b, bool is_signed)
+static bool divide(struct cpu *cpu, unsigned int bytes, uint64_t b, enum sign sign)
 {
 	uint64_t a, q, r;
 	bool ok;
 
 	if (bytes == 8) {
 		a = cpu->r[GPR_RAX];
-		ok = is_signed ? divide_signed((int64_t)cpu->r[GPR_RDX], a, (int64_t)b, &q, &r) :
-				 divide_unsigned(cpu->r[GPR_RDX], a, b, &q, &r);
-	} else if (is_signed) {
+		ok = sign == SIGNED ?
+		     divide_signed((int64_t)cpu->r[GPR_RDX], a, (int64_t)b, &q, &r) :
+		     divide_unsigned(cpu->r[GPR_RDX], a, b, &q, &r);
+	} else if (sign == SIGNED) {
 		int64_t wide = sign_extend(narrow_dividend(cpu, bytes), 2 * bytes);
 
 		ok = divide_signed(wide < 0 ? -1 : 0, (uint64_t)wide, sign_extend(b, bytes), &q,
@@ -238,7 +233,7 @@ static bool divide(struct cpu *cpu, unsigned int bytes, uint64_t b, bool is_sign
 	} else {
 		ok = divide_unsigned(0, narrow_dividend(cpu, bytes), b, &q, &r);
 	}
-	if (!ok || !quotient_fits(q, bytes, is_signed))
+	if (!ok || !quotient_fits(q, bytes, sign))
 		return raise_exception(cpu, EXC_DE);
 	set_reg(cpu, GPR_AT(GPR_RAX), bytes, q);
 	if (bytes == 1)
@@ -252,26 +247,23 @@ OP(div)
 {
 	uint64_t b;
 
-	return operand_dst(cpu, op, &b) && divide(cpu, op->size, b, false);
+	return operand_dst(cpu, op, &b) && divide(cpu, op->size, b, UNSIGNED);
 }
 
 OP(idiv)
 {
 	uint64_t b;
 
-	return operand_dst(cpu, op, &b) && divide(cpu, op->size, b, true);
+	return operand_dst(cpu, op, &b) && divide(cpu, op->size, b, SIGNED);
 }
 
 /* The decimal adjustments.  SDM 2A. */
 
-static void set_result_flags(struct cpu *cpu, uint8_t al, bool carry, bool adjust)
+/* ZF, SF and PF of the result, and of @carries CF and AF. */
+static void set_result_flags(struct cpu *cpu, uint8_t al, uint32_t carries)
 {
-	uint32_t status = 0;
+	uint32_t status = carries;
 
-	if (carry)
-		status |= X86_EFLAGS_CF;
-	if (adjust)
-		status |= X86_EFLAGS_AF;
 	if (al == 0)
 		status |= X86_EFLAGS_ZF;
 	if (al & 0x80)
@@ -281,7 +273,8 @@ static void set_result_flags(struct cpu *cpu, uint8_t al, bool carry, bool adjus
 	cc_set_status(cpu, status);
 }
 
-static bool decimal_adjust(struct cpu *cpu, bool subtract)
+/* @sign: 1 after an addition, -1 after a subtraction. */
+static bool decimal_adjust(struct cpu *cpu, int sign)
 {
 	uint32_t before = cc_status(cpu);
 	uint8_t old = get_reg8(cpu, GPR_AT(GPR_RAX)), al = old;
@@ -290,22 +283,22 @@ static bool decimal_adjust(struct cpu *cpu, bool subtract)
 	uint8_t by = (uint8_t)((adjust ? 6 : 0) + (carry ? 0x60 : 0));
 
 	/* DAS may borrow in its first step, which then counts as carry. */
-	if (subtract && adjust && old < 6)
+	if (sign < 0 && adjust && old < 6)
 		carry = true;
-	al = (uint8_t)(subtract ? old - by : old + by);
+	al = (uint8_t)(old + sign * by);
 	set_reg8(cpu, GPR_AT(GPR_RAX), al);
-	set_result_flags(cpu, al, carry, adjust);
+	set_result_flags(cpu, al, (carry ? X86_EFLAGS_CF : 0) | (adjust ? X86_EFLAGS_AF : 0));
 	return true;
 }
 
 OP(daa)
 {
-	return decimal_adjust(cpu, false);
+	return decimal_adjust(cpu, 1);
 }
 
 OP(das)
 {
-	return decimal_adjust(cpu, true);
+	return decimal_adjust(cpu, -1);
 }
 
 static bool ascii_adjust(struct cpu *cpu, int sign)
@@ -317,7 +310,7 @@ static bool ascii_adjust(struct cpu *cpu, int sign)
 		ax = (uint16_t)(ax + sign * 0x106);
 	ax &= 0xff0f;
 	set_reg16(cpu, GPR_AT(GPR_RAX), ax);
-	set_result_flags(cpu, (uint8_t)ax, adjust, adjust);
+	set_result_flags(cpu, (uint8_t)ax, adjust ? X86_EFLAGS_CF | X86_EFLAGS_AF : 0);
 	return true;
 }
 
@@ -338,7 +331,7 @@ OP(aam)
 	if (!base)
 		return raise_exception(cpu, EXC_DE);
 	set_reg16(cpu, GPR_AT(GPR_RAX), (uint16_t)((al / base) << 8 | al % base));
-	set_result_flags(cpu, al % base, false, false);
+	set_result_flags(cpu, al % base, 0);
 	return true;
 }
 
@@ -348,6 +341,6 @@ OP(aad)
 	uint8_t al = (uint8_t)(ax + (ax >> 8) * (uint8_t)op->imm);
 
 	set_reg16(cpu, GPR_AT(GPR_RAX), al);
-	set_result_flags(cpu, al, false, false);
+	set_result_flags(cpu, al, 0);
 	return true;
 }

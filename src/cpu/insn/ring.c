@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * cpu/insn/ring.c - into the system and back: INT, IRET, SYSCALL, SYSENTER; and the
- * flags, as far as privilege has a say in them.
+ * instructions on EFLAGS that depend on the privilege.
  */
 #include "cpu/charge.h"
 #include "cpu/event/interrupt.h"
@@ -28,7 +28,7 @@ static uint64_t writable_flags(const struct cpu *cpu, unsigned int bytes)
 	return mask;
 }
 
-/* PUSHF, POPF, INT n and IRET of virtual-8086 mode are for its system to allow. */
+/* In virtual-8086 mode PUSHF, POPF, INT n and IRET depend on IOPL. */
 static bool v86_forbids(const struct cpu *cpu)
 {
 	return mode_is_v86(cpu) && iopl(cpu) < 3;
@@ -168,7 +168,7 @@ static bool pop_frame(struct cpu *cpu, const struct op *op, uint64_t *sp, struct
 	return stack_pop(cpu, sp, &f->sp, op->size) && stack_pop(cpu, sp, &f->ss, op->size);
 }
 
-/* Behind the frame are the data segments. */
+/* The data segments follow the frame. */
 static bool iret_to_v86(struct cpu *cpu, const struct op *op, uint64_t sp, const struct frame *f)
 {
 	uint64_t selectors[N_DATA_SEGS], mask = iret_flags(cpu, op) | X86_EFLAGS_VM;
@@ -246,26 +246,28 @@ OP_END(iret)
 
 /* SYSCALL and SYSRET.  SDM 2B; AMD APM 3. */
 
-static struct segment flat_segment(uint16_t selector, bool code, unsigned int level, bool is_long)
+static struct segment flat_data(uint16_t selector, unsigned int level)
 {
 	return (struct segment){
 		.selector = (uint16_t)((selector & ~SELECTOR_RPL) | level),
 		.limit = 0xffffffff,
-		.type = code ? 0xb : 3,
+		.type = 3,
 		.dpl = (uint8_t)level,
 		.present = true,
 		.s = true,
 		.g = true,
-		.l = code && is_long,
-		.db = !code || !is_long,
+		.db = true,
 	};
 }
 
 static void enter_flat(struct cpu *cpu, uint16_t cs, uint16_t ss, unsigned int level, bool is_long)
 {
-	struct segment code = flat_segment(cs, true, level, is_long);
+	struct segment code = flat_data(cs, level);
 
-	cpu->segs[SEG_SS] = flat_segment(ss, false, level, is_long);
+	code.type = 0xb;
+	code.l = is_long;
+	code.db = !is_long;
+	cpu->segs[SEG_SS] = flat_data(ss, level);
 	transfer_set_cs(cpu, &code, level);
 }
 
@@ -280,7 +282,7 @@ OP_END(syscall)
 		return raise_ud(cpu);
 	if (!is_long) {
 		cpu->r[GPR_RCX] = return_rip;
-		enter_flat(cpu, cs, cs + 8, 0, false);
+		enter_flat(cpu, cs, cs + 8, 0, is_long);
 		cpu->rip = (uint32_t)cpu->star;
 		transfer_set_flags(cpu, 0, X86_EFLAGS_IF | X86_EFLAGS_RF | X86_EFLAGS_VM);
 		return true;
@@ -288,7 +290,7 @@ OP_END(syscall)
 	target = mode_is_64bit(cpu) ? cpu->lstar : cpu->cstar;
 	cpu->r[GPR_RCX] = return_rip;
 	cpu->r[GPR_R11] = cpu_get_rflags(cpu) & ~(uint64_t)X86_EFLAGS_RF;
-	enter_flat(cpu, cs, cs + 8, 0, true);
+	enter_flat(cpu, cs, cs + 8, 0, is_long);
 	cpu->rip = target;
 	transfer_set_flags(cpu, 0, cpu->sfmask | X86_EFLAGS_RF);
 	return true;
@@ -361,7 +363,7 @@ OP_END(sysexit)
 
 /* ENTER and LEAVE. */
 
-/* imm is the size of the frame, and behind it 16 bits the nesting level. */
+/* imm is the size of the frame, and above its 16 bits the nesting level. */
 OP(enter)
 {
 	unsigned int bytes = op->size, level = (unsigned int)(op->imm >> 16) & 31;

@@ -10,19 +10,24 @@
 #include "cpu/state/flags.h"
 #include "cpu/state/segment.h"
 
-OP_END(mov_to_segment)
+/* MOV and POP. */
+static bool load_segment(struct cpu *cpu, enum cpu_seg seg, uint64_t selector)
 {
-	uint64_t selector;
-
-	if (!operand_src_sized(cpu, op, 2, &selector) ||
-	    !segment_load(cpu, op->dst, (uint16_t)selector))
+	if (!segment_load(cpu, seg, (uint16_t)selector))
 		return false;
 	/* Interrupts and #DB wait for the instruction that loads the stack pointer. */
-	if (op->dst == SEG_SS) {
+	if (seg == SEG_SS) {
 		cpu->interrupt_shadow |= SHADOW_MOV_SS;
 		cpu->stop = true;
 	}
 	return true;
+}
+
+OP_END(mov_to_segment)
+{
+	uint64_t selector;
+
+	return operand_src_sized(cpu, op, 2, &selector) && load_segment(cpu, op->dst, selector);
 }
 
 OP(mov_from_segment)
@@ -50,15 +55,10 @@ OP_END(pop_segment)
 	uint64_t sp = stack_pointer(cpu), selector;
 	uint32_t narrow = mode_stack_bytes(cpu);
 
-	if (!stack_peek(cpu, sp, &selector, op->size) ||
-	    !segment_load(cpu, op->dst, (uint16_t)selector))
+	if (!stack_peek(cpu, sp, &selector, op->size) || !load_segment(cpu, op->dst, selector))
 		return false;
 	/* By the width of the stack that it was popped from. */
 	set_reg(cpu, GPR_AT(GPR_RSP), narrow, (sp + op->size) & width_mask(narrow));
-	if (op->dst == SEG_SS) {
-		cpu->interrupt_shadow |= SHADOW_MOV_SS;
-		cpu->stop = true;
-	}
 	return true;
 }
 
@@ -274,35 +274,41 @@ static bool type_is_in(const struct cpu *cpu, const struct segment *s, unsigned 
 	return s->s || ((cpu_is_long_mode(cpu) ? types_long : types) >> s->type & 1);
 }
 
+/* The descriptor that the operand names, and the answer: whether it is of these types. */
+static bool look_for_type(struct cpu *cpu, const struct op *op, unsigned int types,
+			  unsigned int types_long, struct descriptor *d, bool *found)
+{
+	uint64_t selector;
+
+	if (!operand_src_sized(cpu, op, 2, &selector) ||
+	    !look_for_answer(cpu, (uint16_t)selector, d, found))
+		return false;
+	*found = *found && type_is_in(cpu, &d->s, types, types_long);
+	set_answer(cpu, *found);
+	return true;
+}
+
 OP(lar)
 {
 	struct descriptor d;
-	uint64_t selector;
 	bool found;
 
-	if (!operand_src_sized(cpu, op, 2, &selector) ||
-	    !look_for_answer(cpu, (uint16_t)selector, &d, &found))
+	if (!look_for_type(cpu, op, LAR_TYPES, LAR_TYPES_LONG, &d, &found))
 		return false;
-	found = found && type_is_in(cpu, &d.s, LAR_TYPES, LAR_TYPES_LONG);
 	if (found)
 		set_reg(cpu, op->dst, op->size, (d.raw >> 32) & 0xffff00);
-	set_answer(cpu, found);
 	return true;
 }
 
 OP(lsl)
 {
 	struct descriptor d;
-	uint64_t selector;
 	bool found;
 
-	if (!operand_src_sized(cpu, op, 2, &selector) ||
-	    !look_for_answer(cpu, (uint16_t)selector, &d, &found))
+	if (!look_for_type(cpu, op, LSL_TYPES, LSL_TYPES_LONG, &d, &found))
 		return false;
-	found = found && type_is_in(cpu, &d.s, LSL_TYPES, LSL_TYPES_LONG);
 	if (found)
 		set_reg(cpu, op->dst, op->size, d.s.limit);
-	set_answer(cpu, found);
 	return true;
 }
 

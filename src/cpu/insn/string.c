@@ -17,8 +17,8 @@
 #include "cpu/memory/mmio.h"
 #include "mmu/tlb/request.h"
 
-/* Does as many elements as it likes, at least one and at most @max; 0: the
- * instruction is to be abandoned. */
+/* Does one or more elements, at most @max, and returns their number; 0: abandon the
+ * instruction. */
 typedef uint64_t (*step_fn)(struct cpu *cpu, const struct op *op, uint64_t max);
 
 uint64_t string_count(const struct cpu *cpu, unsigned int address_bytes)
@@ -36,10 +36,10 @@ void string_advance(struct cpu *cpu, enum cpu_reg reg, unsigned int address_byte
 }
 
 static bool address(struct cpu *cpu, const struct op *op, enum cpu_seg seg, enum cpu_reg reg,
-		    bool write, uint64_t *linear)
+		    enum access access, uint64_t *linear)
 {
 	return address_linear(cpu, seg, cpu->r[reg] & width_mask(op->address_bytes), op->size,
-			      write, linear);
+			      access, linear);
 }
 
 static void advance(struct cpu *cpu, const struct op *op, enum cpu_reg reg, uint64_t elements)
@@ -65,16 +65,16 @@ static bool segment_may_run(const struct cpu *cpu, enum cpu_seg seg)
 	return mode_is_64bit(cpu) || seg <= SEG_DS;
 }
 
-/* A run that overlaps itself: the host does element after element. */
+/* The host stores a run by cache lines, */
+static uint64_t run_charge(const struct op *op, uint64_t elements)
+{
+	return elements * op->size / CACHE_LINE;
+}
+
+/* unless it overlaps itself: then one element after the other. */
 static bool overlaps(const void *dst, const void *src)
 {
 	return (uintptr_t)dst - (uintptr_t)src < 64;
-}
-
-/* A run is copied by cache lines, if its addresses allow it. */
-static void charge_run(struct cpu *cpu, uint64_t elements, uint64_t bytes, bool slow)
-{
-	charge(cpu, slow ? elements : bytes / 64);
 }
 
 static uint64_t step_movs(struct cpu *cpu, const struct op *op, uint64_t max)
@@ -82,17 +82,17 @@ static uint64_t step_movs(struct cpu *cpu, const struct op *op, uint64_t max)
 	uint64_t from, to, v, n;
 	struct host_at src, dst;
 
-	if (!address(cpu, op, op->seg, GPR_RSI, false, &from) ||
-	    !address(cpu, op, SEG_ES, GPR_RDI, true, &to))
+	if (!address(cpu, op, op->seg, GPR_RSI, ACCESS_READ, &from) ||
+	    !address(cpu, op, SEG_ES, GPR_RDI, ACCESS_WRITE, &to))
 		return 0;
 	n = MIN(max, MIN(in_page(op, from), in_page(op, to)));
 	if (n > 1 && may_run(cpu, max) && segment_may_run(cpu, op->seg)) {
-		src = find_hit(cpu, from, op->size, false);
-		dst = find_hit(cpu, to, op->size, true);
+		src = find_hit(cpu, from, op->size, ACCESS_READ);
+		dst = find_hit(cpu, to, op->size, ACCESS_WRITE);
 		if (src.host && dst.host) {
-			/* The epoch that is older. */
+			/* The older epoch covers both. */
 			n -= run_movs(cpu, src.epoch, dst.host, src.host, op->size, n);
-			charge_run(cpu, n, n * op->size, overlaps(dst.host, src.host));
+			charge(cpu, overlaps(dst.host, src.host) ? n : run_charge(op, n));
 			if (n)
 				goto moved;
 		}
@@ -112,14 +112,14 @@ static uint64_t step_stos(struct cpu *cpu, const struct op *op, uint64_t max)
 	uint64_t to, n;
 	struct host_at dst;
 
-	if (!address(cpu, op, SEG_ES, GPR_RDI, true, &to))
+	if (!address(cpu, op, SEG_ES, GPR_RDI, ACCESS_WRITE, &to))
 		return 0;
 	n = MIN(max, in_page(op, to));
 	if (n > 1 && may_run(cpu, max)) {
-		dst = find_hit(cpu, to, op->size, true);
+		dst = find_hit(cpu, to, op->size, ACCESS_WRITE);
 		if (dst.host) {
 			n -= run_stos(cpu, dst, cpu->r[GPR_RAX], op->size, n);
-			charge_run(cpu, n, n * op->size, false);
+			charge(cpu, run_charge(op, n));
 			if (n)
 				goto stored;
 		}
@@ -136,7 +136,7 @@ static uint64_t step_lods(struct cpu *cpu, const struct op *op, uint64_t max UNU
 {
 	uint64_t from, v;
 
-	if (!address(cpu, op, op->seg, GPR_RSI, false, &from) ||
+	if (!address(cpu, op, op->seg, GPR_RSI, ACCESS_READ, &from) ||
 	    !mem_read(cpu, op->seg, from, op->size, &v))
 		return 0;
 	set_reg(cpu, GPR_AT(GPR_RAX), op->size, v);
@@ -144,7 +144,7 @@ static uint64_t step_lods(struct cpu *cpu, const struct op *op, uint64_t max UNU
 	return 1;
 }
 
-static void compare(struct cpu *cpu, unsigned int size, uint64_t a, uint64_t b)
+static void compare_elements(struct cpu *cpu, unsigned int size, uint64_t a, uint64_t b)
 {
 	unsigned int unused = 64 - 8 * size;
 
@@ -157,12 +157,11 @@ static uint64_t step_cmps(struct cpu *cpu, const struct op *op, uint64_t max UNU
 {
 	uint64_t from, to, a, b;
 
-	if (!address(cpu, op, op->seg, GPR_RSI, false, &from) ||
-	    !address(cpu, op, SEG_ES, GPR_RDI, false, &to) ||
-	    !mem_read(cpu, op->seg, from, op->size, &a) ||
-	    !mem_read(cpu, SEG_ES, to, op->size, &b))
+	if (!address(cpu, op, op->seg, GPR_RSI, ACCESS_READ, &from) ||
+	    !address(cpu, op, SEG_ES, GPR_RDI, ACCESS_READ, &to) ||
+	    !mem_read(cpu, op->seg, from, op->size, &a) || !mem_read(cpu, SEG_ES, to, op->size, &b))
 		return 0;
-	compare(cpu, op->size, a, b);
+	compare_elements(cpu, op->size, a, b);
 	advance(cpu, op, GPR_RSI, 1);
 	advance(cpu, op, GPR_RDI, 1);
 	return 1;
@@ -172,10 +171,10 @@ static uint64_t step_scas(struct cpu *cpu, const struct op *op, uint64_t max UNU
 {
 	uint64_t to, b;
 
-	if (!address(cpu, op, SEG_ES, GPR_RDI, false, &to) ||
+	if (!address(cpu, op, SEG_ES, GPR_RDI, ACCESS_READ, &to) ||
 	    !mem_read(cpu, SEG_ES, to, op->size, &b))
 		return 0;
-	compare(cpu, op->size, get_reg(cpu, GPR_AT(GPR_RAX), op->size), b);
+	compare_elements(cpu, op->size, get_reg(cpu, GPR_AT(GPR_RAX), op->size), b);
 	advance(cpu, op, GPR_RDI, 1);
 	return 1;
 }

@@ -21,7 +21,7 @@ OP(nop)
 	return true;
 }
 
-/* The end of a block, where there is no instruction any more. */
+/* The end of a block, after its last instruction. */
 void op_block_end(struct cpu *cpu, const struct op *op)
 {
 	cpu->rip = op_rip(cpu, op);
@@ -137,7 +137,7 @@ static bool msr_is_allowed(struct cpu *cpu, uint32_t index, bool write)
 	return !cpu->msr_policy || cpu->msr_policy->allows(cpu, index, write);
 }
 
-/* The access is not made: the client answers for it, if it wants to. */
+/* The access is not made.  The client may answer it instead. */
 static bool msr_fails(struct cpu *cpu, const struct op *op, struct cpu_asked asked, bool filtered)
 {
 	asked.why = filtered ? MSR_FILTERED :
@@ -231,7 +231,7 @@ OP(mfence)
 	return true;
 }
 
-/* What follows is fetched behind it. */
+/* What follows is fetched after it. */
 OP_END(serialize)
 {
 	__asm__ __volatile__("mfence" ::: "memory");

@@ -8,7 +8,7 @@
 #include "cpu/decode/decode.h"
 
 /* What insn.def says of a mnemonic. */
-#define ENDS (1u << 0)		/* the block ends behind it */
+#define ENDS (1u << 0)		/* the block ends after it */
 #define SSE (1u << 1)		/* needs SSE to be enabled */
 #define OWN_EA (1u << 2)	/* its handler works out addresses itself */
 #define NO_EA (1u << 3)		/* does not access its memory operand */

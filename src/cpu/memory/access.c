@@ -63,6 +63,11 @@ static bool note_stores(struct cpu *cpu, const struct span *s)
 	return true;
 }
 
+void mem_charge_span(struct cpu *cpu, const struct span *s)
+{
+	charge(cpu, s->n_walks * CHARGE_WALK + s->n_faults * CHARGE_FAULT);
+}
+
 static bool find_span(struct cpu *cpu, enum cpu_seg seg, uint64_t gva, unsigned int bytes,
 		      enum access access, struct span *s)
 {
@@ -72,7 +77,7 @@ static bool find_span(struct cpu *cpu, enum cpu_seg seg, uint64_t gva, unsigned 
 	if (!is_inside(cpu, gva, bytes))
 		return raise_with_code(cpu, seg == SEG_SS ? EXC_SS : EXC_GP, 0);
 	verdict = span_find(&cpu->mmu, gva_of(gva), bytes, access, s);
-	charge(cpu, s->n_walks * CHARGE_WALK + s->n_faults * CHARGE_FAULT);
+	mem_charge_span(cpu, s);
 	if (verdict != MMU_OK)
 		return mem_raise_verdict(cpu, verdict, s->piece[s->n - 1].gva.raw, s->error_code);
 	return note_stores(cpu, s);
@@ -99,25 +104,25 @@ static bool load_span(struct cpu *cpu, const struct span *s, uint8_t *to)
 	return true;
 }
 
-static bool load(struct cpu *cpu, enum cpu_seg seg, uint64_t gva, void *to, unsigned int bytes)
+static bool load_slowly(struct cpu *cpu, enum cpu_seg seg, uint64_t gva, void *to,
+			unsigned int bytes)
 {
 	struct span s;
 
 	return find_span(cpu, seg, gva, bytes, ACCESS_READ, &s) && load_span(cpu, &s, to);
 }
 
-/* Whether it comes to the access or not: what an instruction that is abandoned has hit
- * is forgotten. */
-static void note_access(struct cpu *cpu, uint64_t gva, unsigned int bytes, bool write)
+/* Also if the access is then not made: what an abandoned instruction has hit is forgotten. */
+static void note_access(struct cpu *cpu, uint64_t gva, unsigned int bytes, enum access access)
 {
 	if (unlikely(debug_watches_data(cpu)))
-		debug_note_access(cpu, gva, bytes, write);
+		debug_note_access(cpu, gva, bytes, access);
 }
 
 bool mem_load(struct cpu *cpu, enum cpu_seg seg, uint64_t gva, void *to, unsigned int bytes)
 {
-	note_access(cpu, gva, bytes, false);
-	return load(cpu, seg, gva, to, bytes);
+	note_access(cpu, gva, bytes, ACCESS_READ);
+	return load_slowly(cpu, seg, gva, to, bytes);
 }
 
 bool mem_load_to_modify(struct cpu *cpu, enum cpu_seg seg, uint64_t gva, void *to,
@@ -125,7 +130,7 @@ bool mem_load_to_modify(struct cpu *cpu, enum cpu_seg seg, uint64_t gva, void *t
 {
 	struct span s;
 
-	note_access(cpu, gva, bytes, false);
+	note_access(cpu, gva, bytes, ACCESS_READ);
 	if (!find_span(cpu, seg, gva, bytes, ACCESS_WRITE, &s))
 		return false;
 	/* MMIO for a store may be memory for a load: a read-only slot. */
@@ -134,8 +139,8 @@ bool mem_load_to_modify(struct cpu *cpu, enum cpu_seg seg, uint64_t gva, void *t
 	return load_span(cpu, &s, to);
 }
 
-static bool store(struct cpu *cpu, enum cpu_seg seg, uint64_t gva, const void *from,
-		  unsigned int bytes)
+static bool store_slowly(struct cpu *cpu, enum cpu_seg seg, uint64_t gva, const void *from,
+			 unsigned int bytes)
 {
 	const uint8_t *at = from;
 	const struct piece *absent;
@@ -161,8 +166,8 @@ static bool store(struct cpu *cpu, enum cpu_seg seg, uint64_t gva, const void *f
 bool mem_store(struct cpu *cpu, enum cpu_seg seg, uint64_t gva, const void *from,
 	       unsigned int bytes)
 {
-	note_access(cpu, gva, bytes, true);
-	return store(cpu, seg, gva, from, bytes);
+	note_access(cpu, gva, bytes, ACCESS_WRITE);
+	return store_slowly(cpu, seg, gva, from, bytes);
 }
 
 bool mem_probe(struct cpu *cpu, enum cpu_seg seg, uint64_t gva, unsigned int bytes,
@@ -250,7 +255,7 @@ bool mem_write(struct cpu *cpu, enum cpu_seg seg, uint64_t gva, unsigned int byt
 bool sys_load(struct cpu *cpu, uint64_t gva, void *to, unsigned int bytes)
 {
 	struct implicit_access saved = mode_begin_implicit(cpu);
-	bool ok = load(cpu, SEG_DS, gva, to, bytes);
+	bool ok = load_slowly(cpu, SEG_DS, gva, to, bytes);
 
 	mode_end_implicit(cpu, saved);
 	return ok;
@@ -259,7 +264,7 @@ bool sys_load(struct cpu *cpu, uint64_t gva, void *to, unsigned int bytes)
 bool sys_store(struct cpu *cpu, uint64_t gva, const void *from, unsigned int bytes)
 {
 	struct implicit_access saved = mode_begin_implicit(cpu);
-	bool ok = store(cpu, SEG_DS, gva, from, bytes);
+	bool ok = store_slowly(cpu, SEG_DS, gva, from, bytes);
 
 	mode_end_implicit(cpu, saved);
 	return ok;
@@ -272,10 +277,10 @@ enum lock_way mem_lock(struct cpu *cpu, enum cpu_seg seg, uint64_t gva, unsigned
 
 	if (unlikely((gva ^ (gva + bytes - 1)) & ~(uint64_t)(CACHE_LINE - 1)))
 		charge(cpu, CHARGE_SPLIT_LOCK);
-	*at = find_hit(cpu, gva, bytes, true);
+	*at = find_hit(cpu, gva, bytes, ACCESS_WRITE);
 	if (likely(at->host != NULL))
 		return LOCK_DIRECT;
-	note_access(cpu, gva, bytes, true);
+	note_access(cpu, gva, bytes, ACCESS_WRITE);
 	if (!find_span(cpu, seg, gva, bytes, ACCESS_WRITE, &s))
 		return LOCK_FAILED;
 	if (s.mmio || !span_is_contiguous(&s))

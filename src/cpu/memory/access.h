@@ -64,12 +64,12 @@ ACCESS_DEFINE_HITS(64)
 /* By a look into the TLB, for accesses that have no hit of their own; host is NULL if
  * it does not know. */
 static ALWAYS_INLINE struct host_at find_hit(const struct cpu *cpu, uint64_t gva,
-					     unsigned int bytes, bool write)
+					     unsigned int bytes, enum access access)
 {
 	struct host_at at = { .epoch = epoch_read(&cpu->mmu.epoch) };
 
-	at.host = write ? tlb_write(&cpu->mmu, gva_of(gva), bytes) :
-			  tlb_read(&cpu->mmu, gva_of(gva), bytes);
+	at.host = access == ACCESS_WRITE ? tlb_write(&cpu->mmu, gva_of(gva), bytes) :
+					   tlb_read(&cpu->mmu, gva_of(gva), bytes);
 	return at;
 }
 
@@ -118,6 +118,8 @@ enum lock_way mem_lock(struct cpu *cpu, enum cpu_seg seg, uint64_t gva, unsigned
  * false, for the instruction to be started again. */
 bool mem_lost(struct cpu *cpu, struct host_at at, unsigned int bytes);
 
+/* For the translations that span_find() has made. */
+void mem_charge_span(struct cpu *cpu, const struct span *s);
 /* Handles the result of a translation that is not MMU_OK. */
 bool mem_raise_verdict(struct cpu *cpu, enum mmu_verdict verdict, uint64_t gva,
 		       uint32_t error_code);

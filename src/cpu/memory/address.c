@@ -23,15 +23,15 @@ static bool within_limit(const struct segment *s, uint64_t offset, unsigned int 
 	return last <= s->limit;
 }
 
-static bool type_allows(const struct segment *s, bool write)
+static bool type_allows(const struct segment *s, enum access access)
 {
 	bool code = s->type & 8, read_write = s->type & 2;
 
-	return write ? !code && read_write : !code || read_write;
+	return access == ACCESS_WRITE ? !code && read_write : !code || read_write;
 }
 
 bool address_linear(struct cpu *cpu, enum cpu_seg seg, uint64_t offset, unsigned int bytes,
-		    bool write, uint64_t *linear)
+		    enum access access, uint64_t *linear)
 {
 	const struct segment *s = &cpu->segs[seg];
 
@@ -39,7 +39,7 @@ bool address_linear(struct cpu *cpu, enum cpu_seg seg, uint64_t offset, unsigned
 		*linear = offset + (seg == SEG_FS || seg == SEG_GS ? s->base : 0);
 		return true;
 	}
-	if (!mode_is_real(cpu) && (s->unusable || !s->present || !type_allows(s, write)))
+	if (!mode_is_real(cpu) && (s->unusable || !s->present || !type_allows(s, access)))
 		return refuse(cpu, seg);
 	if (!within_limit(s, offset, bytes))
 		return refuse(cpu, seg);
@@ -63,7 +63,8 @@ void op_address(struct cpu *cpu, const struct op *op)
 		linear = (s->base + offset) & 0xffffffff;
 	} else {
 		if (!address_linear(cpu, op->seg, offset, (uint32_t)op->disp,
-				    op->flags & OP_WRITES, &cpu->r[GPR_EA]))
+				    op->flags & OP_WRITES ? ACCESS_WRITE : ACCESS_READ,
+				    &cpu->r[GPR_EA]))
 			TAIL_CALL(op_abandon(cpu, op));
 		NEXT_OP(cpu, op);
 	}

@@ -11,7 +11,7 @@
 /* May @bytes at @offset be accessed through @seg?  The linear address, or false
  * with #GP(0) or #SS(0). */
 bool address_linear(struct cpu *cpu, enum cpu_seg seg, uint64_t offset, unsigned int bytes,
-		    bool write, uint64_t *linear);
+		    enum access access, uint64_t *linear);
 
 /* The offset of the memory operand, with the op's address width. */
 static inline uint64_t address_offset(const struct cpu *cpu, const struct op *op, int64_t disp)

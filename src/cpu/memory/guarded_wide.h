@@ -63,8 +63,8 @@ GUARDED_LABEL(fail);
 	return false;
 }
 
-/* Ends behind the instruction also if it faults or is stale: the registers say how far it
- * has come. */
+/* If it faults or is stale it ends after the instruction, too: the registers say how far it has
+ * got. */
 #define WINDOW_RUN(insn)                      \
 	"4: cmpq %[now], %[epoch]\n\tjne 3f\n" \
 	"1: rep " insn "\n"                   \

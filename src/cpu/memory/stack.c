@@ -13,7 +13,7 @@ bool stack_push(struct cpu *cpu, uint64_t *sp, uint64_t value, unsigned int byte
 {
 	uint64_t to = (*sp - bytes) & width_mask(mode_stack_bytes(cpu)), linear;
 
-	if (!address_linear(cpu, SEG_SS, to, bytes, true, &linear) ||
+	if (!address_linear(cpu, SEG_SS, to, bytes, ACCESS_WRITE, &linear) ||
 	    !mem_write(cpu, SEG_SS, linear, bytes, value))
 		return false;
 	*sp = to;
@@ -24,7 +24,7 @@ bool stack_peek(struct cpu *cpu, uint64_t sp, uint64_t *value, unsigned int byte
 {
 	uint64_t linear;
 
-	return address_linear(cpu, SEG_SS, sp, bytes, false, &linear) &&
+	return address_linear(cpu, SEG_SS, sp, bytes, ACCESS_READ, &linear) &&
 	       mem_read(cpu, SEG_SS, linear, bytes, value);
 }
 
@@ -32,7 +32,7 @@ bool stack_probe(struct cpu *cpu, uint64_t sp, unsigned int bytes)
 {
 	uint64_t linear;
 
-	return address_linear(cpu, SEG_SS, sp, bytes, true, &linear) &&
+	return address_linear(cpu, SEG_SS, sp, bytes, ACCESS_WRITE, &linear) &&
 	       mem_probe(cpu, SEG_SS, linear, bytes, ACCESS_WRITE);
 }
 

@@ -28,9 +28,14 @@
 /* Of a load from outside that races with others. */
 #define MAX_TRIES 16
 
+bool control_uses_pdptrs(uint64_t cr0, uint64_t cr4, uint64_t efer)
+{
+	return (cr0 & X86_CR0_PG) && (cr4 & X86_CR4_PAE) && !(efer & X86_EFER_LMA);
+}
+
 static bool uses_pdptrs(const struct paging *p)
 {
-	return (p->cr0 & X86_CR0_PG) && (p->cr4 & X86_CR4_PAE) && !(p->efer & X86_EFER_LMA);
+	return control_uses_pdptrs(p->cr0, p->cr4, p->efer);
 }
 
 static bool pdptr_is_valid(const struct paging *p, uint64_t entry)

@@ -7,8 +7,10 @@
 
 #include "cpu/state/mode.h"
 
-/* In themselves, whatever they are now: also for KVM_SET_SREGS. */
+/* In themselves, whatever they are now; the first two also for KVM_SET_SREGS. */
 bool control_cr0_is_valid(uint64_t cr0);
+/* PAE paging, whose four registers are loaded from memory. */
+bool control_uses_pdptrs(uint64_t cr0, uint64_t cr4, uint64_t efer);
 bool control_cr4_is_valid(const struct cpu *cpu, uint64_t cr4);
 
 /* As MOV does at level 0.  False: the instruction is to be abandoned (cpu/event/raise.h), and

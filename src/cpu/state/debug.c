@@ -147,14 +147,14 @@ bool debug_stops_instruction(struct cpu *cpu)
 	return hits;
 }
 
-void debug_note_access(struct cpu *cpu, uint64_t gva, unsigned int bytes, bool write)
+void debug_note_access(struct cpu *cpu, uint64_t gva, unsigned int bytes, enum access access)
 {
 	charge(cpu, CHARGE_DEBUG);
 	for (unsigned int i = 0; i < N_BREAKPOINTS; i++) {
 		unsigned int kind = kind_of(cpu, i);
 
-		if (!is_enabled(cpu, i) || !(kind == AT_ACCESS || (kind == AT_WRITE && write)) ||
-		    !overlaps(cpu, i, gva, bytes))
+		if (!is_enabled(cpu, i) || !overlaps(cpu, i, gva, bytes) ||
+		    !(kind == AT_ACCESS || (kind == AT_WRITE && access == ACCESS_WRITE)))
 			continue;
 		cpu->debug.seen |= (uint8_t)(1u << i);
 		/* The trap comes before the next iteration. */
@@ -176,7 +176,7 @@ uint8_t debug_io_hits(const struct cpu *cpu, uint16_t port, unsigned int bytes)
 }
 
 /*
- * SDM 3A 6.8.3: behind MOV SS and POP SS a single step is dropped, and a data breakpoint
+ * SDM 3A 6.8.3: after MOV SS and POP SS a single step is dropped, and a data breakpoint
  * that they have hit themselves waits for the next instruction, or for the delivery of
  * an event (INT n: it is found at the first instruction of the handler).
  */
@@ -192,7 +192,7 @@ void debug_trap(struct cpu *cpu, bool step)
 	bits |= cpu->debug.held;
 	if (step)
 		bits |= DR6_BS;
-	/* Behind an event that waits already: INT1's own, or one that was injected. */
+	/* After an event that is pending already: INT1's own, or one that was injected. */
 	cpu->debug.held = cpu->event.pending ? bits : 0;
 	if (bits && !cpu->event.pending)
 		raise_debug(cpu, bits);

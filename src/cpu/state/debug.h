@@ -49,7 +49,7 @@ bool debug_raise_exit(struct cpu *cpu, uint8_t vector, uint64_t bits);
 bool debug_stops_instruction(struct cpu *cpu);
 
 /* An access by the program, or the push of an event's delivery: notes what it hits. */
-void debug_note_access(struct cpu *cpu, uint64_t gva, unsigned int bytes, bool write);
+void debug_note_access(struct cpu *cpu, uint64_t gva, unsigned int bytes, enum access access);
 
 /* The I/O breakpoints of an access to @port: bits of DR6. */
 uint8_t debug_io_hits(const struct cpu *cpu, uint16_t port, unsigned int bytes);

@@ -21,7 +21,8 @@ struct mce_error {
 
 /* False: more banks than there can be, none, or what is not supported; nothing has changed. */
 bool mce_setup(struct cpu *cpu, uint64_t capabilities);
-/* False: it is none, or there is no such bank.  *interrupts: the local APIC's CMCI is due. */
+/* False: it is not a valid error, or there is no such bank.  *interrupts: the local APIC's CMCI is
+ * due. */
 bool mce_report(struct cpu *cpu, const struct mce_error *e, bool *interrupts);
 
 /* Of a processor with all banks. */

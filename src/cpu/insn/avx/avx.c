@@ -57,8 +57,8 @@ static const struct {
  * it compiles for, which is one without.  The functions use no stack; what lies below it is the
  * caller's.  Returns what they leave in EAX, if they do.
  */
-static NOINLINE uint32_t call(const struct cpu *cpu, const struct op *op, const struct ymm *b,
-			      uint64_t gpr, struct ymm *r)
+static NOINLINE uint32_t call_stub(const struct cpu *cpu, const struct op *op, const struct ymm *b,
+				   uint64_t gpr, struct ymm *r)
 {
 	/* With a general register there are two operands, and src is its place. */
 	const union xmm *first = &cpu->xmm[op->dst >> 4], *third = &cpu->xmm[op->src >> 4 & 15];
@@ -88,7 +88,7 @@ static NOINLINE uint32_t call(const struct cpu *cpu, const struct op *op, const 
 
 /* --- handlers ------------------------------------------------------------------------------ */
 
-static bool source(struct cpu *cpu, const struct op *op, struct ymm *b)
+static bool load_source(struct cpu *cpu, const struct op *op, struct ymm *b)
 {
 	uint64_t ea;
 
@@ -102,7 +102,7 @@ static bool source(struct cpu *cpu, const struct op *op, struct ymm *b)
 	return ymm_load(cpu, op->seg, ea, op->size, b);
 }
 
-static bool finish(struct cpu *cpu, const struct op *op, const struct ymm *r)
+static bool store_result(struct cpu *cpu, const struct op *op, const struct ymm *r)
 {
 	uint64_t ea;
 
@@ -116,22 +116,22 @@ static bool finish(struct cpu *cpu, const struct op *op, const struct ymm *r)
 	return ymm_store(cpu, op->seg, ea, op->size, r);
 }
 
-static bool execute(struct cpu *cpu, const struct op *op, const struct ymm *b, uint64_t gpr)
+static bool execute_stub(struct cpu *cpu, const struct op *op, const struct ymm *b, uint64_t gpr)
 {
 	bool careful = (op->flags & OP_FP) && fp_begin(cpu);
 	struct ymm r;
 
-	call(cpu, op, b, gpr, &r);
+	call_stub(cpu, op, b, gpr, &r);
 	if (careful && !fp_end_careful(cpu))
 		return false;
-	return finish(cpu, op, &r);
+	return store_result(cpu, op, &r);
 }
 
 OP(avx)
 {
 	struct ymm b;
 
-	return source(cpu, op, &b) && execute(cpu, op, &b, 0);
+	return load_source(cpu, op, &b) && execute_stub(cpu, op, &b, 0);
 }
 
 /* Between registers, and neither floating point. */
@@ -140,7 +140,7 @@ static void avx_registers(struct cpu *cpu, const struct op *op)
 	struct ymm b, r;
 
 	ymm_get(cpu, op->src & 15, &b);
-	call(cpu, op, &b, 0, &r);
+	call_stub(cpu, op, &b, 0, &r);
 	ymm_set(cpu, op->dst & 15, &r);
 	NEXT_OP(cpu, op);
 }
@@ -150,7 +150,7 @@ OP(avx_from_gpr)
 	static const struct ymm none;
 	uint64_t gpr;
 
-	return operand_src(cpu, op, &gpr) && execute(cpu, op, &none, gpr);
+	return operand_src(cpu, op, &gpr) && execute_stub(cpu, op, &none, gpr);
 }
 
 OP(avx_to_gpr)
@@ -158,7 +158,7 @@ OP(avx_to_gpr)
 	struct ymm b, none;
 
 	ymm_get(cpu, op->src & 15, &b);
-	set_reg64(cpu, op->dst, call(cpu, op, &b, 0, &none));
+	set_reg64(cpu, op->dst, call_stub(cpu, op, &b, 0, &none));
 	return true;
 }
 
@@ -166,40 +166,40 @@ OP(avx_flags)
 {
 	struct ymm b, none;
 
-	if (!source(cpu, op, &b))
+	if (!load_source(cpu, op, &b))
 		return false;
-	cc_set_host(cpu, call(cpu, op, &b, 0, &none) & 0xffff);
+	cc_set_host(cpu, call_stub(cpu, op, &b, 0, &none) & 0xffff);
 	return true;
 }
 
 /* VDPPS and VDPPD; careful as DPPS and DPPD are. */
 static bool dot_product(struct cpu *cpu, const struct op *op, const uint8_t *first,
-			unsigned int lanes, bool single)
+			unsigned int lanes, enum dot_of of)
 {
 	__m128i a_lanes[2], b_lanes[2];
 	struct ymm a, b, r;
 	bool careful;
 
-	if (!source(cpu, op, &b))
+	if (!load_source(cpu, op, &b))
 		return false;
 	ymm_get(cpu, op->dst >> 4, &a);
 	memcpy(a_lanes, &a, sizeof(a));
 	memcpy(b_lanes, &b, sizeof(b));
 	careful = fp_begin(cpu);
-	call(cpu, op, &b, 0, &r);
-	if (careful && !dot_end_careful(cpu, a_lanes, b_lanes, lanes,
-					stub_immediate(op->imm, first) >> 4, single))
+	call_stub(cpu, op, &b, 0, &r);
+	if (careful &&
+	    !dot_end_careful(cpu, a_lanes, b_lanes, lanes, stub_immediate(op->imm, first) >> 4, of))
 		return false;
-	return finish(cpu, op, &r);
+	return store_result(cpu, op, &r);
 }
 
 OP(avx_dot)
 {
 	if (stub_is_of(op->imm, avx128_vdppd, 64))
-		return dot_product(cpu, op, avx128_vdppd, 1, false);
+		return dot_product(cpu, op, avx128_vdppd, 1, DOT_OF_DOUBLES);
 	if (stub_is_of(op->imm, avx128_vdpps, 256))
-		return dot_product(cpu, op, avx128_vdpps, 1, true);
-	return dot_product(cpu, op, avx256_vdpps, 2, true);
+		return dot_product(cpu, op, avx128_vdpps, 1, DOT_OF_SINGLES);
+	return dot_product(cpu, op, avx256_vdpps, 2, DOT_OF_SINGLES);
 }
 
 OP(vzeroall)

@@ -21,13 +21,13 @@ static void *element(struct ymm *v, unsigned int i, unsigned int bytes)
 	return (uint8_t *)v + i * bytes;
 }
 
-static bool element_at(struct cpu *cpu, const struct op *op, unsigned int i, bool write,
+static bool element_at(struct cpu *cpu, const struct op *op, unsigned int i, enum access access,
 		       uint64_t *ea)
 {
 	unsigned int bytes = (unsigned int)op->imm;
 	int64_t disp = op->disp + (int64_t)(i * bytes);
 
-	return address_linear(cpu, op->seg, address_offset(cpu, op, disp), bytes, write, ea);
+	return address_linear(cpu, op->seg, address_offset(cpu, op, disp), bytes, access, ea);
 }
 
 OP(masked_load)
@@ -40,7 +40,7 @@ OP(masked_load)
 	for (unsigned int i = 0; i < op->size / bytes; i++) {
 		if (!is_wanted(&mask, i, bytes))
 			continue;
-		if (!element_at(cpu, op, i, false, &ea) ||
+		if (!element_at(cpu, op, i, ACCESS_READ, &ea) ||
 		    !mem_read(cpu, op->seg, ea, bytes, &value))
 			return false;
 		memcpy(element(&v, i, bytes), &value, bytes);
@@ -60,7 +60,7 @@ OP(masked_store)
 	ymm_get(cpu, op->dst, &v);
 	for (unsigned int i = 0; i < n; i++)
 		if (is_wanted(&mask, i, bytes) &&
-		    (!element_at(cpu, op, i, true, &ea[i]) ||
+		    (!element_at(cpu, op, i, ACCESS_WRITE, &ea[i]) ||
 		     !mem_probe(cpu, op->seg, ea[i], bytes, ACCESS_WRITE)))
 			return false;
 	for (unsigned int i = 0; i < n; i++) {
@@ -101,13 +101,13 @@ static bool indexed_at(struct cpu *cpu, const struct op *op, const struct ymm *i
 		offset = (uint64_t)(int64_t)narrow;
 	offset = (cpu->r[op->base] + (offset << op->scale) + (uint64_t)(int64_t)op->disp) &
 		 width_mask(op->address_bytes);
-	return address_linear(cpu, op->seg, offset, bytes, false, ea);
+	return address_linear(cpu, op->seg, offset, bytes, ACCESS_READ, ea);
 }
 
 /*
- * A fault leaves what has been gathered before, and the mask says what is to be gathered yet.
- * What only starts the instruction again leaves nothing: a load from a device may be among what
- * it has gathered, and is asked for by its place among the others.
+ * A fault leaves the elements gathered so far, and the mask says which are still missing.  If the
+ * instruction is only restarted, it changes nothing: an element may come from a device, whose
+ * loads are recognised by their place among those of the instruction.
  */
 OP(gather)
 {
@@ -115,7 +115,7 @@ OP(gather)
 	unsigned int n = op->size / MAX(bytes, index_bytes);
 	struct {
 		struct ymm index;
-		uint8_t behind[8];
+		uint8_t after[8];	/* an index is loaded as 8 bytes */
 	} from = { 0 };
 	struct ymm mask, v, none = { 0 };
 	uint64_t ea, value;

@@ -103,7 +103,7 @@ static bool bit_operation(struct cpu *cpu, const struct op *op, enum bit_action 
 	if (!(op->flags & OP_IMM_SRC))
 		where += (number >> __builtin_ctz(bits)) * op->size;
 	if (!address_linear(cpu, op->seg, address_offset(cpu, op, where), op->size,
-			    action != BIT_TEST, &ea))
+			    action == BIT_TEST ? ACCESS_READ : ACCESS_WRITE, &ea))
 		return false;
 	return bit_in_memory(cpu, op, action, ea, bit);
 }
@@ -286,33 +286,23 @@ OP(adox)
 	return add_with(cpu, op, HOST_OF);
 }
 
-static struct alu add_sized(const struct cpu *cpu, unsigned int bytes, uint64_t a, uint64_t b)
-{
-	switch (bytes) {
-	case 1:
-		return alu_add8(cpu, (uint8_t)a, (uint8_t)b);
-	case 2:
-		return alu_add16(cpu, (uint16_t)a, (uint16_t)b);
-	case 4:
-		return alu_add32(cpu, (uint32_t)a, (uint32_t)b);
-	default:
-		return alu_add64(cpu, a, b);
+#define DEFINE_SIZED(name)                                                                    \
+	static struct alu name##_sized(const struct cpu *cpu, unsigned int bytes, uint64_t a, \
+				       uint64_t b)                                            \
+	{                                                                                     \
+		switch (bytes) {                                                              \
+		case 1:                                                                       \
+			return alu_##name##8(cpu, (uint8_t)a, (uint8_t)b);                    \
+		case 2:                                                                       \
+			return alu_##name##16(cpu, (uint16_t)a, (uint16_t)b);                 \
+		case 4:                                                                       \
+			return alu_##name##32(cpu, (uint32_t)a, (uint32_t)b);                 \
+		default:                                                                      \
+			return alu_##name##64(cpu, a, b);                                     \
+		}                                                                             \
 	}
-}
-
-static struct alu compare_sized(const struct cpu *cpu, unsigned int bytes, uint64_t a, uint64_t b)
-{
-	switch (bytes) {
-	case 1:
-		return alu_cmp8(cpu, (uint8_t)a, (uint8_t)b);
-	case 2:
-		return alu_cmp16(cpu, (uint16_t)a, (uint16_t)b);
-	case 4:
-		return alu_cmp32(cpu, (uint32_t)a, (uint32_t)b);
-	default:
-		return alu_cmp64(cpu, a, b);
-	}
-}
+DEFINE_SIZED(add)
+DEFINE_SIZED(cmp)
 
 OP(xadd)
 {
@@ -355,7 +345,7 @@ static void finish_cmpxchg(struct cpu *cpu, const struct op *op, uint64_t expect
 {
 	if (seen != expected)
 		set_reg(cpu, GPR_AT(GPR_RAX), op->size, seen);
-	alu_commit(cpu, compare_sized(cpu, op->size, expected, seen));
+	alu_commit(cpu, cmp_sized(cpu, op->size, expected, seen));
 }
 
 OP(cmpxchg)

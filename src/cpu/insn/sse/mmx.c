@@ -23,7 +23,7 @@ static uint64_t *mm(struct cpu *cpu, unsigned int number)
 	return &cpu->x87.st[(number - x87_top(cpu->x87.fsw)) & 7].u64[0];
 }
 
-static bool begin(struct cpu *cpu)
+static bool begin_mmx(struct cpu *cpu)
 {
 	if (!x87_check_pending(cpu))
 		return false;
@@ -32,23 +32,23 @@ static bool begin(struct cpu *cpu)
 }
 
 /* All registers are in use, and R0 is ST(0).  An x87 that looks at one written sees no number. */
-static bool end(struct cpu *cpu)
+static bool end_mmx(struct cpu *cpu)
 {
 	x87_turn(&cpu->x87, cpu->x87.fsw & (uint16_t)~(7u << X87_TOP_SHIFT));
 	cpu->x87.ftw = X87_ALL_IN_USE;
 	return true;
 }
 
-static bool end_with(struct cpu *cpu, unsigned int number, uint64_t value)
+static bool end_mmx_with(struct cpu *cpu, unsigned int number, uint64_t value)
 {
-	end(cpu);
+	end_mmx(cpu);
 	cpu->x87.st[number & 7].u64[0] = value;
 	cpu->x87.st[number & 7].u16[4] = 0xffff;
 	return true;
 }
 
-/* A register, or so many bytes of memory. */
-static bool source(struct cpu *cpu, const struct op *op, unsigned int bytes, uint64_t *value)
+/* A register, or @bytes of memory. */
+static bool load_source(struct cpu *cpu, const struct op *op, unsigned int bytes, uint64_t *value)
 {
 	if (op->flags & OP_MEM_SRC)
 		return mem_read(cpu, op->seg, op_ea(cpu, op), bytes, value);
@@ -61,11 +61,11 @@ bool mmx_execute(struct cpu *cpu, const struct op *op, mmx_host_fn host, enum mm
 	uint64_t v;
 	__m128i a, b;
 
-	if (!begin(cpu))
+	if (!begin_mmx(cpu))
 		return false;
 	if (op->flags & OP_IMM_SRC)
 		v = (uint64_t)op->imm & 0xff;
-	else if (!source(cpu, op, op->size, &v))
+	else if (!load_source(cpu, op, op->size, &v))
 		return false;
 	a = _mm_cvtsi64_si128((long long)*mm(cpu, op->dst));
 	b = _mm_cvtsi64_si128((long long)v);
@@ -83,14 +83,14 @@ bool mmx_execute(struct cpu *cpu, const struct op *op, mmx_host_fn host, enum mm
 		b = _mm_and_si128(b, _mm_set1_epi8((char)0x87));
 		break;
 	}
-	return end_with(cpu, op->dst, (uint64_t)_mm_cvtsi128_si64(host(a, b)));
+	return end_mmx_with(cpu, op->dst, (uint64_t)_mm_cvtsi128_si64(host(a, b)));
 }
 
 OP(emms)
 {
-	if (!begin(cpu))
+	if (!begin_mmx(cpu))
 		return false;
-	end(cpu);
+	end_mmx(cpu);
 	cpu->x87.ftw = 0;
 	return true;
 }
@@ -101,57 +101,58 @@ OP(mmx_load)
 {
 	uint64_t v;
 
-	return begin(cpu) && source(cpu, op, op->size, &v) && end_with(cpu, op->dst, v);
+	return begin_mmx(cpu) && load_source(cpu, op, op->size, &v) &&
+	       end_mmx_with(cpu, op->dst, v);
 }
 
 OP(mmx_store)
 {
-	return begin(cpu) &&
-	       mem_write(cpu, op->seg, op_ea(cpu, op), op->size, *mm(cpu, op->src)) && end(cpu);
+	return begin_mmx(cpu) &&
+	       mem_write(cpu, op->seg, op_ea(cpu, op), op->size, *mm(cpu, op->src)) && end_mmx(cpu);
 }
 
 OP(mmx_from_gpr)
 {
-	return begin(cpu) && end_with(cpu, op->dst, get_reg(cpu, op->src, op->size));
+	return begin_mmx(cpu) && end_mmx_with(cpu, op->dst, get_reg(cpu, op->src, op->size));
 }
 
 OP(mmx_to_gpr)
 {
-	if (!begin(cpu))
+	if (!begin_mmx(cpu))
 		return false;
 	set_reg(cpu, op->dst, op->size, *mm(cpu, op->src));
-	return end(cpu);
+	return end_mmx(cpu);
 }
 
 OP(movq2dq)
 {
-	if (!begin(cpu))
+	if (!begin_mmx(cpu))
 		return false;
 	cpu->xmm[op->dst].u64[0] = *mm(cpu, op->src);
 	cpu->xmm[op->dst].u64[1] = 0;
-	return end(cpu);
+	return end_mmx(cpu);
 }
 
 OP(movdq2q)
 {
-	return begin(cpu) && end_with(cpu, op->dst, cpu->xmm[op->src].u64[0]);
+	return begin_mmx(cpu) && end_mmx_with(cpu, op->dst, cpu->xmm[op->src].u64[0]);
 }
 
 OP(mmx_pmovmskb)
 {
-	if (!begin(cpu))
+	if (!begin_mmx(cpu))
 		return false;
 	set_reg64(cpu, op->dst, (unsigned int)_mm_movemask_epi8(_mm_cvtsi64_si128(
 					(long long)*mm(cpu, op->src))));
-	return end(cpu);
+	return end_mmx(cpu);
 }
 
 OP(mmx_pextrw)
 {
-	if (!begin(cpu))
+	if (!begin_mmx(cpu))
 		return false;
 	set_reg64(cpu, op->dst, *mm(cpu, op->src) >> (16 * (op->imm & 3)) & 0xffff);
-	return end(cpu);
+	return end_mmx(cpu);
 }
 
 OP(mmx_pinsrw)
@@ -159,25 +160,24 @@ OP(mmx_pinsrw)
 	unsigned int shift = 16 * (op->imm & 3);
 	uint64_t v;
 
-	if (!begin(cpu))
+	if (!begin_mmx(cpu))
 		return false;
 	if (!(op->flags & OP_MEM_SRC))
 		v = get_reg16(cpu, op->src);
 	else if (!mem_read(cpu, op->seg, op_ea(cpu, op), 2, &v))
 		return false;
-	return end_with(cpu, op->dst,
-			(*mm(cpu, op->dst) & ~(0xffffull << shift)) | v << shift);
+	return end_mmx_with(cpu, op->dst, (*mm(cpu, op->dst) & ~(0xffffull << shift)) | v << shift);
 }
 
 OP(pshufw)
 {
 	uint64_t v, r = 0;
 
-	if (!begin(cpu) || !source(cpu, op, 8, &v))
+	if (!begin_mmx(cpu) || !load_source(cpu, op, 8, &v))
 		return false;
 	for (unsigned int i = 0; i < 4; i++)
 		r |= (v >> 16 * (op->imm >> (2 * i) & 3) & 0xffff) << 16 * i;
-	return end_with(cpu, op->dst, r);
+	return end_mmx_with(cpu, op->dst, r);
 }
 
 OP(mmx_palignr)
@@ -186,12 +186,12 @@ OP(mmx_palignr)
 	uint8_t both[24] = { 0 };
 	uint64_t v, r;
 
-	if (!begin(cpu) || !source(cpu, op, 8, &v))
+	if (!begin_mmx(cpu) || !load_source(cpu, op, 8, &v))
 		return false;
 	memcpy(both, &v, 8);
 	memcpy(both + 8, mm(cpu, op->dst), 8);
 	memcpy(&r, both + at, 8);
-	return end_with(cpu, op->dst, r);
+	return end_mmx_with(cpu, op->dst, r);
 }
 
 /* As MASKMOVDQU. */
@@ -199,7 +199,7 @@ OP(maskmovq)
 {
 	uint64_t offset = cpu->r[GPR_RDI] & width_mask(op->address_bytes), ea, data, mask;
 
-	if (!begin(cpu) || !address_linear(cpu, op->seg, offset, 8, true, &ea) ||
+	if (!begin_mmx(cpu) || !address_linear(cpu, op->seg, offset, 8, ACCESS_WRITE, &ea) ||
 	    !mem_probe(cpu, op->seg, ea, 8, ACCESS_WRITE))
 		return false;
 	data = *mm(cpu, op->dst);
@@ -208,7 +208,7 @@ OP(maskmovq)
 		if ((mask >> (8 * i) & 0x80) &&
 		    !mem_write(cpu, op->seg, (ea + i) & cpu->ea_mask, 1, data >> (8 * i) & 0xff))
 			return false;
-	return end(cpu);
+	return end_mmx(cpu);
 }
 
 /* --- conversions ------------------------------------------------------------------------ */
@@ -242,11 +242,11 @@ OP(cvtpi2ps)
 	uint64_t v;
 	__m128i to;
 
-	if (!begin(cpu) || !source(cpu, op, 8, &v) ||
+	if (!begin_mmx(cpu) || !load_source(cpu, op, 8, &v) ||
 	    !convert(cpu, dq2ps, _mm_cvtsi64_si128((long long)v), &to))
 		return false;
 	cpu->xmm[op->dst].u64[0] = (uint64_t)_mm_cvtsi128_si64(to);
-	return end(cpu);
+	return end_mmx(cpu);
 }
 
 /* From memory it has nothing to do with MMX. */
@@ -256,18 +256,18 @@ OP(cvtpi2pd)
 	uint64_t v;
 	__m128i to;
 
-	if ((!memory && !begin(cpu)) || !source(cpu, op, 8, &v) ||
+	if ((!memory && !begin_mmx(cpu)) || !load_source(cpu, op, 8, &v) ||
 	    !convert(cpu, dq2pd, _mm_cvtsi64_si128((long long)v), &to))
 		return false;
 	xmm_set(cpu, op->dst, to);
-	return memory || end(cpu);
+	return memory || end_mmx(cpu);
 }
 
 static bool to_mm(struct cpu *cpu, const struct op *op, unsigned int bytes, convert_fn fn)
 {
 	__m128i from, to;
 
-	if (!begin(cpu))
+	if (!begin_mmx(cpu))
 		return false;
 	if (!(op->flags & OP_MEM_SRC))
 		from = xmm_get(cpu, op->src);
@@ -277,7 +277,7 @@ static bool to_mm(struct cpu *cpu, const struct op *op, unsigned int bytes, conv
 	if (bytes == 8)
 		from = _mm_move_epi64(from);
 	return convert(cpu, fn, from, &to) &&
-	       end_with(cpu, op->dst, (uint64_t)_mm_cvtsi128_si64(to));
+	       end_mmx_with(cpu, op->dst, (uint64_t)_mm_cvtsi128_si64(to));
 }
 
 OP(cvtps2pi)

@@ -11,7 +11,7 @@
 enum mmx_how {
 	MMX_LOW,		/* in the lower halves */
 	MMX_HIGH,		/* their upper halves where the instruction looks for these */
-	MMX_BOTH,		/* one behind the other */
+	MMX_BOTH,		/* one after the other */
 	MMX_SHUFFLE,		/* lower halves, of which the second is indices */
 };
 typedef __m128i (*mmx_host_fn)(__m128i a, __m128i b);

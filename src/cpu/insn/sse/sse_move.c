@@ -396,7 +396,7 @@ OP(maskmovdqu)
 	const union xmm *data = &cpu->xmm[op->dst], *mask = &cpu->xmm[op->src];
 	uint64_t offset = cpu->r[GPR_RDI] & width_mask(op->address_bytes), ea;
 
-	if (!address_linear(cpu, op->seg, offset, 16, true, &ea) ||
+	if (!address_linear(cpu, op->seg, offset, 16, ACCESS_WRITE, &ea) ||
 	    !mem_probe(cpu, op->seg, ea, 16, ACCESS_WRITE))
 		return false;
 	for (unsigned int i = 0; i < 16; i++)

@@ -31,7 +31,7 @@ static bool stub_source(struct cpu *cpu, const struct op *op, __m128i *b)
 	return true;
 }
 
-static __m128i call(const struct cpu *cpu, const struct op *op, __m128i b)
+static __m128i call_stub(const struct cpu *cpu, const struct op *op, __m128i b)
 {
 	stub_fn fn = (stub_fn)(uintptr_t)op->imm;
 
@@ -44,7 +44,7 @@ OP(stub)
 
 	if (!stub_source(cpu, op, &b))
 		return false;
-	xmm_set(cpu, op->dst, call(cpu, op, b));
+	xmm_set(cpu, op->dst, call_stub(cpu, op, b));
 	return true;
 }
 
@@ -56,7 +56,7 @@ OP(stub_fp)
 	if (!stub_source(cpu, op, &b))
 		return false;
 	careful = fp_begin(cpu);
-	r = call(cpu, op, b);
+	r = call_stub(cpu, op, b);
 	if (careful && !fp_end_careful(cpu))
 		return false;
 	xmm_set(cpu, op->dst, r);
@@ -66,16 +66,17 @@ OP(stub_fp)
 /* DPPS, DPPD. */
 OP(stub_dot)
 {
-	bool single = stub_is_of(op->imm, stub_dpps, 256);
-	unsigned int immediate = stub_immediate(op->imm, single ? stub_dpps : stub_dppd);
+	bool singles = stub_is_of(op->imm, stub_dpps, 256);
+	unsigned int immediate = stub_immediate(op->imm, singles ? stub_dpps : stub_dppd);
 	__m128i a = xmm_get(cpu, op->dst), b, r;
 	bool careful;
 
 	if (!stub_source(cpu, op, &b))
 		return false;
 	careful = fp_begin(cpu);
-	r = call(cpu, op, b);
-	if (careful && !dot_end_careful(cpu, &a, &b, 1, immediate >> 4, single))
+	r = call_stub(cpu, op, b);
+	if (careful && !dot_end_careful(cpu, &a, &b, 1, immediate >> 4,
+					singles ? DOT_OF_SINGLES : DOT_OF_DOUBLES))
 		return false;
 	xmm_set(cpu, op->dst, r);
 	return true;

@@ -77,12 +77,12 @@ extern const uint8_t x87_host_flags_code[] __asm__("x87_host_flags_code");
 #define FOP_BITS 11
 #define FOP_MASK ((1u << FOP_BITS) - 1)
 
-static ALWAYS_INLINE void execute(const struct op *op, void *operand)
+static ALWAYS_INLINE void execute_host(const struct op *op, void *operand)
 {
 	((host_fn)(uintptr_t)(x87_host_code + (op->imm >> FOP_BITS)))(operand);
 }
 
-static ALWAYS_INLINE void note(struct cpu *cpu, const struct op *op)
+static ALWAYS_INLINE void note_address(struct cpu *cpu, const struct op *op)
 {
 	cpu->x87.fip = op_rip(cpu, op);
 }
@@ -96,7 +96,7 @@ static uint64_t operand_offset(const struct cpu *cpu, const struct op *op)
 }
 
 /* Between the two is one instruction. */
-static bool begin(struct cpu *cpu)
+static bool begin_x87(struct cpu *cpu)
 {
 	if (!x87_check_pending(cpu))
 		return false;
@@ -105,9 +105,9 @@ static bool begin(struct cpu *cpu)
 	return true;
 }
 
-static void end(struct cpu *cpu, const struct op *op)
+static void end_x87(struct cpu *cpu, const struct op *op)
 {
-	note(cpu, op);
+	note_address(cpu, op);
 	if (likely(x87_can_stay(cpu)))
 		return;
 	x87_retire(cpu);
@@ -122,10 +122,10 @@ static void end(struct cpu *cpu, const struct op *op)
 
 OP(x87_register_first)
 {
-	if (!begin(cpu))
+	if (!begin_x87(cpu))
 		return false;
-	execute(op, NULL);
-	end(cpu, op);
+	execute_host(op, NULL);
+	end_x87(cpu, op);
 	return true;
 }
 
@@ -133,8 +133,8 @@ static void x87_register(struct cpu *cpu, const struct op *op)
 {
 	if (unlikely(!cpu->x87_live))
 		TAIL_CALL(op_x87_register_first(cpu, op));
-	execute(op, NULL);
-	note(cpu, op);
+	execute_host(op, NULL);
+	note_address(cpu, op);
 	NEXT_OP(cpu, op);
 }
 
@@ -145,10 +145,10 @@ OP(x87_flags)
 	const uint8_t *code = x87_host_flags_code + (op->imm >> FOP_BITS);
 	uint32_t flags;
 
-	if (!begin(cpu))
+	if (!begin_x87(cpu))
 		return false;
 	flags = ((host_flags_fn)(uintptr_t)code)(cc_host(cpu));
-	end(cpu, op);
+	end_x87(cpu, op);
 	cc_set_host(cpu, flags);
 	return true;
 }
@@ -160,10 +160,10 @@ OP(x87_load)
 	union xmm v;
 
 	if (!x87_check_pending(cpu) || !mem_load(cpu, op->seg, op_ea(cpu, op), &v, op->size) ||
-	    !begin(cpu))
+	    !begin_x87(cpu))
 		return false;
-	execute(op, &v);
-	end(cpu, op);
+	execute_host(op, &v);
+	end_x87(cpu, op);
 	return true;
 }
 
@@ -175,8 +175,8 @@ OP(x87_load)
 										      \
 		if (unlikely(!cpu->x87_live) || unlikely(!(hit)))                     \
 			TAIL_CALL(op_x87_load(cpu, op));                              \
-		execute(op, &v);                                                      \
-		note(cpu, op);                                                        \
+		execute_host(op, &v);                                                 \
+		note_address(cpu, op);                                                \
 		NEXT_OP(cpu, op);                                                     \
 	}
 
@@ -199,8 +199,8 @@ OP(x87_store)
 	x87_retire(cpu);
 	before = cpu->x87;
 	x87_go_live(cpu);
-	execute(op, &v);
-	end(cpu, op);
+	execute_host(op, &v);
+	end_x87(cpu, op);
 	x87_retire(cpu);
 	if (cpu->x87.fsw & ~cpu->x87.fcw & X87_OPERAND_FLAGS)
 		return true;
@@ -238,7 +238,7 @@ OP(x87_store)
 		if (unlikely(!cpu->x87_live) ||                                               \
 		    unlikely(!store_hit_##name(cpu, op_ea(cpu, op))))                         \
 			TAIL_CALL(op_x87_store(cpu, op));                                     \
-		note(cpu, op);                                                                \
+		note_address(cpu, op);                                                        \
 		NEXT_OP(cpu, op);                                                             \
 	}
 X87_STORES(DEFINE_STORE)

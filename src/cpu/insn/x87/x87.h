@@ -22,7 +22,6 @@
 #define X87_OPERAND_FLAGS 0x1fu	/* all but precision: with these nothing is stored */
 #define X87_SF 0x40u
 #define X87_ES 0x80u
-#define X87_CONDITIONS 0x4700u	/* C0 to C3 */
 #define X87_B 0x8000u
 #define X87_TOP_SHIFT 11
 #define X87_FCW_RESET 0x37fu
