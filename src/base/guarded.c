@@ -157,7 +157,7 @@ static void sort_in(struct table *t, const struct entry *e)
 		t->fixups.range[t->fixups.n++] = (struct range){ first, first + 1, second };
 }
 
-static int add(const struct entry *start, const struct entry *end)
+static int add_table(const struct entry *start, const struct entry *end)
 {
 	size_t n = (size_t)(end - start);
 	struct range *range;
@@ -186,7 +186,7 @@ int guarded_add_table(const void *start, const void *end)
 	int err;
 
 	lock();
-	err = add(start, end);
+	err = add_table(start, end);
 	unlock();
 	return err;
 }
@@ -195,7 +195,7 @@ static uintptr_t find_in(const struct range_list *list, uintptr_t pc)
 {
 	size_t low = 0, high = list->n, middle;
 
-	/* The last that does not begin behind it. */
+	/* The last that does not begin after it. */
 	while (low < high) {
 		middle = (low + high) / 2;
 		if (list->range[middle].start <= pc)
@@ -284,7 +284,7 @@ static pid_t this_thread(void)
 }
 
 /* A second one before the first is handled is lost, as with any signal. */
-static void keep(struct taken_signal *t, const siginfo_t *info)
+static void keep_signal(struct taken_signal *t, const siginfo_t *info)
 {
 	struct sent_signal *s = &sent[t - taken];
 	pid_t thread = this_thread();
@@ -365,7 +365,7 @@ static void on_fault(int sig, siginfo_t *info, void *context)
 	if (resume && is_fault)
 		uc->uc_mcontext.gregs[REG_RIP] = (greg_t)resume;
 	else if (!is_fault && is_in_call(uc))
-		keep(find_taken(sig), info);
+		keep_signal(find_taken(sig), info);
 	else
 		pass_on(find_taken(sig), info, context);
 	errno = saved_errno;
@@ -394,7 +394,7 @@ static int set_real(const struct taken_signal *t)
 }
 
 /* The program's is what we find. */
-static int take(struct taken_signal *t)
+static int take_over(struct taken_signal *t)
 {
 	int err;
 
@@ -410,10 +410,10 @@ int guarded_install(void)
 	int err;
 
 	lock();
-	err = add(__start_umbra_fixup, __stop_umbra_fixup);
+	err = add_table(__start_umbra_fixup, __stop_umbra_fixup);
 	for (size_t i = 0; i < N_TAKEN && !err; i++)
 		if (!taken[i].taken)
-			err = take(&taken[i]);
+			err = take_over(&taken[i]);
 	unlock();
 	return err;
 }
@@ -432,7 +432,7 @@ void guarded_take_back(void)
 	lock();
 	for (size_t i = 0; i < N_TAKEN; i++) {
 		if (is_lost(&taken[i])) {
-			take(&taken[i]);
+			take_over(&taken[i]);
 			lost = true;
 		}
 	}

@@ -24,7 +24,7 @@
 #define DEFAULT_MEMORY 256	/* MiB */
 #define MIN_MEMORY 16
 #define MAX_MEMORY (1u << 20)
-/* For every kernel; what is asked for comes behind it, and so wins. */
+/* For every kernel; what is asked for comes after it, and so wins. */
 #define COMMAND_LINE "console=ttyS0 panic=-1"
 #define KERNEL_PACKAGE "linux-image-cloud-amd64"
 
@@ -66,7 +66,7 @@ bool boot_check(const char *what, long result)
 
 /* --- options ---------------------------------------------------------------------------- */
 
-static bool take(void *ctx, enum option_id id, const char *value)
+static bool take_option(void *ctx, enum option_id id, const char *value)
 {
 	struct boot_options *options = ctx;
 
@@ -155,7 +155,7 @@ static bool load_guest(struct boot *b, const struct boot_options *options, struc
 	return loaded;
 }
 
-static bool create(struct boot *b, const struct boot_options *options)
+static bool create_machine(struct boot *b, const struct boot_options *options)
 {
 	b->kvm_fd = umbra_open(0);
 	if (!boot_check("opening /dev/kvm", b->kvm_fd))
@@ -191,7 +191,7 @@ static bool receive(struct boot *b, struct terminal *terminal)
 enum { WAIT_END, WAIT_SIGNAL, WAIT_ROOM, WAIT_DISK, WAIT_INPUT, N_WAIT };
 
 /* Until somebody ends the run: input for the serial line, requests for the disk. */
-static void serve(struct boot *b, int signal_fd)
+static void serve_devices(struct boot *b, int signal_fd)
 {
 	struct terminal terminal = { .is_one = isatty(STDIN_FILENO) };
 	bool has_input = true;
@@ -235,7 +235,7 @@ static int take_signals(void)
 	return signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-static int run(struct boot *b, const struct boot_options *options, struct load *load)
+static int run_machine(struct boot *b, const struct boot_options *options, struct load *load)
 {
 	int signal_fd = take_signals();
 
@@ -243,10 +243,10 @@ static int run(struct boot *b, const struct boot_options *options, struct load *
 		return EXIT_FAILURE;
 	b->status = EXIT_FAILURE;
 	b->end_fd = eventfd(0, EFD_CLOEXEC);
-	if (boot_check("eventfd", b->end_fd < 0 ? -errno : 0) && create(b, options) &&
+	if (boot_check("eventfd", b->end_fd < 0 ? -errno : 0) && create_machine(b, options) &&
 	    serial_create(&b->serial, b->vm_fd)) {
 		if (load_guest(b, options, load) && cpus_start(b, &load->entry))
-			serve(b, signal_fd);
+			serve_devices(b, signal_fd);
 		cpus_stop(b);
 		serial_destroy(&b->serial);
 		disk_destroy(&b->disk);
@@ -267,13 +267,13 @@ int boot_command(int argc, char **argv)
 
 	if (!run_options_begin(&options.library))
 		return EXIT_USAGE;
-	status = options_parse(&command_boot, argc, argv, take, &options);
+	status = options_parse(&command_boot, argc, argv, take_option, &options);
 	if (status >= 0)
 		return status;
 	if (!open_files(&options, &load))
 		return EXIT_FAILURE;
 	terminal_take();
 	run_options_apply(&options.library);
-	status = run(&boot, &options, &load);
+	status = run_machine(&boot, &options, &load);
 	return run_options_end(&options.library) ? status : EXIT_FAILURE;
 }

@@ -14,7 +14,7 @@
 #define KEYBOARD_RESET 0xfe
 
 /* To standard output: a slow reader holds up this processor alone. */
-static void send(struct boot *b, uint8_t byte)
+static void send_byte(struct boot *b, uint8_t byte)
 {
 	struct pollfd out = { .fd = STDOUT_FILENO, .events = POLLOUT };
 
@@ -42,7 +42,7 @@ static void write_port(struct boot *b, unsigned int port, uint8_t value)
 
 	if (port - SERIAL_PORT < SERIAL_PORTS) {
 		if (serial_write(&b->serial, port - SERIAL_PORT, value, &byte))
-			send(b, byte);
+			send_byte(b, byte);
 	} else if (port == SLEEP_CONTROL_PORT) {
 		if (value == (SLEEP_ENABLE | SLEEP_TYPE_OFF << 2))
 			boot_end(b, EXIT_SUCCESS, NULL);

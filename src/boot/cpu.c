@@ -195,7 +195,7 @@ static void *cpu_thread(void *arg)
 	return NULL;
 }
 
-static bool create(struct boot *b, unsigned int number)
+static bool create_cpu(struct boot *b, unsigned int number)
 {
 	struct boot_cpu *cpu = &b->cpus[number];
 	long bytes = umbra_get_vcpu_mmap_size(b->kvm_fd, 0);
@@ -220,7 +220,7 @@ bool cpus_create(struct boot *b, unsigned int n)
 	for (unsigned int i = 0; i < n; i++)
 		b->cpus[i].fd = -1;
 	for (unsigned int i = 0; i < n; i++)
-		if (!create(b, i))
+		if (!create_cpu(b, i))
 			return false;
 	return true;
 }

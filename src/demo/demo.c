@@ -58,7 +58,7 @@ static bool wait_written(struct demo *d, const char *phase, uint64_t pages)
 	return true;
 }
 
-static bool fill(struct demo *d)
+static bool fill_memory(struct demo *d)
 {
 	double start = view_seconds();
 
@@ -171,13 +171,21 @@ static bool place_window(struct demo *d, uint64_t gpa, bool by_move)
 	return demo_set_slot(d, SLOT_WINDOW);
 }
 
-static uint64_t window_count(const struct demo *d, bool misses)
+static uint64_t window_reads(const struct demo *d)
 {
 	uint64_t n = 0;
 
 	for (int i = 0; i < GUEST_VCPUS; i++)
-		n += misses ? d->mailbox->report[i].window_misses :
-			      d->mailbox->report[i].window_reads;
+		n += d->mailbox->report[i].window_reads;
+	return n;
+}
+
+static uint64_t window_misses(const struct demo *d)
+{
+	uint64_t n = 0;
+
+	for (int i = 0; i < GUEST_VCPUS; i++)
+		n += d->mailbox->report[i].window_misses;
 	return n;
 }
 
@@ -204,7 +212,7 @@ static bool move_slot(struct demo *d)
 		uint64_t gpa = WINDOW_FIRST_GPA + (i % 3 + 1) * WINDOW_BYTES;
 
 		view_progress("move slot", "       to %#" PRIx64 ", %" PRIu64 " reads", gpa,
-			      window_count(d, false));
+			      window_reads(d));
 		/* Between the two the guest reads where no slot is. */
 		if (!place_window(d, gpa, i % 2))
 			return false;
@@ -213,14 +221,14 @@ static bool move_slot(struct demo *d)
 		if (!wait_window_reads(d, 10000))
 			return false;
 	}
-	misses = window_count(d, true);
+	misses = window_misses(d);
 	if (!wait_window_reads(d, 10000) || !demo_pause(d, COMMAND_PAUSE))
 		return false;
-	misses = window_count(d, true) - misses;
+	misses = window_misses(d) - misses;
 	view_done("move slot", !misses,
 		  "moved, or deleted and recreated, %u times under %" PRIu64 " reads, %" PRIu64
 		  " of them into nothing",
-		  N_MOVES, window_count(d, false), window_count(d, true));
+		  N_MOVES, window_reads(d), window_misses(d));
 	if (misses)
 		demo_fail(d, "the window was in its place and %" PRIu64 " reads missed it", misses);
 	return !misses;
@@ -292,7 +300,7 @@ static bool final_check(struct demo *d)
 	return true;
 }
 
-static int run(const struct run_options *options)
+static int run_demo(const struct run_options *options)
 {
 	double start = view_seconds();
 	struct demo d;
@@ -300,8 +308,8 @@ static int run(const struct run_options *options)
 
 	run_options_apply(options);
 	view_title(options->mmu);
-	held = demo_create(&d) && fill(&d) && live_copy(&d) && move_slot(&d) && take_memory(&d) &&
-	       final_check(&d);
+	held = demo_create(&d) && fill_memory(&d) && live_copy(&d) && move_slot(&d) &&
+	       take_memory(&d) && final_check(&d);
 	if (held)
 		view_table(&d, view_seconds() - start);
 	else
@@ -318,5 +326,5 @@ int demo_command(int argc, char **argv)
 	if (!run_options_begin(&options))
 		return EXIT_USAGE;
 	status = options_parse(&command_demo, argc, argv, run_options_take, &options);
-	return status >= 0 ? status : run(&options);
+	return status >= 0 ? status : run_demo(&options);
 }

@@ -123,7 +123,7 @@ static void track(struct api_vcpu *a, const struct span *s)
 }
 
 /* Reports a store, made or not, to those who need to know. */
-static void tell(struct api_vcpu *a, const struct span *s)
+static void report_store(struct api_vcpu *a, const struct span *s)
 {
 	const struct umbra_mmu *m = a->owner;
 
@@ -150,7 +150,7 @@ static enum umbra_result copy_span(struct api_vcpu *a, uint64_t gva, void *buffe
 		track(a, &s);
 		ok = access == ACCESS_WRITE ? store_span(a, &s, buffer) :
 					      load_span(a, &s, buffer);
-		tell(a, &s);
+		report_store(a, &s);
 		if (ok)
 			return UMBRA_OK;
 	}
@@ -245,7 +245,7 @@ enum umbra_result umbra_atomic_(struct umbra_vcpu *v, uint64_t gva, unsigned int
 		ok = atomic_at(a, s.piece[0].at, bytes, op, old, value);
 		if (!ok)
 			span_lost(&a->mmu, s.piece[0].at, bytes);
-		tell(a, &s);
+		report_store(a, &s);
 		if (ok)
 			return UMBRA_OK;
 	}

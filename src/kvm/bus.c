@@ -37,8 +37,8 @@ struct event {
 struct bus_set {
 	unsigned int n_zones, n_events;
 	size_t bytes;			/* of all of it */
-	struct kvm_coalesced_mmio_zone *zone; /* behind the events */
-	struct event event[];		/* in the order of compare() */
+	struct kvm_coalesced_mmio_zone *zone; /* after the events */
+	struct event event[];		/* in the order of compare_events() */
 };
 
 void bus_init(struct bus *b, struct alloc *alloc, void *ring)
@@ -179,7 +179,7 @@ static int order(uint64_t a, uint64_t b)
 }
 
 /* By everything that a write is compared with.  No two are equal: see collides(). */
-static int compare(const struct event *a, const struct event *b)
+static int compare_events(const struct event *a, const struct event *b)
 {
 	const int by[] = {
 		order(a->pio, b->pio), order(a->addr, b->addr), order(a->bytes, b->bytes),
@@ -200,7 +200,7 @@ static unsigned int place_of(const struct bus_set *set, const struct event *e)
 	while (low < high) {
 		unsigned int middle = low + (high - low) / 2;
 
-		if (compare(&set->event[middle], e) < 0)
+		if (compare_events(&set->event[middle], e) < 0)
 			low = middle + 1;
 		else
 			high = middle;
@@ -212,7 +212,9 @@ static const struct event *find_event(const struct bus_set *set, const struct ev
 {
 	unsigned int at = place_of(set, e);
 
-	return at < set->n_events && compare(&set->event[at], e) == 0 ? &set->event[at] : NULL;
+	if (at == set->n_events || compare_events(&set->event[at], e))
+		return NULL;
+	return &set->event[at];
 }
 
 static struct event event_of(const struct kvm_ioeventfd *args)
@@ -375,8 +377,10 @@ static const struct event *find_meant(const struct bus_set *set, bool pio, uint6
 	return found;
 }
 
-bool bus_write(struct bus *b, bool pio, uint64_t addr, const uint8_t *data, unsigned int bytes)
+bool bus_write(struct bus *b, enum bus_space space, uint64_t addr, const uint8_t *data,
+	       unsigned int bytes)
 {
+	bool pio = space == BUS_PORTS;
 	const struct bus_set *set;
 	const struct event *event;
 	struct bell *bell = NULL;

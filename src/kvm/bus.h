@@ -38,7 +38,10 @@ int bus_remove_zones(struct bus *b, const struct kvm_coalesced_mmio_zone *zone) 
 /* Assigns or deassigns.  0, -EINVAL, -EBADF, -EEXIST, -ENOENT, -ENOMEM, -EMFILE, -ENOSPC. */
 int bus_ioeventfd(struct bus *b, const struct kvm_ioeventfd *args) MUST_CHECK;
 
+enum bus_space { BUS_MEMORY, BUS_PORTS };
+
 /* The guest writes.  False: exit to the client.  Any thread, no lock held. */
-bool bus_write(struct bus *b, bool pio, uint64_t addr, const uint8_t *data, unsigned int bytes);
+bool bus_write(struct bus *b, enum bus_space space, uint64_t addr, const uint8_t *data,
+	       unsigned int bytes);
 
 #endif

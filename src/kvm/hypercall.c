@@ -41,7 +41,7 @@ static int64_t kick_cpu(struct vcpu *vcpu, const struct hypercall *h)
 	return 0;
 }
 
-/* To whom two bitmaps say, from an identifier on: how many took it. */
+/* To the APICs of two bitmaps, which begin at an identifier.  How many took it. */
 static int64_t send_ipi(struct vcpu *vcpu, const struct hypercall *h)
 {
 	uint32_t first = (uint32_t)h->a[2], icr = (uint32_t)h->a[3];

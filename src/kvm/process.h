@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kvm/process.h - process-wide state:  VMs, descriptors, forks.
+ * kvm/process.h - process-wide state: VMs, descriptors, forks.
  */
 #ifndef KVM_PROCESS_H
 #define KVM_PROCESS_H

@@ -161,7 +161,7 @@ static bool bus_takes_io(struct vcpu *vcpu)
 	}
 
 	while (!io->in && n < io->count &&
-	       bus_write(&vcpu->vm->bus, true, io->port, vcpu->cpu.io_data + n * io->size,
+	       bus_write(&vcpu->vm->bus, BUS_PORTS, io->port, vcpu->cpu.io_data + n * io->size,
 			 io->size))
 		n++;
 	if (!n)
@@ -181,7 +181,7 @@ static bool bus_takes_mmio(struct vcpu *vcpu)
 		return true;
 	}
 	if (!mmio->write ||
-	    !bus_write(&vcpu->vm->bus, false, mmio->gpa.raw, mmio->data, mmio->bytes))
+	    !bus_write(&vcpu->vm->bus, BUS_MEMORY, mmio->gpa.raw, mmio->data, mmio->bytes))
 		return false;
 	cpu_complete_mmio(&vcpu->cpu, mmio->data);
 	return true;

@@ -33,7 +33,7 @@ static const struct description vcpu_stats[] = {
 #undef VCPU_STAT
 };
 
-/* A description in the file: struct kvm_stats_desc and the name behind it. */
+/* A description in the file: struct kvm_stats_desc and the name after it. */
 #define DESC_BYTES (sizeof(struct kvm_stats_desc) + NAME_BYTES)
 
 static size_t file_bytes(size_t n)
@@ -107,7 +107,7 @@ static struct {
 	struct totals sum;	/* [the process lock] */
 } kept;
 
-static void add(struct totals *t, struct vm *vm)
+static void add_vm(struct totals *t, struct vm *vm)
 {
 	t->vms++;
 	for (size_t i = 0; i < ARRAY_SIZE(vm_stats); i++)
@@ -134,7 +134,7 @@ static void add_all(void *ctx, struct cds_list_head *vms)
 	if (kept.process == process_number())
 		*sum = kept.sum;
 	cds_list_for_each_entry(vm, vms, node)
-		add(sum, vm);
+		add_vm(sum, vm);
 }
 
 void stats_keep(struct vm *vm)
@@ -143,7 +143,7 @@ void stats_keep(struct vm *vm)
 		kept.process = vm->process;
 		kept.sum = (struct totals){ 0 };
 	}
-	add(&kept.sum, vm);
+	add_vm(&kept.sum, vm);
 }
 
 bool stats_any(void)

@@ -22,7 +22,7 @@
 #define VM_MAX_VCPU_IDS 4096u
 #define RING_MAX_ENTRIES 65536u
 
-/* Pages of a vCPU's shared file, behind its statistics. */
+/* Pages of a vCPU's shared file, after its statistics. */
 #define VCPU_PAGES 3u		/* what KVM_GET_VCPU_MMAP_SIZE says */
 #define RUN_PAGE 0u		/* struct kvm_run */
 #define PIO_PAGE 1u		/* KVM_PIO_PAGE_OFFSET */

@@ -28,7 +28,7 @@
 #define MAX_REPEATS 10000u
 #define RETRY_NS 10000000u
 
-static int serve(struct ioapic *io, unsigned int pin) REQUIRES(io->lock)
+static int serve_pin(struct ioapic *io, unsigned int pin) REQUIRES(io->lock)
 {
 	uint64_t *e = &io->s.entry[pin];
 	struct interrupt i = {
@@ -61,7 +61,7 @@ static void serve_held(struct timer *timer)
 	held = io->held & io->s.irr;
 	io->held = 0;
 	for (; held; held &= held - 1)
-		serve(io, (unsigned int)__builtin_ctz(held));
+		serve_pin(io, (unsigned int)__builtin_ctz(held));
 	mutex_unlock(&io->lock);
 }
 
@@ -91,7 +91,7 @@ static int raise(struct ioapic *io, unsigned int pin) REQUIRES(io->lock)
 		if (before & bit)
 			return INTERRUPT_COALESCED;
 	}
-	return serve(io, pin);
+	return serve_pin(io, pin);
 }
 
 int ioapic_set_line(struct ioapic *io, unsigned int pin, unsigned int source, bool level)
@@ -124,7 +124,7 @@ static void end_level(struct ioapic *io, unsigned int pin) REQUIRES(io->lock)
 		return;
 	}
 	if (++io->repeats[pin] < MAX_REPEATS) {
-		serve(io, pin);
+		serve_pin(io, pin);
 		return;
 	}
 	io->repeats[pin] = 0;
@@ -183,7 +183,7 @@ static void write_entry(struct ioapic *io, unsigned int pin, bool upper, uint32_
 	if (!(*e & ENTRY_LEVEL))
 		*e &= ~ENTRY_REMOTE_IRR;
 	else if (io->s.irr & 1u << pin)
-		serve(io, pin);
+		serve_pin(io, pin);
 }
 
 static void write_window(struct ioapic *io, uint32_t value) REQUIRES(io->lock)

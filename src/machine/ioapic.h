@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * machine/ioapic.h - the IOAPIC: 24 pins, each with an entry that says to whom it goes.
+ * machine/ioapic.h - the IOAPIC: 24 pins, each with an entry that says where its interrupt goes.
  * 82093AA data sheet.
  */
 #ifndef MACHINE_IOAPIC_H

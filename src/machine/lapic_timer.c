@@ -21,7 +21,7 @@
 /* No sum of a time and this wraps. */
 #define FAR_NS (UINT64_MAX / 4)
 
-static uint32_t mode(const struct lapic *l)
+static uint32_t timer_mode(const struct lapic *l)
 {
 	return lapic_reg(l, LAPIC_LVT_TIMER) & MODE_MASK;
 }
@@ -57,7 +57,7 @@ static uint64_t divisor(const struct lapic *l)
 	return 1ull << ((code + 1) & 7);
 }
 
-static void start(struct lapic *l, uint64_t ns)
+static void start_timer(struct lapic *l, uint64_t ns)
 {
 	/* 0 is "stopped". */
 	l->target = timers_now(l->timers) + ns + !ns;
@@ -67,21 +67,21 @@ static void start(struct lapic *l, uint64_t ns)
 static void set_period(struct lapic *l)
 {
 	l->period = (uint64_t)lapic_reg(l, LAPIC_INITIAL_COUNT) * divisor(l) * BUS_NS;
-	if (mode(l) == MODE_PERIODIC && l->period && l->period < MIN_PERIOD_NS)
+	if (timer_mode(l) == MODE_PERIODIC && l->period && l->period < MIN_PERIOD_NS)
 		l->period = MIN_PERIOD_NS;
 }
 
 void lapic_timer_set_lvt(struct lapic *l, uint32_t value)
 {
 	uint32_t modes = l->has_tsc_deadline ? MODE_MASK : MODE_PERIODIC;
-	uint32_t old = mode(l);
+	uint32_t old = timer_mode(l);
 
 	if (!(lapic_reg(l, LAPIC_SVR) & LAPIC_SVR_ENABLED))
 		value |= LVT_MASKED;
 	lapic_set_reg(l, LAPIC_LVT_TIMER, value & (LVT_TIMER_KNOWN | modes));
-	if (mode(l) == old)
+	if (timer_mode(l) == old)
 		return;
-	if (mode(l) == MODE_TSC_DEADLINE || old == MODE_TSC_DEADLINE) {
+	if (timer_mode(l) == MODE_TSC_DEADLINE || old == MODE_TSC_DEADLINE) {
 		lapic_timer_stop(l);
 		lapic_set_reg(l, LAPIC_INITIAL_COUNT, 0);
 		l->tsc_deadline = 0;
@@ -91,13 +91,13 @@ void lapic_timer_set_lvt(struct lapic *l, uint32_t value)
 
 void lapic_timer_set_count(struct lapic *l, uint32_t value)
 {
-	if (mode(l) == MODE_TSC_DEADLINE)
+	if (timer_mode(l) == MODE_TSC_DEADLINE)
 		return;
 	lapic_timer_stop(l);
 	lapic_set_reg(l, LAPIC_INITIAL_COUNT, value);
 	set_period(l);
 	if (l->period)
-		start(l, l->period);
+		start_timer(l, l->period);
 }
 
 /* The count that is left takes as much longer or shorter. */
@@ -110,19 +110,19 @@ void lapic_timer_set_divide(struct lapic *l, uint32_t value)
 	if (divisor(l) == old)
 		return;
 	set_period(l);
-	if (l->target && mode(l) != MODE_TSC_DEADLINE)
-		start(l, count * divisor(l) * BUS_NS);
+	if (l->target && timer_mode(l) != MODE_TSC_DEADLINE)
+		start_timer(l, count * divisor(l) * BUS_NS);
 }
 
 uint32_t lapic_timer_count(struct lapic *l)
 {
 	uint64_t now = timers_now(l->timers), left;
 
-	if (mode(l) == MODE_TSC_DEADLINE || !l->target || !l->period)
+	if (timer_mode(l) == MODE_TSC_DEADLINE || !l->target || !l->period)
 		return 0;
 	if (l->target > now)
 		left = l->target - now;
-	else if (mode(l) == MODE_PERIODIC)
+	else if (timer_mode(l) == MODE_PERIODIC)
 		left = l->period - (now - l->target) % l->period;
 	else
 		left = 0;
@@ -136,24 +136,24 @@ void lapic_timer_restart(struct lapic *l, uint32_t count)
 
 	lapic_timer_stop(l);
 	set_period(l);
-	if (mode(l) == MODE_TSC_DEADLINE)
+	if (timer_mode(l) == MODE_TSC_DEADLINE)
 		lapic_set_tsc_deadline(l, l->tsc_deadline);
-	else if (l->period && !left && mode(l) == MODE_PERIODIC)
-		start(l, l->period);
+	else if (l->period && !left && timer_mode(l) == MODE_PERIODIC)
+		start_timer(l, l->period);
 	else if (l->period)
-		start(l, left < l->period ? left : l->period);
+		start_timer(l, left < l->period ? left : l->period);
 }
 
 uint64_t lapic_get_tsc_deadline(struct lapic *l)
 {
-	return mode(l) == MODE_TSC_DEADLINE ? l->tsc_deadline : 0;
+	return timer_mode(l) == MODE_TSC_DEADLINE ? l->tsc_deadline : 0;
 }
 
 void lapic_set_tsc_deadline(struct lapic *l, uint64_t value)
 {
 	uint64_t now, ns = 0;
 
-	if (mode(l) != MODE_TSC_DEADLINE)
+	if (timer_mode(l) != MODE_TSC_DEADLINE)
 		return;
 	lapic_timer_stop(l);
 	l->tsc_deadline = value;
@@ -162,7 +162,7 @@ void lapic_set_tsc_deadline(struct lapic *l, uint64_t value)
 	now = l->ops->tsc(l);
 	if (value > now)
 		ns = l->ops->tsc_to_ns(l, value - now);
-	start(l, MIN(ns, FAR_NS));
+	start_timer(l, MIN(ns, FAR_NS));
 }
 
 void lapic_poll(struct lapic *l)
@@ -176,7 +176,7 @@ void lapic_poll(struct lapic *l)
 	if (!l->target || now < l->target)
 		return;
 	lapic_local_event(l, LAPIC_LVT_TIMER);
-	if (mode(l) == MODE_PERIODIC && l->period) {
+	if (timer_mode(l) == MODE_PERIODIC && l->period) {
 		l->target += ((now - l->target) / l->period + 1) * l->period;
 		timer_arm(l->timers, &l->timer, l->target);
 		return;

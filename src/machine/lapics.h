@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* machine/lapics.h - all local APICs of a machine: to whom a message goes. */
+/* machine/lapics.h - all local APICs of a machine, and which of them a message goes to. */
 #ifndef MACHINE_LAPICS_H
 #define MACHINE_LAPICS_H
 
@@ -24,11 +24,11 @@ void lapics_init(struct lapics *all, struct atomic_ptr *room, unsigned int n);
 bool lapics_add(struct lapics *all, struct lapic *l) MUST_CHECK;
 
 /*
- * Any thread: the message of a device goes to whom it names.  How many took it,
+ * Any thread: a device's message goes to the APICs that it names.  How many took it,
  * INTERRUPT_COALESCED or INTERRUPT_IGNORED.
  */
 int lapics_deliver(struct lapics *all, const struct interrupt *i);
-/* Those with the identifiers @first + the bits of @set; of @i not what says to whom it goes. */
+/* To those with the identifiers @first + the bits of @set; the destination of @i is not used. */
 int lapics_deliver_to_set(struct lapics *all, uint32_t first, uint64_t set,
 			  const struct interrupt *i);
 /* The same by an ICR.  The owner of @from. */

@@ -62,7 +62,7 @@ static bool set_input(struct pic_chip *c, unsigned int input, bool level)
 	return is_new;
 }
 
-static void update(struct pic *p) REQUIRES(p->lock)
+static void update_output(struct pic *p) REQUIRES(p->lock)
 {
 	uint32_t raised;
 
@@ -122,12 +122,12 @@ int pic_set_line(struct pic *p, unsigned int pin, unsigned int source, bool leve
 		result = INTERRUPT_IGNORED;
 	else if (p->lines[pin] && !is_new)
 		result = INTERRUPT_COALESCED;
-	update(p);
+	update_output(p);
 	mutex_unlock(&p->lock);
 	return result;
 }
 
-static void take(struct pic *p, struct pic_chip *c, unsigned int input) REQUIRES(p->lock)
+static void take_input(struct pic *p, struct pic_chip *c, unsigned int input) REQUIRES(p->lock)
 {
 	uint8_t bit = (uint8_t)(1u << input);
 
@@ -149,7 +149,7 @@ static uint8_t take_request(struct pic *p, struct pic_chip *c, unsigned int *inp
 
 	*input = request == NONE ? SPURIOUS : (unsigned int)request;
 	if (request != NONE)
-		take(p, c, *input);
+		take_input(p, c, *input);
 	return (uint8_t)(c->irq_base + *input);
 }
 
@@ -162,7 +162,7 @@ uint8_t pic_acknowledge(struct pic *p)
 	vector = take_request(p, &p->chip[0], &input);
 	if (input == CASCADE)
 		vector = take_request(p, &p->chip[1], &input);
-	update(p);
+	update_output(p);
 	unlock_and_tell(p);
 	return vector;
 }
@@ -274,7 +274,7 @@ static uint8_t read_poll(struct pic *p, struct pic_chip *c) REQUIRES(p->lock)
 	c->poll = 0;
 	if (request == NONE)
 		return 0;
-	take(p, c, (unsigned int)request);
+	take_input(p, c, (unsigned int)request);
 	return (uint8_t)(0x80 | request);
 }
 
@@ -305,7 +305,7 @@ bool pic_read_port(struct pic *p, uint16_t port, uint8_t *value)
 		*value = c->imr;
 	else
 		*value = c->read_reg_select ? c->isr : c->irr;
-	update(p);
+	update_output(p);
 	unlock_and_tell(p);
 	return true;
 }
@@ -324,7 +324,7 @@ bool pic_write_port(struct pic *p, uint16_t port, uint8_t value)
 		write_data(p, c, value);
 	else
 		write_command(p, c, value);
-	update(p);
+	update_output(p);
 	unlock_and_tell(p);
 	return true;
 }
@@ -344,6 +344,6 @@ void pic_set_chip(struct pic *p, unsigned int n, const struct pic_chip *state)
 	p->chip[n & 1] = *state;
 	p->chip[n & 1].priority_add &= 7;
 	p->chip[n & 1].elcr &= elcr_known[n & 1];
-	update(p);
+	update_output(p);
 	mutex_unlock(&p->lock);
 }

@@ -173,7 +173,7 @@ static void stop(struct pit *p) REQUIRES(p->lock)
 }
 
 /* In modes 1 and 5 it waits for a gate that channel 0 does not have. */
-static void start(struct pit *p) REQUIRES(p->lock)
+static void start_count(struct pit *p) REQUIRES(p->lock)
 {
 	const struct pit_channel *c = &p->channel[0];
 	uint64_t ns = ns_of(c->count);
@@ -193,10 +193,10 @@ static void restart(struct pit *p, struct pit_channel *c) REQUIRES(p->lock)
 {
 	c->loaded_at = (int64_t)timers_now(p->timers);
 	if (c == &p->channel[0])
-		start(p);
+		start_count(p);
 }
 
-static void load(struct pit *p, struct pit_channel *c, uint16_t value) REQUIRES(p->lock)
+static void load_count(struct pit *p, struct pit_channel *c, uint16_t value) REQUIRES(p->lock)
 {
 	uint32_t count = c->bcd ? from_bcd(value) % MAX_COUNT_BCD : value;
 
@@ -208,17 +208,17 @@ static void write_count(struct pit *p, struct pit_channel *c, uint8_t value) REQ
 {
 	switch (c->write_state) {
 	case LOW:
-		load(p, c, value);
+		load_count(p, c, value);
 		break;
 	case HIGH:
-		load(p, c, (uint16_t)(value << 8));
+		load_count(p, c, (uint16_t)(value << 8));
 		break;
 	case BOTH:
 		c->write_latch = value;
 		c->write_state = BOTH_HIGH;
 		break;
 	case BOTH_HIGH:
-		load(p, c, (uint16_t)(c->write_latch | value << 8));
+		load_count(p, c, (uint16_t)(c->write_latch | value << 8));
 		c->write_state = BOTH;
 		break;
 	}

@@ -131,7 +131,7 @@ static unsigned int first_of(const struct route_table *t, uint32_t gsi)
 }
 
 /* Copies: what they lead to is done outside the read section. */
-static unsigned int find(struct routes *r, uint32_t gsi, struct route found[ROUTES_PER_GSI])
+static unsigned int find_routes(struct routes *r, uint32_t gsi, struct route found[ROUTES_PER_GSI])
 {
 	const struct route_table *t;
 	unsigned int n = 0;
@@ -186,7 +186,7 @@ static int set_one(struct routes *r, const struct route *e, unsigned int source,
 int routes_set_line(struct routes *r, uint32_t gsi, unsigned int source, bool level)
 {
 	struct route found[ROUTES_PER_GSI];
-	unsigned int n = find(r, gsi, found);
+	unsigned int n = find_routes(r, gsi, found);
 	int result = INTERRUPT_IGNORED;
 
 	for (unsigned int i = 0; i < n; i++) {

@@ -31,7 +31,7 @@ static void wake_service(struct timers *t)
  * The word is read before the list: a deadline that is armed after the look at the list has
  * changed it, and then the wait returns at once.
  */
-static void serve(void *arg)
+static void serve_timers(void *arg)
 {
 	struct timers *t = arg;
 
@@ -51,7 +51,7 @@ static void serve(void *arg)
 
 int timers_start(struct timers *t)
 {
-	int err = service_start(&t->service, serve, t);
+	int err = service_start(&t->service, serve_timers, t);
 
 	t->started = !err;
 	return err;
@@ -86,7 +86,7 @@ static void take_off(struct timer *timer)
 }
 
 /* Most are later than those that are there: from the end. */
-static void insert(struct timers *t, struct timer *timer) REQUIRES(t->lock)
+static void insert_timer(struct timers *t, struct timer *timer) REQUIRES(t->lock)
 {
 	struct cds_list_head *after = t->armed.prev;
 
@@ -104,7 +104,7 @@ void timer_arm(struct timers *t, struct timer *timer, uint64_t deadline)
 	mutex_lock(&t->lock);
 	take_off(timer);
 	timer->deadline = deadline;
-	insert(t, timer);
+	insert_timer(t, timer);
 	is_first = t->armed.next == &timer->node;
 	mutex_unlock(&t->lock);
 	/* A later one is found when the thread wakes up for the first. */

@@ -37,7 +37,7 @@ static inline gfn_t memslot_gfn_end(const struct memslot *slot)
 	return gfn_add(slot->base_gfn, slot->npages);
 }
 
-/* The number of a page in the slot; of one below or behind it, npages or more. */
+/* The number of a page in the slot; of one below or above it, npages or more. */
 static inline uint64_t memslot_page(const struct memslot *slot, gfn_t gfn)
 {
 	return gfn_diff(gfn, slot->base_gfn);

@@ -37,7 +37,7 @@ static inline void fault_begin(struct fault *f, gpa_t gpa, enum access access)
 }
 
 /*
- * Finds the host page behind f->gfn:  FAULT_FIXED, or the reason why there is none.  Outside
+ * Finds the host page behind f->gfn: FAULT_FIXED, or the reason why there is none.  Outside
  * guest mode, no lock held; may block in the host.
  */
 enum fault_verdict fault_resolve(struct mmu_vcpu *v, struct fault *f, struct host_page *page);

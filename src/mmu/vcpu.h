@@ -72,7 +72,7 @@ struct mmu_vcpu {
 	struct mmu *mmu CACHE_ALIGNED;	/* (c) */
 	unsigned int index;		/* (c) in mmu->vcpus */
 	struct paging paging;
-	struct tlb_entry *gpa_tlb;	/* (c) GPA_TLB_ENTRIES, behind the TLB */
+	struct tlb_entry *gpa_tlb;	/* (c) GPA_TLB_ENTRIES, after the TLB */
 	bool tlb_has_large;		/* an entry was made from a page over 4 KiB */
 	unsigned int n_watches;
 	struct tlb_watch watches[TLB_WATCHES];

@@ -29,27 +29,28 @@ static int change_descriptor(enum file_kind kind)
 	return -1;
 }
 
-static bool is_device(int dir, const char *path, bool follow)
+static bool is_device(int dir, const char *path, int flags)
 {
 	/* Links of any name are resolved: the host's own device must not be changed. */
-	return device_is_opened(dir, path, follow ? O_CREAT : O_NOFOLLOW);
+	return device_is_opened(dir, path, flags & AT_SYMLINK_NOFOLLOW ? O_NOFOLLOW : O_CREAT);
 }
 
-#define DEFINE_BY_PATH(name, follow, parameters, ...)                                         \
+#define DEFINE_BY_PATH(name, flags, parameters, ...)                                          \
 	EXPORT int name parameters                                                            \
 	{                                                                                     \
-		return is_device(AT_FDCWD, path, follow) ? change_device() :                  \
-							   NEXT(name)(__VA_ARGS__);           \
+		return is_device(AT_FDCWD, path, flags) ? change_device() :                   \
+							  NEXT(name)(__VA_ARGS__);            \
 	}
 
-DEFINE_BY_PATH(chmod, true, (const char *path, mode_t mode), path, mode)
-DEFINE_BY_PATH(chown, true, (const char *path, uid_t user, gid_t group), path, user, group)
-DEFINE_BY_PATH(lchown, false, (const char *path, uid_t user, gid_t group), path, user, group)
+DEFINE_BY_PATH(chmod, 0, (const char *path, mode_t mode), path, mode)
+DEFINE_BY_PATH(chown, 0, (const char *path, uid_t user, gid_t group), path, user, group)
+DEFINE_BY_PATH(lchown, AT_SYMLINK_NOFOLLOW, (const char *path, uid_t user, gid_t group), path,
+	       user, group)
 
 #define DEFINE_AT(name, parameters, ...)                                                      \
 	EXPORT int name parameters                                                            \
 	{                                                                                     \
-		return is_device(dir, path, !(flags & AT_SYMLINK_NOFOLLOW)) ?                 \
+		return is_device(dir, path, flags) ?                                          \
 			       change_device() :                                              \
 			       NEXT(name)(__VA_ARGS__);                                       \
 	}

@@ -95,7 +95,7 @@ static bool follow_link(int dir, char path[PATH_MAX])
 	return true;
 }
 
-static bool leads_there(int dir, const char *start, bool follow)
+static bool leads_there(int dir, const char *start, int at_flags)
 {
 	char path[PATH_MAX];
 
@@ -105,20 +105,20 @@ static bool leads_there(int dir, const char *start, bool follow)
 	for (int links = 0; links <= MAX_LINKS; links++) {
 		if (is_spelled_out(path) || (is_named_kvm(path) && is_in_dev(dir, path)))
 			return true;
-		if (!follow || !follow_link(dir, path))
+		if ((at_flags & AT_SYMLINK_NOFOLLOW) || !follow_link(dir, path))
 			return false;
 	}
 	return false;
 }
 
-bool device_is_at(int dir, const char *path, bool follow)
+bool device_is_at(int dir, const char *path, int at_flags)
 {
 	int saved = errno;
 	bool found;
 
 	if (preload_is_off() || !there_is_string(path) || !is_named_kvm(path))
 		return false;
-	found = leads_there(dir, path, follow);
+	found = leads_there(dir, path, at_flags);
 	errno = saved;
 	return found;
 }
@@ -145,7 +145,7 @@ bool device_is_opened(int dir, const char *path, int flags)
 		return false;
 	if (!is_named_kvm(path) && !(follow && ((flags & O_CREAT) || host_has_device())))
 		return false;
-	found = leads_there(dir, path, follow);
+	found = leads_there(dir, path, follow ? 0 : AT_SYMLINK_NOFOLLOW);
 	errno = saved;
 	return found;
 }
@@ -167,7 +167,7 @@ bool device_is_behind_link(int dir, const char *path)
 	}
 	if (preload_is_off() || !there_is_string(path) || !*path)
 		return false;
-	found = leads_there(dir, path, true);
+	found = leads_there(dir, path, 0);
 	errno = saved;
 	return found;
 }

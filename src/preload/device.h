@@ -11,8 +11,9 @@
 #include <stdbool.h>
 #include <sys/stat.h>
 
-/* Names whose last component is not "kvm" are not resolved. */
-bool device_is_at(int dir, const char *path, bool follow);
+/* Names whose last component is not "kvm" are not resolved.  @at_flags of fstatat(2): only
+ * AT_SYMLINK_NOFOLLOW counts. */
+bool device_is_at(int dir, const char *path, int at_flags);
 /*
  * True if open(2) would open or create it.  A host's own device must not be opened, and a host
  * without one must not create a plain file there: so links of any name are resolved then.

@@ -42,13 +42,16 @@ static bool keeps_library(char *const *environment)
 	return false;
 }
 
-static void inspect(const char *name, char *const *environment, bool on_path)
+/* Where the call looks for the program. */
+enum lookup { AS_NAMED, ON_PATH };
+
+static void inspect(const char *name, char *const *environment, enum lookup lookup)
 {
 	char path[PATH_MAX];
 	struct program p;
 
-	if (on_path ? !program_find(name, path, sizeof(path)) :
-		      (size_t)snprintf(path, sizeof(path), "%s", name) >= sizeof(path))
+	if (lookup == ON_PATH ? !program_find(name, path, sizeof(path)) :
+				(size_t)snprintf(path, sizeof(path), "%s", name) >= sizeof(path))
 		return;
 	program_inspect(path, &p);
 	if (p.kind == PROGRAM_UNREACHABLE)
@@ -59,7 +62,7 @@ static void inspect(const char *name, char *const *environment, bool on_path)
 			 name);
 }
 
-static void before_exec(const char *name, char *const *environment, bool on_path)
+static void before_exec(const char *name, char *const *environment, enum lookup lookup)
 {
 	thread_sigmask_t mask;
 	int saved = errno;
@@ -69,7 +72,7 @@ static void before_exec(const char *name, char *const *environment, bool on_path
 		return;
 	mask = thread_hold_signals();
 	was = thread_enter_library();
-	inspect(name, environment, on_path);
+	inspect(name, environment, lookup);
 	thread_leave_library(was);
 	thread_release_signals(mask);
 	errno = saved;
@@ -77,25 +80,25 @@ static void before_exec(const char *name, char *const *environment, bool on_path
 
 EXPORT int execve(const char *path, char *const argv[], char *const envp[])
 {
-	before_exec(path, envp, false);
+	before_exec(path, envp, AS_NAMED);
 	return NEXT(execve)(path, argv, envp);
 }
 
 EXPORT int execv(const char *path, char *const argv[])
 {
-	before_exec(path, environ, false);
+	before_exec(path, environ, AS_NAMED);
 	return NEXT(execv)(path, argv);
 }
 
 EXPORT int execvp(const char *file, char *const argv[])
 {
-	before_exec(file, environ, true);
+	before_exec(file, environ, ON_PATH);
 	return NEXT(execvp)(file, argv);
 }
 
 EXPORT int execvpe(const char *file, char *const argv[], char *const envp[])
 {
-	before_exec(file, envp, true);
+	before_exec(file, envp, ON_PATH);
 	return NEXT(execvpe)(file, argv, envp);
 }
 
@@ -104,21 +107,21 @@ EXPORT int fexecve(int fd, char *const argv[], char *const envp[])
 	char path[32];
 
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	before_exec(path, envp, false);
+	before_exec(path, envp, AS_NAMED);
 	return NEXT(fexecve)(fd, argv, envp);
 }
 
 EXPORT int execveat(int dir, const char *path, char *const argv[], char *const envp[], int flags)
 {
 	if (dir == AT_FDCWD || (there_is_string(path) && *path == '/'))
-		before_exec(path, envp, false);
+		before_exec(path, envp, AS_NAMED);
 	return NEXT(execveat)(dir, path, argv, envp, flags);
 }
 
 EXPORT int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
 		       const posix_spawnattr_t *attributes, char *const argv[], char *const envp[])
 {
-	before_exec(path, envp, false);
+	before_exec(path, envp, AS_NAMED);
 	return NEXT(posix_spawn)(pid, path, actions, attributes, argv, envp);
 }
 
@@ -126,7 +129,7 @@ EXPORT int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_act
 			const posix_spawnattr_t *attributes, char *const argv[],
 			char *const envp[])
 {
-	before_exec(file, envp, true);
+	before_exec(file, envp, ON_PATH);
 	return NEXT(posix_spawnp)(pid, file, actions, attributes, argv, envp);
 }
 

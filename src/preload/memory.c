@@ -120,7 +120,7 @@ struct taken {
 	unsigned int n;
 };
 
-static void take(struct taken *t, uint64_t start, uint64_t bytes)
+static void take_range(struct taken *t, uint64_t start, uint64_t bytes)
 {
 	t->start[t->n] = start;
 	t->bytes[t->n++] = bytes;
@@ -136,21 +136,21 @@ static void find_taken(unsigned long request, const void *arg, struct taken *t)
 	switch (request) {
 	case UFFDIO_REGISTER:
 		if (guarded_copy(&range, arg, sizeof(range)))
-			take(t, range.start, range.len);
+			take_range(t, range.start, range.len);
 		break;
 	case UFFDIO_WRITEPROTECT:
 		if (guarded_copy(&wp, arg, sizeof(wp)) && (wp.mode & UFFDIO_WRITEPROTECT_MODE_WP))
-			take(t, wp.range.start, wp.range.len);
+			take_range(t, wp.range.start, wp.range.len);
 		break;
 	case UFFD_MOVE:
 		if (!guarded_copy(&move, arg, sizeof(move)))
 			break;
-		take(t, move.src, move.len);
-		take(t, move.dst, move.len);
+		take_range(t, move.src, move.len);
+		take_range(t, move.dst, move.len);
 		break;
 	case PAGEMAP_SCAN_CALL:
 		if (guarded_copy(&scan, arg, sizeof(scan)) && (scan.flags & PAGEMAP_SCAN_PROTECTS))
-			take(t, scan.start, scan.end - scan.start);
+			take_range(t, scan.start, scan.end - scan.start);
 		break;
 	}
 }

@@ -17,7 +17,7 @@
 
 #define EXPORT __attribute__((visibility("default")))
 
-/* A symbol and its next definition:  NULL before it is looked up, or if there is none. */
+/* A symbol and its next definition: NULL before it is looked up, or if there is none. */
 struct next_symbol {
 	const char *name;
 	void *found;

@@ -188,7 +188,7 @@ static bool answer_for_memory(const struct raw_call *c, long *result)
 	return false;
 }
 
-static long answer(const struct raw_call *c)
+static long answer_number(const struct raw_call *c)
 {
 	long a = c->arg[0], b = c->arg[1], d = c->arg[2];
 
@@ -241,5 +241,5 @@ EXPORT long preload_syscall(long number, long a, long b, long c, long d, long e,
 
 	if (preload_is_off())
 		return go_on(&call);
-	return answer_for_memory(&call, &result) ? result : answer(&call);
+	return answer_for_memory(&call, &result) ? result : answer_number(&call);
 }

@@ -48,7 +48,7 @@ static bool at_device(int dir, const char *path, int flags, struct file_seen *se
 	if (means_descriptor(path, flags))
 		return is_ours(dir, seen);
 	seen->kind = FILE_SYSTEM;
-	return device_is_at(dir, path, !(flags & AT_SYMLINK_NOFOLLOW));
+	return device_is_at(dir, path, flags);
 }
 
 /* A call of the stat family has returned @result. */
@@ -64,7 +64,7 @@ static int named_status(int dir, const char *path, int flags, int result, struct
 #define DEFINE_STAT(name, type, flags)                                                       \
 	EXPORT int name(const char *restrict path, struct type *restrict st)                 \
 	{                                                                                    \
-		if (device_is_at(AT_FDCWD, path, !(flags)))                                  \
+		if (device_is_at(AT_FDCWD, path, flags))                                     \
 			return device_status(as_stat(st));                                   \
 		return named_status(AT_FDCWD, path, flags, NEXT(name)(path, st),             \
 				    as_stat(st));                                            \
@@ -239,7 +239,7 @@ static int may_access(int mode)
 	{                                                                             \
 		int result;                                                           \
                                                                                       \
-		if (device_is_at(AT_FDCWD, path, true))                               \
+		if (device_is_at(AT_FDCWD, path, 0))                                  \
 			return may_access(mode);                                      \
 		result = NEXT(name)(path, mode);                                      \
 		return result < 0 && device_is_behind_link(AT_FDCWD, path) ?          \
@@ -272,7 +272,7 @@ ssize_t __readlinkat_chk(int dir, const char *path, char *target, size_t bytes, 
 
 static bool refuse_readlink(int dir, const char *path)
 {
-	if (!device_is_at(dir, path, false))
+	if (!device_is_at(dir, path, AT_SYMLINK_NOFOLLOW))
 		return false;
 	errno = EINVAL;
 	return true;
@@ -309,7 +309,7 @@ static char *device_path(char *resolved)
 
 static bool resolves_to_device(const char *path)
 {
-	return device_is_at(AT_FDCWD, path, true);
+	return device_is_at(AT_FDCWD, path, 0);
 }
 
 /* Where the host has none @result is NULL. */
@@ -340,25 +340,25 @@ EXPORT char *canonicalize_file_name(const char *path)
 }
 
 /* ls(1) asks: the device has no extended attributes. */
-#define DEFINE_GETXATTR(name, follow)                                                   \
+#define DEFINE_GETXATTR(name, flags)                                                    \
 	EXPORT ssize_t name(const char *path, const char *attribute, void *value,       \
 			    size_t bytes)                                               \
 	{                                                                               \
-		if (!device_is_at(AT_FDCWD, path, follow))                              \
+		if (!device_is_at(AT_FDCWD, path, flags))                               \
 			return NEXT(name)(path, attribute, value, bytes);               \
 		errno = ENODATA;                                                        \
 		return -1;                                                              \
 	}
 
-#define DEFINE_LISTXATTR(name, follow)                                                  \
+#define DEFINE_LISTXATTR(name, flags)                                                   \
 	EXPORT ssize_t name(const char *path, char *list, size_t bytes)                 \
 	{                                                                               \
-		return device_is_at(AT_FDCWD, path, follow) ?                           \
+		return device_is_at(AT_FDCWD, path, flags) ?                            \
 			       0 :                                                      \
 			       NEXT(name)(path, list, bytes);                           \
 	}
 
-DEFINE_GETXATTR(getxattr, true)
-DEFINE_GETXATTR(lgetxattr, false)
-DEFINE_LISTXATTR(listxattr, true)
-DEFINE_LISTXATTR(llistxattr, false)
+DEFINE_GETXATTR(getxattr, 0)
+DEFINE_GETXATTR(lgetxattr, AT_SYMLINK_NOFOLLOW)
+DEFINE_LISTXATTR(listxattr, 0)
+DEFINE_LISTXATTR(llistxattr, AT_SYMLINK_NOFOLLOW)

@@ -25,10 +25,10 @@ static void leave_world(struct guest *g)
 	pthread_rwlock_unlock(&g->w.s->world);
 }
 
-static void attend(struct guest *g, bool now)
+static void attend(struct guest *g, enum when when)
 {
 	umbra_vcpu_poll(g->vcpu);
-	stress_serve_ipi(g, now);
+	stress_serve_ipi(g, when);
 }
 
 bool stress_breathe(struct guest *g)
@@ -36,7 +36,7 @@ bool stress_breathe(struct guest *g)
 	leave_world(g);
 	sched_yield();
 	enter_world(g);
-	attend(g, true);
+	attend(g, NOW);
 	return !stress_stopped(g->w.s);
 }
 
@@ -144,7 +144,7 @@ bool stress_lock(struct guest *g, unsigned int word)
 	uint64_t gva = stress_physical(g, g->w.s->lock_gpa + word * 8);
 
 	for (unsigned int spins = 1; !try_lock(g, gva); spins++) {
-		attend(g, true);
+		attend(g, NOW);
 		if (spins % SPINS_BEFORE_BREATH == 0 && !stress_breathe(g))
 			return false;
 		if (stress_stopped(g->w.s))
@@ -184,7 +184,7 @@ static unsigned int own_word(const struct guest *g, unsigned int i)
 }
 
 /* Whoever owns the word: it says its place, or is zero where contents may be lost. */
-void stress_check_word(struct guest *g, uint64_t page, unsigned int word, uint64_t value)
+static void check_word(struct guest *g, uint64_t page, unsigned int word, uint64_t value)
 {
 	bool may_be_gone = page >= VOLATILE && page < STEADY;
 	unsigned int i = word - own_word(g, 0);
@@ -221,7 +221,7 @@ static void op_read(struct guest *g)
 
 		if (stress_random(&g->w) & 1)
 			word = own_word(g, word % OWN_WORDS);
-		stress_check_word(g, page, word, stress_load_sure(g, gva + word * 8));
+		check_word(g, page, word, stress_load_sure(g, gva + word * 8));
 	}
 }
 
@@ -281,7 +281,7 @@ static void access_slot(struct guest *g, uint64_t place, uint64_t page)
 	if (write && result == UMBRA_OK)
 		g->count[N_PAGES + page][i]++;
 	if (result == UMBRA_OK && (in_change || is_there))
-		stress_check_word(g, MOVING_PAGE + page, word, value);
+		check_word(g, MOVING_PAGE + page, word, value);
 	else if (result == UMBRA_OK || (is_there && !in_change))
 		stress_hit(&g->w, ORACLE_MMIO, "slot 1 is %s, but %#llx has result %d",
 			   is_there ? "there" : "not there", (unsigned long long)at, (int)result);
@@ -329,7 +329,7 @@ void *stress_guest_main(void *guest)
 			stress_begin_op(&g->w);
 			ops[op](g);
 			stress_end_op(&g->w, op);
-			attend(g, false);
+			attend(g, NOW_AND_THEN);
 		}
 		leave_world(g);
 	}

@@ -28,7 +28,7 @@ static void pause_a_little(struct worker *w)
 }
 
 /* Waits for one of them to be due.  N_OPS: it is time to stop. */
-static enum stress_op choose(struct worker *w, enum stress_op first, enum stress_op last)
+static enum stress_op choose_op(struct worker *w, enum stress_op first, enum stress_op last)
 {
 	while (!stress_stopped(w->s)) {
 		uint64_t n = (uint64_t)(last - first) + 1, r = stress_random(w);
@@ -102,7 +102,7 @@ static bool move_away_and_back(struct worker *w, struct range r, uint8_t *elsewh
 	return move_to((struct range){ elsewhere, r.bytes }, r.at);
 }
 
-static bool replace(struct worker *w, enum stress_op op, struct range r)
+static bool replace_range(struct worker *w, enum stress_op op, struct range r)
 {
 	fill_with_poison(r);
 	wait_and_look(w, r);
@@ -135,7 +135,7 @@ static void take_pages(struct worker *w, enum stress_op op, uint64_t page, uint6
 	if (op == OP_MOVE)
 		ok = move_away_and_back(w, r, scratch);
 	else
-		ok = replace(w, op, r);
+		ok = replace_range(w, op, r);
 	if (!ok)
 		stress_hit(w, ORACLE_MEMORY, "the host refuses to change its mappings");
 	if (op != OP_MOVE)
@@ -207,7 +207,7 @@ static void *memory_main(void *arg)
 	unsigned int half = (unsigned int)(w - s->hosts);
 	enum stress_op op;
 
-	while ((op = choose(w, OP_UNMAP, OP_MOVE)) != N_OPS) {
+	while ((op = choose_op(w, OP_UNMAP, OP_MOVE)) != N_OPS) {
 		uint64_t page = random_block(w, op, half) * BLOCK, n = BLOCK;
 
 		if (stress_random(w) & 1) {
@@ -313,7 +313,7 @@ static void *log_main(void *arg)
 	struct stress *s = w->s;
 	enum stress_op op;
 
-	while (s->enabled[OP_HARVEST] && (op = choose(w, OP_HARVEST, OP_LOGGING)) != N_OPS) {
+	while (s->enabled[OP_HARVEST] && (op = choose_op(w, OP_HARVEST, OP_LOGGING)) != N_OPS) {
 		bool toggle;
 
 		stress_begin_op(w);
@@ -362,7 +362,7 @@ static void *slots_main(void *arg)
 	struct worker *w = arg;
 	struct stress *s = w->s;
 
-	while (choose(w, OP_SLOTS, OP_SLOTS) != N_OPS) {
+	while (choose_op(w, OP_SLOTS, OP_SLOTS) != N_OPS) {
 		stress_begin_op(w);
 		pthread_rwlock_rdlock(&s->world);
 		change_slot(w);
@@ -381,7 +381,7 @@ static void *age_main(void *arg)
 	struct stress *s = w->s;
 	enum stress_op op;
 
-	while ((op = choose(w, OP_AGE, OP_LIMIT)) != N_OPS) {
+	while ((op = choose_op(w, OP_AGE, OP_LIMIT)) != N_OPS) {
 		uint64_t page = stress_random(w) % (N_PAGES - 64);
 
 		stress_begin_op(w);

@@ -173,7 +173,7 @@ void stress_summary(struct stress *s)
 	fflush(stdout);
 }
 
-void stress_progress(struct stress *s, bool last)
+static void print_progress(struct stress *s, const char *end)
 {
 	double seconds = (double)(stress_now_ns() - s->start_ns) / 1e9;
 
@@ -183,7 +183,17 @@ void stress_progress(struct stress *s, bool last)
 		(double)accesses(s) / 1e6,
 		(unsigned long long)__atomic_load_n(&s->n_checkpoints, __ATOMIC_RELAXED),
 		(unsigned long long)__atomic_load_n(&s->n_harvested, __ATOMIC_RELAXED),
-		output_is_screen(stderr) && !last ? " " : "\n");
+		end);
+}
+
+void stress_progress(struct stress *s)
+{
+	print_progress(s, output_is_screen(stderr) ? " " : "\n");
+}
+
+void stress_last_progress(struct stress *s)
+{
+	print_progress(s, "\n");
 }
 
 /* Only the first counts; other threads wait for the end. */
@@ -195,7 +205,7 @@ static void be_the_first(struct stress *s)
 		pause();
 }
 
-static void report(struct worker *w, enum stress_oracle oracle, const char *what)
+static void report_violation(struct worker *w, enum stress_oracle oracle, const char *what)
 {
 	struct stress *s = w->s;
 
@@ -220,7 +230,7 @@ void stress_hit(struct worker *w, enum stress_oracle oracle, const char *format,
 	va_start(args, format);
 	vsnprintf(what, sizeof(what), format, args);
 	va_end(args);
-	report(w, oracle, what);
+	report_violation(w, oracle, what);
 	_exit(1);
 }
 
@@ -234,7 +244,7 @@ static void on_crash(int sig)
 	signal(sig, SIG_DFL);
 	alarm(10);
 	be_the_first(crashing);
-	report(&crashing->main, ORACLE_MEMORY,
+	report_violation(&crashing->main, ORACLE_MEMORY,
 	       sig == SIGABRT ? "an assertion, or a sanitizer, has ended the process" :
 				"an access has crashed");
 	raise(sig);

@@ -61,7 +61,7 @@ static bool parse_only(const char *text, bool *enabled)
 	return any;
 }
 
-static bool take(void *ctx, enum option_id id, const char *value)
+static bool take_option(void *ctx, enum option_id id, const char *value)
 {
 	struct stress *s = ctx;
 	uint64_t number = 0;
@@ -163,7 +163,7 @@ static void *watch_main(void *arg)
 	return NULL;
 }
 
-static bool start(struct stress *s, pthread_t *watch)
+static bool start_threads(struct stress *s, pthread_t *watch)
 {
 	if (pthread_create(watch, NULL, watch_main, s) || !stress_start_hosts(s))
 		return false;
@@ -206,13 +206,13 @@ static void run_for_its_time(struct stress *s)
 		usleep((useconds_t)(10000 + stress_random(&s->main) % 40000));
 		stress_checkpoint(s);
 		if (now - shown >= every) {
-			stress_progress(s, false);
+			stress_progress(s);
 			shown = now;
 		}
 	}
 }
 
-static int run(struct stress *s)
+static int run_world(struct stress *s)
 {
 	pthread_t watch;
 
@@ -226,7 +226,7 @@ static int run(struct stress *s)
 	watch_for_interrupts();
 	complain("seed %llu, %u vCPUs, log: %s", (unsigned long long)s->seed, s->n_vcpus,
 		 stress_log_names[s->log]);
-	if (!start(s, &watch)) {
+	if (!start_threads(s, &watch)) {
 		complain("cannot start the threads");
 		return 1;
 	}
@@ -237,7 +237,7 @@ static int run(struct stress *s)
 	stress_join_hosts(s);
 	pthread_join(watch, NULL);
 	stress_checkpoint(s);
-	stress_progress(s, true);
+	stress_last_progress(s);
 	stress_summary(s);
 	stress_world_destroy(s);
 	return interruption() ? 128 + interruption() : 0;
@@ -252,6 +252,6 @@ int stress_command(int argc, char **argv)
 	stress.n_vcpus = 4;
 	stress.seed = spread(stress_now_ns() ^ (uint64_t)getpid()) >> 32;
 	memset(stress.enabled, true, sizeof(stress.enabled));
-	status = options_parse(&command_stress, argc, argv, take, &stress);
-	return status >= 0 ? status : run(&stress);
+	status = options_parse(&command_stress, argc, argv, take_option, &stress);
+	return status >= 0 ? status : run_world(&stress);
 }

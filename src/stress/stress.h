@@ -232,7 +232,7 @@ static inline bool stress_stopped(const struct stress *s)
 	return __atomic_load_n(&s->stop, __ATOMIC_RELAXED);
 }
 
-/* stress_report.c */
+/* stress/report.c */
 uint64_t stress_now_ns(void);
 void stress_event(struct worker *w, const char *what, uint64_t a, uint64_t b);
 /* An oracle has found a violation: reports it and ends the process. */
@@ -241,14 +241,16 @@ void stress_hit(struct worker *w, enum stress_oracle oracle, const char *format,
 void stress_watch_for_crashes(struct stress *s);
 void stress_begin_op(struct worker *w);
 void stress_end_op(struct worker *w, enum stress_op op);
-void stress_progress(struct stress *s, bool last);
+/* The second is for the end: its line stays. */
+void stress_progress(struct stress *s);
+void stress_last_progress(struct stress *s);
 void stress_summary(struct stress *s);
 
 /* stress/world.c: false after a message */
 bool stress_world_create(struct stress *s);
 void stress_world_destroy(struct stress *s);
 
-/* stress_guest.c */
+/* stress/guest.c */
 void *stress_guest_main(void *guest);
 enum umbra_result stress_load(struct guest *g, uint64_t gva, uint64_t *value);
 enum umbra_result stress_store(struct guest *g, uint64_t gva, uint64_t value);
@@ -261,16 +263,16 @@ uint64_t stress_physical(struct guest *g, uint64_t gpa);
 bool stress_breathe(struct guest *g);
 bool stress_lock(struct guest *g, unsigned int word);
 void stress_unlock(struct guest *g, unsigned int word);
-void stress_check_word(struct guest *g, uint64_t page, unsigned int word, uint64_t value);
 
-/* stress_tables.c */
+/* stress/tables.c */
 void stress_op_tables(struct guest *g);
 void stress_op_lazy(struct guest *g);
 void stress_op_shared(struct guest *g);
 /* From time to time, or because another thread waits. */
-void stress_serve_ipi(struct guest *g, bool now);
+enum when { NOW, NOW_AND_THEN };
+void stress_serve_ipi(struct guest *g, enum when when);
 
-/* stress_host.c */
+/* stress/host.c */
 bool stress_start_hosts(struct stress *s);
 void stress_join_hosts(struct stress *s);
 /* With all threads at rest: checks what must be true then. */

@@ -243,11 +243,11 @@ void stress_op_lazy(struct guest *g)
 /* --- one table for all ---------------------------------------------------------- */
 
 /* Guests do not take every interrupt at once; the sender waits. */
-void stress_serve_ipi(struct guest *g, bool now)
+void stress_serve_ipi(struct guest *g, enum when when)
 {
 	uint64_t wanted = load_shared(&g->ipi_wanted);
 
-	if (wanted == g->ipi_done || (!now && stress_random(&g->w) % 64))
+	if (wanted == g->ipi_done || (when == NOW_AND_THEN && stress_random(&g->w) % 64))
 		return;
 	umbra_vcpu_invlpg(g->vcpu, load_shared(&g->ipi_gva));
 	stress_event(&g->w, "ipi served", wanted, 0);

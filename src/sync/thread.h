@@ -37,7 +37,7 @@ static inline void thread_leave_library(bool was)
 /* The kernel's own signal set: one bit a signal, signal 1 in bit 0. */
 typedef uint64_t thread_sigmask_t;
 #define SIGNAL_BIT(sig) (1ull << ((sig)-1))
-/* Never blocked by a call of ours or a deferred signal:  SIGBUS, SIGSEGV, WINDOW_SIGNAL. Accesses
+/* Never blocked by a call of ours or a deferred signal: SIGBUS, SIGSEGV, WINDOW_SIGNAL.  Accesses
  * to missing guest memory raise the first two.  The third can arrive whenever the thread is in
  * guest mode, and its sender relies on the handler. */
 #define SIGNALS_NEEDED (SIGNAL_BIT(7) | SIGNAL_BIT(11) | SIGNAL_BIT(61))

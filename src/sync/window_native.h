@@ -2,7 +2,7 @@
 /*
  * sync/window_native.h - windows on the CPU itself.  For sync/window.h only.
  *
- * Each is one asm statement from label 4, where it begins and restarts, to label 3 behind its
+ * Each is one asm statement from label 4, where it begins and restarts, to label 3 after its
  * access; the fixup table has both.  Nothing that label 4 needs is written before the access, and
  * the registers of a string instruction always say what is left to do.
  */

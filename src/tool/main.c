@@ -8,13 +8,13 @@
 #include "tool/output.h"
 #include "tool/tool.h"
 
-static bool take(void *ctx, enum option_id id, const char *value)
+static bool take_option(void *ctx, enum option_id id, const char *value)
 {
 	*(const char **)ctx = value;
 	return id == OPTION_COMPLETION;
 }
 
-static int execute(int argc, char **argv)
+static int execute_command(int argc, char **argv)
 {
 	const char *name = argv[optind];
 
@@ -38,7 +38,7 @@ static int execute(int argc, char **argv)
 static int umbra(int argc, char **argv)
 {
 	const char *shell = NULL;
-	int status = options_parse(&command_umbra, argc, argv, take, &shell);
+	int status = options_parse(&command_umbra, argc, argv, take_option, &shell);
 
 	if (status >= 0)
 		return status;
@@ -47,7 +47,7 @@ static int umbra(int argc, char **argv)
 	else if (shell)
 		complete_zsh();
 	else if (optind < argc)
-		return execute(argc, argv);
+		return execute_command(argc, argv);
 	else
 		complain("a command is needed: run, boot, demo, stress or check "
 			 "(try 'umbra --help')");

@@ -119,7 +119,7 @@ static void print_commands(void)
 	putchar('\n');
 }
 
-void options_help(const struct command_def *command)
+static void print_help(const struct command_def *command)
 {
 	print_usage(command);
 	printf("\n%s\n\n", command->text);
@@ -135,7 +135,7 @@ void options_help(const struct command_def *command)
 
 /* --- parsing ------------------------------------------------------------------- */
 
-static int refuse(const struct command_def *command, const char *what, const char *argument)
+static int refuse_option(const struct command_def *command, const char *what, const char *argument)
 {
 	complain("%s: %s (try 'umbra%s%s --help')", argument, what, command->name ? " " : "",
 		 command->name ? command->name : "");
@@ -155,7 +155,7 @@ static unsigned int add_options(struct option *out, unsigned int n, const struct
 	return n;
 }
 
-static const struct option_def *find(const struct command_def *command, int option)
+static const struct option_def *find_option(const struct command_def *command, int option)
 {
 	for (const struct option_def *def = command->options; def->id; def++)
 		if ((int)def->id + 256 == option)
@@ -170,10 +170,10 @@ static int explain(const struct command_def *command, int option, char **argv)
 	char letter[3] = { '-', (char)optopt, '\0' };
 
 	if (option == ':')
-		return refuse(command, "a value is needed", argument);
+		return refuse_option(command, "a value is needed", argument);
 	if (optopt >= 256)
-		return refuse(command, "it takes no value", argument);
-	return refuse(command, "no such option", optopt ? letter : argument);
+		return refuse_option(command, "it takes no value", argument);
+	return refuse_option(command, "no such option", optopt ? letter : argument);
 }
 
 int options_parse(const struct command_def *command, int argc, char **argv, option_fn take,
@@ -187,10 +187,10 @@ int options_parse(const struct command_def *command, int argc, char **argv, opti
 	opterr = 0;
 	while ((option = getopt_long(argc, argv, command->takes_program ? "+:hV" : ":hV", options,
 				     NULL)) != -1) {
-		const struct option_def *def = find(command, option);
+		const struct option_def *def = find_option(command, option);
 
 		if (option == 'h' || option == OPTION_HELP + 256) {
-			options_help(command);
+			print_help(command);
 			return 0;
 		}
 		if (option == 'V' || option == OPTION_VERSION + 256) {
@@ -203,6 +203,6 @@ int options_parse(const struct command_def *command, int argc, char **argv, opti
 			return EXIT_USAGE;
 	}
 	if (optind < argc && !command->takes_program && !command->takes_files)
-		return refuse(command, "what is this?  It takes options only", argv[optind]);
+		return refuse_option(command, "what is this?  It takes options only", argv[optind]);
 	return -1;
 }

@@ -93,7 +93,6 @@ bool options_number(const char *option, const char *text, uint64_t min, uint64_t
 /* "one, other and another", for people. */
 void options_list_choices(const char *choices, char *text, size_t bytes);
 
-void options_help(const struct command_def *command);
 /* The options of every command, with what this enumerates last: help and version. */
 extern const struct option_def options_common[];
 

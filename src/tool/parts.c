@@ -15,8 +15,8 @@ static bool try(char *path, size_t bytes, int mode, const char *dir, const char 
 	       access(path, mode) == 0;
 }
 
-static bool find(const char *name, const char *relative, const char *absolute, int mode,
-		 char *path, size_t bytes)
+static bool find_part(const char *name, const char *relative, const char *absolute, int mode,
+		      char *path, size_t bytes)
 {
 	char dir[PATH_MAX];
 
@@ -28,10 +28,10 @@ static bool find(const char *name, const char *relative, const char *absolute, i
 
 bool parts_find_library(const char *name, char *path, size_t bytes)
 {
-	return find(name, UMBRA_LIBDIR_FROM_BINDIR, UMBRA_LIBDIR, R_OK, path, bytes);
+	return find_part(name, UMBRA_LIBDIR_FROM_BINDIR, UMBRA_LIBDIR, R_OK, path, bytes);
 }
 
 bool parts_find_program(const char *name, char *path, size_t bytes)
 {
-	return find(name, UMBRA_LIBEXECDIR_FROM_BINDIR, UMBRA_LIBEXECDIR, X_OK, path, bytes);
+	return find_part(name, UMBRA_LIBEXECDIR_FROM_BINDIR, UMBRA_LIBEXECDIR, X_OK, path, bytes);
 }

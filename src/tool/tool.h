@@ -28,8 +28,8 @@ bool run_options_take(void *options, enum option_id id, const char *value);
  * write the statistics: false, after a message, if that fails. */
 void run_options_apply(const struct run_options *options);
 bool run_options_end(const struct run_options *options);
-/* Interrupts a thread's KVM_RUN, or another call that it waits in, until it has ended: it must
- * find by itself that it shall.  Takes SIGUSR1. */
+/* Interrupts a thread's KVM_RUN, or another call that it waits in, until it has ended: the
+ * thread must have been told to end in another way.  Takes SIGUSR1. */
 void vcpu_thread_join(pthread_t thread);
 
 /* Each command's exit status; @argv[0] is its name.  umbra check returns only if

@@ -122,9 +122,11 @@ static uint64_t sum(const struct iovec *part, unsigned int n)
 	return bytes;
 }
 
+enum direction { FROM_FILE, TO_FILE };
+
 /* Each part by itself, since a call may do less than was asked for. */
 static bool transfer(const struct disk *d, const struct iovec *part, unsigned int n,
-		     uint64_t sector, bool writes)
+		     uint64_t sector, enum direction direction)
 {
 	uint64_t bytes = sum(part, n), offset = sector * SECTOR;
 
@@ -134,8 +136,9 @@ static bool transfer(const struct disk *d, const struct iovec *part, unsigned in
 		for (size_t done = 0; done < part->iov_len;) {
 			uint8_t *at = (uint8_t *)part->iov_base + done;
 			size_t left = part->iov_len - done;
-			ssize_t some = writes ? pwrite(d->fd, at, left, (off_t)offset) :
-						pread(d->fd, at, left, (off_t)offset);
+			ssize_t some = direction == TO_FILE ?
+				       pwrite(d->fd, at, left, (off_t)offset) :
+				       pread(d->fd, at, left, (off_t)offset);
 
 			if (some < 0 && errno == EINTR)
 				continue;
@@ -158,8 +161,8 @@ static bool identify(const struct iovec *part, unsigned int n)
 	return true;
 }
 
-static uint8_t execute(struct disk *d, const struct virtio_blk_outhdr *header,
-		       const struct chain *chain)
+static uint8_t execute_request(struct disk *d, const struct virtio_blk_outhdr *header,
+			       const struct chain *chain)
 {
 	const struct iovec *read = chain->part, *written = chain->part + chain->n_read;
 	unsigned int n_written = chain->n - chain->n_read;
@@ -167,10 +170,10 @@ static uint8_t execute(struct disk *d, const struct virtio_blk_outhdr *header,
 
 	switch (header->type) {
 	case VIRTIO_BLK_T_IN:
-		done = transfer(d, written, n_written, header->sector, false);
+		done = transfer(d, written, n_written, header->sector, FROM_FILE);
 		break;
 	case VIRTIO_BLK_T_OUT:
-		done = transfer(d, read, chain->n_read, header->sector, true);
+		done = transfer(d, read, chain->n_read, header->sector, TO_FILE);
 		break;
 	case VIRTIO_BLK_T_FLUSH:
 		done = !fdatasync(d->fd);
@@ -184,7 +187,7 @@ static uint8_t execute(struct disk *d, const struct virtio_blk_outhdr *header,
 	return done ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR;
 }
 
-static int64_t serve(void *ctx, struct chain *chain)
+static int64_t serve_request(void *ctx, struct chain *chain)
 {
 	struct iovec *written = chain->part + chain->n_read;
 	unsigned int n_written = chain->n - chain->n_read;
@@ -193,7 +196,7 @@ static int64_t serve(void *ctx, struct chain *chain)
 
 	if (!status || !take_front(chain->part, chain->n_read, &header, sizeof(header)))
 		return -1;
-	*status = execute(ctx, &header, chain);
+	*status = execute_request(ctx, &header, chain);
 	return header.type == VIRTIO_BLK_T_OUT ? 1 : (int64_t)sum(written, n_written) + 1;
 }
 
@@ -203,6 +206,7 @@ void disk_work(struct disk *d)
 	uint64_t n;
 
 	/* What is left waits for the next turn: others have something to do, too. */
-	if (read(d->notify_fd, &n, sizeof(n)) == sizeof(n) && virtio_work(&d->virtio, serve, d))
+	if (read(d->notify_fd, &n, sizeof(n)) == sizeof(n) &&
+	    virtio_work(&d->virtio, serve_request, d))
 		n = (uint64_t)write(d->notify_fd, &one, sizeof(one));
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* boot/kernel/initramfs.h - a root file system for who brings none. */
+/* boot/kernel/initramfs.h - a root file system for those who bring none. */
 #ifndef BOOT_INITRAMFS_H
 #define BOOT_INITRAMFS_H
 

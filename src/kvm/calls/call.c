@@ -143,7 +143,7 @@ static long handle_locked(const struct command *cmd, struct call *c) NO_THREAD_S
 	return result;
 }
 
-static long answer(const struct file *file, struct call *c, void *data)
+static long answer_call(const struct file *file, struct call *c, void *data)
 {
 	const struct command *cmd = find_command(c->request, file->kind);
 	size_t bytes = _IOC_SIZE(c->request) <= CALL_DATA_MAX ? _IOC_SIZE(c->request) : 0;
@@ -173,7 +173,7 @@ static long answer(const struct file *file, struct call *c, void *data)
 static long dispatch(const struct file *file, struct call *c)
 {
 	uint8_t data[CALL_DATA_MAX] __attribute__((aligned(16)));
-	long result = answer(file, c, data);
+	long result = answer_call(file, c, data);
 
 	if (log_has(LOG_INFO))
 		tell_call(file, c, result);

@@ -91,7 +91,7 @@ static struct cpu_event exception_of(const struct kvm_vcpu_events *e)
 	};
 }
 
-/* INT n, whose delivery was interrupted: it begins again, and returns behind the instruction. */
+/* INT n, whose delivery was interrupted: it begins again, and returns after the instruction. */
 static struct cpu_event software_interrupt(struct cpu *cpu, uint8_t vector)
 {
 	uint8_t bytes[2] = { 0 };

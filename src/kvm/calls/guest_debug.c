@@ -10,7 +10,7 @@
 
 #define INT3_BYTES 1
 
-/* #BP as INT3 raises it: the guest's gate must let it through, and RIP is behind it. */
+/* #BP as INT3 raises it: the guest's gate must let it through, and RIP is after it. */
 static void inject(struct cpu *cpu, uint32_t control)
 {
 	if (control & KVM_GUESTDBG_INJECT_DB)

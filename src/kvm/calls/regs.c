@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cpu/event/interrupt.h"
+#include "cpu/state/control.h"
 #include "cpu/state/cpuid.h"
 #include "cpu/state/debug.h"
 #include "cpu/state/msr.h"
@@ -115,18 +116,11 @@ static bool sregs_are_valid(const struct cpu *cpu, const struct kvm_sregs *s)
 	}
 	if (s->cr4 & cpuid_cr4_reserved(cpu))
 		return false;
-	if ((s->cr0 >> 32) || ((s->cr0 & X86_CR0_NW) && !(s->cr0 & X86_CR0_CD)) ||
-	    ((s->cr0 & X86_CR0_PG) && !(s->cr0 & X86_CR0_PE)))
+	if (!control_cr0_is_valid(s->cr0))
 		return false;
 	if (s->efer & cpuid_efer_reserved(cpu))
 		return false;
 	return apic_base_is_valid(cpu, s->apic_base);
-}
-
-/* Do these make PAE paging, whose four registers are loaded from memory? */
-static bool uses_pdptrs(uint64_t cr0, uint64_t cr4, uint64_t efer)
-{
-	return (cr0 & X86_CR0_PG) && (cr4 & X86_CR4_PAE) && !(efer & X86_EFER_LMA);
 }
 
 /* All but the interrupt; @pdptrs, if not NULL, in place of what memory says. */
@@ -155,7 +149,7 @@ static void set_valid(struct cpu *cpu, const struct kvm_sregs *s, const __u64 *p
 		p->pdptr[i] = pdptrs[i];
 	/* Before anything is translated: the TLB is of the old registers. */
 	cpu_state_changed(cpu);
-	if (!pdptrs && uses_pdptrs(p->cr0, p->cr4, p->efer))
+	if (!pdptrs && control_uses_pdptrs(p->cr0, p->cr4, p->efer))
 		cpu_load_pdptrs(cpu, p->cr3);
 	if (cpu->apic)
 		cpu->apic->changed(cpu);
@@ -182,7 +176,7 @@ static void sregs2_get(struct cpu *cpu, struct kvm_sregs2 *s2)
 	sregs_get(cpu, &s);
 	memset(s2, 0, sizeof(*s2));
 	memcpy(s2, &s, COMMON_SREGS);
-	if (!uses_pdptrs(p->cr0, p->cr4, p->efer))
+	if (!control_uses_pdptrs(p->cr0, p->cr4, p->efer))
 		return;
 	s2->flags = KVM_SREGS2_FLAGS_PDPTRS_VALID;
 	for (unsigned int i = 0; i < ARRAY_SIZE(s2->pdptrs); i++)
@@ -196,7 +190,7 @@ static int sregs2_set(struct cpu *cpu, const struct kvm_sregs2 *s2)
 
 	memcpy(&s, s2, COMMON_SREGS);
 	if ((s2->flags & ~(__u64)KVM_SREGS2_FLAGS_PDPTRS_VALID) || !sregs_are_valid(cpu, &s) ||
-	    (with_pdptrs && !uses_pdptrs(s.cr0, s.cr4, s.efer)))
+	    (with_pdptrs && !control_uses_pdptrs(s.cr0, s.cr4, s.efer)))
 		return -EINVAL;
 	set_valid(cpu, &s, with_pdptrs ? s2->pdptrs : NULL);
 	return 0;

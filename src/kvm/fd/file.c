@@ -24,7 +24,7 @@ struct leaf {
 
 static struct atomic_ptr leafs[N_LEAFS];
 
-static struct atomic_ptr *find(int fd)
+static struct atomic_ptr *find_entry(int fd)
 {
 	unsigned int n = (unsigned int)fd;
 	struct leaf *leaf;
@@ -50,10 +50,10 @@ static struct atomic_ptr *find_or_make(int fd)
 		if (!atomic_ptr_cmpxchg(&leafs[n >> LEAF_BITS], &none, leaf))
 			reservation_put(leaf, sizeof(*leaf));
 	}
-	return find(fd);
+	return find_entry(fd);
 }
 
-static void replace(struct atomic_ptr *entry, struct file *file)
+static void replace_file(struct atomic_ptr *entry, struct file *file)
 {
 	struct file *old = atomic_ptr_xchg(entry, file);
 
@@ -166,7 +166,7 @@ int file_prepare(struct file **file, int fd, enum file_kind kind, struct vm *vm,
 
 void file_attach(int fd, struct file *file)
 {
-	replace(find(fd), file);
+	replace_file(find_entry(fd), file);
 }
 
 /* A file that is being destroyed is not revived. */
@@ -197,7 +197,7 @@ static struct file *get_entry(struct atomic_ptr *entry)
 
 struct file *file_get_unverified(int fd)
 {
-	return get_entry(find(fd));
+	return get_entry(find_entry(fd));
 }
 
 static struct atomic32 trusts_numbers;	/* (a) */
@@ -224,7 +224,7 @@ bool file_is_behind(const struct file *file, int fd)
 
 struct file *file_get(int fd)
 {
-	struct atomic_ptr *entry = find(fd);
+	struct atomic_ptr *entry = find_entry(fd);
 	struct file *file = get_entry(entry);
 	void *expected = file;
 
@@ -280,7 +280,7 @@ struct file *file_recognize(int fd)
 		return NULL;
 	if (find_or_make(fd)) {
 		atomic32_fetch_add(&file->refs, 1);
-		replace(find(fd), file);
+		replace_file(find_entry(fd), file);
 	}
 	return file;
 }
@@ -306,14 +306,14 @@ void file_put(struct file *file)
 
 bool file_is_known(int fd)
 {
-	struct atomic_ptr *entry = find(fd);
+	struct atomic_ptr *entry = find_entry(fd);
 
 	return entry && atomic_ptr_load_relaxed(entry);
 }
 
 bool file_look(int fd, struct file_seen *seen)
 {
-	struct atomic_ptr *entry = find(fd);
+	struct atomic_ptr *entry = find_entry(fd);
 	bool trust = atomic32_load_relaxed(&trusts_numbers), ours;
 	struct stat st = { .st_mode = 0 };
 	const struct file *file;
@@ -339,7 +339,7 @@ bool file_look(int fd, struct file_seen *seen)
 
 void file_remove(int fd)
 {
-	struct atomic_ptr *entry = find(fd);
+	struct atomic_ptr *entry = find_entry(fd);
 	struct file *old = entry ? atomic_ptr_xchg(entry, NULL) : NULL;
 
 	if (old)
@@ -372,7 +372,7 @@ void file_dup(int old_fd, int new_fd)
 	}
 	entry = find_or_make(new_fd);
 	if (entry)
-		replace(entry, file);
+		replace_file(entry, file);
 	else
 		file_put(file);
 }

@@ -37,7 +37,7 @@ static uint64_t next_number(void) REQUIRES(known.lock)
 	return atomic64_fetch_add(&known.last, 1) + 1;
 }
 
-static void add(const struct mapping *m) REQUIRES(known.lock)
+static void add_mapping(const struct mapping *m) REQUIRES(known.lock)
 {
 	uint32_t n = atomic32_load_relaxed(&known.n);
 
@@ -57,7 +57,7 @@ static void add_locked(struct mapping m)
 
 	saved = thread_hold_signals();
 	mutex_lock(&known.lock);
-	add(&m);
+	add_mapping(&m);
 	mutex_unlock(&known.lock);
 	thread_release_signals(saved);
 }
@@ -150,7 +150,7 @@ void mappings_copy(struct hva_range from, struct hva_range to, uint64_t since)
 			continue;
 		m.start = hva_add(to.start, hva_diff(m.start, from.start));
 		m.end = hva_add(to.start, hva_diff(m.end, from.start));
-		add(&m);
+		add_mapping(&m);
 	}
 	mutex_unlock(&known.lock);
 	thread_release_signals(saved);
@@ -168,7 +168,7 @@ void mappings_grow(hva_t end, hva_t new_end, uint64_t since)
 		if (m->number > since || hva_le(end, m->start) || hva_lt(m->end, end))
 			continue;
 		m->end = hva_max(m->end, new_end);
-		/* Does not apply to what was unmapped behind the end before it grew. */
+		/* Pages unmapped beyond the old end, before it grew, do not count. */
 		m->number = next_number();
 	}
 	mutex_unlock(&known.lock);

@@ -6,7 +6,7 @@
 
 #define MAX_ROUTES 4096u		/* KVM_MAX_IRQ_ROUTES */
 
-static long create(struct vm *vm, const uint32_t *n_split_pins)
+static long create_irqchip(struct vm *vm, const uint32_t *n_split_pins)
 {
 	mutex_assert_held(&vm->lock);
 	if (irqchip_of(vm))
@@ -18,14 +18,14 @@ static long create(struct vm *vm, const uint32_t *n_split_pins)
 
 long call_create_irqchip(struct call *c)
 {
-	return create(c->vm, NULL);
+	return create_irqchip(c->vm, NULL);
 }
 
 long irqchip_split(struct vm *vm, uint64_t n_pins)
 {
 	uint32_t n = (uint32_t)n_pins;
 
-	return n_pins > MAX_ROUTES ? -EINVAL : create(vm, &n);
+	return n_pins > MAX_ROUTES ? -EINVAL : create_irqchip(vm, &n);
 }
 
 static long create_pit(struct call *c, bool has_port_61)

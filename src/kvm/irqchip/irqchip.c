@@ -85,11 +85,11 @@ static int pit_pulse(struct pit *p)
 
 static const struct pit_ops pit_ops = { .pulse = pit_pulse };
 
-static int irqfd_set_line(struct irqfds *fds, uint32_t gsi, bool resamples, bool level)
+static int irqfd_set_line(struct irqfds *fds, uint32_t gsi, enum line_source source, bool level)
 {
 	struct irqchip *chip = container_of(fds, struct irqchip, irqfds);
 
-	return irqchip_set_line(chip, gsi, resamples ? LINE_RESAMPLE : LINE_CLIENT, level);
+	return irqchip_set_line(chip, gsi, source, level);
 }
 
 /* --- life ------------------------------------------------------------------------- */

@@ -63,15 +63,16 @@ static bool take_count(int fd)
 
 static void raise_line(struct irqfds *fds, const struct irqfd *f) REQUIRES(fds->lock)
 {
-	bool resamples = f->resample_fd >= 0;
-
-	fds->set_line(fds, f->gsi, resamples, true);
-	if (!resamples)
-		fds->set_line(fds, f->gsi, false, false);
+	if (f->resample_fd >= 0) {
+		fds->set_line(fds, f->gsi, LINE_RESAMPLE, true);
+		return;
+	}
+	fds->set_line(fds, f->gsi, LINE_CLIENT, true);
+	fds->set_line(fds, f->gsi, LINE_CLIENT, false);
 }
 
 /* One that has been removed raises nothing any more: under the lock. */
-static void handle(struct irqfds *fds, uint64_t id)
+static void handle_event(struct irqfds *fds, uint64_t id)
 {
 	struct irqfd *f;
 
@@ -82,7 +83,7 @@ static void handle(struct irqfds *fds, uint64_t id)
 	mutex_unlock(&fds->lock);
 }
 
-static void serve(void *arg)
+static void serve_eventfds(void *arg)
 {
 	struct irqfds *fds = arg;
 	struct epoll_event event[EVENTS_AT_ONCE];
@@ -96,7 +97,7 @@ static void serve(void *arg)
 		for (int i = 0; i < n; i++) {
 			if (event[i].data.u64 == STOP_ID)
 				return;
-			handle(fds, event[i].data.u64);
+			handle_event(fds, event[i].data.u64);
 		}
 	}
 }
@@ -117,7 +118,7 @@ static void close_own(struct irqfds *fds)
 	fds->epoll = fds->stop = -1;
 }
 
-static int start(struct irqfds *fds) REQUIRES(fds->lock)
+static int start_thread(struct irqfds *fds) REQUIRES(fds->lock)
 {
 	int err;
 
@@ -127,7 +128,7 @@ static int start(struct irqfds *fds) REQUIRES(fds->lock)
 	fds->stop = eventfd(0, EFD_CLOEXEC);
 	err = fds->epoll < 0 || fds->stop < 0 ? -errno : watch(fds, fds->stop, STOP_ID);
 	if (!err)
-		err = service_start(&fds->service, serve, fds);
+		err = service_start(&fds->service, serve_eventfds, fds);
 	if (err)
 		close_own(fds);
 	fds->running = !err;
@@ -173,13 +174,13 @@ static bool is_assigned(struct irqfds *fds, int fd) REQUIRES(fds->lock)
 	return false;
 }
 
-static int add(struct irqfds *fds, struct irqfd *f) REQUIRES(fds->lock)
+static int add_irqfd(struct irqfds *fds, struct irqfd *f) REQUIRES(fds->lock)
 {
 	int err;
 
 	if (is_assigned(fds, f->fd))
 		return -EBUSY;
-	err = start(fds);
+	err = start_thread(fds);
 	if (err)
 		return err;
 	f->id = ++fds->last_id;
@@ -206,7 +207,7 @@ int irqfds_assign(struct irqfds *fds, const struct kvm_irqfd *args)
 		err = duplicate((int)args->resamplefd, &f->resample_fd);
 	if (!err) {
 		mutex_lock(&fds->lock);
-		err = add(fds, f);
+		err = add_irqfd(fds, f);
 		mutex_unlock(&fds->lock);
 	}
 	if (err)
@@ -221,7 +222,7 @@ static void remove_irqfd(struct irqfds *fds, struct irqfd *f) REQUIRES(fds->lock
 	epoll_ctl(fds->epoll, EPOLL_CTL_DEL, f->fd, NULL);
 	if (f->resample_fd >= 0) {
 		atomic32_fetch_add(&fds->n_resampling, (uint32_t)-1);
-		fds->set_line(fds, f->gsi, true, false);
+		fds->set_line(fds, f->gsi, LINE_RESAMPLE, false);
 	}
 	free_irqfd(fds, f);
 }
@@ -255,7 +256,7 @@ void irqfds_ended(struct irqfds *fds, uint32_t gsi)
 			continue;
 		/* They share the line: down first, then all are asked. */
 		if (!lowered)
-			fds->set_line(fds, gsi, true, false);
+			fds->set_line(fds, gsi, LINE_RESAMPLE, false);
 		lowered = true;
 		eventfd_signal(f->resample_fd);
 	}

@@ -12,12 +12,13 @@
 #include <linux/kvm.h>
 
 #include "base/list.h"
+#include "machine/routes.h"
 #include "mem/alloc.h"
 #include "sync/lock.h"
 #include "sync/thread.h"
 
 struct irqfds;
-typedef int (*irqfd_line)(struct irqfds *fds, uint32_t gsi, bool resamples, bool level);
+typedef int (*irqfd_line)(struct irqfds *fds, uint32_t gsi, enum line_source source, bool level);
 
 /* (c) constant after creation  (a) atomic  [x] under lock x */
 struct irqfds {

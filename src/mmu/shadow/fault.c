@@ -169,7 +169,7 @@ static bool let_write_tables(struct mmu *m, gfn_t gfn) REQUIRES(m->lock)
 		if (sp->role.level > LEVEL_4K && rule(UNSYNC_ONLY_LEAF))
 			return false;
 		/* All of them would have to be marked, and again at the sync.  Their number does
-		 * not grow meanwhile:  SYNC_BEFORE_LINK. */
+		 * not grow meanwhile: SYNC_BEFORE_LINK. */
 		links = shadow_links_above(m, sp, links);
 		if (links >= SHADOW_MAX_LINKS_MARKED)
 			return false;

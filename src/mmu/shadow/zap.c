@@ -198,7 +198,8 @@ static void zap_slot_piece(struct mmu *m, struct slot_zap *z, struct range *r) R
  * Only what depends on the slot: the translations of its frames, and the shadow pages of guest
  * tables in it.  A fault in progress that has read such a table finds no page of it, or one
  * created after its read (RECHECK_GPTE_UNDER_PROTECTION).  The slot is invalid, so nothing more
- * is read from it; pages created behind the piece stay empty.
+ * is read from it; pages created where the iteration has been
+ * stay empty.
  */
 static void zap_slot_in_pieces(struct mmu *m, gfn_t start, gfn_t end)
 {

@@ -79,7 +79,7 @@ static uint64_t mask_in_handler(int sig, const struct sigaction *action, uint64_
  * others may interrupt it at any instruction, and reserve their own.  Entries are read only after
  * all of them have returned.
  */
-static bool note(int sig, const siginfo_t *info, const ucontext_t *uc)
+static bool note_signal(int sig, const siginfo_t *info, const ucontext_t *uc)
 {
 	uint32_t place = atomic32_fetch_add(&self.n, 1);
 	struct deferred_signal *d = &self.deferred[place];
@@ -116,7 +116,7 @@ static void defer(int sig, siginfo_t *info, ucontext_t *uc)
 	static const uint64_t all = ~SIGNALS_NEEDED;
 
 	/* With SA_NODEFER one signal may be queued more often than we have entries. */
-	if (!note(sig, info, uc))
+	if (!note_signal(sig, info, uc))
 		requeue(sig, info);
 	memcpy(&uc->uc_sigmask, &all, sizeof(all));
 	if (thread_kick_word)
@@ -190,7 +190,7 @@ static NOINLINE void open_needed(void)
 	deliver_mask((n_deferred() ? ~0ull : guarded_mask.mask) & ~SIGNALS_NEEDED);
 }
 
-static void enter(void)
+static void enter_call(void)
 {
 	guarded_holds++;
 	barrier();
@@ -198,7 +198,7 @@ static void enter(void)
 
 static void hold(void)
 {
-	enter();
+	enter_call();
 	if (guarded_holds == 1 &&
 	    unlikely(!guarded_mask.is_known || guarded_mask.mask & SIGNALS_NEEDED))
 		open_needed();
@@ -273,7 +273,7 @@ static bool is_function(const struct sigaction *action)
 /* No handler runs meanwhile: it might install one. */
 static void lock(void)
 {
-	enter();
+	enter_call();
 	while (__atomic_test_and_set(&actions_lock, __ATOMIC_ACQUIRE))
 		;
 }
@@ -330,7 +330,7 @@ static int change_action(int sig, const struct sigaction *new_action, struct sig
 	int result;
 
 	/* It calls sigaction(2) itself. */
-	enter();
+	enter_call();
 	was = thread_enter_library();
 	is_taken = guarded_sigaction(sig, new_action, old_action);
 	thread_leave_library(was);
