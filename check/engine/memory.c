@@ -160,7 +160,8 @@ static void read_word(struct word *w, const void *at, int t)
 {
 	add_user(w, &w->readers, t);
 	if (w->shared)
-		sched_now.hash[t] = hash_mix(hash_mix(sched_now.hash[t], (uintptr_t)at), w->last_write);
+		sched_now.hash[t] =
+			hash_mix(hash_mix(sched_now.hash[t], (uintptr_t)at), w->last_write);
 }
 
 static void use_object(const void *at, struct word *w, int t)

@@ -35,6 +35,7 @@ static struct {
 	const struct scripted *script;
 	unsigned int n_script, n_followed;
 	uint64_t tick;
+	uint64_t n_turns;
 	uint64_t max_ticks;
 	unsigned int idle_turns;
 	void (*at_end)(void);
@@ -70,6 +71,11 @@ const char *sched_thread_name(int t)
 unsigned int sched_n_threads(void)
 {
 	return run.program->n_threads;
+}
+
+uint64_t sched_turns(void)
+{
+	return run.n_turns;
 }
 
 uint64_t sched_tick(void)
@@ -244,7 +250,9 @@ static void collect(struct choices *c)
 			unsigned int t = (first + i) % n;
 			unsigned int unfair = run.thread[t].lets_first & set ? 1 : 0;
 
-			if (set & 1u << t && unfair + (c->stays && (int)t != sched_now.self) == cost)
+			if (!(set & 1u << t))
+				continue;
+			if (unfair + (c->stays && (int)t != sched_now.self) == cost)
 				add_choice(c, t, cost);
 		}
 		if (!cost)
@@ -330,9 +338,11 @@ static void pick(bool matters)
 		if (!follow(&c, &what))
 			what = c.what[decide(&c)];
 		if (!(what & CHOICE_COMMIT)) {
+			run.n_turns += (int)what != sched_now.self;
 			switch_to((int)what);
 			return;
 		}
+		run.n_turns++;
 		let_late_store_go(what);
 		if (all_done() && !buffers_meet())
 			leave_for_good();
@@ -504,6 +514,7 @@ void sched_begin(const struct program *p, const struct sched_parts *parts, choos
 	run.result = result;
 	sched_now.self = -1;
 	run.tick = 0;
+	run.n_turns = 0;
 	run.n_followed = 0;
 	run.idle_turns = 0;
 	run.at_end = NULL;

@@ -161,6 +161,8 @@ static inline int sched_self(void)
 const char *sched_thread_name(int t);
 unsigned int sched_n_threads(void);
 uint64_t sched_tick(void);
+/* As long as it stays the same, nobody but the thread that runs has done anything. */
+uint64_t sched_turns(void);
 enum memory_model sched_memory(void);
 
 /* A point; with @matters the explorer is asked.  Returns when the thread may go on. */

@@ -182,31 +182,20 @@ static enum mmu_verdict access_once(const struct asked *a, bool *tracked, bool *
 	return MMU_OK;
 }
 
-/* Changes whenever a thread other than the caller has taken a step that another can see. */
-static uint64_t others_state(void)
-{
-	uint64_t h = 0;
-
-	for (int t = 0; t < (int)sched_n_threads(); t++)
-		if (t != sched_self())
-			h = hash_mix(h, hash_mix(sched_hash(t), memory_buffer_hash(t)));
-	return h;
-}
-
 static bool one_try(const struct asked *a, enum outcome *outcome)
 {
 	bool tracked = false, made = false;
 	enum mmu_verdict verdict;
-	uint64_t others;
+	uint64_t turns;
 
 	vcpu_boundary(a->n);
-	others = others_state();
+	turns = sched_turns();
 	verdict = access_once(a, &tracked, &made);
 	if (tracked) {
 		timeline_note("the page is write-tracked: its shadow entries go");
 		mmu_tracked_writes(&vm->vcpu[a->n]);
 	}
-	if (verdict == MMU_RETRY && others == others_state() && !oracle_is_blind)
+	if (verdict == MMU_RETRY && turns == sched_turns() && !oracle_is_blind)
 		sched_fail(VERDICT_NO_PROGRESS,
 			   "vCPU %u's access to gva %#llx has to be tried again, though nobody "
 			   "else did anything meanwhile",

@@ -203,7 +203,7 @@ static void set_sregs_refuses_what_no_processor_has(void **state)
 	bad.efer &= ~0x400ull; /* LME and PG without LMA */
 	assert_int_equal(umbra_set_sregs(vm->vcpu.fd, &bad), -EINVAL);
 	bad = good;
-	bad.apic_base |= 1u << 10;
+	bad.apic_base |= 1u << 9;
 	assert_int_equal(umbra_set_sregs(vm->vcpu.fd, &bad), -EINVAL);
 	assert_unchanged(vm, &before);
 }
