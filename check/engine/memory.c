@@ -368,10 +368,15 @@ static bool others_see(const struct buffered *e, const struct word *w)
 	return w->shared || (object && object->shared);
 }
 
-static bool stays_late(int t, const struct buffered *e)
+/* A tick whatever is known of the word: a replay knows less of it than the search did. */
+static bool stays_late(int t, const struct buffered *e, bool seen_by_others)
 {
-	return sched_memory() != MEMORY_SC &&
-	       (buffer_holds_back(t, e) || sched_choose(2, 1) == 1);
+	bool must;
+
+	if (sched_memory() == MEMORY_SC)
+		return false;
+	must = seen_by_others && buffer_holds_back(t, e);
+	return sched_choose(2, 1, seen_by_others && !must) == 1 || must;
 }
 
 /* To become visible later than at once costs one, unless an earlier store is in the way. */
@@ -387,7 +392,7 @@ static void store(struct buffered e)
 		memory_is_seen();
 	}
 	e.hash = sched_now.hash[t];
-	if (!seen_by_others || !stays_late(t, &e)) {
+	if (!stays_late(t, &e, seen_by_others)) {
 		if (e.kind < STORE_UNLOCK && is_told(e.at))
 			timeline_store(e.at, e.bytes, e.value);
 		publish(t, &e);

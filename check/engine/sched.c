@@ -433,9 +433,13 @@ static unsigned int ask(unsigned int n, unsigned int cost, bool matters)
 	return c.what[decide(&c)];
 }
 
-unsigned int sched_choose(unsigned int n, unsigned int cost)
+unsigned int sched_choose(unsigned int n, unsigned int cost, bool matters)
 {
-	return ask(n, cost, true);
+	if (!matters && run.tick + 1 != sched_forced_tick) {
+		run.tick++;
+		return 0;
+	}
+	return ask(n, cost, matters);
 }
 
 unsigned int sched_ask(unsigned int n, unsigned int cost, bool matters)

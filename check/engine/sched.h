@@ -179,8 +179,8 @@ void sched_yield_turn(void);
 void sched_at_end(void (*look)(void));
 /* A question to the explorer, of @n alternatives of which 0 is free. */
 unsigned int sched_ask(unsigned int n, unsigned int cost, bool matters);
-/* The same, always asked, where what follows shows the answer in the state. */
-unsigned int sched_choose(unsigned int n, unsigned int cost);
+/* The same, where what follows shows the answer in the state; if it does not matter, cheap. */
+unsigned int sched_choose(unsigned int n, unsigned int cost, bool matters);
 
 /* Ends the run.  Does not return while it is running; in finish() it does. */
 void sched_fail(enum verdict v, const char *format, ...) PRINTF_LIKE(2, 3);

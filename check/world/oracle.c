@@ -35,7 +35,7 @@ struct stay {
 };
 #define CHANGED UINT8_MAX
 #define NOT_ENDED UINT32_MAX
-#define MAX_STAYS 8u
+#define MAX_STAYS 24u
 
 /* With no stay it leads nowhere, and always has. */
 struct lead {
