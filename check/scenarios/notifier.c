@@ -121,20 +121,19 @@ static void host_moves_page_1_and_refills_page_2(void)
 	host_refill(&vm->mmu, 2, 1);
 }
 
-static void vcpu1_reads_page_2(void)
+static void vcpu0_writes_page_1_and_reads_page_2(void)
 {
-	vcpu_read(1, page(2));
-	vcpu_stop(1);
+	vcpu_write(0, page(1));
+	vcpu_read(0, page(2));
+	vcpu_stop(0);
 }
 
 SCENARIO(host_move,
-	.about = "two vCPUs use pages that the host moves to other frames",
-	.bound = -1,
+	.about = "a vCPU uses pages that the host moves to other frames",
 	.program = {
-		.setup = two_vcpus,
+		.setup = one_vcpu,
 		.thread = {
-			{ "vCPU 0", vcpu0_writes_page_1_twice },
-			{ "vCPU 1", vcpu1_reads_page_2 },
+			{ "vCPU 0", vcpu0_writes_page_1_and_reads_page_2 },
 			{ "host", host_moves_page_1_and_refills_page_2 },
 		},
 	});

@@ -6,23 +6,7 @@
  * signal handles it before its next instruction in user mode, wherever in the kernel it is:
  * preempted, in a page fault, asleep.  A thread that is running in user mode is forced through
  * the kernel by membarrier(2), which returns only when every CPU that runs a thread of ours has
- * executed a barrier since the call.
- *
- *	flusher                             owner
- *	state |= SENT | SENDING             ...in a window...
- *	tgkill
- *	state &= ~SENDING
- *	membarrier                          handler: state &= ~SENT (full barrier),
- *	                                    answer, window begins again
- *
- * SENT avoids a second signal while the first is pending, so that signals do not pile up on a
- * preempted thread.  The handler clears SENT, with a full barrier, *before* it makes anything
- * stale.  So a flusher that still finds SENT set changed its tables before the lookups that this
- * handler will force.
- *
- * SENDING keeps the thread bound until the signal has been sent: after window_unbind() it would
- * arrive in the program's own code and could interrupt a sleep there.  With SENT and without
- * SENDING it is or was pending: a thread that then leaves the kernel has handled it.
+ * executed a barrier since the call.  Who may send it, and until when: sync/line.h.
  */
 #include "sync/window.h"
 
@@ -33,12 +17,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "sync/line.h"
 #include "sync/thread.h"
-#include "sync/wait.h"
-
-#define LINE_BOUND (1u << 0)
-#define LINE_SENT (1u << 1)
-#define LINE_SENDING (1u << 2)
 
 /* Of this thread, if one is bound. */
 static __thread struct window_line *bound __attribute__((tls_model("initial-exec")));
@@ -70,10 +50,8 @@ static void on_interrupt(int sig UNUSED, siginfo_t *info UNUSED, void *context)
 {
 	struct window_line *line = bound;
 
-	if (line) {
-		atomic32_fetch_and(&line->state, ~LINE_SENT);
-		line->answer(line);
-	}
+	if (line)
+		line_answer(line);
 	guarded_leave_window(context);
 }
 
@@ -132,25 +110,20 @@ void window_bind(struct window_line *line)
 		return;
 	bound = line;
 	line->thread = thread_id();
-	atomic32_xchg(&line->state, LINE_BOUND);
+	line_bind(line);
+}
+
+/* Any system call will do, and no filter forbids this one. */
+static void enter_kernel(struct window_line *line)
+{
+	wait_wake_all(&line->state);
 }
 
 void window_unbind(struct window_line *line)
 {
-	uint32_t state;
-
 	if (bound != line)
 		return;
-	state = atomic32_fetch_and(&line->state, ~LINE_BOUND) & ~LINE_BOUND;
-	while (state & LINE_SENDING) {
-		wait_on(&line->state, state);
-		state = atomic32_load_acquire(&line->state);
-	}
-	/* Any system call will do, and no filter forbids this one. */
-	if (state & LINE_SENT) {
-		wait_wake_all(&line->state);
-		atomic32_fetch_and(&line->state, ~LINE_SENT);
-	}
+	line_unbind(line, enter_kernel);
 	bound = NULL;
 }
 
@@ -168,20 +141,14 @@ static bool is_still_ours(void)
 	       now.handler == (void *)(uintptr_t)on_interrupt;
 }
 
+static bool send(struct window_line *line)
+{
+	return is_still_ours() && !syscall(SYS_tgkill, getpid(), line->thread, WINDOW_SIGNAL);
+}
+
 bool window_interrupt(struct window_line *line)
 {
-	uint32_t state = LINE_BOUND, undo = LINE_SENDING;
-
-	if (!atomic32_load_acquire(&may_interrupt))
-		return false;
-	if (!atomic32_cmpxchg(&line->state, &state, LINE_BOUND | LINE_SENT | LINE_SENDING))
-		return (state & LINE_SENT) && (state & LINE_BOUND);
-	if (!is_still_ours() ||
-	    syscall(SYS_tgkill, getpid(), line->thread, WINDOW_SIGNAL))
-		undo |= LINE_SENT;
-	if (!(atomic32_fetch_and(&line->state, ~undo) & LINE_BOUND))
-		wait_wake_all(&line->state);
-	return !(undo & LINE_SENT);
+	return atomic32_load_acquire(&may_interrupt) && line_interrupt(line, send);
 }
 
 bool window_barrier(void)
