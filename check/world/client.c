@@ -24,7 +24,6 @@ static void change(const struct client_slot *c, bool there)
 			      c->flags & KVM_MEM_READONLY);
 		ages_dropped(c->page + i);
 	}
-	guest_slots_change();
 }
 
 static unsigned int logged_pages(const struct client_slot *c)
@@ -60,6 +59,7 @@ void client_set_slot(unsigned int id, uint64_t gfn, unsigned int pages, unsigned
 	oracle_change_begin();
 	change(c, false);
 	change(&now, true);
+	guest_slots_change();
 	must(slots_set_region(&vm->slots, &r));
 	oracle_change_end();
 	guest_slots_changed();
@@ -76,6 +76,7 @@ void client_delete_slot(unsigned int id)
 	timeline_note("KVM_SET_USER_MEMORY_REGION: deletes slot %u", id);
 	oracle_change_begin();
 	change(c, false);
+	guest_slots_change();
 	must(slots_set_region(&vm->slots, &r));
 	oracle_change_end();
 	guest_slots_changed();

@@ -38,7 +38,10 @@ struct history {
 	struct version version[MAX_VERSIONS];
 	uint32_t usable;	/* a bit for each: the vCPU may still have it cached */
 	unsigned int complete;	/* the last whose writing instruction has ended */
-	unsigned int at_begin;	/* that was current when the access began */
+	unsigned int before_change; /* of the slots that is open: that was current */
+	/* when the access began: what it may find, besides all later ones */
+	uint32_t usable_at_begin;
+	unsigned int at_begin;	/* that was current */
 };
 
 static struct {
@@ -47,6 +50,7 @@ static struct {
 	uint64_t root[MACHINE_VCPUS];
 	struct history history[MACHINE_VCPUS][MAX_WATCHED];
 	unsigned int n_open;		/* instructions that write a table, not ended */
+	unsigned int n_changes;		/* of the slots, not returned */
 	void *word;			/* orders all of it */
 } g;
 
@@ -338,12 +342,17 @@ void guest_write_ends(void)
 	note_complete();
 }
 
-/* In the call's own step: it orders all accesses. */
+/* In the call's own step: it orders all accesses.  Until it returns, what was current before may
+ * still be so. */
 void guest_slots_change(void)
 {
 	if (!g.word || !g.n_watched)
 		return;
 	memory_note_write(g.word);
+	for (unsigned int n = 0; n < vm->n_vcpus && !g.n_changes; n++)
+		for (unsigned int i = 0; i < g.n_watched; i++)
+			g.history[n][i].before_change = g.history[n][i].n - 1;
+	g.n_changes++;
 	note_versions();
 }
 
@@ -362,6 +371,7 @@ void guest_slots_changed(void)
 	if (!g.word || !g.n_watched)
 		return;
 	memory_note_write(g.word);
+	g.n_changes--;
 	note_versions();
 	note_complete();
 	for (unsigned int n = 0; n < vm->n_vcpus; n++)
@@ -388,7 +398,8 @@ void guest_access_begins(unsigned int n, uint64_t gva)
 	if (!h)
 		return;
 	order(false);
-	h->at_begin = h->n - 1;
+	h->at_begin = g.n_changes ? h->before_change : h->n - 1;
+	h->usable_at_begin = h->usable;
 }
 
 static bool key_refuses(const struct paging *p, const struct version *v, enum access access)
@@ -459,11 +470,16 @@ static bool explains(const struct seen *s, const struct version *v)
 }
 
 /* What ends before a page is not cached: it must have been so since the access began. */
+static bool may_be_found(const struct history *h, unsigned int i)
+{
+	return i >= h->at_begin ||
+	       (h->version[i].end == AT_PAGE && (h->usable_at_begin >> i & 1));
+}
+
 static bool is_explained(const struct seen *s, const struct history *h)
 {
 	for (unsigned int i = 0; i < h->n; i++)
-		if ((h->usable >> i & 1) && (h->version[i].end == AT_PAGE || i >= h->at_begin) &&
-		    explains(s, &h->version[i]))
+		if (may_be_found(h, i) && explains(s, &h->version[i]))
 			return true;
 	return false;
 }
