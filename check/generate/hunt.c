@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "check/generate/hunt.h"
 
+#include <limits.h>
+
 #include "check/generate/chance.h"
 #include "check/generate/enumerate.h"
 #include "check/generate/novelty.h"
@@ -127,40 +129,56 @@ static bool hunt_by_chance(struct hunt *h, struct chance *c, unsigned int n, dou
 
 /* --- who hunts one thing, for a while -------------------------------------------------- */
 
-#define TURN 24	/* programs */
+/* Most of what can be found needs few preemptions: these first, with a limit of runs. */
+static void set_effort(struct hunt *h, bool slow, unsigned int bound)
+{
+	h->bound = slow ? bound : MIN(bound, 1u);
+	h->max_runs = slow ? 3000 : 400;
+}
 
-/* The next few of a size. */
-static bool hunt_some(struct hunt *h, struct size size, uint64_t *next, double start)
+/* The next @n of a size. */
+static bool hunt_some(struct hunt *h, struct size size, uint64_t *next, unsigned int n,
+		      double start)
 {
 	uint64_t count = enumerate_count(size);
 	struct generated g;
 
-	for (unsigned int n = 0; n < TURN && *next < count; ++*next) {
+	for (; n && *next < count; ++*next) {
 		if (!enumerate(size, *next, &g))
 			continue;
 		if (!try_program(h, &g, start))
 			return false;
-		n++;
+		n--;
 	}
 	return true;
 }
 
-/* Once with few preemptions and runs, then with all; what takes long comes in between. */
+/* All of the smallest; then in turns more of those with more preemptions, some of each larger
+ * size, and some by chance. */
 static void hunt_in_turns(struct hunt *h, struct chance *c, double start)
 {
+	static const struct {
+		uint8_t size;
+		bool slow;
+	} turns[] = {
+		{ 0, true }, { 1, false }, { 4, false }, { 2, false }, { 0, true }, { 5, false },
+		{ 1, true }, { 3, false }, { ENUMERATE_SIZES, true }, { 4, true },
+	};
 	uint64_t next[2][ENUMERATE_SIZES] = { 0 };
 	unsigned int bound = h->bound;
+	bool go_on;
 	struct size size;
 
-	for (unsigned int turn = 0;; turn++) {
-		unsigned int i = turn % ENUMERATE_SIZES, slow = turn / ENUMERATE_SIZES % 3 == 2;
+	set_effort(h, false, bound);
+	enumerate_size(0, &size);
+	go_on = hunt_some(h, size, &next[false][0], UINT_MAX, start);
+	for (unsigned int i = 0; go_on; i = (i + 1) % ARRAY_SIZE(turns)) {
+		unsigned int slow = turns[i].slow, n = slow ? 16 : 32;
 
-		h->bound = slow ? bound : MIN(bound, 1u);
-		h->max_runs = slow ? 3000 : 400;
-		if (i + 1 == ENUMERATE_SIZES && !hunt_by_chance(h, c, TURN, start))
-			break;
-		if (enumerate_size(i, &size) && !hunt_some(h, size, &next[slow][i], start))
-			break;
+		set_effort(h, slow, bound);
+		go_on = enumerate_size(turns[i].size, &size) ?
+				hunt_some(h, size, &next[slow][turns[i].size], n, start) :
+				hunt_by_chance(h, c, n, start);
 	}
 	h->bound = bound;
 }
