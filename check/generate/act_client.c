@@ -9,6 +9,7 @@
 #include "check/engine/sched.h"
 #include "check/engine/timeline.h"
 #include "check/generate/world.h"
+#include "check/world/copies.h"
 #include "check/world/halt.h"
 #include "check/world/machine.h"
 #include "check/world/oracle.h"
@@ -56,7 +57,8 @@ static int expected(unsigned int id, const struct known_slot *now)
 
 	if (!now->pages)
 		return old->pages ? 0 : -EINVAL;
-	if (old->pages && (old->page != now->page || old->pages != now->pages))
+	if (old->pages && (old->page != now->page || old->pages != now->pages ||
+			   (old->flags ^ now->flags) & KVM_MEM_READONLY))
 		return -EINVAL;
 	for (unsigned int i = 0; i <= CHURNED; i++) {
 		const struct known_slot *s = &client->slot[i];
@@ -106,14 +108,14 @@ static void set(unsigned int id, struct known_slot now)
 	note_unlogged(&now);
 }
 
-static void create(unsigned int id, bool other)
+static void create(unsigned int id, bool other, bool read_only)
 {
 	struct known_slot now = place(id, other);
 
-	now.flags = id == CHURNED ? 0 : client->log;
+	now.flags = read_only ? KVM_MEM_READONLY : client->log;
 	set(id, now);
 	/* Also what was written before the log began. */
-	if (now.flags && client->slot[id].pages && sched_self() >= 0)
+	if (now.flags & KVM_MEM_LOG_DIRTY_PAGES && client->slot[id].pages && sched_self() >= 0)
 		client_copy_all(0, id);
 }
 
@@ -134,7 +136,8 @@ static void set_logging(unsigned int id, bool on)
 
 	if (!now.pages)
 		return;
-	now.flags = on ? KVM_MEM_LOG_DIRTY_PAGES : 0;
+	now.flags &= ~(uint32_t)KVM_MEM_LOG_DIRTY_PAGES;
+	now.flags |= on ? KVM_MEM_LOG_DIRTY_PAGES : 0;
 	set(id, now);
 	if (!on)
 		return;
@@ -172,14 +175,19 @@ static void take(unsigned int id, bool clear)
 
 static void take_to_awaited(unsigned int id)
 {
-	int err = dirty_log_get(&vm->slots, id, hva_pointer(host_hva(WORLD_AWAITED)));
+	const struct known_slot *s = &client->slot[id];
+	struct copies_call call;
+	int err;
 
+	copies_call_begins(&call, s->page, is_logged(id) ? s->pages : 0);
+	err = dirty_log_get(&vm->slots, id, hva_pointer(host_hva(WORLD_AWAITED)));
+	copies_call_returns(&call, host_peek(WORLD_AWAITED));
 	timeline_note("KVM_GET_DIRTY_LOG to the page that was awaited returns %d", err);
 	if (err != (is_logged(id) ? 0 : -ENOENT) && !oracle_is_blind)
 		sched_fail(VERDICT_WRONG, "KVM_GET_DIRTY_LOG of slot %u returned %d", id, err);
 	/* Nobody copies what this one has taken. */
-	client_ignore_pages(client->slot[id].page,
-			    client->slot[id].page + client->slot[id].pages - 1);
+	if (s->pages)
+		client_ignore_pages(s->page, s->page + s->pages - 1);
 }
 
 static void reap(unsigned int n)
@@ -215,8 +223,9 @@ void client_do(struct operation o)
 		return;
 	switch (o.kind) {
 	case OP_create:
+	case OP_ro:
 	case OP_other:
-		create(o.a, o.kind == OP_other);
+		create(o.a, o.kind == OP_other, o.kind == OP_ro);
 		break;
 	case OP_delete:
 		set(o.a, (struct known_slot){ 0 });
@@ -259,12 +268,12 @@ void client_begin_run(const struct generated *g)
 						       .flags = client->log };
 		note_unlogged(&client->slot[0]);
 	} else {
-		create(0, false);
+		create(0, false, false);
 	}
 	if (g->options & WORLD_slot)
-		create(1, false);
+		create(1, false, false);
 	if (g->options & WORLD_alias && !(g->options & WORLD_paged))
-		create(2, false);
+		create(2, false, false);
 	for (unsigned int id = 0; id < WORLD_SLOTS; id++)
 		if (is_logged(id))
 			client_copy_all(0, id);
@@ -274,11 +283,6 @@ void client_ignore_pages(unsigned int first, unsigned int last)
 {
 	for (unsigned int i = first; i <= last && i < MAX_PAGES; i++)
 		client->unlogged[i] = true;
-}
-
-int client_page_of_slot_1(void)
-{
-	return client->slot[1].pages ? (int)client->slot[1].page : -1;
 }
 
 void client_compare(void)

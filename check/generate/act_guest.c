@@ -4,7 +4,6 @@
 #include "check/world/guest.h"
 #include "check/world/halt.h"
 #include "check/world/machine.h"
-#include "mmu/tlb/tlb.h"
 
 /* Where the tables lead at first. */
 static uint64_t home(uint16_t page)
@@ -12,14 +11,17 @@ static uint64_t home(uint16_t page)
 	return page < GUEST_PAGES ? page : 2;
 }
 
-static void access_page(struct operation o, bool write)
+/* Judged where the oracle follows it. */
+static void access_page(struct operation o)
 {
 	uint64_t gva = (uint64_t)o.a << PAGE_SHIFT;
 
-	if (!world_follows(o.a))
-		write ? vcpu_write(o.vcpu, gva) : vcpu_read(o.vcpu, gva);
+	if (o.kind == OP_write)
+		vcpu_write(o.vcpu, gva);
+	else if (o.kind == OP_execute)
+		vcpu_execute(o.vcpu, gva);
 	else
-		write ? guest_write_watched(o.vcpu, gva) : guest_read_watched(o.vcpu, gva);
+		vcpu_read(o.vcpu, gva);
 }
 
 /* The entry of the last level. */
@@ -57,6 +59,12 @@ static bool write_table(struct operation o)
 	case OP_age:
 		set_leaf(o, home(o.a), GPTE_ALL & ~(GPTE_A | GPTE_D));
 		return true;
+	case OP_supervisor:
+		set_leaf(o, home(o.a), GPTE_ALL & ~GPTE_U);
+		return true;
+	case OP_noexec:
+		set_leaf(o, home(o.a), GPTE_ALL | GPTE_NX);
+		return true;
 	case OP_fill:
 		set_leaf(o, home(o.a), GPTE_ALL);
 		return true;
@@ -72,13 +80,6 @@ static bool write_table(struct operation o)
 	default:
 		return false;
 	}
-}
-
-static void set_cpl(unsigned int n, uint16_t cpl)
-{
-	vcpu_boundary(n);
-	vm->vcpu[n].paging.cpl = (uint8_t)cpl;
-	tlb_set_privilege(&vm->vcpu[n]);
 }
 
 static void halt(struct operation o)
@@ -98,7 +99,8 @@ void guest_do(struct operation o)
 	switch (o.kind) {
 	case OP_read:
 	case OP_write:
-		access_page(o, o.kind == OP_write);
+	case OP_execute:
+		access_page(o);
 		break;
 	case OP_exit:
 		vcpu_stop(o.vcpu);
@@ -114,7 +116,12 @@ void guest_do(struct operation o)
 		guest_set_sregs_cr3(o.vcpu, o.a);
 		break;
 	case OP_cpl:
-		set_cpl(o.vcpu, o.a);
+		vcpu_boundary(o.vcpu);
+		guest_set_cpl(o.vcpu, o.a);
+		break;
+	case OP_wp:
+		guest_set_cr0(o.vcpu, (vm->vcpu[o.vcpu].paging.cr0 & ~X86_CR0_WP) |
+					      (o.a ? X86_CR0_WP : 0));
 		break;
 	case OP_halt:
 	case OP_startup:

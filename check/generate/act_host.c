@@ -41,12 +41,6 @@ static void sweep(unsigned int page)
 	host_unmap(&vm->mmu, page, 1);
 }
 
-static void make_old(unsigned int first, unsigned int last)
-{
-	timeline_note("clears the accessed bits of hva pages %u..%u", first, last);
-	mmu_age(&vm->mmu, host_hva(first), host_hva(last + 1), AGE_CLEAR);
-}
-
 static void flush(void)
 {
 	timeline_note("kvm_flush_remote_tlbs, without the MMU lock");
@@ -102,7 +96,7 @@ void host_do(struct operation o)
 		client_age(o.a, AGE_TEST);
 		break;
 	case OP_old:
-		make_old(o.a, o.b);
+		client_age_pages(o.a, n, AGE_CLEAR);
 		break;
 	case OP_oldflush:
 		client_age(o.a, AGE_CLEAR_FLUSH);

@@ -87,6 +87,10 @@ static const struct {
 	  "v0.read1,v0.write1",
 	  "client.delete0,client.create0,client.other0,host.unmap1,host.unmap2" },
 	{ "flat",
+	  { "", "v0.read4", "client.ro1,v0.read4" },
+	  "v0.read4,v0.write4,v0.execute4",
+	  "client.ro1,client.delete1,client.create1,host.unmap4" },
+	{ "flat",
 	  { "", "v0.read4", "v0.read4,client.churn5", "client.churn5" },
 	  "v0.read4,v0.write4",
 	  "client.create1,client.delete1,client.churn7,client.churn8,host.unmap4" },
@@ -121,6 +125,13 @@ static const struct {
 	  { "v0.age2,v0.invlpg2,v0.read2,v0.exit", "v0.age2,v0.invlpg2" },
 	  "v0.read2,v0.write2,v0.map2to3",
 	  "host.migrate11,host.refill11,host.migrate10,host.refill8,host.unmap2" },
+	/* ... what they allow. */
+	{ "paged",
+	  { "v0.write2,v1.write2", "v0.supervisor2,v0.invlpg2,v0.write2,v1.cpl3",
+	    "v0.read11,v0.fill7,v1.noexec2,v1.read2,v0.cpl3" },
+	  "v0.write2,v0.execute2,v0.supervisor2,v0.noexec2,v0.protect2,v0.fill2,v0.invlpg2,"
+	  "v0.cpl0,v0.cpl3,v0.wp0,v0.wp1",
+	  "host.unmap2" },
 	/* ... and above. */
 	{ "paged",
 	  { "", "v0.read512,v1.read512,v0.read10",

@@ -124,7 +124,7 @@ static bool is_symmetric(const struct generated *g)
 
 static bool changes(struct operation o)
 {
-	return o.kind != OP_read && o.kind != OP_exit;
+	return o.kind != OP_read && o.kind != OP_execute && o.kind != OP_exit;
 }
 
 /* Somebody does. */

@@ -128,6 +128,7 @@ static bool vcpu_is_valid(struct operation o, bool paged)
 
 	switch (o.kind) {
 	case OP_read:
+	case OP_execute:
 		return o.a < (paged ? GUEST_PAGES : WORLD_FLAT_GFNS) ||
 		       (paged && world_is_watched(o.a));
 	case OP_write:
@@ -142,6 +143,8 @@ static bool vcpu_is_valid(struct operation o, bool paged)
 	case OP_load:
 	case OP_sregs:
 		return is_one_of(o.a, roots, ARRAY_SIZE(roots));
+	case OP_wp:
+		return o.a < 2;
 	case OP_cpl:
 		return o.a == 0 || o.a == 3;
 	case OP_halt:
@@ -162,6 +165,7 @@ static bool client_is_valid(struct operation o, bool paged)
 {
 	switch (o.kind) {
 	case OP_create:
+	case OP_ro:
 	case OP_other:
 	case OP_delete:
 	case OP_move:

@@ -242,7 +242,8 @@ static bool is_directory(struct operation o)
 static bool is_leaf(struct operation o)
 {
 	return o.kind == OP_map || o.kind == OP_drop || o.kind == OP_protect ||
-	       o.kind == OP_clean || o.kind == OP_age || o.kind == OP_fill;
+	       o.kind == OP_clean || o.kind == OP_age || o.kind == OP_fill ||
+	       o.kind == OP_supervisor || o.kind == OP_noexec;
 }
 
 static bool find_roles(const struct generated_thread *t, struct roles *r)

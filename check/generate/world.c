@@ -27,16 +27,6 @@ bool world_is_watched(uint16_t page)
 	return false;
 }
 
-static unsigned int n_followed;
-
-bool world_follows(uint16_t page)
-{
-	for (unsigned int i = 0; i < n_followed; i++)
-		if (watched[i] == page)
-			return true;
-	return false;
-}
-
 /* --- at first ------------------------------------------------------------------- */
 
 static struct machine_options machine_options(const struct generated *g)
@@ -87,12 +77,10 @@ void world_make(const struct generated *g)
 {
 	uint32_t flags = g->options & WORLD_log ? KVM_MEM_LOG_DIRTY_PAGES : 0;
 
-	/* The oracle knows tables in slot 0 alone. */
-	n_followed = !(g->options & WORLD_paged) ? 0 : g->options & WORLD_slot ? 2 : 4;
 	if (g->options & WORLD_paged) {
 		guest_make(machine_options(g), flags);
 		make_tables(g);
-		for (unsigned int i = 0; i < n_followed; i++)
+		for (unsigned int i = 0; i < ARRAY_SIZE(watched); i++)
 			guest_watch((uint64_t)watched[i] << PAGE_SHIFT);
 	} else {
 		machine_make(machine_options(g));
@@ -111,7 +99,8 @@ void world_make(const struct generated *g)
 static bool uses(const struct generated_thread *t, uint16_t *pages, unsigned int *n)
 {
 	for (unsigned int i = 0; i < t->n; i++) {
-		bool known = t->op[i].kind != OP_read && t->op[i].kind != OP_write;
+		bool known = t->op[i].kind != OP_read && t->op[i].kind != OP_write &&
+			     t->op[i].kind != OP_execute;
 
 		for (unsigned int k = 0; k < *n; k++)
 			known |= pages[k] == t->op[i].a;
@@ -119,21 +108,6 @@ static bool uses(const struct generated_thread *t, uint16_t *pages, unsigned int
 			pages[(*n)++] = t->op[i].a;
 	}
 	return *n;
-}
-
-/* What the guest's tables and the slots say now, whoever was told of their change. */
-static void look_through_slot_1(unsigned int n)
-{
-	uint64_t table = host_peek_at(GUEST_PD, 8) >> PAGE_SHIFT, page;
-	int slot = client_page_of_slot_1();
-
-	if (table != WORLD_TABLE_GFN || slot < 0)
-		return;
-	page = (host_peek_at((unsigned int)slot, 0) & 0xffffffffff000ull) >> PAGE_SHIFT;
-	if (vcpu_read(n, 512ull << PAGE_SHIFT) == DONE_RAM && !oracle_is_blind &&
-	    vm->last_page[n] != page)
-		sched_fail(VERDICT_STALE_RIGHT, "vCPU %u goes by a guest table that is no more", n);
-	vcpu_stop(n);
 }
 
 static void look_at_pages(const struct generated *g, unsigned int n)
@@ -154,7 +128,5 @@ void world_finish(const struct generated *g)
 	for (unsigned int n = 0; n < vm->n_vcpus && !sched_has_failed(); n++) {
 		look_at_pages(g, n);
 		vcpu_stop(n);
-		if (g->options & WORLD_paged && g->options & WORLD_slot)
-			look_through_slot_1(n);
 	}
 }

@@ -25,8 +25,6 @@
 unsigned int world_host_pages(const struct generated *g);
 /* May the guest's tables change where this page of addresses leads? */
 bool world_is_watched(uint16_t page);
-/* Does the oracle follow it in this run? */
-bool world_follows(uint16_t page);
 
 void world_make(const struct generated *g);
 /* The last look. */
@@ -44,7 +42,5 @@ void client_begin_run(const struct generated *g);
 void client_compare(void);
 /* The contents of host pages @first..@last changed by no guest's doing. */
 void client_ignore_pages(unsigned int first, unsigned int last);
-/* -1: it is not there. */
-int client_page_of_slot_1(void);
 
 #endif
