@@ -221,6 +221,13 @@ struct cpu_pvclock {
 	bool stopped;		/* the next page says that the guest was stopped */
 };
 
+/* And of its steal time: kvm/steal_time.h. */
+#define STEAL_TIME_ENABLED 1u
+struct cpu_steal_time {
+	uint64_t area;		/* the MSR */
+	bool stale;		/* what is there is to be written */
+};
+
 /* Where KVM differs from hardware, unless its client asks for hardware's behaviour. */
 struct cpu_quirks {
 	bool fixes_hypercalls;	/* the other vendor's VMCALL or VMMCALL is replaced */
@@ -359,6 +366,7 @@ struct cpu {
 	uint64_t hwcr, microcode, power_ctl;
 	struct cpu_mce mce;
 	struct cpu_pvclock pvclock;
+	struct cpu_steal_time steal_time;
 	const struct cpu_apic *apic; /* (c) */
 	const struct cpu_msr_policy *msr_policy; /* (c) NULL: all is allowed, and faults */
 	bool platform_info_readable; /* by the guest: KVM_CAP_MSR_PLATFORM_INFO */

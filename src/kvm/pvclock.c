@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "kvm/calls/call.h"
+#include "kvm/publish.h"
 #include "mmu/tlb/request.h"
-#include "mmu/translate.h"
 #include "sync/clock.h"
 
 #define NS 1000000000ull
@@ -98,39 +98,6 @@ void pvclock_write_tsc(struct vcpu *vcpu, uint64_t value)
 	cpu->pvclock.time_stale = true;
 }
 
-static enum mmu_verdict store(struct vcpu *vcpu, gpa_t gpa, const uint32_t *words,
-			      unsigned int from, unsigned int n)
-{
-	enum mmu_verdict verdict = MMU_OK;
-
-	for (unsigned int i = from; i < n && verdict == MMU_OK; i++)
-		verdict = mmu_store_gpa32(&vcpu->cpu.mmu, gpa_add(gpa, 4 * i), words[i]);
-	return verdict;
-}
-
-/*
- * With an odd version while the rest changes.  Words that cannot be written are the guest's
- * loss; so is what is not aligned, or not in one page.
- */
-static enum mmu_verdict publish(struct vcpu *vcpu, gpa_t gpa, uint32_t *words, unsigned int n)
-{
-	enum mmu_verdict verdict;
-	uint32_t version;
-
-	if ((gpa.raw & 3) || (gpa.raw & PAGE_OFFSET_MASK) + 4 * n > PAGE_SIZE)
-		return MMU_OK;
-	verdict = mmu_load_gpa32(&vcpu->cpu.mmu, gpa, &version);
-	if (verdict == MMU_OK) {
-		words[0] = (version + 1) | 1;
-		verdict = store(vcpu, gpa, words, 0, n);
-	}
-	if (verdict == MMU_OK) {
-		words[0]++;
-		verdict = store(vcpu, gpa, words, 0, 1);
-	}
-	return verdict == MMU_RETRY || verdict == MMU_RING_FULL ? verdict : MMU_OK;
-}
-
 static enum mmu_verdict update_time(struct vcpu *vcpu)
 {
 	struct pvclock *c = &vcpu->vm->clock;
@@ -150,7 +117,7 @@ static enum mmu_verdict update_time(struct vcpu *vcpu)
 	if (cpu->pvclock.stopped)
 		words[TIME_SHIFT_FLAGS] |= FLAG_GUEST_STOPPED;
 	verdict = publish(vcpu, gpa_of(cpu->pvclock.system_time & ~(uint64_t)ENABLED), words,
-			  TIME_WORDS);
+			  TIME_WORDS, TIME_VERSION);
 	if (verdict == MMU_OK)
 		cpu->pvclock.time_stale = cpu->pvclock.stopped = false;
 	return verdict;
@@ -165,7 +132,8 @@ static enum mmu_verdict update_wall(struct vcpu *vcpu)
 	enum mmu_verdict verdict = MMU_OK;
 
 	if (p->wall_clock)
-		verdict = publish(vcpu, gpa_of(p->wall_clock), words, WALL_WORDS);
+		verdict = publish(vcpu, gpa_of(p->wall_clock), words, WALL_WORDS,
+				  WALL_VERSION);
 	if (verdict == MMU_OK)
 		p->wall_stale = false;
 	return verdict;

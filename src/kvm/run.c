@@ -357,7 +357,8 @@ static long run_guest(struct vcpu *vcpu, thread_sigmask_t blocked)
 	for (;;) {
 		if (mmu->ring.entries && dirty_ring_is_full(&mmu->ring))
 			return exit_ring_full(vcpu);
-		if (pvclock_update(vcpu) == MMU_RING_FULL)
+		if (pvclock_update(vcpu) == MMU_RING_FULL ||
+		    steal_time_update(vcpu) == MMU_RING_FULL)
 			return exit_ring_full(vcpu);
 		if (vcpu->cpu.shutdown) {
 			vcpu->cpu.shutdown = false;

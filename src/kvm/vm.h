@@ -11,6 +11,7 @@
 #include "kvm/fd/shared.h"
 #include "kvm/msr_filter.h"
 #include "kvm/pvclock.h"
+#include "kvm/steal_time.h"
 #include "machine/lapic.h"
 #include "machine/wakeup.h"
 #include "mem/alloc.h"
@@ -77,6 +78,7 @@ struct vcpu {
 	bool has_run;			/* [l] */
 	bool tsc_apart;			/* [l] counted in vm->clock.n_apart */
 	uint32_t mp_state;		/* [l] */
+	struct steal_time steal_time;	/* [l] */
 	/* With controllers in the "kernel", else NULL and unused. */
 	struct irqchip *irqchip;	/* (c) */
 	struct lapic lapic;		/* (o) */

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "sync/clock.h"
 
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
 #include "sync/thread.h"
 
 #define MEASURE_NS 5000000u
@@ -43,4 +48,29 @@ uint32_t clock_tsc_khz(void)
 {
 	thread_run_once(&once, measure);
 	return tsc_khz;
+}
+
+/* Two numbers of ns: for how long it has run, for how long it has waited. */
+bool clock_run_delay_ns(uint64_t *ns)
+{
+	char text[64], *end;
+	long n;
+	int fd;
+
+	if (thread_is_filtered())
+		return false;
+	fd = (int)syscall(SYS_openat, AT_FDCWD, "/proc/thread-self/schedstat",
+			  O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	n = syscall(SYS_read, fd, text, sizeof(text) - 1);
+	syscall(SYS_close, fd);
+	if (n <= 0)
+		return false;
+	text[n] = '\0';
+	/* Where nothing is counted, both are 0. */
+	if (!strtoull(text, &end, 10) || *end != ' ')
+		return false;
+	*ns = strtoull(end, NULL, 10);
+	return true;
 }

@@ -3,6 +3,7 @@
 #ifndef SYNC_CLOCK_H
 #define SYNC_CLOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -22,6 +23,10 @@ static inline uint64_t clock_monotonic_ns(void)
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
+
+/* For how long this thread could have run and had no processor.  False: the host does not say,
+ * or a filter may forbid to ask.  It takes a few microseconds, and opens a file. */
+bool clock_run_delay_ns(uint64_t *ns);
 
 static inline uint64_t clock_realtime_ns(void)
 {

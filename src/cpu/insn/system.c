@@ -68,10 +68,18 @@ OP_END(too_long)
 	return raise_gp(cpu, 0);
 }
 
+/* What comes before is done when the host goes on: else it may read its counter earlier, and one
+ * vCPU's is behind what another has shown it. */
+static void wait_for_earlier(void)
+{
+	__asm__ __volatile__("lfence" ::: "memory");
+}
+
 OP_END(cpuid)
 {
 	uint32_t out[4];
 
+	wait_for_earlier();
 	charge(cpu, cpu->n_cpuid / 2);
 	cpuid_execute(cpu, (uint32_t)cpu->r[GPR_RAX], (uint32_t)cpu->r[GPR_RCX], out);
 	cpu->r[GPR_RAX] = out[0];
@@ -112,6 +120,7 @@ OP(rdtscp)
 {
 	if (!cpuid_has(cpu, FEATURE_RDTSCP))
 		return raise_ud(cpu);
+	wait_for_earlier();
 	if (!read_tsc(cpu))
 		return false;
 	cpu->r[GPR_RCX] = (uint32_t)cpu->tsc_aux;
@@ -222,6 +231,12 @@ OP(cache_line)
 OP(pause)
 {
 	__asm__ __volatile__("pause");
+	return true;
+}
+
+OP(lfence)
+{
+	wait_for_earlier();
 	return true;
 }
 

@@ -144,7 +144,9 @@ _Static_assert(N_FEATURES <= 64, "and its bit");
 	(BIT(0) /* kvmclock */ | BIT(1) /* no I/O delay */ | BIT(3) /* kvmclock's new MSRs */ | \
 	 BIT(PV_UNHALT) | BIT(PV_SEND_IPI) | BIT(24) /* kvmclock's stable bit */)
 #define LA57 BIT(16)
-#define OFFERED_XSAVE (BIT(0) /* XSAVEOPT */ | BIT(1) /* XSAVEC */ | BIT(2) /* XGETBV of 1 */)
+#define OFFERED_XSAVE                                                             \
+	(BIT(0) /* XSAVEOPT */ | BIT(1) /* XSAVEC */ | BIT(2) /* XGETBV of 1 */ | \
+	 BIT(3) /* XSAVES */)
 /* XSAVE's area: of x87 and SSE, and the header; of AVX. */
 #define XSAVE_BYTES 576u
 #define AVX_BYTES 256u
@@ -253,6 +255,7 @@ static void offer(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 {
 	uint32_t host[4] = { out[EAX], out[EBX], out[ECX], out[EDX] };
 	static const char signature[12] = "KVMKVMKVM";
+	uint64_t waited;
 
 	switch (leaf) {
 	case 0:
@@ -284,7 +287,7 @@ static void offer(uint32_t leaf, uint32_t subleaf, uint32_t out[4])
 		break;
 	case KVM_SIGNATURE_LEAF + 1:
 		memset(out, 0, 4 * sizeof(*out));
-		out[EAX] = OFFERED_KVM;
+		out[EAX] = OFFERED_KVM | (clock_run_delay_ns(&waited) ? BIT(PV_STEAL_TIME) : 0);
 		break;
 	case 0x80000000:
 		out[EAX] = MAX_EXTENDED_LEAF;

@@ -33,6 +33,7 @@ enum {
 	MSR_SYSENTER_EIP = 0x176,
 	MSR_MCG_STATUS = 0x17a,
 	MSR_MISC_ENABLE = 0x1a0,
+	MSR_PERF_CAPABILITIES = 0x345,
 	MSR_POWER_CTL = 0x1fc,
 	MSR_MTRR_VARIABLE = 0x200,
 	MSR_MTRR_FIXED_64K = 0x250,
@@ -42,8 +43,10 @@ enum {
 	MSR_MTRR_DEF_TYPE = 0x2ff,
 	MSR_TSC_DEADLINE = 0x6e0,
 	MSR_X2APIC = 0x800,
+	MSR_XSS = 0xda0,
 	MSR_WALL_CLOCK = 0x4b564d00,
 	MSR_SYSTEM_TIME = 0x4b564d01,
+	MSR_STEAL_TIME = 0x4b564d03,
 	MSR_EFER = 0xc0000080,
 	MSR_STAR = 0xc0000081,
 	MSR_LSTAR = 0xc0000082,
@@ -68,10 +71,11 @@ enum {
 /* No performance monitoring: BTS and PEBS are not there. */
 #define RESET_MISC_ENABLE 0x1800ull
 #define RESET_MICROCODE (0x01000065ull << 32)
-/* LFENCE serialises: it does, of course. */
+/* LFENCE serialises: the counter is not read before it. */
 #define DE_CFG_LFENCE 2ull
 #define HWCR_IGNORED (1ull << 3 | 1ull << 6 | 1ull << 8)
 #define HWCR_KNOWN (HWCR_IGNORED | 1ull << 18 | 1ull << 24)
+#define STEAL_TIME_RESERVED 0x3eull
 #define MTRR_DEF_TYPE_KNOWN 0xcffull
 #define MTRR_CAP (0x500ull | N_VARIABLE_MTRRS)
 
@@ -106,13 +110,13 @@ static const uint32_t zeroes[] = {
 const uint32_t msr_list[] = {
 	MSR_SYSENTER_CS, MSR_SYSENTER_ESP, MSR_SYSENTER_EIP, MSR_STAR, MSR_LSTAR, MSR_CSTAR,
 	MSR_SFMASK, MSR_KERNEL_GS_BASE, MSR_TSC, MSR_PAT, MSR_TSC_AUX, MSR_TSC_ADJUST,
-	MSR_OLD_WALL_CLOCK, MSR_OLD_SYSTEM_TIME, MSR_WALL_CLOCK, MSR_SYSTEM_TIME,
+	MSR_OLD_WALL_CLOCK, MSR_OLD_SYSTEM_TIME, MSR_WALL_CLOCK, MSR_SYSTEM_TIME, MSR_STEAL_TIME,
 	MSR_MISC_ENABLE, MSR_MCG_STATUS, MSR_PLATFORM_INFO, MSR_MICROCODE, MSR_HWCR,
-	MSR_TSC_DEADLINE, MSR_POWER_CTL,
+	MSR_TSC_DEADLINE, MSR_POWER_CTL, MSR_XSS,
 };
 const unsigned int n_msr_list = ARRAY_SIZE(msr_list);
 
-const uint32_t msr_feature_list[] = { MSR_MICROCODE, MSR_DE_CFG };
+const uint32_t msr_feature_list[] = { MSR_MICROCODE, MSR_PERF_CAPABILITIES, MSR_DE_CFG };
 const unsigned int n_msr_feature_list = ARRAY_SIZE(msr_feature_list);
 
 bool msr_feature(uint32_t index, uint64_t *value)
@@ -120,6 +124,9 @@ bool msr_feature(uint32_t index, uint64_t *value)
 	switch (index) {
 	case MSR_MICROCODE:
 		*value = RESET_MICROCODE;
+		return true;
+	case MSR_PERF_CAPABILITIES:
+		*value = 0;
 		return true;
 	case MSR_DE_CFG:
 		*value = DE_CFG_LFENCE;
@@ -250,11 +257,22 @@ static bool write_mtrr(struct cpu *cpu, uint32_t index, uint64_t *word, uint64_t
 	return true;
 }
 
+/* There, and 0: XSAVES has no state beyond XCR0's.  There are no performance counters either: the
+ * client may know, as in the kernel, that they can do nothing. */
+static bool stays_zero(const struct cpu *cpu, uint32_t index, enum msr_access who)
+{
+	if (index == MSR_PERF_CAPABILITIES)
+		return who == MSR_BY_CLIENT;
+	return index == MSR_XSS && (who == MSR_BY_CLIENT || cpuid_has(cpu, FEATURE_XSAVES));
+}
+
 /* To the client too: KVM_CAP_ENFORCE_PV_FEATURE_CPUID. */
-static bool pvclock_is_there(const struct cpu *cpu, uint32_t index)
+static bool pv_is_there(const struct cpu *cpu, uint32_t index)
 {
 	bool old = index == MSR_OLD_WALL_CLOCK || index == MSR_OLD_SYSTEM_TIME;
 
+	if (index == MSR_STEAL_TIME)
+		return cpuid_allows_pv(cpu, PV_STEAL_TIME);
 	return cpuid_allows_pv(cpu, old ? PV_CLOCKSOURCE : PV_CLOCKSOURCE_2);
 }
 
@@ -275,11 +293,14 @@ static bool read_other(struct cpu *cpu, uint32_t index, uint64_t *value, enum ms
 	case MSR_OLD_WALL_CLOCK:
 	case MSR_WALL_CLOCK:
 		*value = cpu->pvclock.wall_clock;
-		return pvclock_is_there(cpu, index);
+		return pv_is_there(cpu, index);
 	case MSR_OLD_SYSTEM_TIME:
 	case MSR_SYSTEM_TIME:
 		*value = cpu->pvclock.system_time;
-		return pvclock_is_there(cpu, index);
+		return pv_is_there(cpu, index);
+	case MSR_STEAL_TIME:
+		*value = cpu->steal_time.area;
+		return pv_is_there(cpu, index);
 	case MSR_APIC_BASE:
 		*value = cpu->apic_base;
 		return true;
@@ -314,7 +335,7 @@ static bool read_other(struct cpu *cpu, uint32_t index, uint64_t *value, enum ms
 		return true;
 	default:
 		*value = 0;
-		return is_zero(index);
+		return is_zero(index) || stays_zero(cpu, index, who);
 	}
 }
 
@@ -366,7 +387,7 @@ static bool write_apic_base(struct cpu *cpu, uint64_t value, enum msr_access who
 
 /* A page of the guest's is out of date: the caller of cpu_run() writes it before the next
  * instruction. */
-static bool clock_changed(struct cpu *cpu, bool *stale, enum msr_access who)
+static bool page_changed(struct cpu *cpu, bool *stale, enum msr_access who)
 {
 	*stale = true;
 	if (who == MSR_BY_GUEST)
@@ -383,7 +404,7 @@ static void write_tsc(struct cpu *cpu, uint64_t value, enum msr_access who)
 	cpu->tsc_offset += by;
 	if (who == MSR_BY_GUEST)
 		cpu->tsc_adjust += by;
-	clock_changed(cpu, &cpu->pvclock.time_stale, who);
+	page_changed(cpu, &cpu->pvclock.time_stale, who);
 }
 
 static void write_tsc_adjust(struct cpu *cpu, uint64_t value, enum msr_access who)
@@ -391,7 +412,7 @@ static void write_tsc_adjust(struct cpu *cpu, uint64_t value, enum msr_access wh
 	if (who == MSR_BY_GUEST)
 		cpu->tsc_offset += value - cpu->tsc_adjust;
 	cpu->tsc_adjust = value;
-	clock_changed(cpu, &cpu->pvclock.time_stale, who);
+	page_changed(cpu, &cpu->pvclock.time_stale, who);
 }
 
 static bool write_efer(struct cpu *cpu, uint64_t value, enum msr_access who)
@@ -417,6 +438,27 @@ static bool write_aux(struct cpu *cpu, uint64_t value, enum msr_access who)
 	return true;
 }
 
+/* Where KVM's pages for the guest are. */
+static bool write_pv(struct cpu *cpu, uint32_t index, uint64_t value, enum msr_access who)
+{
+	if (!pv_is_there(cpu, index))
+		return false;
+	switch (index) {
+	case MSR_OLD_WALL_CLOCK:
+	case MSR_WALL_CLOCK:
+		cpu->pvclock.wall_clock = value;
+		return page_changed(cpu, &cpu->pvclock.wall_stale, who);
+	case MSR_STEAL_TIME:
+		if (value & STEAL_TIME_RESERVED)
+			return false;
+		cpu->steal_time.area = value;
+		return page_changed(cpu, &cpu->steal_time.stale, who);
+	default:
+		cpu->pvclock.system_time = value;
+		return page_changed(cpu, &cpu->pvclock.time_stale, who);
+	}
+}
+
 static bool write_other(struct cpu *cpu, uint32_t index, uint64_t value, enum msr_access who)
 {
 	switch (index) {
@@ -430,16 +472,10 @@ static bool write_other(struct cpu *cpu, uint32_t index, uint64_t value, enum ms
 		return write_aux(cpu, value, who);
 	case MSR_OLD_WALL_CLOCK:
 	case MSR_WALL_CLOCK:
-		if (!pvclock_is_there(cpu, index))
-			return false;
-		cpu->pvclock.wall_clock = value;
-		return clock_changed(cpu, &cpu->pvclock.wall_stale, who);
 	case MSR_OLD_SYSTEM_TIME:
 	case MSR_SYSTEM_TIME:
-		if (!pvclock_is_there(cpu, index))
-			return false;
-		cpu->pvclock.system_time = value;
-		return clock_changed(cpu, &cpu->pvclock.time_stale, who);
+	case MSR_STEAL_TIME:
+		return write_pv(cpu, index, value, who);
 	case MSR_APIC_BASE:
 		return write_apic_base(cpu, value, who);
 	case MSR_MICROCODE:
@@ -475,7 +511,7 @@ static bool write_other(struct cpu *cpu, uint32_t index, uint64_t value, enum ms
 	case MSR_DE_CFG:
 		return who == MSR_BY_GUEST || value == DE_CFG_LFENCE;
 	default:
-		return is_zero(index);
+		return is_zero(index) || (!value && stays_zero(cpu, index, who));
 	}
 }
 

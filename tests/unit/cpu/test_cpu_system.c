@@ -384,6 +384,34 @@ static void msrs_obey_their_rules(void **state)
 	assert_false(msr_write(cpu, 0x26f, 2, MSR_BY_GUEST));
 }
 
+/* XSS needs XSAVES for the guest; PERF_CAPABILITIES is not there for it. */
+static void registers_without_a_use_are_zero(void **state)
+{
+	static struct cpuid_entry no_xsaves = { .leaf = 0xd, .subleaf = 1, .has_subleafs = true };
+	struct machine *m = *state;
+	struct cpu *cpu = m->cpu;
+	uint64_t value = 1;
+
+	machine_set_long(m, cpu, false);
+	assert_true(msr_read(cpu, 0xda0, &value, MSR_BY_GUEST) && !value);
+	assert_true(msr_write(cpu, 0xda0, 0, MSR_BY_GUEST));
+	for (unsigned int i = 0; i < 64; i++) {
+		assert_false(msr_write(cpu, 0xda0, 1ull << i, MSR_BY_GUEST));
+		assert_false(msr_write(cpu, 0xda0, 1ull << i, MSR_BY_CLIENT));
+	}
+	assert_true(msr_read(cpu, 0x345, &value, MSR_BY_CLIENT) && !value);
+	assert_false(msr_write(cpu, 0x345, 1, MSR_BY_CLIENT));
+	assert_false(msr_read(cpu, 0x345, &value, MSR_BY_GUEST));
+	assert_false(msr_write(cpu, 0x345, 0, MSR_BY_GUEST));
+	cpu->cpuid = &no_xsaves;
+	cpu->n_cpuid = 1;
+	assert_false(msr_read(cpu, 0xda0, &value, MSR_BY_GUEST));
+	assert_false(msr_write(cpu, 0xda0, 0, MSR_BY_GUEST));
+	assert_true(msr_write(cpu, 0xda0, 0, MSR_BY_CLIENT));
+	cpu->cpuid = NULL;
+	cpu->n_cpuid = 0;
+}
+
 /* A client that restores EFER from before paging does not take long mode away. */
 static void lma_is_nobodys_to_write(void **state)
 {
@@ -569,6 +597,7 @@ int main(void)
 		machine_test(listed_msrs_can_be_restored),
 		machine_test(tsc_and_its_adjustment),
 		machine_test(msrs_obey_their_rules),
+		machine_test(registers_without_a_use_are_zero),
 		machine_test(lma_is_nobodys_to_write),
 		machine_test(what_is_kept_is_canonical_by_cpuid),
 		cmocka_unit_test(supported_cpuid_makes_sense),

@@ -294,6 +294,8 @@ CODE(turns_on, ".code64",
 CODE(sets_xcr0, ".code64", "xor %edx, %edx\n xsetbv\n hlt\n")
 CODE(xsaves, ".code64", "xor %edx, %edx\n xsave64 (%rsi)\n hlt\n")
 CODE(xsaves_changed, ".code64", "xor %edx, %edx\n xsaveopt64 (%rsi)\n hlt\n")
+CODE(saves_as_supervisor, ".code64", "xor %edx, %edx\n xsaves64 (%rsi)\n hlt\n")
+CODE(restores_as_supervisor, ".code64", "xor %edx, %edx\n xrstors64 (%rsi)\n hlt\n")
 CODE(xsaves_compacted, ".code64", "xor %edx, %edx\n xsavec64 (%rsi)\n hlt\n")
 CODE(xrestores, ".code64", "xor %edx, %edx\n xrstor64 (%rsi)\n hlt\n")
 
@@ -403,6 +405,74 @@ static void xsaveopt_and_xsavec_leave_out_what_is_unused(void **state)
 	assert_int_equal(cpu->mxcsr, 0x1f80);
 }
 
+static void xsaves_and_xrstors_know_one_format(void **state)
+{
+	struct machine *m = *state;
+	struct cpu *cpu = set_up(m);
+	struct xsave_area *area = area_of(m);
+
+	expect(m, turns_on, -1);
+	memset(area, 0x55, sizeof(*area));
+	memset(cpu->xmm, 0, sizeof(cpu->xmm));
+	cpu->mxcsr = 0x1f80;
+	cpu->x87.fsw = 5 << X87_TOP_SHIFT;
+	cpu->r[GPR_RAX] = 3;
+	expect(m, saves_as_supervisor, -1);
+	assert_int_equal(area->header.xstate_bv, 1);
+	assert_true(area->header.xcomp_bv == (1ull << 63 | 3));
+	assert_int_equal(area->fx.fsw, 5 << X87_TOP_SHIFT);
+	assert_int_equal(area->fx.xmm[0].u8[0], 0x55);
+	memset(area->header.reserved, 0, sizeof(area->header.reserved));
+	cpu->x87.fsw = 0;
+	memcpy(&cpu->xmm[3], "third register..", 16);
+	cpu->mxcsr = 0x9f80;
+	expect(m, restores_as_supervisor, -1);
+	assert_int_equal(cpu->x87.fsw, 5 << X87_TOP_SHIFT);
+	assert_int_equal(cpu->xmm[3].u64[0], 0);
+	assert_int_equal(cpu->mxcsr, 0x1f80);
+	area->header.xcomp_bv = 0;
+	area->fx.mxcsr = 0x1f80;
+	expect(m, xrestores, -1);
+	expect(m, restores_as_supervisor, EXC_GP);
+	area->header.xcomp_bv = 1ull << 63 | 1ull << 11;
+	expect(m, restores_as_supervisor, EXC_GP);
+}
+
+static void become_user(struct machine *m)
+{
+	machine_set_long(m, m->cpu, true);
+	m->cpu->mmu.paging.cr4 |= X86_CR4_OSXSAVE;
+	cpu_state_changed(m->cpu);
+}
+
+static void xsaves_and_xrstors_are_the_supervisors(void **state)
+{
+	struct machine *m = *state;
+	struct cpu *cpu = set_up(m);
+	struct xsave_area *area = area_of(m);
+
+	cpu->mmu.paging.cr4 |= X86_CR4_OSXSAVE;
+	cpu->xcr0 = 3;
+	cpu_state_changed(cpu);
+	cpu->r[GPR_RAX] = 3;
+	cpu->r[GPR_RSI] += 16;
+	expect(m, saves_as_supervisor, EXC_GP);
+	cpu->r[GPR_RSI] -= 16;
+	expect(m, saves_as_supervisor, -1);
+	memset(area->header.reserved, 0, sizeof(area->header.reserved));
+	expect(m, restores_as_supervisor, -1);
+	/* HLT is too, so look at what they would have done. */
+	memset(&area->header, 0, sizeof(area->header));
+	become_user(m);
+	expect(m, saves_as_supervisor, EXC_GP);
+	assert_int_equal(area->header.xcomp_bv, 0);
+	area->header.xcomp_bv = 1ull << 63 | 3;
+	memcpy(&cpu->xmm[3], "third register..", 16);
+	become_user(m);
+	expect(m, restores_as_supervisor, EXC_GP);
+	assert_memory_equal(&cpu->xmm[3], "third register..", 16);
+}
+
 static void xrstor_refuses_what_it_does_not_know(void **state)
 {
 	struct machine *m = *state;
@@ -478,6 +548,8 @@ int main(void)
 		machine_test(xsetbv_enables_what_there_is),
 		machine_test(xgetbv_tells_what_is_in_use),
 		machine_test(xsave_keeps_what_xrstor_brings_back),
+		machine_test(xsaves_and_xrstors_know_one_format),
+		machine_test(xsaves_and_xrstors_are_the_supervisors),
 		machine_test(xsaveopt_and_xsavec_leave_out_what_is_unused),
 		machine_test(xrstor_refuses_what_it_does_not_know),
 		machine_test(without_their_features_counts_are_scans),

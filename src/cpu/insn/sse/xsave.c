@@ -261,11 +261,12 @@ static bool xsave(struct cpu *cpu, const struct op *op, bool optimized, bool wid
 	       mem_write(cpu, op->seg, header_at(cpu, op), 8, bv);
 }
 
-static bool xsavec(struct cpu *cpu, const struct op *op, bool wide)
+/* The compacted format, which is the supervisor's too: XSS has nothing. */
+static bool save_compacted(struct cpu *cpu, const struct op *op, bool wide)
 {
 	uint64_t rfbm = requested(cpu), header[2];
 
-	if (!is_enabled(cpu) || !area_is_writable(cpu, op))
+	if (!area_is_writable(cpu, op))
 		return false;
 	retire(cpu);
 	header[0] = rfbm & in_use_with_mxcsr(cpu);
@@ -274,11 +275,26 @@ static bool xsavec(struct cpu *cpu, const struct op *op, bool wide)
 	       mem_store(cpu, op->seg, header_at(cpu, op), header, sizeof(header));
 }
 
+static bool xsavec(struct cpu *cpu, const struct op *op, bool wide)
+{
+	return is_enabled(cpu) && save_compacted(cpu, op, wide);
+}
+
+static bool is_supervisor(struct cpu *cpu)
+{
+	return cpl(cpu) == 0 || raise_gp(cpu, 0);
+}
+
+static bool xsaves(struct cpu *cpu, const struct op *op, bool wide)
+{
+	return is_enabled(cpu) && is_supervisor(cpu) && save_compacted(cpu, op, wide);
+}
+
 static bool header_is_valid(const struct cpu *cpu, const struct xsave_header *h)
 {
 	if (!(h->xcomp_bv & COMPACTED))
 		return !h->xcomp_bv && !h->reserved[0] && !(h->xstate_bv & ~cpu->xcr0);
-	return cpuid_has(cpu, FEATURE_XSAVEC) && !(h->xcomp_bv & ~(COMPACTED | cpu->xcr0)) &&
+	return !(h->xcomp_bv & ~(COMPACTED | cpu->xcr0)) &&
 	       !(h->xstate_bv & ~h->xcomp_bv) && is_zero(h->reserved, sizeof(h->reserved));
 }
 
@@ -301,18 +317,24 @@ static bool load_high_halves(struct cpu *cpu, const struct op *op, struct xsave_
 	return mem_load(cpu, op->seg, ea, area->ymm_high, xmm_bytes(op));
 }
 
-static bool xrstor(struct cpu *cpu, const struct op *op, bool wide)
+enum format { STANDARD_FORMAT = 1, COMPACTED_FORMAT = 2 };
+
+static enum format format_of(const struct xsave_header *h)
+{
+	return h->xcomp_bv & COMPACTED ? COMPACTED_FORMAT : STANDARD_FORMAT;
+}
+
+/* @formats: those that may be met. */
+static bool restore(struct cpu *cpu, const struct op *op, unsigned int formats, bool wide)
 {
 	uint64_t rfbm = requested(cpu), ea = op_ea(cpu, op);
 	struct xsave_area area;
 
-	if (!is_enabled(cpu))
-		return false;
 	if (ea & 63)
 		return raise_gp(cpu, 0);
 	if (!mem_load(cpu, op->seg, header_at(cpu, op), &area.header, sizeof(area.header)))
 		return false;
-	if (!header_is_valid(cpu, &area.header))
+	if (!(formats & format_of(&area.header)) || !header_is_valid(cpu, &area.header))
 		return raise_gp(cpu, 0);
 	if (rfbm && !mem_load(cpu, op->seg, ea, &area.fx, offsetof(struct fx_image, unused)))
 		return false;
@@ -334,6 +356,18 @@ static bool xrstor(struct cpu *cpu, const struct op *op, bool wide)
 	else if (rfbm & XCR0_AVX)
 		memset(cpu->ymm_high, 0, xmm_bytes(op));
 	return true;
+}
+
+static bool xrstor(struct cpu *cpu, const struct op *op, bool wide)
+{
+	unsigned int compacted = cpuid_has(cpu, FEATURE_XSAVEC) ? COMPACTED_FORMAT : 0;
+
+	return is_enabled(cpu) && restore(cpu, op, STANDARD_FORMAT | compacted, wide);
+}
+
+static bool xrstors(struct cpu *cpu, const struct op *op, bool wide)
+{
+	return is_enabled(cpu) && is_supervisor(cpu) && restore(cpu, op, COMPACTED_FORMAT, wide);
 }
 
 OP(xsave)
@@ -366,6 +400,16 @@ OP(xsavec64)
 	return xsavec(cpu, op, true);
 }
 
+OP(xsaves)
+{
+	return xsaves(cpu, op, false);
+}
+
+OP(xsaves64)
+{
+	return xsaves(cpu, op, true);
+}
+
 OP(xrstor)
 {
 	return xrstor(cpu, op, false);
@@ -374,6 +418,16 @@ OP(xrstor)
 OP(xrstor64)
 {
 	return xrstor(cpu, op, true);
+}
+
+OP(xrstors)
+{
+	return xrstors(cpu, op, false);
+}
+
+OP(xrstors64)
+{
+	return xrstors(cpu, op, true);
 }
 
 /* --- XCR0 ---------------------------------------------------------------------------------- */
