@@ -121,8 +121,8 @@ struct cpu_io {
  * exit is made.  A read starts its instruction again when the data is there:
  * fragments that have been read are kept until the instruction is done.
  */
-/* FXSAVE and FXRSTOR have 64; ENTER, and a call gate with its parameters, fewer. */
-#define CPU_MMIO_FRAGMENTS 80
+/* XRSTOR has 92, XSAVE 85; ENTER, and a call gate with its parameters, fewer. */
+#define CPU_MMIO_FRAGMENTS 92
 struct cpu_mmio {
 	bool pending;
 	bool write;

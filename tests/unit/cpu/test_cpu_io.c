@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "code.h"
+#include "cpu/insn/sse/xsave.h"
+#include "cpu/state/cpuid.h"
 #include "mmu/tlb/request.h"
 
 /* No slot is there. */
@@ -364,6 +366,66 @@ static void the_widest_accesses_reach_a_device(void **state)
 	assert_true(cpu->xmm[15].u64[0] == 0x1122334455667788);
 }
 
+CODE(save_all_to_device, ".code64", "mov $7, %eax\n xor %edx, %edx\n xsave64 (%rbx)\n hlt\n")
+CODE(load_all_from_device, ".code64", "mov $7, %eax\n xor %edx, %edx\n xrstor64 (%rbx)\n hlt\n")
+
+/* The header first: it says what else is read. */
+static void load_area(struct machine *m, const struct xsave_area *area)
+{
+	enum cpu_exit exit = run_code(m, m->cpu, load_all_from_device);
+	unsigned int n;
+
+	for (n = 0; exit == CPU_EXIT_MMIO; n++) {
+		uint64_t at = m->cpu->mmio.gpa.raw - DEVICE, value;
+
+		assert_false(m->cpu->mmio.write);
+		assert_in_range(at, 0, sizeof(*area) - 8);
+		memcpy(&value, (const uint8_t *)area + at, sizeof(value));
+		exit = answer(m->cpu, value);
+	}
+	assert_int_equal(exit, CPU_EXIT_HLT);
+	assert_int_equal(machine_vector(m, m->cpu), -1);
+	/* Of the first 512 bytes the last 96 are the program's own. */
+	assert_int_equal(n, (sizeof(*area) - 96) / 8);
+}
+
+static void all_of_xsaves_area_reaches_a_device(void **state)
+{
+	struct machine *m = *state;
+	struct cpu *cpu = m->cpu;
+	struct xsave_area area = { .header.xstate_bv = 0 };
+	enum cpu_exit exit;
+
+	if (!cpuid_has(cpu, FEATURE_AVX)) {
+		print_message("the host has no AVX\n");
+		skip();
+	}
+	machine_set_long(m, cpu, false);
+	cpu->mmu.paging.cr4 |= X86_CR4_OSXSAVE;
+	cpu->xcr0 = cpuid_xcr0_offered();
+	cpu_state_changed(cpu);
+	cpu->r[GPR_RBX] = DEVICE;
+	memset(cpu->xmm, 0x55, sizeof(cpu->xmm));
+	memset(cpu->ymm_high, 0x77, sizeof(cpu->ymm_high));
+	exit = run_code(m, cpu, save_all_to_device);
+	while (exit == CPU_EXIT_MMIO) {
+		uint64_t at = cpu->mmio.gpa.raw - DEVICE, value = written(cpu);
+
+		assert_in_range(at, 0, sizeof(area) - 1);
+		memcpy((uint8_t *)&area + at, &value, cpu->mmio.bytes);
+		/* It reads the header, and writes the rest. */
+		exit = answer(cpu, 0);
+	}
+	assert_int_equal(exit, CPU_EXIT_HLT);
+	assert_int_equal(area.ymm_high[15].u8[15], 0x77);
+	memset(cpu->xmm, 0, sizeof(cpu->xmm));
+	memset(cpu->ymm_high, 0, sizeof(cpu->ymm_high));
+	cpu->rip = MACHINE_CODE;
+	load_area(m, &area);
+	assert_int_equal(cpu->xmm[0].u8[0], 0x55);
+	assert_int_equal(cpu->ymm_high[15].u8[15], 0x77);
+}
+
 CODE(half_load, ".code64", "mov (%rbx), %rax\n mov %rcx, (%rbx)\n lock add %rax, (%rbx)\n hlt\n")
 
 static void half_memory_half_device(void **state)
@@ -686,6 +748,7 @@ int main(void)
 		machine_test(loads_and_stores_exit_in_order),
 		machine_test(wide_accesses_are_split_at_eight_bytes),
 		machine_test(the_widest_accesses_reach_a_device),
+		machine_test(all_of_xsaves_area_reaches_a_device),
 		machine_test(half_memory_half_device),
 		machine_test(data_of_a_load_is_dropped_if_rip_moves),
 		machine_test(data_of_a_load_is_dropped_if_its_address_moves),
