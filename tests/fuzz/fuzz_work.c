@@ -3,19 +3,29 @@
  * tests/fuzz/fuzz_work.c - any instructions, in any mode: the host looks for signals in
  * time, and nothing ends the guest but what KVM has an exit for.
  *
- * The first byte is the mode, the second the flags (and whether there are breakpoints),
- * three say how the general registers lie; then code.
+ * The first byte is the mode, the second the flags (and whether there are breakpoints, AVX, a
+ * device where the registers point to), three say how the general registers lie; then code.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "cpu/state/cpuid.h"
+#include "cpu/state/mode.h"
 #include "input.h"
 #include "machine.h"
 #include "work.h"
 
 #define MEMORY_BYTES (4u << 20)
 #define RUNS 8
+/* XRSTOR has 92 pieces. */
+#define ANSWERS 256
+
+/* Bits of the second byte. */
+enum {
+	FLAG_DF = 1 << 0, FLAG_TF = 1 << 1, FLAG_ZF = 1 << 2, FLAG_BREAKPOINTS = 1 << 3,
+	FLAG_AVX = 1 << 4, FLAG_DEVICE = 1 << 5,
+};
 
 static void set_mode(struct machine *m, unsigned int mode)
 {
@@ -54,16 +64,24 @@ static void set_breakpoints(struct cpu *cpu, uint8_t where)
 static void set_registers(struct cpu *cpu, struct input *in)
 {
 	uint8_t flags = input8(in), count = input8(in), where = input8(in), step = input8(in);
+	/* Where memory ends, and what lies behind it is a device. */
+	uint64_t at = flags & FLAG_DEVICE ? MEMORY_BYTES - PAGE_SIZE + 64ull * where :
+					    MACHINE_DATA + 256ull * where;
 
 	for (unsigned int i = 0; i < N_GPRS; i++)
 		if (i != GPR_RSP)
-			cpu->r[i] = MACHINE_DATA + 256ull * where + (uint64_t)step * i;
+			cpu->r[i] = at + (uint64_t)step * i;
 	cpu->r[GPR_RCX] = 1ull << (count & 31);
-	cpu_set_rflags(cpu, X86_EFLAGS_FIXED | (flags & 1 ? X86_EFLAGS_DF : 0) |
-				    (flags & 2 ? X86_EFLAGS_TF : 0) |
-				    (flags & 4 ? X86_EFLAGS_ZF : 0));
-	if (flags & 8)
+	cpu_set_rflags(cpu, X86_EFLAGS_FIXED | (flags & FLAG_DF ? X86_EFLAGS_DF : 0) |
+				    (flags & FLAG_TF ? X86_EFLAGS_TF : 0) |
+				    (flags & FLAG_ZF ? X86_EFLAGS_ZF : 0));
+	if (flags & FLAG_BREAKPOINTS)
 		set_breakpoints(cpu, where);
+	if (flags & FLAG_AVX) {
+		cpu->mmu.paging.cr4 |= X86_CR4_OSXSAVE;
+		cpu->xcr0 = cpuid_xcr0_offered();
+		cpu_state_changed(cpu);
+	}
 }
 
 /* Every gate leads back to the code. */
@@ -76,14 +94,21 @@ static void set_gates(struct machine *m, unsigned int mode)
 				 0xee, 0);
 }
 
-static void answer(struct cpu *cpu)
+/* False: it has asked for nothing. */
+static bool answer(struct cpu *cpu)
 {
+	bool asks = cpu->io.pending || cpu->mmio.pending || cpu->asked.pending;
 	uint8_t data[8] = { 0 };
 
 	if (cpu->io.pending)
 		cpu_complete_io(cpu);
 	if (cpu->mmio.pending)
 		cpu_complete_mmio(cpu, data);
+	if (cpu->asked.pending && cpu->exit == CPU_EXIT_HYPERCALL)
+		cpu_complete_hypercall(cpu, 0);
+	else if (cpu->asked.pending)
+		cpu_complete_msr(cpu, false, 0);
+	return asks;
 }
 
 static void check(uint64_t n, enum cpu_exit exit)
@@ -100,7 +125,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct input in = { data, size };
 	struct machine *m = machine_make(MEMORY_BYTES, 1);
 	struct cpu *cpu = m->cpu;
-	unsigned int mode = input8(&in);
+	unsigned int mode = input8(&in), runs = 0, answers = 0;
 	enum cpu_exit exit = CPU_EXIT_POLL;
 
 	set_mode(m, mode);
@@ -108,9 +133,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	set_registers(cpu, &in);
 	memset(m->memory + MACHINE_CODE, 0xf4, 0x1000);
 	memcpy(m->memory + MACHINE_CODE, in.at, in.left < 0xff0 ? in.left : 0xff0);
-	for (unsigned int i = 0; i < RUNS && exit != CPU_EXIT_SHUTDOWN; i++) {
+	while (runs < RUNS && answers < ANSWERS && exit != CPU_EXIT_SHUTDOWN) {
 		check(work_of_run(cpu, &exit), exit);
-		answer(cpu);
+		if (answer(cpu))
+			answers++;
+		else
+			runs++;
 	}
 	machine_free(m);
 	return 0;
