@@ -42,11 +42,20 @@ static void an_exception_brings_its_payload_along(void **state)
 	api_set_gate(vm, DB);
 	assert_int_equal(umbra_check_extension(vm->fd, KVM_CAP_EXCEPTION_PAYLOAD), 1);
 	assert_int_equal(umbra_set_vcpu_events(vm->vcpu.fd, &e), -EINVAL);
+	/* Unless the client has both, an exception is injected or is not there. */
+	e.flags = 0;
+	assert_int_equal(umbra_set_vcpu_events(vm->vcpu.fd, &e), 0);
+	assert_int_equal(api_events(vm).exception.injected, 0);
+	assert_int_equal(api_events(vm).flags & KVM_VCPUEVENT_VALID_PAYLOAD, 0);
+	e.flags = KVM_VCPUEVENT_VALID_PAYLOAD;
 	assert_int_equal(enable(vm, KVM_CAP_EXCEPTION_PAYLOAD, 1), 0);
 	assert_int_equal(umbra_set_vcpu_events(vm->vcpu.fd, &e), 0);
 	/* Until it is delivered, it is in no register. */
 	assert_int_equal(api_events(vm).exception.pending, 1);
 	assert_int_equal(api_events(vm).exception.injected, 0);
+	assert_int_equal(api_events(vm).flags & KVM_VCPUEVENT_VALID_PAYLOAD,
+			 KVM_VCPUEVENT_VALID_PAYLOAD);
+	assert_int_equal(api_events(vm).exception_has_payload, 1);
 	assert_int_equal(api_events(vm).exception_payload, 0x123456);
 	assert_int_equal(umbra_get_sregs(vm->vcpu.fd, &sregs), 0);
 	assert_int_equal(sregs.cr2, 0);
@@ -78,6 +87,8 @@ static void a_triple_fault_can_be_injected(void **state)
 	assert_int_equal(enable(vm, KVM_CAP_X86_TRIPLE_FAULT_EVENT, 2), -EINVAL);
 	assert_int_equal(enable(vm, KVM_CAP_X86_TRIPLE_FAULT_EVENT, 1), 0);
 	assert_int_equal(umbra_set_vcpu_events(vm->vcpu.fd, &e), 0);
+	assert_int_equal(api_events(vm).flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT,
+			 KVM_VCPUEVENT_VALID_TRIPLE_FAULT);
 	assert_int_equal(api_events(vm).triple_fault.pending, 1);
 	api_run_to(vm, KVM_EXIT_SHUTDOWN);
 	assert_int_equal(api_events(vm).triple_fault.pending, 0);
@@ -248,6 +259,11 @@ static void an_apic_that_is_off_has_a_page_of_ones(void **state)
 static void choose_second(struct api_vm *vm)
 {
 	full(vm);
+	assert_int_equal(umbra_ioctl(vm->fd, KVM_SET_BOOT_CPU_ID, 4097), -EINVAL);
+	assert_int_equal(umbra_ioctl(vm->fd, KVM_SET_BOOT_CPU_ID, 5), 0);
+	assert_int_equal(enable(vm, KVM_CAP_MAX_VCPU_ID, 4), -EINVAL);
+	assert_int_equal(enable(vm, KVM_CAP_MAX_VCPU_ID, 8), 0);
+	assert_int_equal(umbra_ioctl(vm->fd, KVM_SET_BOOT_CPU_ID, 9), -EINVAL);
 	assert_int_equal(umbra_ioctl(vm->fd, KVM_SET_BOOT_CPU_ID, 1), 0);
 }
 
@@ -303,6 +319,44 @@ static void identifiers_may_have_32_bits(void **state)
 	api_vm_destroy(&vm);
 }
 
+/* In x2APIC mode, software-enabled. */
+static void create_x2apic(struct api_vm *vm, unsigned int id, struct api_vcpu *vcpu)
+{
+	struct kvm_mp_state mp = { .mp_state = KVM_MP_STATE_RUNNABLE };
+	struct kvm_lapic_state s;
+
+	api_vcpu_create(vm, id, vcpu);
+	assert_int_equal(umbra_ioctl(vcpu->fd, KVM_SET_MP_STATE, (uintptr_t)&mp), 0);
+	set_msr(vcpu, MSR_APIC_BASE, 0xfee00c00);
+	assert_int_equal(umbra_ioctl(vcpu->fd, KVM_GET_LAPIC, (uintptr_t)&s), 0);
+	memcpy(s.regs + SVR, &(uint32_t){ 0x1ff }, 4);
+	assert_int_equal(umbra_ioctl(vcpu->fd, KVM_SET_LAPIC, (uintptr_t)&s), 0);
+}
+
+static void messages_reach_identifiers_of_32_bits(void **state)
+{
+	struct kvm_msi far = { .address_lo = 0xfee00000 | (300 & 0xff) << 12,
+			       .address_hi = 300 & ~0xff, .data = 0x31 };
+	struct kvm_msi all = { .address_lo = 0xfee00000 | 0xff << 12, .data = 0x32 };
+	struct api_vcpu second;
+	struct api_vm vm;
+
+	(void)state;
+	api_vm_create_with(&vm, full);
+	create_x2apic(&vm, 300, &second);
+	/* Without the choice there are eight bits, and all ones are everybody. */
+	assert_int_equal(umbra_ioctl(vm.fd, KVM_SIGNAL_MSI, (uintptr_t)&far), -EPERM);
+	assert_int_equal(umbra_ioctl(vm.fd, KVM_SIGNAL_MSI, (uintptr_t)&all), 1);
+	assert_int_equal(enable(&vm, KVM_CAP_X2APIC_API,
+				KVM_X2APIC_API_USE_32BIT_IDS |
+					KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK), 0);
+	assert_int_equal(umbra_ioctl(vm.fd, KVM_SIGNAL_MSI, (uintptr_t)&far), 1);
+	/* The first vCPU's is in xAPIC mode, where they still are; it is off. */
+	assert_int_equal(umbra_ioctl(vm.fd, KVM_SIGNAL_MSI, (uintptr_t)&all), 0);
+	api_vcpu_destroy(&vm, &second);
+	api_vm_destroy(&vm);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -315,6 +369,7 @@ int main(void)
 		cmocka_unit_test(an_apic_that_is_off_has_a_page_of_ones),
 		cmocka_unit_test(the_client_chooses_the_boot_cpu),
 		cmocka_unit_test(identifiers_may_have_32_bits),
+		cmocka_unit_test(messages_reach_identifiers_of_32_bits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

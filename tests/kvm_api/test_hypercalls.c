@@ -13,7 +13,7 @@
 #define HYGON_EBX 0x6f677948u
 #define HYPERCALL_BYTES 3
 #define PORT 0x42
-#define MSR_SYSTEM_TIME 0x4b564d01u
+#define N_PV_MSRS 5u
 
 /* The instruction of the guest's vendor, or the other one; OUT and HLT behind it. */
 static void load_hypercall(struct api_vm *vm, bool native)
@@ -186,6 +186,49 @@ static void a_kick_ends_a_halt_with_interrupts_off(void **state)
 	assert_int_equal(mp.mp_state, KVM_MP_STATE_RUNNABLE);
 }
 
+static void set_code(const struct api_vcpu *vcpu, bool is_64bit, uint8_t level)
+{
+	struct kvm_sregs s;
+
+	assert_int_equal(umbra_get_sregs(vcpu->fd, &s), 0);
+	s.cs.l = is_64bit;
+	s.cs.db = !is_64bit;
+	s.cs.dpl = s.ss.dpl = level;
+	s.cs.selector |= level;
+	s.ss.selector |= level;
+	assert_int_equal(umbra_set_sregs(vcpu->fd, &s), 0);
+}
+
+static void in_32_bit_code_numbers_have_32_bits(void **state)
+{
+	const uint64_t more = 0xdeadull << 32;
+	void **both = *state;
+	struct api_vcpu *second = both[1];
+
+	set_code(second, false, 0);
+	assert_true(hypercall(second, more | 0x7777, 0, 0, 0, 0) == (uint32_t)-KVM_ENOSYS);
+	assert_int_equal(hypercall(second, more | KVM_HC_SEND_IPI, more | 1, more, more | 1,
+				   more | VECTOR), 1);
+	/* So the second word is 32 further on. */
+	assert_int_equal(hypercall(second, KVM_HC_SEND_IPI, 0, 1, (uint32_t)-32, VECTOR), 1);
+}
+
+static void programs_of_the_guest_may_not_ask(void **state)
+{
+	struct api_vm *vm = *state;
+	struct kvm_regs regs;
+
+	for (unsigned int i = 0; i < 3; i++)
+		((uint64_t *)(vm->memory + API_TABLES))[512 * i] |= 4;
+	load_hypercall(vm, true);
+	set_code(&vm->vcpu, true, 3);
+	set_arguments(&vm->vcpu, KVM_HC_VAPIC_POLL_IRQ, 0, 0, 0, 0);
+	regs = api_regs(&vm->vcpu);
+	regs.rflags |= 3u << 12; /* it may use ports */
+	api_set_regs(&vm->vcpu, &regs);
+	assert_int_equal(result_of(&vm->vcpu), -KVM_EPERM);
+}
+
 static void a_change_of_encryption_is_the_clients(void **state)
 {
 	struct kvm_enable_cap cap = { .cap = KVM_CAP_EXIT_HYPERCALL,
@@ -199,7 +242,10 @@ static void a_change_of_encryption_is_the_clients(void **state)
 			 -KVM_ENOSYS);
 	assert_int_equal(umbra_enable_cap(vm->fd, &cap), 0);
 	set_arguments(&vm->vcpu, KVM_HC_MAP_GPA_RANGE, 0x5000, 2, 16, 0);
+	memset(&run->hypercall, 0x55, sizeof(run->hypercall));
 	api_run_to(vm, KVM_EXIT_HYPERCALL);
+	/* A client that says nothing has said yes. */
+	assert_int_equal(run->hypercall.ret, 0);
 	assert_int_equal(run->hypercall.nr, KVM_HC_MAP_GPA_RANGE);
 	assert_int_equal(run->hypercall.args[0], 0x5000);
 	assert_int_equal(run->hypercall.args[1], 2);
@@ -218,13 +264,20 @@ static void a_change_of_encryption_is_the_clients(void **state)
 	assert_int_equal(umbra_enable_cap(vm->fd, &cap), -EINVAL);
 }
 
-static long access_msr(const struct api_vm *vm, unsigned long call)
+/* All registers of KVM's own, one after the other: how many are accepted. */
+static unsigned int access_msrs(const struct api_vm *vm, unsigned long call)
 {
-	struct { struct kvm_msrs head; struct kvm_msr_entry e; } m = {
-		.head.nmsrs = 1, .e.index = MSR_SYSTEM_TIME,
-	};
+	static const uint32_t all[] = { 0x11, 0x12, 0x4b564d00, 0x4b564d01, 0x4b564d03 };
+	unsigned int n = 0;
 
-	return umbra_ioctl(vm->vcpu.fd, call, (uintptr_t)&m);
+	for (unsigned int i = 0; i < N_PV_MSRS; i++) {
+		struct { struct kvm_msrs head; struct kvm_msr_entry e; } m = {
+			.head.nmsrs = 1, .e.index = all[i],
+		};
+
+		n += umbra_ioctl(vm->vcpu.fd, call, (uintptr_t)&m) == 1;
+	}
+	return n;
 }
 
 static void what_cpuid_lacks_is_not_there_if_the_client_insists(void **state)
@@ -240,12 +293,12 @@ static void what_cpuid_lacks_is_not_there_if_the_client_insists(void **state)
 		if (t.entries[i].function == 0x40000001)
 			t.entries[i].eax = 0;
 	assert_int_equal(umbra_set_cpuid2(vm->vcpu.fd, &t.head), 0);
-	assert_int_equal(access_msr(vm, KVM_SET_MSRS), 1);
+	assert_int_equal(access_msrs(vm, KVM_SET_MSRS), N_PV_MSRS);
 	load_hypercall(vm, true);
 	assert_int_equal(hypercall(&vm->vcpu, KVM_HC_KICK_CPU, 0, 0, 0, 0), 0);
 	assert_int_equal(umbra_ioctl(vm->vcpu.fd, KVM_ENABLE_CAP, (uintptr_t)&cap), 0);
-	assert_int_equal(access_msr(vm, KVM_SET_MSRS), 0);
-	assert_int_equal(access_msr(vm, KVM_GET_MSRS), 0);
+	assert_int_equal(access_msrs(vm, KVM_SET_MSRS), 0);
+	assert_int_equal(access_msrs(vm, KVM_GET_MSRS), 0);
 	assert_int_equal(hypercall(&vm->vcpu, KVM_HC_KICK_CPU, 0, 0, 0, 0), -KVM_ENOSYS);
 	assert_int_equal(hypercall(&vm->vcpu, KVM_HC_SEND_IPI, 0, 0, 0, 0), -KVM_ENOSYS);
 	assert_int_equal(hypercall(&vm->vcpu, KVM_HC_SCHED_YIELD, 0, 0, 0, 0), -KVM_ENOSYS);
@@ -260,6 +313,9 @@ int main(void)
 						tear_down_two),
 		cmocka_unit_test_setup_teardown(a_kick_ends_a_halt_with_interrupts_off,
 						set_up_two, tear_down_two),
+		cmocka_unit_test_setup_teardown(in_32_bit_code_numbers_have_32_bits, set_up_two,
+						tear_down_two),
+		api_test(programs_of_the_guest_may_not_ask),
 		api_test(a_change_of_encryption_is_the_clients),
 		api_test(what_cpuid_lacks_is_not_there_if_the_client_insists),
 	};

@@ -429,11 +429,15 @@ static void a_resampling_irqfd_asks_again(void **state)
 static void the_pit_ticks(void **state)
 {
 	struct kvm_pit_config config = { .flags = KVM_PIT_SPEAKER_DUMMY };
+	struct kvm_reinject_control reinject = { .pit_reinject = 0 };
 	struct kvm_pit_state2 pit;
 	struct api_vm *vm = *state;
 
 	assert_int_equal(call(vm->fd, KVM_GET_PIT2, &pit), -ENXIO);
+	assert_int_equal(call(vm->fd, KVM_REINJECT_CONTROL, &reinject), -ENXIO);
 	assert_int_equal(call(vm->fd, KVM_CREATE_PIT2, &config), 0);
+	assert_int_equal(call(vm->fd, KVM_REINJECT_CONTROL, &reinject), 0);
+	assert_int_equal(call(vm->fd, KVM_REINJECT_CONTROL, (void *)8), -EFAULT);
 	assert_int_equal(call(vm->fd, KVM_CREATE_PIT2, &config), -EEXIST);
 	/* GSI 0 is a pin of the PIC, too. */
 	set_reg(&vm->vcpu, LVT_LINT0, 0x10000);

@@ -7,6 +7,7 @@
 
 #define MSR_STAR 0xc0000081u
 #define MSR_LSTAR 0xc0000082u
+#define X2APIC_ID 0x802u
 #define MSR_NONE 0x474f4f00u
 #define NOT_CANONICAL 0x8000000000000000ull
 #define GP 13
@@ -97,6 +98,15 @@ static void accesses_that_fail_are_the_clients_if_it_asks_for_them(void **state)
 	expect_fault(vm);
 }
 
+static long client_reads(const struct api_vm *vm, uint32_t msr)
+{
+	struct { struct kvm_msrs head; struct kvm_msr_entry e; } m = {
+		.head.nmsrs = 1, .e.index = msr,
+	};
+
+	return umbra_ioctl(vm->vcpu.fd, KVM_GET_MSRS, (uintptr_t)&m);
+}
+
 static void a_filter_takes_registers_away(void **state)
 {
 	struct api_vm *vm = *state;
@@ -139,11 +149,54 @@ static void a_filter_takes_registers_away(void **state)
 	expect_exit(vm, KVM_EXIT_X86_RDMSR, KVM_MSR_EXIT_REASON_FILTER, 0x10);
 	expect_done(vm);
 	/* The client is not filtered, and an empty filter allows all. */
+	assert_int_equal(client_reads(vm, MSR_STAR), 1);
 	memset(&f, 0, sizeof(f));
 	assert_int_equal(set_filter(vm, &f), 0);
 	begin(vm, RDMSR, MSR_LSTAR, 0);
 	expect_done(vm);
 	assert_int_equal(api_regs(&vm->vcpu).rax, kept);
+}
+
+static void the_first_range_decides(void **state)
+{
+	struct api_vm *vm = *state;
+	uint8_t all_but_100[17], all[2] = { 0xff, 0xff };
+	struct kvm_msr_filter f = {
+		.flags = KVM_MSR_FILTER_DEFAULT_DENY,
+		.ranges[2] = { .flags = KVM_MSR_FILTER_READ, .base = MSR_LSTAR - 100,
+			       .nmsrs = 130, .bitmap = all_but_100 },
+		.ranges[5] = { .flags = KVM_MSR_FILTER_READ | KVM_MSR_FILTER_WRITE,
+			       .base = MSR_STAR, .nmsrs = 9, .bitmap = all },
+	};
+
+	memset(all_but_100, 0xff, sizeof(all_but_100));
+	all_but_100[100 / 8] &= (uint8_t)~(1u << 100 % 8);
+	api_set_gate(vm, GP);
+	assert_int_equal(set_filter(vm, &f), 0);
+	begin(vm, RDMSR, MSR_LSTAR, 0);
+	expect_fault(vm);
+	begin(vm, RDMSR, MSR_STAR, 0);
+	expect_done(vm);
+	/* It says nothing of writes. */
+	begin(vm, WRMSR, MSR_LSTAR, 0);
+	expect_done(vm);
+}
+
+static void registers_of_an_apic_are_not_filtered(void **state)
+{
+	struct api_vm *vm = *state;
+	uint8_t bits[1] = { 0 };
+	struct kvm_msr_filter f = {
+		.ranges[0] = { .flags = KVM_MSR_FILTER_READ, .base = X2APIC_ID, .nmsrs = 2,
+			       .bitmap = bits },
+	};
+
+	api_set_gate(vm, GP);
+	assert_int_equal(answer_for(vm, KVM_MSR_EXIT_REASON_FILTER), 0);
+	assert_int_equal(set_filter(vm, &f), 0);
+	/* There is none: it faults, and the client does not hear of it. */
+	begin(vm, RDMSR, X2APIC_ID, 0);
+	expect_fault(vm);
 }
 
 static void bad_filters_change_nothing(void **state)
@@ -202,6 +255,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		api_test(accesses_that_fail_are_the_clients_if_it_asks_for_them),
 		api_test(a_filter_takes_registers_away),
+		api_test(the_first_range_decides),
+		api_test(registers_of_an_apic_are_not_filtered),
 		api_test(bad_filters_change_nothing),
 		api_test(an_answer_is_dropped_where_the_client_goes_elsewhere),
 	};

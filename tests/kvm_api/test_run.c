@@ -158,6 +158,36 @@ static void a_write_to_a_read_only_slot_is_mmio_and_a_read_is_not(void **state)
 	umbra_munmap(page, 4096);
 }
 
+/* The store behind itself is MMIO, until the same page is there to be written. */
+static void code_in_a_read_only_slot_runs(void **state)
+{
+	/* mov $0x9090f490, %eax; mov %eax, 0(%rip); hlt; hlt */
+	static const uint8_t code[] = { 0xb8, 0x90, 0xf4, 0x90, 0x90, 0x89, 0x05, 0, 0, 0, 0,
+					0xf4, 0xf4 };
+	struct api_vm *vm = *state;
+	struct kvm_regs regs = api_regs(&vm->vcpu);
+	uint8_t *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			     0);
+
+	memcpy(page, code, sizeof(code));
+	assert_int_equal(api_set_region(vm, 1, KVM_MEM_READONLY, NOWHERE, 4096, page), 0);
+	regs.rip = NOWHERE;
+	api_set_regs(&vm->vcpu, &regs);
+	api_run_to(vm, KVM_EXIT_MMIO);
+	assert_int_equal(vm->vcpu.run->mmio.phys_addr, NOWHERE + 11);
+	api_run_to(vm, KVM_EXIT_HLT);
+	assert_int_equal(api_regs(&vm->vcpu).rip, NOWHERE + 12);
+	assert_memory_equal(page, code, sizeof(code));
+
+	assert_int_equal(api_set_region(vm, 1, 0, NOWHERE, 0, page), 0);
+	assert_int_equal(api_set_region(vm, 1, 0, NOWHERE, 4096, page), 0);
+	api_set_regs(&vm->vcpu, &regs);
+	api_run_to(vm, KVM_EXIT_HLT);
+	assert_int_equal(api_regs(&vm->vcpu).rip, NOWHERE + 13);
+	assert_int_equal(api_set_region(vm, 1, 0, NOWHERE, 0, page), 0);
+	umbra_munmap(page, 4096);
+}
+
 /* A slot is made where MMIO was, and taken away again: seen at once either way. */
 static void a_new_slot_ends_mmio_and_its_end_brings_it_back(void **state)
 {
@@ -718,6 +748,7 @@ int main(void)
 		api_test(mmio_reads_and_writes_are_answered),
 		api_test(an_access_half_in_memory_is_split),
 		api_test(a_write_to_a_read_only_slot_is_mmio_and_a_read_is_not),
+		api_test(code_in_a_read_only_slot_runs),
 		api_test(a_new_slot_ends_mmio_and_its_end_brings_it_back),
 		api_test(an_undefined_instruction_without_idt_is_a_shutdown),
 		api_test(memory_that_the_client_does_not_have_is_efault),
