@@ -107,7 +107,7 @@ static const struct {
 	  "host.unmap2,host.unmap3" },
 	{ "paged,log",
 	  { "v0.read11,v0.fill7,v0.exit,v1.write2,v1.exit", "v1.write2", "" },
-	  "v0.write2,v0.clean2,v0.protect2,v0.invlpg2,v0.load8",
+	  "v0.read3,v0.write2,v0.clean2,v0.protect2,v0.invlpg2,v0.load8",
 	  "client.get0" },
 	{ "paged",
 	  { "v0.read11,v0.fill7,v0.exit,v1.write2,v1.exit" },

@@ -5,7 +5,7 @@
  * The word says all of it, in a command line, a token and a file alike: the world's options, what
  * was done in it before, and the threads, e.g.
  *
- *	paged,log:v0.read11,v1.write2:v0.clean2,v0.load8+v1.write2+client.get0
+ *	paged,log:v0.read11,v1.write2:v0.clean2,v0.load8,v0.read3+v1.write2+client.get0
  */
 #ifndef CHECK_GENERATE_PROGRAM_H
 #define CHECK_GENERATE_PROGRAM_H

@@ -78,7 +78,7 @@ class Findings(unittest.TestCase):
 
 class Generated(unittest.TestCase):
     PROGRAM = ('paged,log:v0.read11,v0.fill7,v0.exit,v1.write2,v1.exit:'
-               'v0.clean2,v0.load8+v1.write2+client.get0')
+               'v0.clean2,v0.load8,v0.read3+v1.write2+client.get0')
 
     def test_a_part_of_the_smallest_holds(self):
         result = check('--generate', '--size=2', '--bound=1', '--shard=3/8', '--jobs=2')
