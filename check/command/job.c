@@ -143,7 +143,9 @@ static bool others_go_on(void *ctx, const struct hunt *h)
 /* An address in this process says nothing to the one that reports. */
 static void note_generated(struct job *job)
 {
-	if (job->e.failed && job->failing.scenario->generated)
+	const struct scenario *s = job->failing.scenario;
+
+	if (job->e.failed && s->generated && !scenario_find(s->name))
 		strcpy(job->generated, job->failing.scenario->name);
 }
 
