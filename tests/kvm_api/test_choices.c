@@ -46,8 +46,11 @@ static void an_exception_brings_its_payload_along(void **state)
 	e.flags = 0;
 	assert_int_equal(umbra_set_vcpu_events(vm->vcpu.fd, &e), 0);
 	assert_int_equal(api_events(vm).exception.injected, 0);
+	assert_int_equal(api_events(vm).exception.pending, 0);
 	assert_int_equal(api_events(vm).flags & KVM_VCPUEVENT_VALID_PAYLOAD, 0);
 	e.flags = KVM_VCPUEVENT_VALID_PAYLOAD;
+	assert_int_equal(enable(vm, KVM_CAP_EXCEPTION_PAYLOAD, 0), 0);
+	assert_int_equal(umbra_set_vcpu_events(vm->vcpu.fd, &e), -EINVAL);
 	assert_int_equal(enable(vm, KVM_CAP_EXCEPTION_PAYLOAD, 1), 0);
 	assert_int_equal(umbra_set_vcpu_events(vm->vcpu.fd, &e), 0);
 	/* Until it is delivered, it is in no register. */
@@ -86,6 +89,10 @@ static void a_triple_fault_can_be_injected(void **state)
 	assert_int_equal(umbra_set_vcpu_events(vm->vcpu.fd, &e), -EINVAL);
 	assert_int_equal(enable(vm, KVM_CAP_X86_TRIPLE_FAULT_EVENT, 2), -EINVAL);
 	assert_int_equal(enable(vm, KVM_CAP_X86_TRIPLE_FAULT_EVENT, 1), 0);
+	e.flags = 0;
+	assert_int_equal(umbra_set_vcpu_events(vm->vcpu.fd, &e), 0);
+	assert_int_equal(api_events(vm).triple_fault.pending, 0);
+	e.flags = KVM_VCPUEVENT_VALID_TRIPLE_FAULT;
 	assert_int_equal(umbra_set_vcpu_events(vm->vcpu.fd, &e), 0);
 	assert_int_equal(api_events(vm).flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT,
 			 KVM_VCPUEVENT_VALID_TRIPLE_FAULT);

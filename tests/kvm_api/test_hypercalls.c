@@ -296,6 +296,12 @@ static void what_cpuid_lacks_is_not_there_if_the_client_insists(void **state)
 	assert_int_equal(access_msrs(vm, KVM_SET_MSRS), N_PV_MSRS);
 	load_hypercall(vm, true);
 	assert_int_equal(hypercall(&vm->vcpu, KVM_HC_KICK_CPU, 0, 0, 0, 0), 0);
+	cap.flags = 1;
+	assert_int_equal(umbra_ioctl(vm->vcpu.fd, KVM_ENABLE_CAP, (uintptr_t)&cap), -EINVAL);
+	cap.flags = 0;
+	cap.cap = KVM_CAP_HLT;
+	assert_int_equal(umbra_ioctl(vm->vcpu.fd, KVM_ENABLE_CAP, (uintptr_t)&cap), -EINVAL);
+	cap.cap = KVM_CAP_ENFORCE_PV_FEATURE_CPUID;
 	assert_int_equal(umbra_ioctl(vm->vcpu.fd, KVM_ENABLE_CAP, (uintptr_t)&cap), 0);
 	assert_int_equal(access_msrs(vm, KVM_SET_MSRS), 0);
 	assert_int_equal(access_msrs(vm, KVM_GET_MSRS), 0);

@@ -119,7 +119,7 @@ static void waiting_for_a_processor_is_shown(void **state)
 {
 	struct api_vm *vm = *state;
 	struct steal_page *page = page_of(vm);
-	uint64_t before = run_delay_ns(), first;
+	uint64_t before = run_delay_ns(), first, last;
 	uint32_t version;
 
 	memset(page, 0, sizeof(*page));
@@ -136,6 +136,7 @@ static void waiting_for_a_processor_is_shown(void **state)
 	first = page->steal;
 	version = page->version;
 	wait_for_a_processor();
+	last = run_delay_ns();
 	guest_halts(vm);
 	assert_true(page->version > version && !(page->version & 1));
 	assert_in_range(page->steal - first, ENOUGH_NS, run_delay_ns() - before);
@@ -144,8 +145,10 @@ static void waiting_for_a_processor_is_shown(void **state)
 	assert_int_equal(set_msr(vm, PAGE | ENABLED), 1);
 	guest_halts(vm);
 	assert_true(page->steal >= 1ull << 40);
+	/* And nothing is told twice. */
+	assert_true(page->steal - (1ull << 40) <= run_delay_ns() - last);
 	/* No more. */
-	guest_writes(vm, 0);
+	guest_writes(vm, PAGE);
 	version = page->version;
 	wait_for_a_processor();
 	guest_halts(vm);
