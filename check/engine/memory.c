@@ -222,7 +222,8 @@ void memory_note_step(uint64_t what)
 {
 	int t = sched_self();
 
-	sched_now.hash[t] = hash_mix(sched_now.hash[t], what);
+	if (t >= 0)
+		sched_now.hash[t] = hash_mix(sched_now.hash[t], what);
 }
 
 /* --- what must not be touched ----------------------------------------------- */
@@ -350,7 +351,8 @@ void memory_commit(int t, unsigned int entry)
 
 void memory_drain(int t)
 {
-	while (!buffer_is_empty(t))
+	/* The setup's and the last look's stores are made at once. */
+	while (t >= 0 && !buffer_is_empty(t))
 		memory_commit(t, 0);
 }
 
