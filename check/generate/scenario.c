@@ -40,13 +40,23 @@ static bool has_thread(const struct generated *g, unsigned int n)
 	return false;
 }
 
+/* All but the one whose operation it is: nobody runs beside it who could answer a flush. */
+static void stop_others(struct operation o)
+{
+	for (unsigned int n = 0; n < vm->n_vcpus; n++)
+		if (operation_actor(o) != ACTOR_VCPU || o.vcpu != n)
+			vcpu_stop(n);
+}
+
 static void setup(void)
 {
 	const struct generated *g = now();
 
 	world_make(g);
-	for (unsigned int i = 0; i < g->n_setup; i++)
+	for (unsigned int i = 0; i < g->n_setup; i++) {
+		stop_others(g->setup[i]);
 		do_one(g->setup[i]);
+	}
 	/* Who has no thread is not in the guest. */
 	for (unsigned int n = 0; n < vm->n_vcpus; n++)
 		if (!has_thread(g, n))
