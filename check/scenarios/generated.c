@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What `umbra check --generate` has found, as it has printed it. */
+/* Scenarios in the language of `umbra check --generate`: what it prints of a finding goes here. */
 #include "check/generate/scenario.h"
 
 /* The guest cleans a page that another vCPU may write to: a load of CR3 takes W from its entry. */

@@ -119,7 +119,7 @@ class Generated(unittest.TestCase):
             self.assertEqual(check('--replay', f'umbra1/{program}/tdp/weak/-/').returncode, 2,
                              program)
 
-    def test_the_lost_dirty_page_is_found_by_what_was_generated(self):
+    def test_a_program_finds_the_lost_dirty_page(self):
         result = check('--mutant=SYNC_TAKES_W_UNOWED', f'--only={self.PROGRAM}', '--bound=1',
                        '--mode=shadow')
         self.assertEqual(result.returncode, 0, result.stdout)
