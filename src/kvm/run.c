@@ -447,6 +447,8 @@ long vcpu_run(struct vcpu *vcpu, thread_sigmask_t caller)
 	run->flags = 0;
 	thread_kick_word = &cpu->mmu.requests;
 	thread_kick_bits = REQUEST_KICK;
+	/* Told anew by each call, as in the kernel. */
+	cpu->steal_time.stale = true;
 	result = run_locked(vcpu, caller);
 	thread_kick_word = NULL;
 	sync_regs_out(vcpu);
